@@ -1,0 +1,15 @@
+#![doc = include_str!("architecture.md")]
+
+pub mod cli;
+pub mod cost;
+pub mod engine;
+mod execute;
+pub mod model;
+pub mod plan;
+pub mod platform;
+pub mod problem;
+pub mod report;
+pub mod scenario;
+pub mod strategy;
+pub mod timeline;
+pub mod units;

@@ -1,0 +1,5 @@
+//! The `coinfer` command.
+
+fn main() -> std::process::ExitCode {
+    std::process::ExitCode::SUCCESS
+}

@@ -1,0 +1,22 @@
+//! What is computed: networks as graphs of layers, and the parts of them that devices execute.
+//!
+//! Shapes, halos, byte counts and working sets are derived here from the graph.
+//! Nothing here knows how long anything takes.
+
+mod graph;
+mod work;
+
+pub use graph::{Graph, GraphError, Layer, Op, OpKind, Shape, Window};
+pub use work::{Region, Segment, SegmentError, Work};
+
+use serde::{Deserialize, Serialize};
+
+/// Index of a layer in its graph's topological order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LayerId(pub u32);
+
+/// Index of a model in the problem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ModelId(pub u32);

@@ -1,0 +1,128 @@
+//! What runs where and in which order: the one artefact that engine and replay both execute.
+//!
+//! Plain data. [`check()`] is the only way to a [`CheckedPlan`], and only checked plans run.
+
+mod check;
+mod frontier;
+
+pub use check::{CheckedPlan, Violation, check};
+pub(crate) use frontier::Frontier;
+
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+use crate::model::{LayerId, ModelId, Region, Work};
+use crate::platform::{DeviceId, LinkId};
+use crate::units::{Bytes, Share};
+
+/// Index of a lane in the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LaneId(pub u32);
+
+/// Index of a step in the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StepId(pub u32);
+
+/// An in-order queue: a CUDA stream or MPS partition, an OpenCL queue, a DLA core, a link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Lane {
+    /// A reserved part of a device.
+    Compute {
+        /// Which device.
+        device: DeviceId,
+        /// Reserved compute units.
+        share: Share,
+        /// Reserved memory: weights of every segment it runs and its largest activations.
+        memory: Bytes,
+    },
+    /// A link; a half-duplex one carries both directions in list order.
+    Link(LinkId),
+}
+
+/// What a step does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Action {
+    /// Run layers over samples and rows.
+    Compute(Work),
+    /// Copy a region of a layer's output across the link of the step's lane.
+    Transfer {
+        /// The model.
+        model: ModelId,
+        /// Whose output.
+        layer: LayerId,
+        /// Which part of it.
+        region: Region,
+        /// The end of the link that receives it.
+        to: DeviceId,
+    },
+    /// Take no time: a slot boundary or a merge point.
+    Join,
+}
+
+/// One unit of execution. It starts when its lane has ended all earlier steps and every step in `after` has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// Its queue; `None` for joins.
+    pub lane: Option<LaneId>,
+    /// What it does.
+    pub action: Action,
+    /// Steps it waits for, each earlier in the plan.
+    pub after: SmallVec<[StepId; 4]>,
+}
+
+/// One round of cooperative inference.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Queues.
+    pub lanes: Vec<Lane>,
+    /// Steps; a lane runs its own in list order.
+    pub steps: Vec<Step>,
+}
+
+impl Plan {
+    /// Adds a lane.
+    pub fn lane(&mut self, lane: Lane) -> LaneId {
+        self.lanes.push(lane);
+        LaneId(self.lanes.len() as u32 - 1)
+    }
+
+    /// Adds a step to `lane` that waits for `after`.
+    pub fn step(&mut self, lane: LaneId, action: Action, after: &[StepId]) -> StepId {
+        self.push(Some(lane), action, after)
+    }
+
+    /// Adds a join of `after`.
+    pub fn join(&mut self, after: &[StepId]) -> StepId {
+        self.push(None, Action::Join, after)
+    }
+
+    fn push(&mut self, lane: Option<LaneId>, action: Action, after: &[StepId]) -> StepId {
+        self.steps.push(Step {
+            lane,
+            action,
+            after: after.into(),
+        });
+        StepId(self.steps.len() as u32 - 1)
+    }
+
+    /// Ids of all steps, in list order.
+    pub fn step_ids(&self) -> impl DoubleEndedIterator<Item = StepId> + use<> {
+        (0..self.steps.len() as u32).map(StepId)
+    }
+
+    /// The step with this id.
+    pub fn step_at(&self, id: StepId) -> &Step {
+        &self.steps[id.0 as usize]
+    }
+
+    /// The lane with this id.
+    pub fn lane_at(&self, id: LaneId) -> &Lane {
+        &self.lanes[id.0 as usize]
+    }
+}

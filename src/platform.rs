@@ -1,0 +1,262 @@
+//! Where it is computed: devices, their memory, and the links between them.
+//!
+//! States what exists, never how long something takes on it: that is `cost`.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::OpKind;
+use crate::units::{Bytes, BytesPerSec, Duration};
+
+/// Index of a device in the platform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DeviceId(pub u32);
+
+/// Index of a link in the platform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LinkId(pub u32);
+
+/// Kind of compute unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceKind {
+    /// General-purpose cores, one device for all that work together.
+    Cpu,
+    /// A GPU on the processor's die, sharing its memory.
+    Igpu,
+    /// A GPU with memory of its own.
+    Gpu,
+    /// A deep-learning accelerator with a fixed set of operators.
+    Dla,
+    /// A whole board on a network.
+    Board,
+}
+
+/// A compute unit.
+#[derive(Clone, Debug)]
+pub struct Device {
+    /// Unique in the platform.
+    pub name: String,
+    /// What it is.
+    pub kind: DeviceKind,
+    /// Memory that lanes may reserve.
+    pub memory: Bytes,
+    /// Operators that it cannot run.
+    pub unsupported: BTreeSet<OpKind>,
+}
+
+/// Whether both directions of a link work at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Data goes from the first end to the second only; a full-duplex cable is two such links.
+    OneWay,
+    /// Data goes either way, one transfer at a time: a half-duplex cable.
+    EitherWay,
+}
+
+/// A way for data between two devices.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// Unique in the platform.
+    pub name: String,
+    /// Where data comes from.
+    pub from: DeviceId,
+    /// Where data goes to.
+    pub to: DeviceId,
+    /// Whether `from` and `to` may change places.
+    pub direction: Direction,
+    /// Time before the first byte arrives.
+    pub latency: Duration,
+    /// Bytes per second after that.
+    pub bandwidth: BytesPerSec,
+}
+
+/// How much longer a step on `device` takes while `busy` computes as well.
+///
+/// Slowdowns of several busy devices add up: two of 12 % make 24 %.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slowdown {
+    /// The device that is slowed.
+    pub device: DeviceId,
+    /// The device whose work slows it.
+    pub busy: DeviceId,
+    /// Additional time, in millionths of the isolated time.
+    pub excess_ppm: u32,
+}
+
+/// Devices, links and how they disturb each other.
+#[derive(Clone, Debug, Default)]
+pub struct Platform {
+    /// Compute units.
+    pub devices: Vec<Device>,
+    /// Ways between them.
+    pub links: Vec<Link>,
+    /// Measured interference, used when the scenario turns contention on.
+    pub slowdowns: Vec<Slowdown>,
+}
+
+/// Why data cannot get from one device to another.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RouteError {
+    /// No links lead there.
+    #[error("no link leads from `{from}` to `{to}`")]
+    None {
+        /// The sender's name.
+        from: String,
+        /// The receiver's name.
+        to: String,
+    },
+    /// The links form a cycle, so that there are several routes.
+    #[error("the links form a cycle: data from `{from}` to `{to}` can go by {first} or by {second}")]
+    Ambiguous {
+        /// The sender's name.
+        from: String,
+        /// The receiver's name.
+        to: String,
+        /// One route, as the devices it passes.
+        first: String,
+        /// Another.
+        second: String,
+    },
+}
+
+impl Link {
+    /// Whether data can enter at `from` and leave at `to`.
+    pub fn leads(&self, from: DeviceId, to: DeviceId) -> bool {
+        (self.from, self.to) == (from, to)
+            || (self.direction == Direction::EitherWay && (self.to, self.from) == (from, to))
+    }
+}
+
+impl Platform {
+    /// The device with this id.
+    pub fn device(&self, id: DeviceId) -> &Device {
+        &self.devices[id.0 as usize]
+    }
+
+    /// The link with this id.
+    pub fn link(&self, id: LinkId) -> &Link {
+        &self.links[id.0 as usize]
+    }
+
+    /// Ids of all devices.
+    pub fn device_ids(&self) -> impl Iterator<Item = DeviceId> + use<> {
+        (0..self.devices.len() as u32).map(DeviceId)
+    }
+
+    /// The links that data takes from one device to another, with the device at the end of each.
+    ///
+    /// A direct link always wins. Otherwise there must be exactly one way over other devices.
+    pub fn route(&self, from: DeviceId, to: DeviceId) -> Result<Vec<(LinkId, DeviceId)>, RouteError> {
+        if from == to {
+            return Ok(Vec::new());
+        }
+        if let Some(direct) = self.links.iter().position(|link| link.leads(from, to)) {
+            return Ok(vec![(LinkId(direct as u32), to)]);
+        }
+        let mut found = Vec::new();
+        self.extend_routes(&mut vec![from], &mut Vec::new(), to, &mut found);
+        let name = |id: DeviceId| self.device(id).name.clone();
+        let describe = |route: &[(LinkId, DeviceId)]| {
+            let stops = std::iter::once(from).chain(route.iter().map(|&(_, device)| device));
+            stops
+                .map(|id| format!("`{}`", name(id)))
+                .collect::<Vec<_>>()
+                .join(" -> ")
+        };
+        match found.as_slice() {
+            [] => Err(RouteError::None {
+                from: name(from),
+                to: name(to),
+            }),
+            [only] => Ok(only.clone()),
+            [first, second, ..] => Err(RouteError::Ambiguous {
+                from: name(from),
+                to: name(to),
+                first: describe(first),
+                second: describe(second),
+            }),
+        }
+    }
+
+    /// Collects up to two routes to `to` that begin with `path` over the devices `passed` and pass none twice.
+    fn extend_routes(
+        &self,
+        passed: &mut Vec<DeviceId>,
+        path: &mut Vec<(LinkId, DeviceId)>,
+        to: DeviceId,
+        found: &mut Vec<Vec<(LinkId, DeviceId)>>,
+    ) {
+        let at = *passed.last().expect("a path begins somewhere");
+        if at == to {
+            found.push(path.clone());
+            return;
+        }
+        for (index, link) in self.links.iter().enumerate() {
+            for next in [link.to, link.from] {
+                if found.len() < 2 && link.leads(at, next) && !passed.contains(&next) {
+                    passed.push(next);
+                    path.push((LinkId(index as u32), next));
+                    self.extend_routes(passed, path, to, found);
+                    path.pop();
+                    passed.pop();
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn platform(links: &[(u32, u32)]) -> Platform {
+        let device = |name: &str| Device {
+            name: name.into(),
+            kind: DeviceKind::Cpu,
+            memory: Bytes(1),
+            unsupported: BTreeSet::new(),
+        };
+        let link = |&(from, to): &(u32, u32)| Link {
+            name: format!("{from}-{to}"),
+            from: DeviceId(from),
+            to: DeviceId(to),
+            direction: Direction::EitherWay,
+            latency: Duration::ZERO,
+            bandwidth: BytesPerSec::new(1e6).unwrap(),
+        };
+        Platform {
+            devices: ["a", "b", "c", "d"].map(device).into(),
+            links: links.iter().map(link).collect(),
+            slowdowns: vec![],
+        }
+    }
+
+    fn route(links: &[(u32, u32)]) -> Result<Vec<u32>, String> {
+        let route = platform(links).route(DeviceId(0), DeviceId(2));
+        route
+            .map(|hops| hops.iter().map(|(_, device)| device.0).collect())
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_route_is_direct_or_the_only_way_round() {
+        assert_eq!(route(&[(0, 2), (0, 1), (1, 2)]), Ok(vec![2]));
+        assert_eq!(route(&[(0, 1), (2, 1), (1, 3)]), Ok(vec![1, 2]));
+    }
+
+    #[test]
+    fn a_missing_route_is_named() {
+        assert_eq!(route(&[(0, 1)]), Err("no link leads from `a` to `c`".into()));
+    }
+
+    #[test]
+    fn a_cycle_of_links_is_ambiguous_where_no_direct_link_decides() {
+        let message =
+            "the links form a cycle: data from `a` to `c` can go by `a` -> `b` -> `c` or by `a` -> `d` -> `c`";
+        assert_eq!(route(&[(0, 1), (1, 2), (2, 3), (3, 0)]), Err(message.into()));
+    }
+}

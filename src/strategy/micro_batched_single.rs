@@ -1,0 +1,46 @@
+//! One device does everything in many small steps: what a split must beat where small batches run best.
+
+use std::num::NonZeroU32;
+
+use serde::{Deserialize, Serialize};
+
+use super::batch_split::BatchSplit;
+use super::single::plan_alone;
+use super::{PlanError, Strategy};
+use crate::plan::Plan;
+use crate::problem::Problem;
+
+/// The whole batch on one device, a few samples at a time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct MicroBatchedSingle {
+    /// The device; if absent, the one that is fastest alone in this way.
+    pub device: Option<String>,
+    /// Samples a step; fewer where memory does not hold as many.
+    pub batch: NonZeroU32,
+}
+
+impl Default for MicroBatchedSingle {
+    fn default() -> Self {
+        MicroBatchedSingle {
+            device: None,
+            batch: NonZeroU32::MIN,
+        }
+    }
+}
+
+impl Strategy for MicroBatchedSingle {
+    fn name(&self) -> &'static str {
+        "micro_batched_single"
+    }
+
+    fn plan(&self, problem: &Problem) -> Result<Plan, PlanError> {
+        let split = BatchSplit::new(problem)?;
+        plan_alone(&split, self.device.as_deref(), |unit| {
+            let size = self.batch.get().min(split.units[unit].capacity);
+            let mut steps = vec![size; (split.samples() / size) as usize];
+            steps.extend(Some(split.samples() % size).filter(|&rest| rest > 0));
+            steps
+        })
+    }
+}

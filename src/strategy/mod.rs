@@ -1,0 +1,79 @@
+//! Decides the plan. One file for each strategy, and for what they share.
+//!
+//! A strategy sees the problem and returns a plan. It does not run anything on hardware, and whether its plan
+//! is sound is for [`crate::plan::check`] to say.
+
+mod batch_split;
+pub mod bound;
+mod even;
+mod exact;
+mod greedy;
+mod guided;
+mod micro_batched_single;
+mod proportional;
+mod single;
+
+pub use even::Even;
+pub use exact::Exact;
+pub use greedy::{Greedy, Variant};
+pub use guided::Guided;
+pub use micro_batched_single::MicroBatchedSingle;
+pub use proportional::Proportional;
+pub use single::Single;
+
+use crate::cost::Uncalibrated;
+use crate::plan::Plan;
+use crate::problem::Problem;
+
+/// Why a strategy has no plan.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// It cannot be done, whatever the plan.
+    #[error("no plan is possible: {0}")]
+    Infeasible(String),
+    /// The strategy is not made for this problem.
+    #[error("{0}")]
+    Unsupported(String),
+    /// The cost model has a gap where the strategy looks.
+    #[error(transparent)]
+    Uncalibrated(#[from] Uncalibrated),
+}
+
+/// A way of sharing inference among devices. Pure: equal problems give equal plans.
+///
+/// ```
+/// use coinfer::model::{Region, Work};
+/// use coinfer::plan::{Action, Lane, Plan};
+/// use coinfer::platform::DeviceId;
+/// use coinfer::problem::Problem;
+/// use coinfer::model::ModelId;
+/// use coinfer::strategy::{PlanError, Strategy};
+/// use coinfer::units::Share;
+///
+/// /// Everything on the first device, in one step.
+/// struct First;
+///
+/// impl Strategy for First {
+///     fn name(&self) -> &'static str {
+///         "first"
+///     }
+///     fn plan(&self, problem: &Problem) -> Result<Plan, PlanError> {
+///         let graph = &problem.models[0].graph;
+///         let whole = graph.whole().ok_or_else(|| PlanError::Infeasible("nothing to compute".into()))?;
+///         let rows = 0..graph.layer(graph.output()).output.rows;
+///         let region = Region { samples: 0..problem.samples(), rows };
+///         let memory = problem.platform.device(DeviceId(0)).memory;
+///         let mut plan = Plan::default();
+///         let lane = plan.lane(Lane::Compute { device: DeviceId(0), share: Share::FULL, memory });
+///         plan.step(lane, Action::Compute(Work { model: ModelId(0), segment: whole, region }), &[]);
+///         Ok(plan)
+///     }
+/// }
+/// ```
+pub trait Strategy: Send + Sync {
+    /// Name used in scenarios and reports.
+    fn name(&self) -> &'static str;
+
+    /// The plan for `problem`.
+    fn plan(&self, problem: &Problem) -> Result<Plan, PlanError>;
+}

@@ -1,0 +1,70 @@
+//! What happened, simulated or measured: when each step of a plan began and ended.
+
+mod perfetto;
+mod picture;
+
+pub use perfetto::chrome_trace;
+pub use picture::picture;
+
+use crate::plan::{Plan, StepId};
+use crate::units::{Duration, Time};
+
+/// When one step ran.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// When it began.
+    pub start: Time,
+    /// When it ended.
+    pub end: Time,
+}
+
+/// Where a timeline comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The engine, by the costs of the problem.
+    Simulated,
+}
+
+/// When every step of one run of a plan began and ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeline {
+    /// Where it comes from.
+    pub origin: Origin,
+    /// The span of each step, by step id.
+    pub spans: Vec<Span>,
+}
+
+impl Span {
+    /// How long it lasted.
+    pub fn duration(&self) -> Duration {
+        self.end - self.start
+    }
+}
+
+impl Timeline {
+    /// The span of `step`.
+    pub fn span(&self, step: StepId) -> Span {
+        self.spans[step.0 as usize]
+    }
+
+    /// Time from the first start to the last end.
+    pub fn makespan(&self) -> Duration {
+        let start = self.spans.iter().map(|span| span.start).min().unwrap_or_default();
+        let end = self.spans.iter().map(|span| span.end).max().unwrap_or_default();
+        end - start
+    }
+
+    /// Whether every step began after the steps it waits for, and after the one before it on its lane, had ended.
+    pub fn obeys(&self, plan: &Plan) -> bool {
+        let mut free = vec![Time::ZERO; plan.lanes.len()];
+        self.spans.len() == plan.steps.len()
+            && plan.steps.iter().zip(&self.spans).all(|(step, span)| {
+                let waited = step.after.iter().all(|&on| self.span(on).end <= span.start);
+                let queued = step.lane.is_none_or(|lane| {
+                    let free = &mut free[lane.0 as usize];
+                    std::mem::replace(free, span.end) <= span.start
+                });
+                waited && queued && span.start <= span.end
+            })
+    }
+}
