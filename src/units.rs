@@ -38,6 +38,11 @@ impl Time {
     pub const ZERO: Time = Time(0);
 
     /// Nanoseconds since the run began.
+    pub fn from_nanos(nanos: u64) -> Time {
+        Time(nanos)
+    }
+
+    /// Nanoseconds since the run began.
     pub fn as_nanos(self) -> u64 {
         self.0
     }

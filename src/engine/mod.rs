@@ -8,7 +8,7 @@ use slowdown::Slowdowns;
 
 use crate::cost::{Basis, Estimate, Uncalibrated};
 use crate::execute::{Completion, Lanes, execute};
-use crate::plan::{Action, CheckedPlan, Lane, StepId};
+use crate::plan::{Action, CheckedPlan, Lane, LaneId, StepId};
 use crate::problem::Problem;
 use crate::timeline::{Origin, Timeline};
 use crate::units::{Duration, Time};
@@ -22,8 +22,14 @@ use std::convert::Infallible;
 /// Steps that end at the same time end in the order of their ids. With contention off, every step lasts exactly
 /// its estimate.
 pub fn simulate(problem: &Problem, plan: &CheckedPlan) -> Result<Timeline, Uncalibrated> {
-    let isolated = estimates(problem, plan)?;
-    let mut lanes = SimulatedLanes::new(problem, plan, isolated);
+    let prepare = |step| {
+        Ok(Prepared {
+            isolated: estimate(problem, plan, step)?.time,
+            lane: plan.step_at(step).lane,
+        })
+    };
+    let steps = plan.step_ids().map(prepare).collect::<Result<_, _>>()?;
+    let mut lanes = SimulatedLanes::new(problem, plan, steps);
     let Ok(spans) = execute(plan, &mut lanes);
     Ok(Timeline {
         origin: Origin::Simulated,
@@ -33,28 +39,29 @@ pub fn simulate(problem: &Problem, plan: &CheckedPlan) -> Result<Timeline, Uncal
 
 /// How long each step takes when nothing disturbs it, by step id. Joins take no time.
 pub fn estimates(problem: &Problem, plan: &CheckedPlan) -> Result<Vec<Estimate>, Uncalibrated> {
-    let estimate = |step: StepId| {
-        let step = plan.step_at(step);
-        match (&step.action, step.lane.map(|lane| plan.lane_at(lane))) {
-            (Action::Compute(work), Some(&Lane::Compute { device, share, .. })) => {
-                problem.costs.compute(device, share, work)
-            }
-            (
-                Action::Transfer {
-                    model, layer, region, ..
-                },
-                Some(&Lane::Link(link)),
-            ) => problem
-                .costs
-                .transfer(link, problem.model(*model).graph.bytes(*layer, region)),
-            (Action::Join, None) => Ok(Estimate {
-                time: Duration::ZERO,
-                basis: Basis::Measured,
-            }),
-            _ => unreachable!("a checked plan places every action on a fitting lane"),
+    plan.step_ids().map(|step| estimate(problem, plan, step)).collect()
+}
+
+fn estimate(problem: &Problem, plan: &CheckedPlan, step: StepId) -> Result<Estimate, Uncalibrated> {
+    let step = plan.step_at(step);
+    match (&step.action, step.lane.map(|lane| plan.lane_at(lane))) {
+        (Action::Compute(work), Some(&Lane::Compute { device, share, .. })) => {
+            problem.costs.compute(device, share, work)
         }
-    };
-    plan.step_ids().map(estimate).collect()
+        (
+            Action::Transfer {
+                model, layer, region, ..
+            },
+            Some(&Lane::Link(link)),
+        ) => problem
+            .costs
+            .transfer(link, problem.model(*model).graph.bytes(*layer, region)),
+        (Action::Join, None) => Ok(Estimate {
+            time: Duration::ZERO,
+            basis: Basis::Measured,
+        }),
+        _ => unreachable!("a checked plan places every action on a fitting lane"),
+    }
 }
 
 /// A step in progress: what is left of it, and how fast it goes.
@@ -70,9 +77,16 @@ struct Running {
     rate: f64,
 }
 
-struct SimulatedLanes<'a> {
-    plan: &'a CheckedPlan,
-    isolated: Vec<Estimate>,
+/// What the engine needs to know of a step, close together since steps start in no particular order.
+#[derive(Clone, Copy, Debug)]
+struct Prepared {
+    isolated: Duration,
+    /// `None` for joins.
+    lane: Option<LaneId>,
+}
+
+struct SimulatedLanes {
+    steps: Vec<Prepared>,
     now: Time,
     /// The step that each lane runs, if any; a lane runs one at a time.
     running: Vec<Running>,
@@ -83,8 +97,8 @@ struct SimulatedLanes<'a> {
     slowdowns: Slowdowns,
 }
 
-impl<'a> SimulatedLanes<'a> {
-    fn new(problem: &Problem, plan: &'a CheckedPlan, isolated: Vec<Estimate>) -> Self {
+impl SimulatedLanes {
+    fn new(problem: &Problem, plan: &CheckedPlan, steps: Vec<Prepared>) -> Self {
         let idle = Running {
             step: StepId(0),
             start: Time::ZERO,
@@ -93,8 +107,7 @@ impl<'a> SimulatedLanes<'a> {
             rate: 1.0,
         };
         SimulatedLanes {
-            plan,
-            isolated,
+            steps,
             now: Time::ZERO,
             running: vec![idle; plan.lanes.len()],
             ends: Queue::new(plan.lanes.len()),
@@ -125,16 +138,16 @@ impl<'a> SimulatedLanes<'a> {
     }
 }
 
-impl Lanes for SimulatedLanes<'_> {
+impl Lanes for SimulatedLanes {
     type Error = Infallible;
 
     #[inline]
     fn start(&mut self, step: StepId) -> Result<(), Infallible> {
-        let Some(lane) = self.plan.step_at(step).lane else {
+        let Prepared { isolated, lane } = self.steps[step.0 as usize];
+        let Some(lane) = lane else {
             self.joins.push(Reverse(step));
             return Ok(());
         };
-        let isolated = self.isolated[step.0 as usize].time;
         let mut end = self.now + isolated;
         let mut rate = 1.0;
         if !self.slowdowns.is_empty() {

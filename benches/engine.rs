@@ -1,0 +1,189 @@
+//! Engine speed in steps per second, on plans whose shape decides what the engine must do.
+
+use std::collections::BTreeSet;
+
+use coinfer::cost::{Basis, CostModel, Estimate, Uncalibrated};
+use coinfer::engine::simulate;
+use coinfer::model::{Graph, LayerId, ModelId, Region, Segment, Work};
+use coinfer::plan::{Action, CheckedPlan, Lane, LaneId, Plan, StepId, check};
+use coinfer::platform::{Device, DeviceId, DeviceKind, Direction, Link, LinkId, Platform, Slowdown};
+use coinfer::problem::{Load, Model, Problem};
+use coinfer::units::{Bytes, BytesPerSec, Duration, Share};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+
+/// Times that differ from sample to sample, so that lanes do not march in step.
+struct Scattered;
+
+impl CostModel for Scattered {
+    fn compute(&self, _: DeviceId, _: Share, work: &Work) -> Result<Estimate, Uncalibrated> {
+        let nanos = 1_000 + mix(work.region.samples.start.into()) % 1_000_000;
+        Ok(Estimate {
+            time: Duration::from_nanos(nanos),
+            basis: Basis::Modelled,
+        })
+    }
+    fn transfer(&self, link: LinkId, _: Bytes) -> Result<Estimate, Uncalibrated> {
+        Ok(Estimate {
+            time: Duration::from_nanos(10_000 + mix(link.0.into()) % 1_000),
+            basis: Basis::Modelled,
+        })
+    }
+}
+
+/// SplitMix64's output function (Steele, Lea and Flood, OOPSLA 2014).
+fn mix(seed: u64) -> u64 {
+    let z = seed.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// `steps` samples of an opaque network on `devices` devices; with `excess_ppm`, each slows all others.
+fn problem(devices: u32, steps: u32, excess_ppm: Option<u32>) -> Problem {
+    let device = |index| Device {
+        name: format!("d{index}"),
+        kind: DeviceKind::Gpu,
+        memory: Bytes(1 << 30),
+        unsupported: BTreeSet::new(),
+    };
+    let pairs = (0..devices).flat_map(|device| (0..devices).map(move |busy| (device, busy)));
+    let slowdown = |(device, busy)| Slowdown {
+        device: DeviceId(device),
+        busy: DeviceId(busy),
+        excess_ppm: excess_ppm.unwrap_or(0) + busy * 997,
+    };
+    let link = |from| Link {
+        name: format!("l{from}"),
+        from: DeviceId(from),
+        to: DeviceId((from + 1) % devices),
+        direction: Direction::OneWay,
+        latency: Duration::ZERO,
+        bandwidth: BytesPerSec::new(1e9).expect("it is positive"),
+    };
+    let slowdowns = match excess_ppm {
+        Some(_) => pairs.filter(|(device, busy)| device != busy).map(slowdown).collect(),
+        None => Vec::new(),
+    };
+    Problem {
+        models: vec![Model {
+            graph: Graph::opaque("net", 4, 4, Bytes(0), Bytes(8)).expect("it is sound"),
+            home: None,
+        }],
+        platform: Platform {
+            devices: (0..devices).map(device).collect(),
+            links: vec![],
+            slowdowns,
+        },
+        load: Load::Offline { samples: steps },
+        costs: Box::new(Scattered),
+        contention: excess_ppm.is_some(),
+    }
+}
+
+/// A plan of one sample a step; step i runs on lane i modulo `lanes` and waits for `waits` random earlier steps.
+fn plan(problem: &Problem, lanes: u32, steps: u32, waits: u64) -> CheckedPlan {
+    let mut plan = Plan::default();
+    for device in 0..lanes {
+        plan.lane(Lane::Compute {
+            device: DeviceId(device),
+            share: Share::FULL,
+            memory: Bytes(8),
+        });
+    }
+    for index in 0..steps {
+        let region = Region {
+            samples: index..index + 1,
+            rows: 0..1,
+        };
+        let segment = Segment::range(LayerId(1), LayerId(1));
+        let on = |wait| StepId((mix(u64::from(index) * waits + wait) % u64::from(index.max(1))) as u32);
+        let after: Vec<StepId> = (0..if index == 0 { 0 } else { waits }).map(on).collect();
+        plan.step(
+            LaneId(index % lanes),
+            Action::Compute(Work {
+                model: ModelId(0),
+                segment,
+                region,
+            }),
+            &after,
+        );
+    }
+    check(plan, problem).expect("the plan is sound")
+}
+
+/// A plan of one sample a step on each device in turn, and of a transfer after each step that the next one on the
+/// device waits for: between two steps a device is idle, so that every start and every end changes the rates of all
+/// others.
+fn interrupted_plan(problem: &Problem, devices: u32, steps: u32) -> CheckedPlan {
+    let mut plan = Plan::default();
+    let computing: Vec<LaneId> = (0..devices)
+        .map(|device| {
+            plan.lane(Lane::Compute {
+                device: DeviceId(device),
+                share: Share::FULL,
+                memory: Bytes(8),
+            })
+        })
+        .collect();
+    let sending: Vec<LaneId> = (0..devices).map(|link| plan.lane(Lane::Link(LinkId(link)))).collect();
+    let mut sent: Vec<Option<StepId>> = vec![None; devices as usize];
+    for index in 0..steps {
+        let (on, region) = (
+            (index % devices) as usize,
+            Region {
+                samples: index..index + 1,
+                rows: 0..1,
+            },
+        );
+        let segment = Segment::range(LayerId(1), LayerId(1));
+        let work = Work {
+            model: ModelId(0),
+            segment,
+            region: region.clone(),
+        };
+        let after: Vec<StepId> = sent[on].into_iter().collect();
+        let computed = plan.step(computing[on], Action::Compute(work), &after);
+        let to = DeviceId((index + 1) % devices);
+        let transfer = Action::Transfer {
+            model: ModelId(0),
+            layer: LayerId(1),
+            region,
+            to,
+        };
+        sent[on] = Some(plan.step(sending[on], transfer, &[computed]));
+    }
+    check(plan, problem).expect("the plan is sound")
+}
+
+fn engine(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("engine");
+    group.sample_size(10);
+    let million = 1_000_000;
+    let (one, thousand, seventeen) = (
+        problem(1, million, None),
+        problem(1000, million, None),
+        problem(17, 100_000, Some(10_000)),
+    );
+    let cases = [
+        ("a: chain of 1 M steps on one lane", &one, plan(&one, 1, million, 0)),
+        (
+            "b: 1 M steps over 1000 lanes with random dependencies",
+            &thousand,
+            plan(&thousand, 1000, million, 1),
+        ),
+        (
+            "c: 100 k steps, each start and end changes 16 rates",
+            &seventeen,
+            interrupted_plan(&seventeen, 17, 100_000),
+        ),
+    ];
+    for (name, problem, plan) in &cases {
+        // Transfers of (c) are not counted.
+        group.throughput(Throughput::Elements(problem.samples().into()));
+        group.bench_function(*name, |bencher| bencher.iter(|| simulate(problem, plan)));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, engine);
+criterion_main!(benches);
