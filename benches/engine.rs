@@ -71,7 +71,7 @@ fn problem(devices: u32, steps: u32, excess_ppm: Option<u32>) -> Problem {
         }],
         platform: Platform {
             devices: (0..devices).map(device).collect(),
-            links: vec![],
+            links: (0..devices).map(link).collect(),
             slowdowns,
         },
         load: Load::Offline { samples: steps },
