@@ -10,9 +10,8 @@ pub use trace::{Fault, Kind, LayerKey, Row, Rows, Statistic, Trace};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ModelId, Segment, Work};
+use crate::model::{Graph, ModelId, Segment, Work};
 use crate::platform::{DeviceId, LinkId, Platform};
-use crate::problem::Model;
 use crate::units::{Bytes, Duration, Share};
 
 /// How an estimate was obtained, best first.
@@ -104,13 +103,13 @@ impl TraceCosts {
     /// Costs on `platform` of `models`, with the curve that `curve` knows for each device and model.
     pub fn new(
         platform: &Platform,
-        models: &[Model],
+        models: &[&Graph],
         mut curve: impl FnMut(DeviceId, ModelId) -> Option<Curve>,
     ) -> TraceCosts {
-        let profiled = |model: &Model| Profiled {
-            name: model.graph.name().to_owned(),
-            whole: model.graph.whole(),
-            rows: model.graph.layer(model.graph.output()).output.rows,
+        let profiled = |graph: &&Graph| Profiled {
+            name: graph.name().to_owned(),
+            whole: graph.whole(),
+            rows: graph.layer(graph.output()).output.rows,
         };
         let model_ids = || (0..models.len() as u32).map(ModelId);
         let pairs = platform

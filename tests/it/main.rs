@@ -1,0 +1,6 @@
+//! Everything that is tested from outside the crate, in one binary.
+
+mod engine;
+mod fixture;
+mod plan_check;
+mod tidy;
