@@ -1,5 +1,7 @@
-//! The `coinfer` command.
+//! The `coinfer` command: parses its arguments and calls the one function that they ask for.
 
-fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    coinfer::cli::main()
 }

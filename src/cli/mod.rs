@@ -1,1 +1,139 @@
-//! One file per command.
+//! The command line: one file for each command, and what they share.
+
+mod check;
+mod completions;
+mod evaluate;
+mod plan;
+mod plot;
+mod results;
+mod run;
+mod schema;
+mod sweep;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::report::FolderError;
+use crate::scenario::Diagnostics;
+use terminal::Terminal;
+
+/// Simulates cooperative DNN inference on heterogeneous devices.
+///
+/// A scenario file says what to run, where and how; strategies decide who computes what, and the simulation says how
+/// long it takes and how far that is from the best.
+#[derive(Debug, Parser)]
+#[command(name = "coinfer", version, after_help = "Example:\n  coinfer run scenarios/kcc2020-vgg16.toml")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    verbosity: Verbosity,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+struct Verbosity {
+    /// Print results and errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Print what is done and how long planning takes
+    #[arg(short, long, global = true)]
+    verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Simulate each strategy of a scenario and compare them
+    Run(run::Run),
+    /// Simulate a scenario at every point of its sweep
+    Sweep(sweep::Sweep),
+    /// Print the plan of one strategy as JSON
+    Plan(plan::Plan),
+    /// Check a scenario, the traces it names, and a plan for it
+    Check(check::Check),
+    /// Draw the figures of a results folder again
+    Plot(plot::Plot),
+    /// Print the JSON schema of scenario files, for completion in editors
+    Schema(schema::Schema),
+    /// Print a completion script for a shell
+    Completions(completions::Completions),
+}
+
+/// The scenario that a command works on.
+#[derive(Clone, Debug, Args)]
+struct ScenarioArgs {
+    /// Scenario file
+    #[arg(value_name = "SCENARIO")]
+    scenario: std::path::PathBuf,
+    /// Set a value of the scenario, such as load.offline.samples=100; entries of lists go by their name
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+}
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+enum Error {
+    /// The input is wrong: exit code 2.
+    Input(Diagnostics),
+    /// The input is wrong in a way that has no place in a scenario: exit code 2.
+    Usage(String),
+    /// Something failed that the user may not be to blame for: exit code 1.
+    Failed(String),
+    /// Whoever read our output has gone: nothing is left to say.
+    OutputClosed,
+}
+
+impl From<Diagnostics> for Error {
+    fn from(diagnostics: Diagnostics) -> Error {
+        Error::Input(diagnostics)
+    }
+}
+
+impl From<FolderError> for Error {
+    fn from(error: FolderError) -> Error {
+        Error::Failed(error.to_string())
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Error {
+        match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Error::OutputClosed,
+            _ => Error::Failed(format!("cannot write the output: {error}")),
+        }
+    }
+}
+
+/// Runs the command that the process was started with.
+///
+/// Exit codes: 0 done, 1 the run failed, 2 the input is wrong.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let terminal = Terminal::new(cli.verbosity.quiet, cli.verbosity.verbose);
+    let outcome = match cli.command {
+        Command::Run(command) => command.execute(&terminal),
+        Command::Sweep(command) => command.execute(&terminal),
+        Command::Plan(command) => command.execute(&terminal),
+        Command::Check(command) => command.execute(&terminal),
+        Command::Plot(command) => command.execute(&terminal),
+        Command::Schema(command) => command.execute(&terminal),
+        Command::Completions(command) => command.execute(&terminal),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Error::Input(diagnostics)) => {
+            terminal.error(diagnostics.render(terminal.is_colored()).trim_end());
+            ExitCode::from(2)
+        }
+        Err(Error::Usage(message)) => {
+            terminal.error(&format!("error: {message}"));
+            ExitCode::from(2)
+        }
+        Err(Error::Failed(message)) => {
+            terminal.error(&format!("error: {message}"));
+            ExitCode::FAILURE
+        }
+        Err(Error::OutputClosed) => ExitCode::SUCCESS,
+    }
+}

@@ -1,0 +1,61 @@
+//! Plans, checks and simulates every strategy of a case: what `run` does once and `sweep` at every point.
+
+use crate::cost::Estimate;
+use crate::engine::{estimates, simulate};
+use crate::plan::{CheckedPlan, check};
+use crate::platform::DeviceId;
+use crate::problem::Problem;
+use crate::report::{Failure, Outcome};
+use crate::scenario::{Case, Entry};
+use crate::strategy::bound::lower_bound;
+use crate::strategy::{Single, Strategy};
+use crate::timeline::Timeline;
+use crate::units::Duration;
+
+/// A plan that was run, and what came of it.
+pub(super) struct Evaluated {
+    pub(super) plan: CheckedPlan,
+    pub(super) timeline: Timeline,
+    pub(super) estimates: Vec<Estimate>,
+    pub(super) outcome: Outcome,
+}
+
+/// Each strategy's result, in the order of the scenario.
+pub(super) fn evaluate(case: &Case) -> Vec<Result<Evaluated, Failure>> {
+    let bound = lower_bound(&case.problem);
+    let baseline = baseline(case);
+    let of_entry = |entry: &Entry| {
+        simulated(&case.problem, entry.strategy.as_ref())
+            .map(|(plan, timeline, estimates)| {
+                let outcome =
+                    Outcome::new(&case.problem, &*entry.name, &plan, &timeline, &estimates, baseline, bound);
+                Evaluated { plan, timeline, estimates, outcome }
+            })
+            .map_err(|reason| Failure { strategy: entry.name.clone(), reason })
+    };
+    case.strategies.iter().map(of_entry).collect()
+}
+
+/// The plan of a strategy for `problem`, checked, or why there is none.
+pub(super) fn planned(problem: &Problem, strategy: &dyn Strategy) -> Result<CheckedPlan, String> {
+    let plan = strategy.plan(problem).map_err(|error| error.to_string())?;
+    check(plan, problem).map_err(|violations| {
+        let messages: Vec<String> = violations.iter().map(ToString::to_string).collect();
+        format!("its plan breaks rules: {}", messages.join("; "))
+    })
+}
+
+fn simulated(problem: &Problem, strategy: &dyn Strategy) -> Result<(CheckedPlan, Timeline, Vec<Estimate>), String> {
+    let plan = planned(problem, strategy)?;
+    let timeline = simulate(problem, &plan).map_err(|error| error.to_string())?;
+    let estimates = estimates(problem, &plan).map_err(|error| error.to_string())?;
+    Ok((plan, timeline, estimates))
+}
+
+/// What the load takes on the baseline device alone, or on the fastest one if none is named.
+fn baseline(case: &Case) -> Option<Duration> {
+    let name = |device: DeviceId| case.problem.platform.device(device).name.clone();
+    let single = Single { device: case.baseline.map(name) };
+    let (_, timeline, _) = simulated(&case.problem, &single).ok()?;
+    Some(timeline.makespan())
+}

@@ -1,0 +1,67 @@
+//! `coinfer plan`: the plan of one strategy, to read, keep or change.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::evaluate::planned;
+use super::{Error, ScenarioArgs, Terminal};
+use crate::report::plan_json;
+use crate::scenario::Scenario;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  coinfer plan scenarios/kcc2020-vgg16.toml --strategy greedy\n  \
+                        coinfer plan scenarios/kcc2020-vgg16.toml --strategy exact -o plan.json")]
+pub(super) struct Plan {
+    #[command(flatten)]
+    scenario: ScenarioArgs,
+    /// Name of the strategy; the scenario's first if absent
+    #[arg(long, value_name = "NAME")]
+    strategy: Option<String>,
+    /// Write the plan to a file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl Plan {
+    pub(super) fn execute(self, terminal: &Terminal) -> Result<(), Error> {
+        let scenario = Scenario::read(&self.scenario.scenario, &self.scenario.overrides)?;
+        let case = scenario.case()?;
+        let entry = match &self.strategy {
+            None => case.strategies.first(),
+            Some(name) => case.strategies.iter().find(|entry| entry.name == *name),
+        };
+        let Some(entry) = entry else {
+            let names: Vec<&str> = case.strategies.iter().map(|entry| entry.name.as_str()).collect();
+            return Err(Error::Usage(format!(
+                "the scenario has no strategy `{}`; it has {}",
+                self.strategy.unwrap_or_default(),
+                names.join(", ")
+            )));
+        };
+        let plan = planned(&case.problem, entry.strategy.as_ref())
+            .map_err(|reason| Error::Failed(format!("{}: {reason}", entry.name)))?;
+        let json = plan_json(&plan);
+        match &self.output {
+            None => terminal.print(&String::from_utf8_lossy(&json))?,
+            Some(path) => write_whole(path, &json)?,
+        }
+        Ok(())
+    }
+}
+
+/// Writes a file that appears complete or not at all.
+fn write_whole(path: &std::path::Path, bytes: &[u8]) -> Result<(), Error> {
+    let failed = |error: &dyn std::fmt::Display| Error::Failed(format!("cannot write `{}`: {error}", path.display()));
+    let folder = match path.parent() {
+        Some(parent) if parent != std::path::Path::new("") => parent,
+        _ => std::path::Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less what the umask takes
+    let mut file = builder.tempfile_in(folder).map_err(|error| failed(&error))?;
+    std::io::Write::write_all(&mut file, bytes).map_err(|error| failed(&error))?;
+    file.persist(path).map_err(|error| failed(&error))?;
+    Ok(())
+}

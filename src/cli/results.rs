@@ -1,0 +1,66 @@
+//! Where results go and what they say of their origin.
+
+use std::path::{Path, PathBuf};
+
+use crate::report::{Folder, Input, Manifest, manifest_json};
+use crate::scenario::Scenario;
+
+use super::Error;
+
+/// A results folder for what `command` does with a scenario, and the manifest that goes into it.
+pub(super) struct Results {
+    folder: Folder,
+    manifest: Manifest,
+}
+
+impl Results {
+    /// Begins the folder `out/<scenario>/<prefix><hash>`; the hash is of all that the results depend on.
+    pub(super) fn begin(
+        out: &Path,
+        prefix: &str,
+        command: &str,
+        scenario: &Scenario,
+        overrides: &[String],
+    ) -> Result<Results, Error> {
+        let inputs: Vec<Input> = scenario
+            .inputs()
+            .iter()
+            .map(|file| Input { path: file.path.display().to_string(), blake3: file.hash.clone() })
+            .collect();
+        let mut hasher = blake3::Hasher::new();
+        let version = env!("CARGO_PKG_VERSION");
+        let of_inputs = inputs.iter().map(|input| input.blake3.as_str());
+        for part in [command, version].into_iter().chain(of_inputs).chain(overrides.iter().map(String::as_str)) {
+            hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
+        }
+        let hash = hasher.finalize().to_hex();
+        let target: PathBuf = out.join(scenario.name()).join(format!("{prefix}{}", &hash[..8]));
+        let manifest = Manifest {
+            scenario: scenario.name().to_owned(),
+            command: command.to_owned(),
+            overrides: overrides.to_vec(),
+            inputs,
+            seed: scenario.seed(),
+            version: version.to_owned(),
+            commit: option_env!("COINFER_COMMIT").map(str::to_owned),
+            created: now(),
+        };
+        Ok(Results { folder: Folder::create(&target)?, manifest })
+    }
+
+    /// Writes one file.
+    pub(super) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> Result<(), Error> {
+        Ok(self.folder.write(name, bytes)?)
+    }
+
+    /// Makes the results appear and returns where.
+    pub(super) fn commit(self) -> Result<PathBuf, Error> {
+        self.folder.write("manifest.json", manifest_json(&self.manifest))?;
+        Ok(self.folder.commit()?)
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "the manifest says when it was made; nothing else depends on it")]
+fn now() -> String {
+    humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string()
+}

@@ -1,0 +1,107 @@
+//! `coinfer run`: simulates every strategy of a scenario once and compares them.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::evaluate::{Evaluated, evaluate};
+use super::results::Results;
+use super::{Error, ScenarioArgs, Terminal};
+use crate::report::plot;
+use crate::report::{Failure, Outcome, ResultRow, Summary};
+use crate::report::{plan_json, results_csv, slugs, summary_json, table, timeline_csv, timeline_json};
+use crate::scenario::{Case, Scenario};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  coinfer run scenarios/kcc2020-vgg16.toml\n  \
+                        coinfer run scenarios/kcc2020-vgg16.toml --set load.offline.samples=100 --format json")]
+pub(super) struct Run {
+    #[command(flatten)]
+    scenario: ScenarioArgs,
+    /// What to print on standard output
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// Folder for results; they go to DIR/<scenario>/<run>
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    out: PathBuf,
+}
+
+/// What is printed on standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people, in 80 columns
+    Table,
+    /// One line a result
+    Csv,
+    /// One object
+    Json,
+}
+
+impl Run {
+    pub(super) fn execute(self, terminal: &Terminal) -> Result<(), Error> {
+        let ScenarioArgs { scenario: path, overrides } = &self.scenario;
+        let scenario = Scenario::read(path, overrides)?;
+        let case = scenario.case()?;
+        let results = Results::begin(&self.out, "", "run", &scenario, overrides)?;
+        let evaluated = evaluate(&case, terminal);
+        let summary = summarise(scenario.name(), &case, &evaluated);
+        write_results(&results, &case, &evaluated, &summary)?;
+        let folder = results.commit()?;
+        terminal.print(&match self.format {
+            Format::Table => table(&summary, terminal.is_bold()),
+            Format::Csv => String::from_utf8_lossy(&results_csv(&rows(&evaluated))).into_owned(),
+            Format::Json => summary_json(&summary),
+        })?;
+        terminal.tell(&format!("results in {}", folder.display()));
+        match summary.failures.as_slice() {
+            [] => Ok(()),
+            failures => {
+                let reasons: Vec<String> =
+                    failures.iter().map(|Failure { strategy, reason }| format!("{strategy}: {reason}")).collect();
+                Err(Error::Failed(reasons.join("\nerror: ")))
+            }
+        }
+    }
+}
+
+type Evaluations = [Result<Evaluated, Failure>];
+
+fn summarise(name: &str, case: &Case, evaluated: &Evaluations) -> Summary {
+    let baseline = match case.baseline {
+        Some(device) => format!("{} alone", case.problem.platform.device(device).name),
+        None => "the fastest device alone".to_owned(),
+    };
+    Summary {
+        scenario: name.to_owned(),
+        outcomes: evaluated.iter().filter_map(|run| Some(run.as_ref().ok()?.outcome.clone())).collect(),
+        failures: evaluated.iter().filter_map(|run| run.as_ref().err().cloned()).collect(),
+        notes: case.notes.clone(),
+        contention: case.problem.contention,
+        baseline: Some(baseline),
+    }
+}
+
+fn rows(evaluated: &Evaluations) -> Vec<ResultRow<'_>> {
+    let row = |run: &'_ Result<Evaluated, Failure>| -> Result<&Outcome, &Failure> { run.as_ref().map(|run| &run.outcome) };
+    evaluated.iter().map(|run| ResultRow { settings: &[], result: row(run) }).collect()
+}
+
+fn write_results(results: &Results, case: &Case, evaluated: &Evaluations, summary: &Summary) -> Result<(), Error> {
+    let runs: Vec<&Evaluated> = evaluated.iter().filter_map(|run| run.as_ref().ok()).collect();
+    let folders = slugs(runs.iter().map(|run| run.outcome.strategy.as_str()));
+    for (run, folder) in runs.iter().zip(folders) {
+        let Evaluated { plan, timeline, estimates, outcome } = run;
+        let title = format!("{}: {}", summary.scenario, outcome.strategy);
+        let bars = plot::timeline_bars(&case.problem, plan, timeline);
+        results.write(&format!("{folder}/plan.json"), plan_json(plan))?;
+        results.write(&format!("{folder}/timeline.csv"), timeline_csv(&case.problem, plan, timeline, estimates))?;
+        results.write(&format!("{folder}/timeline.json"), timeline_json(&case.problem, plan, timeline))?;
+        results.write(&format!("{folder}/timeline.svg"), plot::timeline(&title, &bars))?;
+    }
+    results.write("summary.json", summary_json(summary))?;
+    results.write("results.csv", results_csv(&rows(evaluated)))?;
+    let finish_times = plot::finish_times_rows(&summary.outcomes);
+    results.write("finish-times.csv", plot::finish_times_csv(&finish_times))?;
+    results.write("finish-times.svg", plot::finish_times(&summary.scenario, &finish_times))?;
+    Ok(())
+}
