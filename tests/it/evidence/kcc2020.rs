@@ -18,6 +18,11 @@ pub(super) const DEVICES: [(&str, DeviceKind, &str); 3] = [
     ("igpu", DeviceKind::Igpu, "UHD-630"),
     ("gpu", DeviceKind::Gpu, "GTX-1050-Ti"),
 ];
+/// Indices of `DEVICES`.
+pub(super) const CPU: usize = 0;
+pub(super) const IGPU: usize = 1;
+pub(super) const GPU: usize = 2;
+
 /// The networks whose tables grow in proportion to the batch.
 pub(super) const PREDICTABLE: [&str; 7] = [
     "squeezenet_v1.1",
