@@ -114,6 +114,19 @@ impl<'a> BatchSplit<'a> {
         Ok(total)
     }
 
+    /// Time of `samples` on a unit that runs alone, in as many steps as its memory requires.
+    pub(super) fn time_in_waves(&self, unit: usize, samples: u32) -> Result<Duration, Uncalibrated> {
+        if samples <= self.units[unit].capacity {
+            return self.time(unit, samples);
+        }
+        let waves = self.waves(unit, samples);
+        // Waves differ by one sample at most, so there are two sizes.
+        let (first, last) = (waves[0], waves[waves.len() - 1]);
+        let count_first = waves.iter().filter(|&&size| size == first).count() as u32;
+        let rest = self.time(unit, last)? * (waves.len() as u32 - count_first);
+        Ok(self.time(unit, first)? * count_first + rest)
+    }
+
     /// `samples` on a unit in the fewest steps that fit its memory, of equal size or one apart.
     pub(super) fn waves(&self, unit: usize, samples: u32) -> Vec<u32> {
         let count = samples.div_ceil(self.units[unit].capacity);

@@ -92,7 +92,7 @@ impl Greedy {
         let (tolerate_limit, base_limit) = self.limits();
         let batch = split.samples();
         let units = 0..split.units.len();
-        let time = |unit: usize, samples: u32| Ok(split.time(unit, samples)?.as_nanos_f64());
+        let time = |unit: usize, samples: u32| Ok(split.time_in_waves(unit, samples)?.as_nanos_f64());
         let times = |shares: &dyn Fn(usize) -> u32| -> Result<Vec<f64>, Uncalibrated> {
             units.clone().map(|unit| time(unit, shares(unit))).collect()
         };

@@ -1,6 +1,7 @@
 //! Everything that is tested from outside the crate, in one binary.
 
 mod engine;
+mod evidence;
 mod fixture;
 mod plan_check;
 mod tidy;

@@ -268,7 +268,10 @@ fn is_sound(plan: &Plan, problem: &Problem) -> bool {
             let queued = step.lane.is_some() && plan.steps[earlier].lane == step.lane;
             if queued || step.after.contains(&StepId(earlier as u32)) {
                 let reached = before[earlier].clone();
-                before[at].iter_mut().zip(reached).for_each(|(before, reached)| *before |= reached);
+                before[at]
+                    .iter_mut()
+                    .zip(reached)
+                    .for_each(|(before, reached)| *before |= reached);
                 before[at][earlier] = true;
             }
         }
