@@ -1,6 +1,5 @@
 //! `coinfer sweep`: simulates a scenario at every point of its sweep, several points at a time.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -11,8 +10,7 @@ use super::evaluate::{Evaluated, evaluate};
 use super::results::Results;
 use super::run::Format;
 use super::{Error, ScenarioArgs, Terminal};
-use crate::report::{Failure, Outcome, ResultRow, results_csv};
-use crate::report::{plot, sweep_json, sweep_table};
+use crate::report::{Failure, Outcome, ResultRow, plot, results_csv, sweep_json, sweep_table};
 use crate::scenario::Scenario;
 
 #[derive(Debug, Args)]
@@ -21,7 +19,7 @@ use crate::scenario::Scenario;
 pub(super) struct Sweep {
     #[command(flatten)]
     scenario: ScenarioArgs,
-    /// Points simulated at a time; all cores if absent
+    /// Points simulated at a time; as many as there are cores if absent
     #[arg(short, long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
     /// What to print on standard output
@@ -30,4 +28,58 @@ pub(super) struct Sweep {
     /// Folder for results; they go to DIR/<scenario>/sweep-<run>
     #[arg(long, value_name = "DIR", default_value = "results")]
     out: PathBuf,
+}
+
+/// What a strategy did at one point.
+type Result_ = Result<Outcome, Failure>;
+
+impl Sweep {
+    pub(super) fn execute(self, terminal: &Terminal) -> Result<(), Error> {
+        let ScenarioArgs { scenario: path, overrides } = &self.scenario;
+        let scenario = Scenario::read_sweep(path, overrides)?;
+        let points = scenario.points()?;
+        let results = Results::begin(&self.out, "sweep-", "sweep", &scenario, overrides)?;
+
+        let progress = terminal.progress(points.len() as u64);
+        let threads = self.jobs.map_or(0, NonZeroUsize::get); // 0 leaves the choice to rayon
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let pool = pool.map_err(|error| Error::Failed(format!("cannot start {threads} threads: {error}")))?;
+        let outcomes: Vec<Vec<Result_>> = pool.install(|| {
+            let of_point = |point| {
+                let case = scenario.case_at(point);
+                let outcomes = evaluate(&case, None).into_iter().map(|run| run.map(|run: Evaluated| run.outcome));
+                progress.inc(1);
+                outcomes.collect()
+            };
+            points.par_iter().map(of_point).collect()
+        });
+        progress.finish_and_clear();
+
+        let rows: Vec<ResultRow<'_>> = points
+            .iter()
+            .zip(&outcomes)
+            .flat_map(|(point, outcomes)| {
+                outcomes.iter().map(|outcome| ResultRow { settings: point.settings(), result: outcome.as_ref() })
+            })
+            .collect();
+        let csv = results_csv(&rows);
+        results.write("results.csv", &csv)?;
+        write_figure(&results, scenario.name(), &rows)?;
+        let folder = results.commit()?;
+        terminal.print(&match self.format {
+            Format::Table => sweep_table(scenario.name(), &rows, terminal.is_bold()),
+            Format::Csv => String::from_utf8_lossy(&csv).into_owned(),
+            Format::Json => sweep_json(scenario.name(), &rows),
+        })?;
+        terminal.tell(&format!("results in {}", folder.display()));
+        match rows.iter().filter_map(|row| row.result.err()).collect::<Vec<_>>().as_slice() {
+            [] => Ok(()),
+            failures => {
+                let Failure { strategy, reason } = failures[0];
+                let (failed, all) = (failures.len(), rows.len());
+                let message = format!("{failed} of {all} results failed; the first: {strategy}: {reason}");
+                Err(Error::Failed(message))
+            }
+        }
+    }
 }
