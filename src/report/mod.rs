@@ -1,1 +1,17 @@
-//! Metrics of timelines.
+//! What a run has to say: metrics of timelines, tables, files and figures.
+//!
+//! Everything here is a pure function from data to text. Equal arguments give equal bytes.
+
+#[cfg(test)]
+mod example;
+mod files;
+mod manifest;
+mod outcome;
+mod rows;
+mod summary;
+
+pub use files::{plan_json, timeline_csv, timeline_json};
+pub use manifest::{Input, Manifest, manifest_json};
+pub use outcome::{Failure, Outcome};
+pub use rows::{ResultRow, results_csv};
+pub use summary::{Summary, summary_json};
