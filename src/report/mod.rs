@@ -1,6 +1,7 @@
 //! What a run has to say: metrics of timelines, tables, files and figures.
 //!
-//! Everything here is a pure function from data to text. Equal arguments give equal bytes.
+//! Everything here is a pure function from data to text
+//! Equal arguments give equal bytes.
 
 #[cfg(test)]
 mod example;
@@ -9,9 +10,11 @@ mod manifest;
 mod outcome;
 mod rows;
 mod summary;
+mod table;
 
 pub use files::{plan_json, timeline_csv, timeline_json};
 pub use manifest::{Input, Manifest, manifest_json};
 pub use outcome::{Failure, Outcome};
 pub use rows::{ResultRow, results_csv};
 pub use summary::{Summary, summary_json};
+pub use table::table;
