@@ -9,6 +9,7 @@ mod files;
 mod folder;
 mod manifest;
 mod outcome;
+pub mod plot;
 mod rows;
 mod summary;
 mod table;

@@ -1,5 +1,7 @@
 //! Results as CSV: a line for each strategy, and in a sweep for each point and strategy.
 
+use std::collections::BTreeSet;
+
 use super::summary::basis_name;
 use super::{Failure, Outcome};
 use crate::units::Duration;
@@ -68,6 +70,12 @@ pub(super) fn text<T: ToString>(value: Option<T>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }
 
+/// Each name once, in the order of first appearance.
+pub(super) fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut seen = BTreeSet::new();
+    names.filter(|&name| seen.insert(name)).collect()
+}
+
 type Metric = fn(&Outcome) -> String;
 
 const METRICS: [(&str, Metric); 9] = [
@@ -83,12 +91,6 @@ const METRICS: [(&str, Metric); 9] = [
     ("basis", |outcome| basis_name(outcome.basis).to_owned()),
     ("steps", |outcome| outcome.steps.to_string()),
 ];
-
-/// Each name once, in the order of first appearance.
-fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    let mut seen = std::collections::BTreeSet::new();
-    names.filter(|&name| seen.insert(name)).collect()
-}
 
 fn value_of<T: ToString>(pairs: &[(String, T)], name: &str) -> String {
     text(
