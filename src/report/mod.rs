@@ -1,1 +1,23 @@
-//! Metrics of timelines.
+//! What a run has to say: metrics of timelines, tables, files and figures.
+//!
+//! Everything here is a pure function from data to text, except [`Folder`], which puts files into place.
+//! Equal arguments give equal bytes.
+
+#[cfg(test)]
+mod example;
+mod files;
+mod folder;
+mod manifest;
+mod outcome;
+pub mod plot;
+mod rows;
+mod summary;
+mod table;
+
+pub use files::{plan_json, timeline_csv, timeline_json};
+pub use folder::{Folder, FolderError, slugs};
+pub use manifest::{Input, Manifest, manifest_json};
+pub use outcome::{Failure, Outcome};
+pub use rows::{ResultRow, results_csv};
+pub use summary::{Summary, summary_json};
+pub use table::table;

@@ -1,0 +1,171 @@
+//! Hand-made runs for the tests of reports.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use crate::cost::{Basis, CostModel, Estimate, Uncalibrated};
+use crate::engine::{estimates, simulate};
+use crate::model::{Graph, Layer, LayerId, ModelId, Op, Region, Shape, Window, Work};
+use crate::plan::{Action, CheckedPlan, Lane, Plan, check};
+use crate::platform::{Device, DeviceId, DeviceKind, Direction, Link, LinkId, Platform};
+use crate::problem::{Load, Model, Problem};
+use crate::report::{Outcome, Summary};
+use crate::timeline::Timeline;
+use crate::units::{Bytes, BytesPerSec, Duration, Share};
+
+/// A device, and the samples and rows that it computes.
+pub(super) type Part = (u32, Range<u32>, Range<u32>);
+
+pub(super) struct Run {
+    pub(super) problem: Problem,
+    pub(super) plan: CheckedPlan,
+    pub(super) timeline: Timeline,
+    pub(super) estimates: Vec<Estimate>,
+}
+
+/// Device 0 takes 3 ms a sample (measured), 1 takes 2 ms, the others 1 ms; transfers take 1 ms.
+struct ByDevice;
+
+impl CostModel for ByDevice {
+    fn compute(&self, device: DeviceId, _: Share, work: &Work) -> Result<Estimate, Uncalibrated> {
+        let (millis, basis) = match device.0 {
+            0 => (3, Basis::Measured),
+            1 => (2, Basis::Interpolated),
+            _ => (1, Basis::Modelled),
+        };
+        let time = Duration::from_nanos(millis * 1_000_000) * work.region.samples.len() as u32;
+        Ok(Estimate { time, basis })
+    }
+
+    fn transfer(&self, _: LinkId, _: Bytes) -> Result<Estimate, Uncalibrated> {
+        Ok(Estimate {
+            time: Duration::from_nanos(1_000_000),
+            basis: Basis::Modelled,
+        })
+    }
+}
+
+pub(super) fn problem(devices: &[&str], samples: u32) -> Problem {
+    let layer = |name: &str, op, inputs| Layer {
+        name: name.into(),
+        op,
+        inputs,
+        output: Shape {
+            channels: 1,
+            rows: 8,
+            cols: 8,
+            element_bytes: 4,
+        },
+        parameters: Bytes(0),
+    };
+    let conv = Op::Conv(Window {
+        size: 1,
+        stride: 1,
+        pad: 0,
+    });
+    let layers = vec![layer("input", Op::Input, vec![]), layer("conv", conv, vec![LayerId(0)])];
+    let device = |name: &&str| Device {
+        name: name.to_string(),
+        kind: DeviceKind::Cpu,
+        memory: Bytes(1 << 40),
+        unsupported: BTreeSet::new(),
+    };
+    let link = Link {
+        name: "pcie".into(),
+        from: DeviceId(0),
+        to: DeviceId(devices.len() as u32 - 1),
+        direction: Direction::EitherWay,
+        latency: Duration::ZERO,
+        bandwidth: BytesPerSec::new(1e9).unwrap(),
+    };
+    Problem {
+        models: vec![Model {
+            graph: Graph::new("net", layers).unwrap(),
+            home: None,
+        }],
+        platform: Platform {
+            devices: devices.iter().map(device).collect(),
+            links: vec![link],
+            slowdowns: vec![],
+        },
+        load: Load::Offline { samples },
+        costs: Box::new(ByDevice),
+        contention: false,
+    }
+}
+
+/// A run of `parts` on the devices cpu, igpu and gpu with 10 samples.
+pub(super) fn run(parts: &[Part]) -> Run {
+    run_on(&["cpu", "igpu", "gpu"], 10, parts)
+}
+
+/// A run of `parts`, one step each. What the last device computed is copied to the first; a join ends it.
+pub(super) fn run_on(devices: &[&str], samples: u32, parts: &[Part]) -> Run {
+    let problem = problem(devices, samples);
+    let mut plan = Plan::default();
+    let lanes: Vec<_> = (0..devices.len() as u32)
+        .map(|device| {
+            plan.lane(Lane::Compute {
+                device: DeviceId(device),
+                share: Share::FULL,
+                memory: Bytes(1 << 30),
+            })
+        })
+        .collect();
+    let link = plan.lane(Lane::Link(LinkId(0)));
+    let graph = &problem.models[0].graph;
+    let mut ends = Vec::new();
+    for (device, samples, rows) in parts.iter().cloned() {
+        let region = Region { samples, rows };
+        let work = Work {
+            model: ModelId(0),
+            segment: graph.whole().unwrap(),
+            region: region.clone(),
+        };
+        ends.push(plan.step(lanes[device as usize], Action::Compute(work), &[]));
+        if device as usize + 1 == devices.len() && device > 0 {
+            let transfer = Action::Transfer {
+                model: ModelId(0),
+                layer: graph.output(),
+                region,
+                to: DeviceId(0),
+            };
+            let after = [ends[ends.len() - 1]];
+            ends.push(plan.step(link, transfer, &after));
+        }
+    }
+    plan.join(&ends);
+    let plan = check(plan, &problem).unwrap();
+    Run {
+        timeline: simulate(&problem, &plan).unwrap(),
+        estimates: estimates(&problem, &plan).unwrap(),
+        problem,
+        plan,
+    }
+}
+
+/// A summary in which each of `strategies` shares 10 samples among three devices, the first giving most to the CPU.
+pub(super) fn summary(strategies: &[&str]) -> Summary {
+    let millis = |ms: u64| Some(Duration::from_nanos(ms * 1_000_000));
+    let outcome = |(index, strategy): (usize, &&str)| {
+        let cut = 6 - index as u32 % 5;
+        let run = run(&[(0, 0..cut, 0..8), (2, cut..10, 0..8)]);
+        Outcome::new(
+            &run.problem,
+            *strategy,
+            &run.plan,
+            &run.timeline,
+            &run.estimates,
+            millis(20),
+            millis(5),
+        )
+    };
+    Summary {
+        scenario: "three devices".into(),
+        outcomes: strategies.iter().enumerate().map(outcome).collect(),
+        failures: vec![],
+        notes: vec![],
+        contention: false,
+        baseline: Some("single on gpu".into()),
+    }
+}

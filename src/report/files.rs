@@ -1,0 +1,127 @@
+//! The bytes of the files that describe one plan and its timeline.
+
+use serde::Serialize;
+
+use super::rows::csv_bytes;
+use super::summary::basis_name;
+use crate::cost::Estimate;
+use crate::plan::{Action, Lane, Plan};
+use crate::problem::Problem;
+use crate::timeline::{Timeline, chrome_trace};
+
+/// The plan as JSON, one line a lane and one a step. Reads back as the same plan.
+pub fn plan_json(plan: &Plan) -> Vec<u8> {
+    let (lanes, steps) = (lines(&plan.lanes), lines(&plan.steps));
+    format!("{{\n\"lanes\": [{lanes}],\n\"steps\": [{steps}]\n}}\n").into_bytes()
+}
+
+/// The timeline in the Chrome trace format, which Perfetto opens.
+pub fn timeline_json(problem: &Problem, plan: &Plan, timeline: &Timeline) -> Vec<u8> {
+    let mut text = chrome_trace(problem, plan, timeline).to_string();
+    text.push('\n');
+    text.into_bytes()
+}
+
+/// The timeline as CSV, one line a step in the plan's order. What a step does not have is empty.
+///
+/// `layers` are indices in the model's graph; times are nanoseconds since the run began.
+pub fn timeline_csv(problem: &Problem, plan: &Plan, timeline: &Timeline, estimates: &[Estimate]) -> Vec<u8> {
+    let header = [
+        "step",
+        "lane",
+        "device_or_link",
+        "action",
+        "model",
+        "layers",
+        "samples_start",
+        "samples_end",
+        "rows_start",
+        "rows_end",
+        "start_ns",
+        "end_ns",
+        "isolated_ns",
+        "basis",
+    ];
+    let steps = plan.steps.iter().zip(&timeline.spans).zip(estimates).enumerate();
+    let line = |(index, ((step, span), estimate)): (usize, _)| {
+        let (step, span, estimate): (&crate::plan::Step, &crate::timeline::Span, &Estimate) = (step, span, estimate);
+        let (lane, place) = match step.lane {
+            Some(lane) => (lane.0.to_string(), lane_name(problem, plan.lane_at(lane)).to_owned()),
+            None => Default::default(),
+        };
+        let (action, what) = match &step.action {
+            Action::Compute(work) => ("compute", Some((work.model, work.segment.to_string(), &work.region))),
+            Action::Transfer {
+                model, layer, region, ..
+            } => ("transfer", Some((*model, layer.0.to_string(), region))),
+            Action::Join => ("join", None),
+        };
+        let what = match what {
+            Some((model, layers, region)) => [
+                problem.model(model).graph.name().to_owned(),
+                layers,
+                region.samples.start.to_string(),
+                region.samples.end.to_string(),
+                region.rows.start.to_string(),
+                region.rows.end.to_string(),
+            ],
+            None => Default::default(),
+        };
+        let mut line = vec![index.to_string(), lane, place, action.to_owned()];
+        line.extend(what);
+        line.extend([
+            span.start.as_nanos().to_string(),
+            span.end.as_nanos().to_string(),
+            estimate.time.as_nanos().to_string(),
+            basis_name(estimate.basis).to_owned(),
+        ]);
+        line
+    };
+    csv_bytes(std::iter::once(header.map(str::to_owned).into()).chain(steps.map(line)))
+}
+
+/// The name of the device or link that `lane` is on.
+pub(super) fn lane_name<'a>(problem: &'a Problem, lane: &Lane) -> &'a str {
+    match lane {
+        Lane::Compute { device, .. } => &problem.platform.device(*device).name,
+        Lane::Link(link) => &problem.platform.link(*link).name,
+    }
+}
+
+fn lines<T: Serialize>(items: &[T]) -> String {
+    let line = |item| serde_json::to_string(item).expect("all keys are strings and writing to memory succeeds");
+    let lines: Vec<String> = items.iter().map(|item| format!("\n  {}", line(item))).collect();
+    lines.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::example;
+
+    #[test]
+    fn a_written_plan_reads_back_as_itself() {
+        let plan = &*example::run(&[(0, 0..6, 0..8), (2, 6..10, 0..8)]).plan;
+        let bytes = plan_json(plan);
+        assert_eq!(&serde_json::from_slice::<Plan>(&bytes).unwrap(), plan);
+        assert_eq!(
+            bytes.iter().filter(|&&byte| byte == b'\n').count(),
+            4 + plan.lanes.len() + plan.steps.len()
+        );
+        let empty = plan_json(&Plan::default());
+        assert_eq!(serde_json::from_slice::<Plan>(&empty).unwrap(), Plan::default());
+    }
+
+    #[test]
+    fn every_step_has_a_line() {
+        let run = example::run(&[(0, 0..6, 0..8), (2, 6..10, 0..8)]);
+        let bytes = timeline_csv(&run.problem, &run.plan, &run.timeline, &run.estimates);
+        insta::assert_snapshot!(String::from_utf8(bytes).unwrap(), @"
+        step,lane,device_or_link,action,model,layers,samples_start,samples_end,rows_start,rows_end,start_ns,end_ns,isolated_ns,basis
+        0,0,cpu,compute,net,1,0,6,0,8,0,18000000,18000000,measured
+        1,2,gpu,compute,net,1,6,10,0,8,0,4000000,4000000,modelled
+        2,3,pcie,transfer,net,1,6,10,0,8,4000000,5000000,1000000,modelled
+        3,,,join,,,,,,,18000000,18000000,0,measured
+        ");
+    }
+}

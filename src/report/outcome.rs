@@ -1,0 +1,224 @@
+//! What one strategy achieved on one problem, or why it has nothing to show.
+
+use std::ops::Range;
+
+use crate::cost::{Basis, Estimate};
+use crate::model::ModelId;
+use crate::plan::{Action, CheckedPlan, Lane};
+use crate::platform::DeviceId;
+use crate::problem::Problem;
+use crate::timeline::Timeline;
+use crate::units::{Duration, Time};
+
+/// What one strategy achieved on one problem. Every float is finite.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// The strategy's name.
+    pub strategy: String,
+    /// Time from the first start to the last end.
+    pub makespan: Duration,
+    /// Samples that the plan covers, over all models.
+    pub samples: u32,
+    /// Samples per second of the makespan; 0 if nothing took time.
+    pub samples_per_s: f64,
+    /// The baseline's makespan over this one; `None` without a baseline or if nothing took time.
+    pub speedup: Option<f64>,
+    /// A time that no plan can beat, if one is known.
+    pub lower_bound: Option<Duration>,
+    /// How far the makespan is above the lower bound, as a fraction of the bound.
+    pub gap: Option<f64>,
+    /// Share of the steps' isolated time that was measured, from 0 to 1.
+    pub measured_share: f64,
+    /// The worst basis among the steps' estimates.
+    pub basis: Basis,
+    /// Samples whose output each device computed, for every device in the platform's order.
+    pub split: Vec<(String, u32)>,
+    /// Time from the first start until each device ended its last step, in the same order. `None` if it ran none.
+    pub finish: Vec<(String, Option<Duration>)>,
+    /// Number of steps.
+    pub steps: usize,
+}
+
+/// Why a strategy has no outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The strategy's name.
+    pub strategy: String,
+    /// The reason, for the user.
+    pub reason: String,
+}
+
+impl Outcome {
+    /// The outcome of `plan` as `timeline` shows it. `estimates` has the isolated time of each step.
+    pub fn new(
+        problem: &Problem,
+        strategy: impl Into<String>,
+        plan: &CheckedPlan,
+        timeline: &Timeline,
+        estimates: &[Estimate],
+        baseline: Option<Duration>,
+        lower_bound: Option<Duration>,
+    ) -> Outcome {
+        let makespan = timeline.makespan();
+        let samples = problem.samples().saturating_mul(problem.models.len() as u32);
+        let basis = estimates.iter().map(|estimate| estimate.basis).max();
+        let basis = basis.unwrap_or(Basis::Measured);
+        Outcome {
+            strategy: strategy.into(),
+            makespan,
+            samples,
+            samples_per_s: ratio(f64::from(samples), makespan.as_secs_f64()).unwrap_or(0.0),
+            speedup: baseline.and_then(|baseline| ratio(baseline.as_nanos_f64(), makespan.as_nanos_f64())),
+            lower_bound,
+            gap: lower_bound
+                .and_then(|bound| ratio(makespan.as_nanos_f64(), bound.as_nanos_f64()))
+                .map(|ratio| ratio - 1.0),
+            measured_share: measured_share(estimates).unwrap_or(f64::from(u8::from(basis == Basis::Measured))),
+            basis,
+            split: split(problem, plan),
+            finish: finish(problem, plan, timeline),
+            steps: plan.steps.len(),
+        }
+    }
+}
+
+/// `None` unless both are positive.
+fn ratio(numerator: f64, denominator: f64) -> Option<f64> {
+    (numerator > 0.0 && denominator > 0.0).then(|| numerator / denominator)
+}
+
+/// `None` if no step takes time.
+fn measured_share(estimates: &[Estimate]) -> Option<f64> {
+    let nanos = |estimate: &Estimate| u128::from(estimate.time.as_nanos());
+    let all: u128 = estimates.iter().map(nanos).sum();
+    let measured = estimates.iter().filter(|estimate| estimate.basis == Basis::Measured);
+    let measured: u128 = measured.map(nanos).sum();
+    (all > 0).then(|| measured as f64 / all as f64)
+}
+
+/// Samples of each model's output that each device computed, wholly or in part.
+fn split(problem: &Problem, plan: &CheckedPlan) -> Vec<(String, u32)> {
+    let mut parts: Vec<Vec<(ModelId, Range<u32>)>> = vec![Vec::new(); problem.platform.devices.len()];
+    for step in &plan.steps {
+        let (Action::Compute(work), Some(lane)) = (&step.action, step.lane) else {
+            continue;
+        };
+        let Lane::Compute { device, .. } = plan.lane_at(lane) else {
+            continue;
+        };
+        if work.segment.contains(problem.model(work.model).graph.output()) {
+            parts[device.0 as usize].push((work.model, work.region.samples.clone()));
+        }
+    }
+    let devices = problem.platform.devices.iter().zip(parts);
+    devices
+        .map(|(device, parts)| (device.name.clone(), count_union(parts)))
+        .collect()
+}
+
+/// The number of samples in the union of ranges, each of its own model.
+fn count_union(mut parts: Vec<(ModelId, Range<u32>)>) -> u32 {
+    parts.sort_unstable_by_key(|(model, samples)| (*model, samples.start));
+    let mut reached = (ModelId(0), 0);
+    let mut count: u32 = 0;
+    for (model, samples) in parts {
+        let from = match reached {
+            (before, end) if before == model => samples.start.max(end),
+            _ => samples.start,
+        };
+        count = count.saturating_add(samples.end.saturating_sub(from));
+        reached = (model, samples.end.max(from));
+    }
+    count
+}
+
+fn finish(problem: &Problem, plan: &CheckedPlan, timeline: &Timeline) -> Vec<(String, Option<Duration>)> {
+    let start = timeline.spans.iter().map(|span| span.start).min().unwrap_or_default();
+    let mut ends: Vec<Option<Time>> = vec![None; problem.platform.devices.len()];
+    for (step, span) in plan.steps.iter().zip(&timeline.spans) {
+        let lane = step.lane.map(|lane| plan.lane_at(lane));
+        if let Some(&Lane::Compute {
+            device: DeviceId(device),
+            ..
+        }) = lane
+        {
+            let end = &mut ends[device as usize];
+            *end = (*end).max(Some(span.end));
+        }
+    }
+    let devices = problem.platform.devices.iter().zip(ends);
+    devices
+        .map(|(device, end)| (device.name.clone(), end.map(|end| end - start)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::example::{self, Part};
+
+    fn outcome(parts: &[Part], baseline: Option<Duration>, bound: Option<Duration>) -> Outcome {
+        let run = example::run(parts);
+        Outcome::new(
+            &run.problem,
+            "hand",
+            &run.plan,
+            &run.timeline,
+            &run.estimates,
+            baseline,
+            bound,
+        )
+    }
+
+    fn split(parts: &[Part]) -> Vec<u32> {
+        let outcome = outcome(parts, None, None);
+        outcome.split.into_iter().map(|(_, samples)| samples).collect()
+    }
+
+    #[test]
+    fn a_device_that_computes_nothing_is_in_the_split_and_has_no_finish() {
+        let outcome = outcome(&[(0, 0..6, 0..8), (2, 6..10, 0..8)], None, None);
+        let split = [("cpu".into(), 6), ("igpu".into(), 0), ("gpu".into(), 4)];
+        assert_eq!(outcome.split, split);
+        let ms = |ms: u64| Some(Duration::from_nanos(ms * 1_000_000));
+        assert_eq!(
+            outcome.finish,
+            [("cpu".into(), ms(18)), ("igpu".into(), None), ("gpu".into(), ms(4))]
+        );
+    }
+
+    #[test]
+    fn samples_split_by_rows_count_once_for_each_device() {
+        let parts = [
+            (0, 0..10, 0..2),
+            (0, 0..10, 2..4),
+            (1, 0..7, 4..8),
+            (2, 7..9, 4..8),
+            (2, 9..10, 4..8),
+        ];
+        assert_eq!(split(&parts), [10, 7, 3]);
+    }
+
+    #[test]
+    fn rates_and_ratios_follow_from_the_makespan() {
+        let ms = |ms: u64| Some(Duration::from_nanos(ms * 1_000_000));
+        let outcome = outcome(&[(0, 0..6, 0..8), (2, 6..10, 0..8)], ms(36), ms(12));
+        assert_eq!(outcome.makespan, ms(18).unwrap());
+        assert_eq!(outcome.samples_per_s, 10.0 / 0.018);
+        assert_eq!((outcome.speedup, outcome.gap), (Some(2.0), Some(0.5)));
+        assert_eq!((outcome.measured_share, outcome.basis), (18.0 / 23.0, Basis::Modelled));
+    }
+
+    #[test]
+    fn a_run_that_takes_no_time_has_only_finite_numbers() {
+        let run = example::run(&[(0, 0..10, 0..8)]);
+        let still = Timeline {
+            spans: vec![Default::default(); run.timeline.spans.len()],
+            ..run.timeline
+        };
+        let zero = Some(Duration::ZERO);
+        let outcome = Outcome::new(&run.problem, "hand", &run.plan, &still, &[], zero, zero);
+        assert_eq!((outcome.samples_per_s, outcome.speedup, outcome.gap), (0.0, None, None));
+        assert_eq!(outcome.measured_share, 1.0);
+    }
+}

@@ -1,0 +1,19 @@
+//! Figures as SVG, each drawn from tidy rows whose CSV can lie beside it.
+//!
+//! Colours are those of Okabe and Ito (2008), which the colour-blind can tell apart; shapes, dashes and hatching
+//! tell the same in black and white. Values that are not finite, or not positive, are left out.
+
+mod axis;
+mod canvas;
+mod finish_times;
+mod throughput;
+mod timeline;
+
+pub use finish_times::{FinishRow, finish_rows, finish_times_csv, finish_times_svg};
+pub use throughput::{ThroughputRow, throughput_csv, throughput_svg};
+pub use timeline::timeline_svg;
+
+/// Whether a figure can show `value`: positive, and of a size that axes can label.
+fn is_drawable(value: f64) -> bool {
+    (1e-9..1e15).contains(&value)
+}

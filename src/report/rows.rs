@@ -1,0 +1,155 @@
+//! Results as CSV: a line for each strategy, and in a sweep for each point and strategy.
+
+use std::collections::BTreeSet;
+
+use super::summary::basis_name;
+use super::{Failure, Outcome};
+use crate::units::Duration;
+
+/// One line of a table of results.
+#[derive(Clone, Copy, Debug)]
+pub struct ResultRow<'a> {
+    /// The point's settings, name and value; they become the leading columns.
+    pub settings: &'a [(String, String)],
+    /// What a strategy achieved at this point, or why it did not.
+    pub result: Result<&'a Outcome, &'a Failure>,
+}
+
+/// The rows as CSV with one header.
+///
+/// Settings come first, then the strategy and its metrics, then one column `split_<device>` a device, and last
+/// `error`, which is empty for outcomes. What is not known is empty. Settings and devices that only some rows have
+/// get columns too, in the order in which they first appear.
+pub fn results_csv(rows: &[ResultRow<'_>]) -> Vec<u8> {
+    let settings = distinct(
+        rows.iter()
+            .flat_map(|row| row.settings.iter().map(|(name, _)| name.as_str())),
+    );
+    let outcomes = rows.iter().filter_map(|row| row.result.ok());
+    let devices = distinct(outcomes.flat_map(|outcome| outcome.split.iter().map(|(device, _)| device.as_str())));
+
+    let mut header: Vec<String> = settings.iter().map(|&name| name.to_owned()).collect();
+    header.push("strategy".into());
+    header.extend(METRICS.map(|(name, _)| name.to_owned()));
+    header.extend(devices.iter().map(|device| format!("split_{device}")));
+    header.push("error".into());
+
+    let line = |row: &ResultRow<'_>| {
+        let mut line: Vec<String> = settings.iter().map(|name| value_of(row.settings, name)).collect();
+        match row.result {
+            Ok(outcome) => {
+                line.push(outcome.strategy.clone());
+                line.extend(METRICS.map(|(_, metric)| metric(outcome)));
+                line.extend(devices.iter().map(|device| value_of(&outcome.split, device)));
+                line.push(String::new());
+            }
+            Err(failure) => {
+                line.push(failure.strategy.clone());
+                line.extend(vec![String::new(); METRICS.len() + devices.len()]);
+                line.push(failure.reason.clone());
+            }
+        }
+        line
+    };
+    csv_bytes(std::iter::once(header).chain(rows.iter().map(line)))
+}
+
+/// Lines of equal length as CSV.
+pub(super) fn csv_bytes<F: AsRef<[u8]>>(lines: impl IntoIterator<Item = Vec<F>>) -> Vec<u8> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for line in lines {
+        writer
+            .write_record(line)
+            .expect("lines have equal lengths and writing to memory succeeds");
+    }
+    writer.into_inner().expect("writing to memory succeeds")
+}
+
+/// The value's shortest text that reads back as the same float, or nothing.
+pub(super) fn text<T: ToString>(value: Option<T>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}
+
+/// Each name once, in the order of first appearance.
+pub(super) fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut seen = BTreeSet::new();
+    names.filter(|&name| seen.insert(name)).collect()
+}
+
+type Metric = fn(&Outcome) -> String;
+
+const METRICS: [(&str, Metric); 9] = [
+    ("samples", |outcome| outcome.samples.to_string()),
+    ("makespan_ms", |outcome| outcome.makespan.as_millis_f64().to_string()),
+    ("samples_per_s", |outcome| outcome.samples_per_s.to_string()),
+    ("speedup", |outcome| text(outcome.speedup)),
+    ("lower_bound_ms", |outcome| {
+        text(outcome.lower_bound.map(Duration::as_millis_f64))
+    }),
+    ("gap", |outcome| text(outcome.gap)),
+    ("measured_share", |outcome| outcome.measured_share.to_string()),
+    ("basis", |outcome| basis_name(outcome.basis).to_owned()),
+    ("steps", |outcome| outcome.steps.to_string()),
+];
+
+fn value_of<T: ToString>(pairs: &[(String, T)], name: &str) -> String {
+    text(
+        pairs
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.to_string()),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::example;
+
+    fn csv(rows: &[ResultRow<'_>]) -> String {
+        String::from_utf8(results_csv(rows)).unwrap()
+    }
+
+    #[test]
+    fn every_strategy_has_a_line_even_one_that_failed() {
+        let summary = example::summary(&["greedy", "exact"]);
+        let failure = Failure {
+            strategy: "legion".into(),
+            reason: "no link leads from `cpu` to `gpu`, and so on".into(),
+        };
+        let results = summary.outcomes.iter().map(Ok).chain([Err(&failure)]);
+        let rows: Vec<_> = results.map(|result| ResultRow { settings: &[], result }).collect();
+        insta::assert_snapshot!(csv(&rows), @r#"
+        strategy,samples,makespan_ms,samples_per_s,speedup,lower_bound_ms,gap,measured_share,basis,steps,split_cpu,split_igpu,split_gpu,error
+        greedy,10,18,555.5555555555555,1.1111111111111112,5,2.6,0.782608695652174,modelled,4,6,0,4,
+        exact,10,15,666.6666666666667,1.3333333333333333,5,2,0.7142857142857143,modelled,4,5,0,5,
+        legion,,,,,,,,,,,,,"no link leads from `cpu` to `gpu`, and so on"
+        "#);
+    }
+
+    #[test]
+    fn settings_lead_and_missing_ones_are_empty() {
+        let summary = example::summary(&["greedy"]);
+        let point = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+            pairs.iter().map(|&(name, value)| (name.into(), value.into())).collect()
+        };
+        let points = [
+            point(&[("batch", "8")]),
+            point(&[("batch", "16"), ("link.bandwidth", "1 GB/s, shared")]),
+        ];
+        let row = |settings| ResultRow {
+            settings,
+            result: Ok(&summary.outcomes[0]),
+        };
+        insta::assert_snapshot!(csv(&[row(&points[0]), row(&points[1])]), @r#"
+        batch,link.bandwidth,strategy,samples,makespan_ms,samples_per_s,speedup,lower_bound_ms,gap,measured_share,basis,steps,split_cpu,split_igpu,split_gpu,error
+        8,,greedy,10,18,555.5555555555555,1.1111111111111112,5,2.6,0.782608695652174,modelled,4,6,0,4,
+        16,"1 GB/s, shared",greedy,10,18,555.5555555555555,1.1111111111111112,5,2.6,0.782608695652174,modelled,4,6,0,4,
+        "#);
+    }
+
+    #[test]
+    fn no_rows_still_have_a_header() {
+        insta::assert_snapshot!(csv(&[]), @"strategy,samples,makespan_ms,samples_per_s,speedup,lower_bound_ms,gap,measured_share,basis,steps,error");
+    }
+}

@@ -1,0 +1,202 @@
+//! The results of a run as one JSON object, which others script against.
+
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+
+use super::{Failure, Outcome};
+use crate::cost::Basis;
+use crate::units::Duration;
+
+/// Everything that a run found out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    /// The scenario's name.
+    pub scenario: String,
+    /// What strategies achieved.
+    pub outcomes: Vec<Outcome>,
+    /// Strategies that have no outcome.
+    pub failures: Vec<Failure>,
+    /// What the reader should know, a sentence each.
+    pub notes: Vec<String>,
+    /// Whether concurrent steps slowed each other.
+    pub contention: bool,
+    /// What speed-ups are relative to, such as `single on gpu`.
+    pub baseline: Option<String>,
+}
+
+/// The summary as one JSON object with a newline at its end.
+///
+/// Keys have a fixed order, and devices the order of the platform. What is not known is `null`. Times are
+/// milliseconds, exact to the nanosecond.
+pub fn summary_json(summary: &Summary) -> String {
+    let object = Object {
+        scenario: &summary.scenario,
+        results: summary.outcomes.iter().map(Entry::from).collect(),
+        failures: summary.failures.iter().map(FailureEntry::from).collect(),
+        notes: &summary.notes,
+        contention: summary.contention,
+        baseline: summary.baseline.as_deref(),
+    };
+    let mut text = serde_json::to_string_pretty(&object).expect("all keys are strings and writing to memory succeeds");
+    text.push('\n');
+    text
+}
+
+/// The name of a basis in files.
+pub(super) fn basis_name(basis: Basis) -> &'static str {
+    match basis {
+        Basis::Measured => "measured",
+        Basis::Interpolated => "interpolated",
+        Basis::Extrapolated => "extrapolated",
+        Basis::Modelled => "modelled",
+    }
+}
+
+#[derive(Serialize)]
+struct Object<'a> {
+    scenario: &'a str,
+    results: Vec<Entry<'a>>,
+    failures: Vec<FailureEntry<'a>>,
+    notes: &'a [String],
+    contention: bool,
+    baseline: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    strategy: &'a str,
+    makespan_ms: f64,
+    samples_per_s: f64,
+    speedup: Option<f64>,
+    lower_bound_ms: Option<f64>,
+    gap: Option<f64>,
+    measured_share: f64,
+    split: ByDevice<'a, u32>,
+    basis: &'static str,
+    samples: u32,
+    steps: usize,
+    finish_ms: ByDevice<'a, Option<f64>>,
+}
+
+impl<'a> From<&'a Outcome> for Entry<'a> {
+    fn from(outcome: &'a Outcome) -> Entry<'a> {
+        let millis =
+            |(device, end): &'a (String, Option<Duration>)| (device.as_str(), end.map(Duration::as_millis_f64));
+        Entry {
+            strategy: &outcome.strategy,
+            makespan_ms: outcome.makespan.as_millis_f64(),
+            samples_per_s: outcome.samples_per_s,
+            speedup: outcome.speedup,
+            lower_bound_ms: outcome.lower_bound.map(Duration::as_millis_f64),
+            gap: outcome.gap,
+            measured_share: outcome.measured_share,
+            split: ByDevice(
+                outcome
+                    .split
+                    .iter()
+                    .map(|(device, samples)| (device.as_str(), *samples))
+                    .collect(),
+            ),
+            basis: basis_name(outcome.basis),
+            samples: outcome.samples,
+            steps: outcome.steps,
+            finish_ms: ByDevice(outcome.finish.iter().map(millis).collect()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct FailureEntry<'a> {
+    strategy: &'a str,
+    reason: &'a str,
+}
+
+impl<'a> From<&'a Failure> for FailureEntry<'a> {
+    fn from(failure: &'a Failure) -> FailureEntry<'a> {
+        FailureEntry {
+            strategy: &failure.strategy,
+            reason: &failure.reason,
+        }
+    }
+}
+
+/// An object with a key a device, in the order given.
+struct ByDevice<'a, T>(Vec<(&'a str, T)>);
+
+impl<T: Serialize> Serialize for ByDevice<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (device, value) in &self.0 {
+            map.serialize_entry(device, value)?;
+        }
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::example;
+
+    #[test]
+    fn the_object_has_the_promised_keys_in_the_promised_order() {
+        let mut summary = example::summary(&["greedy"]);
+        summary.notes.push("a note".into());
+        summary.failures.push(Failure {
+            strategy: "legion".into(),
+            reason: "no \"rows\" to split".into(),
+        });
+        insta::assert_snapshot!(summary_json(&summary), @r#"
+        {
+          "scenario": "three devices",
+          "results": [
+            {
+              "strategy": "greedy",
+              "makespan_ms": 18.0,
+              "samples_per_s": 555.5555555555555,
+              "speedup": 1.1111111111111112,
+              "lower_bound_ms": 5.0,
+              "gap": 2.6,
+              "measured_share": 0.782608695652174,
+              "split": {
+                "cpu": 6,
+                "igpu": 0,
+                "gpu": 4
+              },
+              "basis": "modelled",
+              "samples": 10,
+              "steps": 4,
+              "finish_ms": {
+                "cpu": 18.0,
+                "igpu": null,
+                "gpu": 4.0
+              }
+            }
+          ],
+          "failures": [
+            {
+              "strategy": "legion",
+              "reason": "no \"rows\" to split"
+            }
+          ],
+          "notes": [
+            "a note"
+          ],
+          "contention": false,
+          "baseline": "single on gpu"
+        }
+        "#);
+    }
+
+    #[test]
+    fn what_is_unknown_is_null() {
+        let mut summary = example::summary(&["greedy"]);
+        summary.outcomes[0].speedup = None;
+        summary.outcomes[0].lower_bound = None;
+        summary.outcomes[0].gap = None;
+        let value: serde_json::Value = serde_json::from_str(&summary_json(&summary)).unwrap();
+        for key in ["speedup", "lower_bound_ms", "gap"] {
+            assert!(value["results"][0][key].is_null(), "{key}");
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! The results of a run as a table for a terminal of 80 columns.
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+
+use super::{Outcome, Summary};
+use crate::units::Duration;
+
+/// The summary as lines of at most 80 columns: a table, then what its columns mean, notes and failures.
+///
+/// With `bold`, the header is set in bold by ANSI escapes.
+pub fn table(summary: &Summary, bold: bool) -> String {
+    let mut lines = match summary.outcomes.as_slice() {
+        [] => vec!["No strategy has a result.".to_owned()],
+        outcomes => grid(outcomes, bold),
+    };
+    lines.push(String::new());
+    for caption in captions(summary) {
+        lines.extend(wrap(&caption, WIDTH, "  ", &[' ', '/']));
+    }
+    lines.join("\n") + "\n"
+}
+
+/// Columns of a terminal.
+const WIDTH: usize = 80;
+/// Columns that the table's padding takes.
+const PADDING: usize = 2;
+const TITLES: [&str; 7] = [
+    "strategy", "split", "makespan", "images/s", "speed-up", "gap", "measured",
+];
+const UNITS: [&str; 7] = ["", "", "ms", "", "", "%", "%"];
+/// Names and splits are wrapped to no less than this.
+const NARROWEST: usize = 9;
+
+fn grid(outcomes: &[Outcome], bold: bool) -> Vec<String> {
+    let makespans = decimals(6, outcomes.iter().map(|outcome| outcome.makespan.as_millis_f64()));
+    let rates = decimals(4, outcomes.iter().map(|outcome| outcome.samples_per_s));
+    let unknown = || "-".to_owned();
+    let percent = |fraction: f64| format!("{:.1}", fraction * 100.0);
+    let numbers = |outcome: &Outcome| {
+        [
+            format!("{:.makespans$}", outcome.makespan.as_millis_f64()),
+            format!("{:.rates$}", outcome.samples_per_s),
+            outcome.speedup.map_or_else(unknown, |speedup| format!("{speedup:.2}")),
+            outcome.gap.map_or_else(unknown, percent),
+            percent(outcome.measured_share),
+        ]
+    };
+    let numbers: Vec<[String; 5]> = outcomes.iter().map(numbers).collect();
+    let width_of = |column: usize| {
+        let cells = numbers.iter().map(|row| row[column].len());
+        cells.chain([TITLES[column + 2].len()]).max().unwrap_or(0)
+    };
+    let taken: usize = (0..5).map(width_of).sum::<usize>() + PADDING * (TITLES.len() - 1);
+    let left = WIDTH.saturating_sub(taken);
+
+    let split = |outcome: &Outcome| {
+        let samples: Vec<String> = outcome.split.iter().map(|(_, samples)| samples.to_string()).collect();
+        samples.join("/")
+    };
+    let splits: Vec<String> = outcomes.iter().map(split).collect();
+    let longest = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or(0);
+    let names_width = longest(&mut outcomes.iter().map(|outcome| columns(&outcome.strategy)));
+    let splits_width = longest(&mut splits.iter().map(|split| split.len())).max(TITLES[1].len());
+    // Names get what the splits leave, but at least half of what they want to share.
+    let names_width = names_width
+        .min(left.saturating_sub(splits_width).max(left / 2))
+        .max(NARROWEST);
+    let splits_width = splits_width.min(left.saturating_sub(names_width)).max(NARROWEST);
+
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
+    let titles = TITLES.iter().zip(UNITS);
+    table.add_row(titles.map(|(title, unit)| format!("{title}\n{unit}")));
+    for ((outcome, split), numbers) in outcomes.iter().zip(&splits).zip(numbers) {
+        let name = wrap(&outcome.strategy, names_width, "", &[' ', '_', '-']).join("\n");
+        let split = wrap(split, splits_width, "", &['/']).join("\n");
+        table.add_row([name, split].into_iter().chain(numbers));
+    }
+    for (index, column) in table.column_iter_mut().enumerate() {
+        let last = index + 1 == TITLES.len();
+        column.set_padding((0, if last { 0 } else { PADDING as u16 }));
+        if index >= 2 {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let mut lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    let header = lines.len().min(2);
+    if bold {
+        for line in &mut lines[..header] {
+            *line = format!("\x1b[1m{line}\x1b[0m");
+        }
+    }
+    let rule = lines[header..].iter().map(|line| columns(line)).max().unwrap_or(0);
+    lines.insert(header, "-".repeat(rule));
+    lines
+}
+
+fn captions(summary: &Summary) -> Vec<String> {
+    let mut captions = Vec::new();
+    if let Some(outcome) = summary.outcomes.first() {
+        let devices: Vec<&str> = outcome.split.iter().map(|(device, _)| device.as_str()).collect();
+        captions.push(format!("split: {}", devices.join("/")));
+    }
+    if summary.outcomes.iter().any(|outcome| outcome.speedup.is_some()) {
+        let baseline = summary.baseline.as_deref().unwrap_or("the baseline");
+        captions.push(format!("speed-up: over {baseline}"));
+    }
+    captions.push(match summary.outcomes.iter().find_map(|outcome| outcome.lower_bound) {
+        Some(bound) => gap_caption(bound),
+        None => "gap: no lower bound is known".to_owned(),
+    });
+    captions.push("measured: part of the steps' time alone that was measured at just that size".to_owned());
+    captions.push(match summary.contention {
+        true => "contention: on, steps that run at the same time slow each other".to_owned(),
+        false => "contention: off, every step takes as long as it does alone".to_owned(),
+    });
+    captions.extend(summary.notes.iter().map(|note| format!("note: {note}")));
+    let failures = summary.failures.iter();
+    captions.extend(failures.map(|failure| format!("failed: {}: {}", failure.strategy, failure.reason)));
+    captions
+}
+
+fn gap_caption(bound: Duration) -> String {
+    format!("gap: above the lower bound {bound}, which no plan with these costs can beat")
+}
+
+/// Decimals that show at least three digits of the smallest value and, beyond that, at most `digits` of the largest.
+fn decimals(digits: i32, values: impl Iterator<Item = f64> + Clone) -> usize {
+    let exponents = values
+        .filter(|&value| value > 0.0)
+        .map(|value| value.log10().floor() as i32);
+    let largest = exponents.clone().max().unwrap_or(0);
+    let smallest = exponents.min().unwrap_or(0);
+    (digits - 1 - largest).min(3).max(2 - smallest).clamp(0, 6) as usize
+}
+
+/// Lines of at most `width` columns, broken after one of `separators` where possible; all but the first are indented.
+fn wrap(text: &str, width: usize, indent: &str, separators: &[char]) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    let text = text.replace(char::is_control, " ");
+    for word in text.split_inclusive(separators) {
+        let fits = columns(&line) + columns(word.trim_end()) <= width;
+        if !fits && columns(&line) > columns(indent) {
+            lines.push(std::mem::replace(&mut line, indent.to_owned()));
+        }
+        for c in word.chars() {
+            let full = columns(&line) + column_count(c) > width;
+            if full && c == ' ' {
+                continue;
+            }
+            if full {
+                lines.push(std::mem::replace(&mut line, indent.to_owned()));
+            }
+            line.push(c);
+        }
+    }
+    lines.push(line);
+    lines.iter().map(|line| line.trim_end().to_owned()).collect()
+}
+
+fn columns(text: &str) -> usize {
+    text.chars().map(column_count).sum()
+}
+
+/// Columns that a terminal gives to `c`: two from the scripts of East Asia on, which may be too much.
+fn column_count(c: char) -> usize {
+    if c < '\u{1100}' { 1 } else { 2 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{Failure, example};
+
+    fn printed(summary: &Summary) -> String {
+        let text = table(summary, false);
+        for line in text.lines() {
+            assert!(columns(line) <= WIDTH, "{} columns: {line}", columns(line));
+        }
+        text
+    }
+
+    #[test]
+    fn three_devices_fit_a_line_each() {
+        let mut summary = example::summary(&["single", "micro_batched_single", "greedy"]);
+        summary.notes.push("greedy and exact found the same plan".into());
+        summary.failures.push(Failure {
+            strategy: "legion".into(),
+            reason: "no link leads from `cpu` to `gpu`".into(),
+        });
+        insta::assert_snapshot!(printed(&summary), @"
+        strategy              split  makespan  images/s  speed-up    gap  measured
+                                           ms                          %         %
+        --------------------------------------------------------------------------
+        single                6/0/4    18.000     555.6      1.11  260.0      78.3
+        micro_batched_single  5/0/5    15.000     666.7      1.33  200.0      71.4
+        greedy                4/0/6    12.000     833.3      1.67  140.0      63.2
+
+        split: cpu/igpu/gpu
+        speed-up: over single on gpu
+        gap: above the lower bound 5.000 ms, which no plan with these costs can beat
+        measured: part of the steps' time alone that was measured at just that size
+        contention: off, every step takes as long as it does alone
+        note: greedy and exact found the same plan
+        failed: legion: no link leads from `cpu` to `gpu`
+        ");
+    }
+
+    #[test]
+    fn ten_devices_and_long_names_wrap() {
+        let mut summary = example::summary(&["greedy", "a strategy whose name says what all its settings are"]);
+        for outcome in &mut summary.outcomes {
+            outcome.split = (0..10).map(|index| (format!("device-{index}"), 1000 + index)).collect();
+            outcome.makespan = Duration::from_nanos(123_456_789_012);
+        }
+        insta::assert_snapshot!(printed(&summary), @"
+        strategy         split            makespan  images/s  speed-up    gap  measured
+                                                ms                          %         %
+        -------------------------------------------------------------------------------
+        greedy           1000/1001/1002/    123457     555.6      1.11  260.0      78.3
+                         1003/1004/1005/
+                         1006/1007/1008/
+                         1009
+        a strategy       1000/1001/1002/    123457     666.7      1.33  200.0      71.4
+        whose name says  1003/1004/1005/
+        what all its     1006/1007/1008/
+        settings are     1009
+
+        split: device-0/device-1/device-2/device-3/device-4/device-5/device-6/device-7/
+          device-8/device-9
+        speed-up: over single on gpu
+        gap: above the lower bound 5.000 ms, which no plan with these costs can beat
+        measured: part of the steps' time alone that was measured at just that size
+        contention: off, every step takes as long as it does alone
+        ");
+    }
+
+    #[test]
+    fn a_word_without_breaks_is_cut() {
+        let mut summary = example::summary(&[&"x".repeat(200)]);
+        summary.outcomes[0].makespan = Duration::MAX;
+        summary.outcomes[0].speedup = Some(1e9);
+        summary.notes.push("y".repeat(200));
+        printed(&summary);
+    }
+
+    #[test]
+    fn without_results_only_captions_are_left() {
+        let mut summary = example::summary(&[]);
+        summary.contention = true;
+        insta::assert_snapshot!(printed(&summary), @"
+        No strategy has a result.
+
+        gap: no lower bound is known
+        measured: part of the steps' time alone that was measured at just that size
+        contention: on, steps that run at the same time slow each other
+        ");
+    }
+
+    #[test]
+    fn small_and_large_values_keep_their_digits() {
+        let decimals = |values: &[f64]| super::decimals(6, values.iter().copied());
+        assert_eq!(decimals(&[3761.03, 2330.1]), 2);
+        assert_eq!(decimals(&[123_456.7]), 0);
+        assert_eq!(decimals(&[0.012]), 4);
+        assert_eq!(decimals(&[0.0]), 3);
+    }
+
+    #[test]
+    fn a_bold_header_changes_no_other_line() {
+        let summary = example::summary(&["greedy"]);
+        let (plain, bold) = (table(&summary, false), table(&summary, true));
+        assert_eq!(bold.replace("\x1b[1m", "").replace("\x1b[0m", ""), plain);
+        assert_eq!(bold.matches("\x1b[1m").count(), 2);
+    }
+}
