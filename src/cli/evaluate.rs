@@ -1,5 +1,6 @@
 //! Plans, checks and simulates every strategy of a case: what `run` does once and `sweep` at every point.
 
+use super::Terminal;
 use crate::cost::Estimate;
 use crate::engine::{estimates, simulate};
 use crate::plan::{CheckedPlan, check};
@@ -20,18 +21,23 @@ pub(super) struct Evaluated {
     pub(super) outcome: Outcome,
 }
 
-/// Each strategy's result, in the order of the scenario.
-pub(super) fn evaluate(case: &Case) -> Vec<Result<Evaluated, Failure>> {
+/// Each strategy's result, in the order of the scenario; `terminal` hears how long each took.
+pub(super) fn evaluate(case: &Case, terminal: Option<&Terminal>) -> Vec<Result<Evaluated, Failure>> {
     let bound = lower_bound(&case.problem);
     let baseline = baseline(case);
     let of_entry = |entry: &Entry| {
-        simulated(&case.problem, entry.strategy.as_ref())
+        let watch = Stopwatch::start();
+        let result = simulated(&case.problem, entry.strategy.as_ref())
             .map(|(plan, timeline, estimates)| {
                 let outcome =
                     Outcome::new(&case.problem, &*entry.name, &plan, &timeline, &estimates, baseline, bound);
                 Evaluated { plan, timeline, estimates, outcome }
             })
-            .map_err(|reason| Failure { strategy: entry.name.clone(), reason })
+            .map_err(|reason| Failure { strategy: entry.name.clone(), reason });
+        if let Some(terminal) = terminal {
+            terminal.tell_more(|| format!("{}: planned and simulated in {:.1?}", entry.name, watch.elapsed()));
+        }
+        result
     };
     case.strategies.iter().map(of_entry).collect()
 }
@@ -50,6 +56,20 @@ fn simulated(problem: &Problem, strategy: &dyn Strategy) -> Result<(CheckedPlan,
     let timeline = simulate(problem, &plan).map_err(|error| error.to_string())?;
     let estimates = estimates(problem, &plan).map_err(|error| error.to_string())?;
     Ok((plan, timeline, estimates))
+}
+
+/// How long planning takes, which is printed and never stored.
+struct Stopwatch(std::time::Instant);
+
+#[allow(clippy::disallowed_methods, reason = "no result depends on it")]
+impl Stopwatch {
+    fn start() -> Stopwatch {
+        Stopwatch(std::time::Instant::now())
+    }
+
+    fn elapsed(&self) -> std::time::Duration {
+        self.0.elapsed()
+    }
 }
 
 /// What the load takes on the baseline device alone, or on the fastest one if none is named.

@@ -37,10 +37,10 @@ impl Results {
         let target: PathBuf = out.join(scenario.name()).join(format!("{prefix}{}", &hash[..8]));
         let manifest = Manifest {
             scenario: scenario.name().to_owned(),
-            command: command.to_owned(),
-            overrides: overrides.to_vec(),
+            command: vec![command.to_owned(), scenario.path().display().to_string()],
+            settings: overrides.iter().map(|text| split_setting(text)).collect(),
             inputs,
-            seed: scenario.seed(),
+            seed: Some(scenario.seed()),
             version: version.to_owned(),
             commit: option_env!("COINFER_COMMIT").map(str::to_owned),
             created: now(),
@@ -58,6 +58,12 @@ impl Results {
         self.folder.write("manifest.json", manifest_json(&self.manifest))?;
         Ok(self.folder.commit()?)
     }
+}
+
+/// `key=value` as its two parts.
+fn split_setting(text: &str) -> (String, String) {
+    let (key, value) = text.split_once('=').unwrap_or((text, ""));
+    (key.trim().to_owned(), value.trim().to_owned())
 }
 
 #[allow(clippy::disallowed_methods, reason = "the manifest says when it was made; nothing else depends on it")]

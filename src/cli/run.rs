@@ -43,7 +43,7 @@ impl Run {
         let scenario = Scenario::read(path, overrides)?;
         let case = scenario.case()?;
         let results = Results::begin(&self.out, "", "run", &scenario, overrides)?;
-        let evaluated = evaluate(&case, terminal);
+        let evaluated = evaluate(&case, Some(terminal));
         let summary = summarise(scenario.name(), &case, &evaluated);
         write_results(&results, &case, &evaluated, &summary)?;
         let folder = results.commit()?;
@@ -92,16 +92,15 @@ fn write_results(results: &Results, case: &Case, evaluated: &Evaluations, summar
     for (run, folder) in runs.iter().zip(folders) {
         let Evaluated { plan, timeline, estimates, outcome } = run;
         let title = format!("{}: {}", summary.scenario, outcome.strategy);
-        let bars = plot::timeline_bars(&case.problem, plan, timeline);
         results.write(&format!("{folder}/plan.json"), plan_json(plan))?;
         results.write(&format!("{folder}/timeline.csv"), timeline_csv(&case.problem, plan, timeline, estimates))?;
         results.write(&format!("{folder}/timeline.json"), timeline_json(&case.problem, plan, timeline))?;
-        results.write(&format!("{folder}/timeline.svg"), plot::timeline(&title, &bars))?;
+        results.write(&format!("{folder}/timeline.svg"), plot::timeline_svg(&title, &case.problem, plan, timeline))?;
     }
     results.write("summary.json", summary_json(summary))?;
     results.write("results.csv", results_csv(&rows(evaluated)))?;
-    let finish_times = plot::finish_times_rows(&summary.outcomes);
+    let finish_times = plot::finish_rows(&summary.outcomes);
     results.write("finish-times.csv", plot::finish_times_csv(&finish_times))?;
-    results.write("finish-times.svg", plot::finish_times(&summary.scenario, &finish_times))?;
+    results.write("finish-times.svg", plot::finish_times_svg(&summary.scenario, &finish_times))?;
     Ok(())
 }

@@ -31,7 +31,7 @@ pub(super) struct Sweep {
 }
 
 /// What a strategy did at one point.
-type Result_ = Result<Outcome, Failure>;
+type Attempt = Result<Outcome, Failure>;
 
 impl Sweep {
     pub(super) fn execute(self, terminal: &Terminal) -> Result<(), Error> {
@@ -44,7 +44,7 @@ impl Sweep {
         let threads = self.jobs.map_or(0, NonZeroUsize::get); // 0 leaves the choice to rayon
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         let pool = pool.map_err(|error| Error::Failed(format!("cannot start {threads} threads: {error}")))?;
-        let outcomes: Vec<Vec<Result_>> = pool.install(|| {
+        let outcomes: Vec<Vec<Attempt>> = pool.install(|| {
             let of_point = |point| {
                 let case = scenario.case_at(point);
                 let outcomes = evaluate(&case, None).into_iter().map(|run| run.map(|run: Evaluated| run.outcome));
@@ -82,4 +82,14 @@ impl Sweep {
             }
         }
     }
+}
+
+/// Draws throughput against batch where the sweep is over nothing else.
+fn write_figure(results: &Results, title: &str, rows: &[ResultRow<'_>]) -> Result<(), Error> {
+    let rows = plot::throughput_rows(rows);
+    if !rows.is_empty() {
+        results.write("throughput.csv", plot::throughput_csv(&rows))?;
+        results.write("throughput.svg", plot::throughput_svg(title, &rows))?;
+    }
+    Ok(())
 }
