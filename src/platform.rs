@@ -2,7 +2,7 @@
 //!
 //! States what exists, never how long something takes on it: that is `cost`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -157,8 +157,6 @@ impl Platform {
         if let Some(direct) = self.links.iter().position(|link| link.leads(from, to)) {
             return Ok(vec![(LinkId(direct as u32), to)]);
         }
-        let mut found = Vec::new();
-        self.extend_routes(&mut vec![from], &mut Vec::new(), to, &mut found);
         let name = |id: DeviceId| self.device(id).name.clone();
         let describe = |route: &[(LinkId, DeviceId)]| {
             let stops = std::iter::once(from).chain(route.iter().map(|&(_, device)| device));
@@ -167,45 +165,84 @@ impl Platform {
                 .collect::<Vec<_>>()
                 .join(" -> ")
         };
-        match found.as_slice() {
-            [] => Err(RouteError::None {
+        let Some(route) = self.search(from, &mut vec![false; self.devices.len()], |_, device| device == to) else {
+            return Err(RouteError::None {
                 from: name(from),
                 to: name(to),
-            }),
-            [only] => Ok(only.clone()),
-            [first, second, ..] => Err(RouteError::Ambiguous {
+            });
+        };
+        match self.detour(from, &route) {
+            None => Ok(route),
+            Some(other) => Err(RouteError::Ambiguous {
                 from: name(from),
                 to: name(to),
-                first: describe(first),
-                second: describe(second),
+                first: describe(&route),
+                second: describe(&other),
             }),
         }
     }
 
-    /// Collects up to two routes to `to` that begin with `path` over the devices `passed` and pass none twice.
-    fn extend_routes(
+    /// A shortest way from `from` to the first device that is a goal, over devices that are not `visited` before.
+    ///
+    /// Whether a device is a goal may depend on the link and device that lead to it.
+    fn search(
         &self,
-        passed: &mut Vec<DeviceId>,
-        path: &mut Vec<(LinkId, DeviceId)>,
-        to: DeviceId,
-        found: &mut Vec<Vec<(LinkId, DeviceId)>>,
-    ) {
-        let at = *passed.last().expect("a path begins somewhere");
-        if at == to {
-            found.push(path.clone());
-            return;
-        }
-        for (index, link) in self.links.iter().enumerate() {
-            for next in [link.to, link.from] {
-                if found.len() < 2 && link.leads(at, next) && !passed.contains(&next) {
-                    passed.push(next);
-                    path.push((LinkId(index as u32), next));
-                    self.extend_routes(passed, path, to, found);
-                    path.pop();
-                    passed.pop();
+        from: DeviceId,
+        visited: &mut [bool],
+        is_goal: impl Fn((LinkId, DeviceId), DeviceId) -> bool,
+    ) -> Option<Vec<(LinkId, DeviceId)>> {
+        let mut before: Vec<Option<(LinkId, DeviceId)>> = vec![None; self.devices.len()];
+        let mut queue = VecDeque::from([from]);
+        visited[from.0 as usize] = true;
+        while let Some(at) = queue.pop_front() {
+            for (index, link) in self.links.iter().enumerate() {
+                let way = (LinkId(index as u32), at);
+                for next in [link.to, link.from].into_iter().filter(|&next| link.leads(at, next)) {
+                    if is_goal(way, next) {
+                        let mut route = vec![(way.0, next)];
+                        let mut device = at;
+                        while let Some((link, earlier)) = before[device.0 as usize] {
+                            route.push((link, device));
+                            device = earlier;
+                        }
+                        route.reverse();
+                        return Some(route);
+                    }
+                    if !std::mem::replace(&mut visited[next.0 as usize], true) {
+                        before[next.0 as usize] = Some(way);
+                        queue.push_back(next);
+                    }
                 }
             }
         }
+        None
+    }
+
+    /// Another way to where `route` leads from `from`, passing no device twice.
+    ///
+    /// It leaves the route somewhere and comes back further on, over devices that are not on the route. What was
+    /// visited from one device of the route leads no further from a later one, so that each device is visited once.
+    fn detour(&self, from: DeviceId, route: &[(LinkId, DeviceId)]) -> Option<Vec<(LinkId, DeviceId)>> {
+        let stops: Vec<DeviceId> = std::iter::once(from)
+            .chain(route.iter().map(|&(_, device)| device))
+            .collect();
+        let position = |device: DeviceId| stops.iter().position(|&stop| stop == device);
+        let mut visited = vec![false; self.devices.len()];
+        for (index, &(link, _)) in route.iter().enumerate() {
+            let leave = stops[index];
+            let returns = |way: (LinkId, DeviceId), device: DeviceId| {
+                way != (link, leave) && position(device).is_some_and(|position| position > index)
+            };
+            for &ahead in &stops[index + 1..] {
+                visited[ahead.0 as usize] = true;
+            }
+            if let Some(way) = self.search(leave, &mut visited, returns) {
+                let (_, device) = *way.last().expect("a way has a link");
+                let rest = position(device).expect("it returns to the route");
+                return Some([&route[..index], &way, &route[rest..]].concat());
+            }
+        }
+        None
     }
 }
 
@@ -258,5 +295,14 @@ mod tests {
         let message =
             "the links form a cycle: data from `a` to `c` can go by `a` -> `b` -> `c` or by `a` -> `d` -> `c`";
         assert_eq!(route(&[(0, 1), (1, 2), (2, 3), (3, 0)]), Err(message.into()));
+        assert!(route(&[(0, 1), (0, 1), (1, 2)]).is_err());
+        assert_eq!(
+            route(&[(0, 1), (1, 2), (1, 3), (0, 3)])
+                .unwrap_err()
+                .matches("->")
+                .count(),
+            5
+        );
+        assert_eq!(route(&[(0, 1), (1, 2), (2, 3)]), Ok(vec![1, 2]));
     }
 }

@@ -4,7 +4,7 @@ mod check;
 mod completions;
 mod evaluate;
 mod plan;
-mod plot;
+
 mod results;
 mod run;
 mod schema;
@@ -24,7 +24,11 @@ use terminal::Terminal;
 /// A scenario file says what to run, where and how; strategies decide who computes what, and the simulation says how
 /// long it takes and how far that is from the best.
 #[derive(Debug, Parser)]
-#[command(name = "coinfer", version, after_help = "Example:\n  coinfer run scenarios/kcc2020-vgg16.toml")]
+#[command(
+    name = "coinfer",
+    version,
+    after_help = "Example:\n  coinfer run scenarios/kcc2020-vgg16.toml"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -52,8 +56,7 @@ enum Command {
     Plan(plan::Plan),
     /// Check a scenario, the traces it names, and a plan for it
     Check(check::Check),
-    /// Draw the figures of a results folder again
-    Plot(plot::Plot),
+
     /// Print the JSON schema of scenario files, for completion in editors
     Schema(schema::Schema),
     /// Print a completion script for a shell
@@ -116,7 +119,7 @@ pub fn main() -> ExitCode {
         Command::Sweep(command) => command.execute(&terminal),
         Command::Plan(command) => command.execute(&terminal),
         Command::Check(command) => command.execute(&terminal),
-        Command::Plot(command) => command.execute(&terminal),
+
         Command::Schema(command) => command.execute(&terminal),
         Command::Completions(command) => command.execute(&terminal),
     };

@@ -10,8 +10,8 @@ use super::evaluate::{Evaluated, evaluate};
 use super::results::Results;
 use super::run::Format;
 use super::{Error, ScenarioArgs, Terminal};
-use crate::report::{Failure, Outcome, ResultRow, plot, results_csv, sweep_json, sweep_table};
-use crate::scenario::Scenario;
+use crate::report::{Failure, Outcome, ResultRow, results_csv};
+use crate::scenario::{Diagnostics, Point, Scenario};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  coinfer sweep scenarios/kcc2020-vgg16-sweep.toml\n  \
@@ -35,7 +35,10 @@ type Attempt = Result<Outcome, Failure>;
 
 impl Sweep {
     pub(super) fn execute(self, terminal: &Terminal) -> Result<(), Error> {
-        let ScenarioArgs { scenario: path, overrides } = &self.scenario;
+        let ScenarioArgs {
+            scenario: path,
+            overrides,
+        } = &self.scenario;
         let scenario = Scenario::read_sweep(path, overrides)?;
         let points = scenario.points()?;
         let results = Results::begin(&self.out, "sweep-", "sweep", &scenario, overrides)?;
@@ -44,35 +47,43 @@ impl Sweep {
         let threads = self.jobs.map_or(0, NonZeroUsize::get); // 0 leaves the choice to rayon
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         let pool = pool.map_err(|error| Error::Failed(format!("cannot start {threads} threads: {error}")))?;
-        let outcomes: Vec<Vec<Attempt>> = pool.install(|| {
-            let of_point = |point| {
-                let case = scenario.case_at(point);
-                let outcomes = evaluate(&case, None).into_iter().map(|run| run.map(|run: Evaluated| run.outcome));
-                progress.inc(1);
-                outcomes.collect()
-            };
-            points.par_iter().map(of_point).collect()
-        });
+        let of_point = |point| {
+            let case = scenario.case_at(point)?;
+            let outcomes = evaluate(&case, None)
+                .into_iter()
+                .map(|run| run.map(|run: Evaluated| run.outcome));
+            progress.inc(1);
+            Ok(outcomes.collect())
+        };
+        let outcomes: Result<Vec<Vec<Attempt>>, Diagnostics> =
+            pool.install(|| points.par_iter().map(of_point).collect());
         progress.finish_and_clear();
+        let outcomes = outcomes?;
 
-        let rows: Vec<ResultRow<'_>> = points
+        let settings: Vec<Vec<(String, String)>> = points.iter().map(settings).collect();
+        let rows: Vec<ResultRow<'_>> = settings
             .iter()
             .zip(&outcomes)
-            .flat_map(|(point, outcomes)| {
-                outcomes.iter().map(|outcome| ResultRow { settings: point.settings(), result: outcome.as_ref() })
+            .flat_map(|(settings, outcomes)| {
+                outcomes.iter().map(|outcome| ResultRow {
+                    settings,
+                    result: outcome.as_ref(),
+                })
             })
             .collect();
         let csv = results_csv(&rows);
         results.write("results.csv", &csv)?;
-        write_figure(&results, scenario.name(), &rows)?;
         let folder = results.commit()?;
         terminal.print(&match self.format {
-            Format::Table => sweep_table(scenario.name(), &rows, terminal.is_bold()),
-            Format::Csv => String::from_utf8_lossy(&csv).into_owned(),
-            Format::Json => sweep_json(scenario.name(), &rows),
+            Format::Table | Format::Json | Format::Csv => String::from_utf8_lossy(&csv).into_owned(),
         })?;
         terminal.tell(&format!("results in {}", folder.display()));
-        match rows.iter().filter_map(|row| row.result.err()).collect::<Vec<_>>().as_slice() {
+        match rows
+            .iter()
+            .filter_map(|row| row.result.err())
+            .collect::<Vec<_>>()
+            .as_slice()
+        {
             [] => Ok(()),
             failures => {
                 let Failure { strategy, reason } = failures[0];
@@ -84,12 +95,10 @@ impl Sweep {
     }
 }
 
-/// Draws throughput against batch where the sweep is over nothing else.
-fn write_figure(results: &Results, title: &str, rows: &[ResultRow<'_>]) -> Result<(), Error> {
-    let rows = plot::throughput_rows(rows);
-    if !rows.is_empty() {
-        results.write("throughput.csv", plot::throughput_csv(&rows))?;
-        results.write("throughput.svg", plot::throughput_svg(title, &rows))?;
-    }
-    Ok(())
+fn settings(point: &Point) -> Vec<(String, String)> {
+    point
+        .settings()
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.to_string()))
+        .collect()
 }

@@ -56,8 +56,8 @@ impl Terminal {
         if self.quiet {
             return ProgressBar::hidden();
         }
-        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} points, {eta} left")
-            .expect("the template is valid");
+        let style =
+            ProgressStyle::with_template("{bar:40} {pos}/{len} points, {eta} left").expect("the template is valid");
         ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr()).with_style(style)
     }
 }

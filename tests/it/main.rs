@@ -4,4 +4,5 @@ mod engine;
 mod evidence;
 mod fixture;
 mod plan_check;
+mod scenario;
 mod tidy;

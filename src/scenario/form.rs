@@ -1,0 +1,289 @@
+//! The tables of a scenario file, with what an editor shows about each key.
+//!
+//! What each key may hold is checked here; what the values mean together, in [`super::lower`].
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::decode::{At, Decode, Parsed, Word, form, table};
+use super::diagnostic::{Faults, Span};
+use super::document::{Node, Value};
+use crate::cost::Lookup;
+use crate::model::OpKind;
+use crate::platform::DeviceKind;
+use crate::strategy::{Even, Exact, Greedy, Guided, MicroBatchedSingle, Proportional, Single};
+use crate::units::{Bytes, BytesPerSec, Duration};
+
+/// The keys of a strategy entry that are the strategy.
+pub(super) const STRATEGIES: [&str; 7] = [
+    "greedy",
+    "single",
+    "micro_batched_single",
+    "even",
+    "proportional",
+    "guided",
+    "exact",
+];
+
+form! {
+    /// A scenario: which devices share which inference work, and by which strategies.
+    ScenarioForm("the scenario") {
+        /// Names the folder of results: letters, digits, `.`, `_` and `-`. The file's name if absent.
+        name: At<String>,
+        /// What the scenario shows, in a sentence or two.
+        description: At<String>,
+        /// Seed of all random draws; 0 if absent.
+        seed: At<u64>,
+        /// Whether devices that compute at the same time slow each other as `slowdowns` say; false if absent.
+        contention: At<bool>,
+        /// The device that speed-ups are over, with the whole load on it alone; the fastest if absent.
+        baseline: At<String>,
+        /// When queries arrive and how many samples they have.
+        load: LoadForm = "load = { offline = { samples = 100 } }",
+        /// How durations follow from traces.
+        costs: CostsForm,
+        /// Compute units.
+        devices: Vec<DeviceForm> = "[[devices]]",
+        /// Ways for data between devices.
+        links: Vec<LinkForm>,
+        /// How much devices slow each other, used if `contention = true`.
+        slowdowns: Vec<SlowdownForm>,
+        /// Networks to run.
+        models: Vec<ModelForm> = "[[models]]",
+        /// Ways of sharing the work, compared with each other.
+        strategies: Vec<StrategyForm> = "[[strategies]]",
+        /// Values to run the scenario with, one after the other.
+        sweep: SweepForm,
+    }
+
+    /// When queries arrive, in the terms of MLPerf inference.
+    LoadForm("the load", one of ["offline", "single_stream", "multi_stream", "server"], "offline = { samples = 100 }") {
+        /// All samples are present at the start.
+        offline: OfflineForm,
+        /// One sample; the next when it is done. Not simulated so far.
+        single_stream: NotSimulated,
+        /// Several samples at a time; the next query when they are done. Not simulated so far.
+        multi_stream: NotSimulated,
+        /// Poisson arrivals of one sample. Not simulated so far.
+        server: NotSimulated,
+    }
+
+    /// All samples are present at the start.
+    OfflineForm("the offline load") {
+        /// Samples of each model, from 1 to 1000000.
+        samples: At<u64> = "samples = 100",
+    }
+
+    /// How durations follow from traces.
+    CostsForm("`costs`") {
+        /// How times between and beyond profiled batches are found; `piecewise_linear` if absent.
+        lookup: At<Word<Lookup>>,
+        /// Whether to go beyond tables that predict nothing there; false if absent.
+        extrapolate_unpredictable: At<bool>,
+    }
+
+    /// A compute unit.
+    DeviceForm("the device") {
+        /// Unique among the devices.
+        name: At<String> = "name = \"gpu\"",
+        /// What it is.
+        kind: At<Word<DeviceKind>> = "kind = \"gpu\"",
+        /// Memory for parameters and activations.
+        memory: At<Bytes> = "memory = \"4 GiB\"",
+        /// File with its profile, relative to the scenario file.
+        trace: At<String>,
+        /// What the trace calls it; its name if absent.
+        profile: At<String>,
+        /// Operators that it cannot run.
+        unsupported: Vec<At<Word<OpKind>>>,
+    }
+
+    /// A way for data between two devices.
+    LinkForm("the link") {
+        /// Unique among the links.
+        name: At<String> = "name = \"pcie\"",
+        /// The devices at its ends; data goes from the first to the second if `duplex = "one_way"`.
+        between: Vec<At<String>> = "between = [\"cpu\", \"gpu\"]",
+        /// Bytes per second after the first byte.
+        bandwidth: At<BytesPerSec> = "bandwidth = \"9.99 GB/s\"",
+        /// Time before the first byte arrives; 0 if absent.
+        latency: At<Duration>,
+        /// Whether data goes both ways; `full` if absent.
+        duplex: At<Word<Duplex>>,
+    }
+
+    /// How much longer steps on a device take while another computes.
+    SlowdownForm("the slowdown") {
+        /// The device that is slowed.
+        device: At<String> = "device = \"cpu\"",
+        /// The device whose work slows it.
+        while_busy: At<String> = "while_busy = \"igpu\"",
+        /// How many times as long steps take, from 1 to 100.
+        factor: At<f64> = "factor = 1.12",
+    }
+
+    /// A network.
+    ModelForm("the model", one of ["opaque"], "opaque = { input = \"602112 B\", output = \"4000 B\", parameters = \"528 MiB\", activations = \"24.5 MiB\" }") {
+        /// Unique among the models.
+        name: At<String> = "name = \"vgg-16\"",
+        /// What traces call it; its name if absent.
+        profile: At<String>,
+        /// The device that holds inputs and receives outputs. If absent, inputs are on every device and outputs
+        /// stay where they are computed.
+        home: At<String>,
+        /// A network known by its sizes only.
+        opaque: OpaqueForm,
+    }
+
+    /// The sizes of a network whose inside is not known.
+    OpaqueForm("the network") {
+        /// Input of one sample, at least 1 B and below 4 GiB.
+        input: At<Bytes> = "input = \"602112 B\"",
+        /// Output of one sample, at least 1 B and below 4 GiB.
+        output: At<Bytes> = "output = \"4000 B\"",
+        /// Weights, held once on each device that runs it.
+        parameters: At<Bytes> = "parameters = \"528 MiB\"",
+        /// The most that is live at once of one sample, input and output included.
+        activations: At<Bytes> = "activations = \"24.5 MiB\"",
+    }
+
+    /// One strategy, with its name in results.
+    StrategyForm("the strategy entry", one of STRATEGIES, "greedy = {}") {
+        /// Unique among the strategies; the key of its table if absent.
+        name: At<String>,
+        /// Greedy batch split (Lee, Choi and Park, KCC 2020).
+        greedy: Parsed<Greedy>,
+        /// One device does everything.
+        single: Parsed<Single>,
+        /// One device does everything in small steps.
+        micro_batched_single: Parsed<MicroBatchedSingle>,
+        /// The same number of samples for every device.
+        even: Parsed<Even>,
+        /// Samples in proportion to throughput.
+        proportional: Parsed<Proportional>,
+        /// Guided self-scheduling.
+        guided: Parsed<Guided>,
+        /// The best batch split there is.
+        exact: Parsed<Exact>,
+    }
+
+    /// Values to run the scenario with.
+    SweepForm("the sweep") {
+        /// All combinations, the first key slowest. Keys are paths such as `"load.offline.samples"`.
+        grid: Axes,
+        /// Lists of equal length that advance together, as one further axis.
+        zip: Axes,
+        /// Points to leave out: those that match all pairs of an entry.
+        exclude: Vec<Pairs>,
+    }
+}
+
+/// Whether data goes both ways over a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Duplex {
+    /// Both ways at once: two one-way links.
+    Full,
+    /// Either way, one transfer at a time.
+    Half,
+    /// From the first device to the second only.
+    OneWay,
+}
+
+/// A load that is known by name only.
+#[derive(Clone, Debug)]
+pub(super) struct NotSimulated;
+
+impl Decode for NotSimulated {
+    fn decode(node: &Node, faults: &mut Faults) -> Option<Self> {
+        let remedy = "use `offline = { samples = .. }`";
+        faults.add(&node.at, "only the offline load is simulated so far", remedy);
+        None
+    }
+}
+
+impl JsonSchema for NotSimulated {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "NotSimulated".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "not": {} })
+    }
+}
+
+/// Paths and their values, as they follow each other in the file.
+#[derive(Clone, Debug)]
+pub(super) struct Pairs(pub(super) Vec<(At<String>, Node)>);
+
+impl Decode for Pairs {
+    /// `a.b = 1` without quotation marks is a table in a table, and is taken as the path that it looks like.
+    fn decode(node: &Node, faults: &mut Faults) -> Option<Self> {
+        fn flatten(prefix: &str, start: Option<&Span>, node: &Node, pairs: &mut Vec<(At<String>, Node)>) {
+            for entry in node.as_table().into_iter().flat_map(|table| &table.0) {
+                let path = format!("{prefix}{}", entry.key);
+                let at =
+                    start.map_or(entry.key_at.start, |first| first.start.min(entry.key_at.start))..entry.key_at.end;
+                match entry.node.value {
+                    Value::Table(_) => flatten(&format!("{path}."), Some(&at), &entry.node, pairs),
+                    _ => pairs.push((At { value: path, at }, entry.node.clone())),
+                }
+            }
+        }
+        table(node, "a part of a sweep", faults)?;
+        let mut pairs = Vec::new();
+        flatten("", None, node, &mut pairs);
+        pairs.sort_by_key(|(path, _)| path.at.end);
+        Some(Pairs(pairs))
+    }
+}
+
+impl JsonSchema for Pairs {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Pairs".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "object" })
+    }
+}
+
+/// Paths and the values that each goes through.
+#[derive(Clone, Debug)]
+pub(super) struct Axes(pub(super) Pairs);
+
+impl Decode for Axes {
+    fn decode(node: &Node, faults: &mut Faults) -> Option<Self> {
+        Pairs::decode(node, faults).map(Axes)
+    }
+}
+
+impl JsonSchema for Axes {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Axes".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "additionalProperties": {
+                "anyOf": [
+                    { "type": "array", "minItems": 1 },
+                    { "type": "string", "pattern": r"^\s*[0-9_]+\s*\.\.=\s*[0-9_]+\s*(\*\s*[0-9_]+\s*)?$" },
+                    { "type": "object" },
+                ],
+            },
+        })
+    }
+}

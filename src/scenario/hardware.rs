@@ -1,0 +1,155 @@
+//! Devices, links and slowdowns of the form, as a platform.
+
+use std::collections::BTreeMap;
+
+use super::decode::{At, Word};
+use super::diagnostic::{Faults, Span};
+use super::form::{DeviceForm, Duplex, LinkForm, ScenarioForm, SlowdownForm};
+use super::names::Names;
+use crate::platform::{Device, DeviceId, Direction, Link, Platform, Slowdown};
+use crate::units::{Bytes, Duration};
+
+/// The platform, and the names of its devices. If there are faults, the platform is not whole.
+pub(super) fn lower(form: &ScenarioForm, faults: &mut Faults) -> (Platform, Names) {
+    let mut names = Names::new("devices");
+    let mut platform = Platform::default();
+    for (index, device) in form.devices.iter().flatten().enumerate() {
+        names.insert(device.name.as_ref(), index as u32, faults);
+        platform.devices.extend(lower_device(device, faults));
+    }
+    let mut links = Links {
+        names: Names::new("links"),
+        joined: BTreeMap::new(),
+    };
+    for link in form.links.iter().flatten() {
+        platform.links.extend(links.lower(link, &names, faults));
+    }
+    let mut seen = BTreeMap::new();
+    for slowdown in form.slowdowns.iter().flatten() {
+        platform
+            .slowdowns
+            .extend(lower_slowdown(slowdown, &names, &mut seen, faults));
+    }
+    (platform, names)
+}
+
+fn lower_device(form: &DeviceForm, faults: &mut Faults) -> Option<Device> {
+    if let Some(At { value: Bytes(0), at }) = &form.memory {
+        faults.add(
+            at,
+            "a device without memory can run nothing",
+            "write for example `memory = \"4 GiB\"`",
+        );
+    }
+    Some(Device {
+        name: form.name.as_ref()?.value.clone(),
+        kind: form.kind.as_ref()?.value.0,
+        memory: form.memory.as_ref()?.value,
+        unsupported: form.unsupported.iter().flatten().map(|word| word.value.0).collect(),
+    })
+}
+
+struct Links {
+    names: Names,
+    /// Where each pair of devices is joined, by the direction of data.
+    joined: BTreeMap<(u32, u32), Span>,
+}
+
+impl Links {
+    fn lower(&mut self, form: &LinkForm, devices: &Names, faults: &mut Faults) -> Vec<Link> {
+        self.names.insert(form.name.as_ref(), 0, faults);
+        let Some(ends) = form.between.as_deref() else {
+            return Vec::new();
+        };
+        let found: Vec<Option<u32>> = ends.iter().map(|end| devices.find(end, faults)).collect();
+        let at = ends.first().map_or(form.at.clone(), |end| end.at.clone());
+        let (&[Some(from), Some(to)], [first, second]) = (found.as_slice(), ends) else {
+            if ends.len() != 2 {
+                let cause = format!("a link is between two devices, not {}", ends.len());
+                faults.add(&at, cause, "write for example `between = [\"cpu\", \"gpu\"]`");
+            }
+            return Vec::new();
+        };
+        if from == to {
+            let cause = format!("the link leads from `{}` to itself", first.value);
+            faults.add(&second.at, cause, "name two different devices");
+            return Vec::new();
+        }
+        let duplex = form.duplex.as_ref().map_or(
+            Duplex::Full,
+            |&At {
+                 value: Word(duplex), ..
+             }| duplex,
+        );
+        let both = [(from, to), (to, from)];
+        let directions = if duplex == Duplex::OneWay {
+            &both[..1]
+        } else {
+            &both[..]
+        };
+        if let Some(earlier) = directions.iter().find_map(|pair| self.joined.get(pair)) {
+            let cause = format!("a second link joins `{}` and `{}`", first.value, second.value);
+            let remedy = "keep one of them, or use one link for each direction with `duplex = \"one_way\"`";
+            faults.add(&at, cause, remedy).label("second").beside(earlier, "first");
+        }
+        self.joined.extend(directions.iter().map(|&pair| (pair, at.clone())));
+        let (Some(name), Some(bandwidth)) = (&form.name, &form.bandwidth) else {
+            return Vec::new();
+        };
+        let link = |name: String, (from, to): (u32, u32), direction| Link {
+            name,
+            from: DeviceId(from),
+            to: DeviceId(to),
+            direction,
+            latency: form.latency.as_ref().map_or(Duration::ZERO, |latency| latency.value),
+            bandwidth: bandwidth.value,
+        };
+        let name = &name.value;
+        let (here, there) = (&first.value, &second.value);
+        match duplex {
+            Duplex::Full => vec![
+                link(format!("{name}:{here}>{there}"), both[0], Direction::OneWay),
+                link(format!("{name}:{there}>{here}"), both[1], Direction::OneWay),
+            ],
+            Duplex::Half => vec![link(name.clone(), both[0], Direction::EitherWay)],
+            Duplex::OneWay => vec![link(name.clone(), both[0], Direction::OneWay)],
+        }
+    }
+}
+
+fn lower_slowdown(
+    form: &SlowdownForm,
+    devices: &Names,
+    seen: &mut BTreeMap<(u32, u32), Span>,
+    faults: &mut Faults,
+) -> Option<Slowdown> {
+    let factor = form.factor.as_ref().map(|factor| {
+        if !(1.0..=100.0).contains(&factor.value) {
+            let cause = format!("the factor {} is out of range", factor.value);
+            faults.add(
+                &factor.at,
+                cause,
+                "use how many times as long steps take, from 1 to 100",
+            );
+        }
+        factor.value
+    });
+    let device = form.device.as_ref().and_then(|name| devices.find(name, faults));
+    let busy = form.while_busy.as_ref().and_then(|name| devices.find(name, faults));
+    let (device, busy) = (device?, busy?);
+    let at = &form.while_busy.as_ref()?.at;
+    if device == busy {
+        faults.add(at, "a device does not slow itself", "name two different devices");
+    } else if let Some(first) = seen.insert((device, busy), form.at.clone()) {
+        let cause = "this slowdown is stated twice";
+        faults
+            .add(&form.at, cause, "keep one of them")
+            .label("second")
+            .beside(&first, "first");
+    }
+    Some(Slowdown {
+        device: DeviceId(device),
+        busy: DeviceId(busy),
+        excess_ppm: ((factor? - 1.0) * 1e6).round() as u32,
+    })
+}

@@ -1,0 +1,325 @@
+//! From the form to the problem and the strategies, with every fault of meaning.
+
+use std::collections::BTreeSet;
+
+use super::decode::{At, Decode, Parsed, shorten};
+use super::diagnostic::{Faults, Span, did_you_mean};
+use super::document::Node;
+use super::form::{DeviceForm, LoadForm, ModelForm, OpaqueForm, ScenarioForm, StrategyForm};
+use super::hardware;
+use super::names::Names;
+use super::profiles::Traces;
+use super::{Case, Entry};
+use crate::cost::{Curve, Lookup, TraceCosts};
+use crate::model::{Graph, ModelId, OpKind};
+use crate::platform::{DeviceId, Platform, RouteError};
+use crate::problem::{Load, Model, Problem};
+use crate::strategy::Strategy;
+use crate::units::Bytes;
+
+/// Samples of a load.
+const SAMPLES_MAX: u64 = 1_000_000;
+
+/// The case that `root` describes. `None` if `faults` has more than before.
+pub(super) fn lower(root: &Node, traces: &Traces, faults: &mut Faults) -> Option<Case> {
+    let known = faults.len();
+    let form = ScenarioForm::decode(root, faults)?;
+    for (key, example) in [
+        ("devices", "[[devices]]"),
+        ("models", "[[models]]"),
+        ("strategies", "[[strategies]]"),
+    ] {
+        if let Some(node) = root.get(key)
+            && node.as_list().is_some_and(<[Node]>::is_empty)
+        {
+            faults.add(
+                &node.at,
+                format!("there are no {key}"),
+                format!("add one with `{example}`"),
+            );
+        }
+    }
+    let load = form.load.as_ref().and_then(|load| lower_load(load, faults));
+    let (platform, devices) = hardware::lower(&form, faults);
+    let is_platform_whole = faults.len() == known;
+    let baseline = form
+        .baseline
+        .as_ref()
+        .and_then(|name| devices.find(name, faults))
+        .map(DeviceId);
+    let mut homes = Vec::new();
+    let models = lower_models(&form, &devices, &mut homes, faults);
+    if is_platform_whole {
+        find_unreachable(&platform, &homes, faults);
+    }
+    let curves = Curves::new(&form, traces);
+    curves.check(faults);
+    let strategies = lower_strategies(&form, &devices, faults);
+    if faults.len() > known {
+        return None;
+    }
+    let graphs: Vec<&Graph> = models.iter().map(|model| &model.graph).collect();
+    let costs = TraceCosts::new(&platform, &graphs, |device, model| curves.get(device, model));
+    let notes = curves.notes(&platform, &models);
+    let problem = Problem {
+        models,
+        platform,
+        load: load?,
+        costs: Box::new(costs),
+        contention: form.contention.is_some_and(|contention| contention.value),
+    };
+    let seed = form.seed.map_or(0, |seed| seed.value);
+    Some(Case {
+        problem,
+        strategies,
+        baseline,
+        seed,
+        notes,
+    })
+}
+
+fn lower_load(form: &LoadForm, faults: &mut Faults) -> Option<Load> {
+    let samples = form.offline.as_ref()?.samples.as_ref()?;
+    if !(1..=SAMPLES_MAX).contains(&samples.value) {
+        let cause = format!("a load of {} samples cannot be simulated", samples.value);
+        faults.add(&samples.at, cause, format!("use 1 to {SAMPLES_MAX}"));
+        return None;
+    }
+    Some(Load::Offline {
+        samples: samples.value as u32,
+    })
+}
+
+/// The models, and where their homes are named. Models with faults are left out.
+fn lower_models(
+    form: &ScenarioForm,
+    devices: &Names,
+    homes: &mut Vec<(DeviceId, Span)>,
+    faults: &mut Faults,
+) -> Vec<Model> {
+    let mut names = Names::new("models");
+    let mut models = Vec::new();
+    for (index, model) in form.models.iter().flatten().enumerate() {
+        names.insert(model.name.as_ref(), index as u32, faults);
+        let home = model
+            .home
+            .as_ref()
+            .and_then(|name| devices.find(name, faults))
+            .map(DeviceId);
+        homes.extend(home.zip(model.home.as_ref().map(|name| name.at.clone())));
+        let graph = match (&model.name, &model.opaque) {
+            (Some(name), Some(opaque)) => lower_opaque(&name.value, opaque, faults),
+            _ => None,
+        };
+        models.extend(graph.map(|graph| Model { graph, home }));
+    }
+    models
+}
+
+fn lower_opaque(name: &str, form: &OpaqueForm, faults: &mut Faults) -> Option<Graph> {
+    let mut per_sample = |size: &Option<At<Bytes>>| {
+        let size = size.as_ref()?;
+        let bytes = u32::try_from(size.value.0).ok().filter(|&bytes| bytes > 0);
+        if bytes.is_none() {
+            let cause = format!("a sample of {} cannot be simulated", size.value);
+            faults.add(&size.at, cause, "use at least 1 B and less than 4 GiB");
+        }
+        bytes
+    };
+    let (input, output) = (per_sample(&form.input), per_sample(&form.output));
+    let (parameters, activations) = (form.parameters.as_ref()?.value, form.activations.as_ref()?.value);
+    match Graph::opaque(name, input?, output?, parameters, activations) {
+        Ok(graph) => Some(graph),
+        Err(error) => {
+            faults.add(&form.at, error.to_string(), "correct the sizes");
+            None
+        }
+    }
+}
+
+/// Data must get from a model's home to every device that can run it, and back, in one way only.
+fn find_unreachable(platform: &Platform, homes: &[(DeviceId, Span)], faults: &mut Faults) {
+    let mut seen = BTreeSet::new();
+    let can_run = |&id: &DeviceId| !platform.device(id).unsupported.contains(&OpKind::Opaque);
+    for (home, at) in homes {
+        if !seen.insert(home) {
+            continue;
+        }
+        for device in platform.device_ids().filter(can_run) {
+            for (from, to) in [(*home, device), (device, *home)] {
+                let Err(error) = platform.route(from, to) else { continue };
+                let remedy = match error {
+                    RouteError::None { .. } => "add a link between them",
+                    RouteError::Ambiguous { .. } => "add a direct link, or remove one of the others",
+                };
+                faults
+                    .add(at, error.to_string(), remedy)
+                    .label("data comes from here and returns");
+            }
+        }
+    }
+}
+
+/// What traces say of each device and model.
+struct Curves<'a> {
+    traces: &'a Traces,
+    devices: Vec<&'a DeviceForm>,
+    models: Vec<&'a ModelForm>,
+    lookup: Lookup,
+    extrapolate: bool,
+}
+
+impl<'a> Curves<'a> {
+    fn new(form: &'a ScenarioForm, traces: &'a Traces) -> Curves<'a> {
+        let costs = form.costs.as_ref();
+        let lookup = costs.and_then(|costs| costs.lookup.as_ref());
+        let extrapolate = costs.and_then(|costs| costs.extrapolate_unpredictable.as_ref());
+        Curves {
+            traces,
+            devices: form.devices.iter().flatten().collect(),
+            models: form.models.iter().flatten().collect(),
+            lookup: lookup.map_or(Lookup::default(), |lookup| lookup.value.0),
+            extrapolate: extrapolate.is_some_and(|extrapolate| extrapolate.value),
+        }
+    }
+
+    fn get(&self, device: DeviceId, model: ModelId) -> Option<Curve> {
+        let (device, model) = (self.devices[device.0 as usize], self.models[model.0 as usize]);
+        let of_device = &device.profile.as_ref().or(device.name.as_ref())?.value;
+        let of_model = &model.profile.as_ref().or(model.name.as_ref())?.value;
+        let trace = &device.trace.as_ref()?.value;
+        self.traces
+            .curve(trace, of_device, of_model, self.lookup, self.extrapolate)
+    }
+
+    /// Traces must have their devices, and some device must know each model.
+    fn check(&self, faults: &mut Faults) {
+        let known = faults.len();
+        let mut profiled: BTreeSet<&str> = BTreeSet::new();
+        let mut is_complete = true;
+        for device in &self.devices {
+            let (Some(trace), Some(profile)) = (&device.trace, device.profile.as_ref().or(device.name.as_ref())) else {
+                continue;
+            };
+            let Some(profiles) = self.traces.get(&trace.value) else {
+                is_complete = false;
+                continue;
+            };
+            if !profiles.devices().any(|device| device == profile.value) {
+                let cause = format!("the trace has no device called `{}`", shorten(&profile.value));
+                let remedy = did_you_mean(&profile.value, profiles.devices(), "devices of the trace");
+                let remedy = format!("{remedy} (`profile` says what the trace calls a device)");
+                faults.add(&profile.at, cause, remedy).beside(&trace.at, "the trace");
+            }
+            profiled.extend(profiles.models(&profile.value));
+        }
+        if !is_complete || faults.len() > known {
+            return;
+        }
+        for model in &self.models {
+            let Some(profile) = model.profile.as_ref().or(model.name.as_ref()) else {
+                continue;
+            };
+            if !profiled.contains(profile.value.as_str()) {
+                let cause = format!("no trace has the time of `{}` as a whole", shorten(&profile.value));
+                let remedy = if profiled.is_empty() {
+                    "give a device a `trace` that has it".to_owned()
+                } else {
+                    let remedy = did_you_mean(&profile.value, &profiled, "models of the traces");
+                    format!("{remedy} (`profile` says what traces call a model)")
+                };
+                faults.add(&profile.at, cause, remedy);
+            }
+        }
+    }
+
+    fn notes(&self, platform: &Platform, models: &[Model]) -> Vec<String> {
+        let mut notes = Vec::new();
+        for (index, model) in models.iter().enumerate() {
+            for device in platform.device_ids() {
+                let curve = self.get(device, ModelId(index as u32));
+                let Some((curve, why)) = curve.as_ref().and_then(|curve| Some((curve, curve.unpredictable()?))) else {
+                    continue;
+                };
+                let last = curve.batch_max();
+                let consequence = match self.extrapolate {
+                    true => format!("figures beyond batch {last} reproduce the lookup and predict nothing"),
+                    false => format!("not extrapolated beyond batch {last}"),
+                };
+                let (model, device) = (model.graph.name(), &platform.device(device).name);
+                notes.push(format!("{model} on {device}: {why}; {consequence}"));
+            }
+        }
+        notes
+    }
+}
+
+fn lower_strategies(form: &ScenarioForm, devices: &Names, faults: &mut Faults) -> Vec<Entry> {
+    let mut names = Names::new("strategies");
+    let mut entries = Vec::new();
+    for (index, entry) in form.strategies.iter().flatten().enumerate() {
+        check_strategy(entry, devices, faults);
+        let Some((kind, strategy)) = strategy(entry) else {
+            continue;
+        };
+        let name = entry.name.clone().unwrap_or_else(|| At {
+            value: kind.to_owned(),
+            at: entry.at.clone(),
+        });
+        names.insert(Some(&name), index as u32, faults);
+        entries.push(Entry {
+            name: name.value,
+            strategy,
+        });
+    }
+    entries
+}
+
+/// The strategy of an entry and the key of its table.
+fn strategy(form: &StrategyForm) -> Option<(&'static str, Box<dyn Strategy>)> {
+    fn boxed<T: Strategy + Clone + 'static>(parsed: &Option<Parsed<T>>) -> Option<Box<dyn Strategy>> {
+        Some(Box::new(parsed.as_ref()?.value.clone()))
+    }
+    let strategies = [
+        boxed(&form.greedy),
+        boxed(&form.single),
+        boxed(&form.micro_batched_single),
+        boxed(&form.even),
+        boxed(&form.proportional),
+        boxed(&form.guided),
+        boxed(&form.exact),
+    ];
+    let strategy = strategies.into_iter().flatten().next()?;
+    Some((strategy.name(), strategy))
+}
+
+/// What serde does not check of strategies.
+fn check_strategy(form: &StrategyForm, devices: &Names, faults: &mut Faults) {
+    if let Some(greedy) = &form.greedy
+        && greedy.value.threshold <= 0.0
+    {
+        let cause = format!("a threshold of {} lets no sample move", greedy.value.threshold);
+        faults.add(
+            greedy.at_key("threshold"),
+            cause,
+            "use a number above 0; 1.0 is the published value",
+        );
+    }
+    let single = form
+        .single
+        .as_ref()
+        .map(|single| (&single.value.device, single.at_key("device")));
+    let micro = form.micro_batched_single.as_ref();
+    let micro = micro.map(|single| (&single.value.device, single.at_key("device")));
+    for (device, at) in single.into_iter().chain(micro) {
+        if let Some(device) = device {
+            devices.find(
+                &At {
+                    value: device.clone(),
+                    at: at.clone(),
+                },
+                faults,
+            );
+        }
+    }
+}

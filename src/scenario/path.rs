@@ -1,0 +1,258 @@
+//! Paths such as `devices.gpu.memory`: what they select in a scenario, and setting it.
+//!
+//! Only the way to a value is checked here. Whether its last keys exist shows when the form is read.
+
+use super::diagnostic::{Faults, Span, did_you_mean, list};
+use super::document::{Node, Table, Value};
+use super::form::STRATEGIES;
+
+/// Lists of tables that a path enters by the name of an entry.
+const LISTS: [&str; 5] = ["devices", "links", "slowdowns", "models", "strategies"];
+
+/// A path has no more parts.
+const SEGMENTS_MAX: usize = 16;
+
+/// Keys and names that lead to a value, outermost first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Path(Vec<String>);
+
+impl Path {
+    /// Reads `a.b."c.d"`: parts with dots between them, in quotation marks if they have dots themselves.
+    pub(super) fn parse(text: &str, at: &Span, faults: &mut Faults) -> Option<Path> {
+        let segments = split(text, '.')
+            .into_iter()
+            .map(|segment| unquote(segment.trim()).to_owned());
+        let segments: Vec<String> = segments.collect();
+        if segments.iter().any(String::is_empty) {
+            let remedy = "write keys and names with dots between them, for example load.offline.samples";
+            faults.add(at, "a part of the path is empty", remedy);
+            return None;
+        }
+        if segments.len() > SEGMENTS_MAX {
+            let cause = format!("the path has {} parts", segments.len());
+            faults.add(
+                at,
+                cause,
+                format!("a path has at most {SEGMENTS_MAX}; put names with dots in quotation marks"),
+            );
+            return None;
+        }
+        Some(Path(segments))
+    }
+
+    /// Whether the last part is `key`.
+    pub(super) fn ends_with(&self, key: &str) -> bool {
+        self.0.last().is_some_and(|last| last == key)
+    }
+
+    /// Puts `value` where the path leads in `root`. What is wrong with the path is at `at`.
+    pub(super) fn set(&self, root: &mut Node, at: &Span, value: Node, faults: &mut Faults) {
+        Setter { at, faults }.set(root, &self.0, None, value);
+    }
+}
+
+/// The parts of `text` between separators that are not in quotation marks or brackets.
+pub(super) fn split(text: &str, separator: char) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let (mut start, mut quote, mut depth) = (0, None, 0usize);
+    for (index, c) in text.char_indices() {
+        match quote {
+            Some(open) if c == open => quote = None,
+            Some(_) => {}
+            None if c == '"' || c == '\'' => quote = Some(c),
+            None if c == '[' || c == '{' => depth += 1,
+            None if c == ']' || c == '}' => depth = depth.saturating_sub(1),
+            None if c == separator && depth == 0 => {
+                parts.push(&text[start..index]);
+                start = index + c.len_utf8();
+            }
+            None => {}
+        }
+    }
+    parts.push(&text[start..]);
+    parts
+}
+
+fn unquote(segment: &str) -> &str {
+    let inner = |quote| segment.strip_prefix(quote)?.strip_suffix(quote);
+    inner('"').or(inner('\'')).unwrap_or(segment)
+}
+
+struct Setter<'a> {
+    at: &'a Span,
+    faults: &'a mut Faults,
+}
+
+impl Setter<'_> {
+    /// Puts `value` where `path` leads from `node`; `within` is the key of the list of tables that `node` is.
+    fn set(&mut self, node: &mut Node, path: &[String], within: Option<&str>, value: Node) {
+        let Some((first, rest)) = path.split_first() else {
+            *node = value;
+            return;
+        };
+        match &mut node.value {
+            Value::Table(table) if rest.is_empty() => table.set(first, self.at, value),
+            Value::Table(table) => {
+                // Only the root's lists are entered by name; within them, lists are values.
+                let list = (within.is_none() && LISTS.contains(&first.as_str())).then_some(first.as_str());
+                let child = self.child(table, first, list.is_some());
+                self.set(child, rest, list.or(Some("")), value);
+            }
+            Value::List(entries) if within.is_some_and(|list| !list.is_empty()) => {
+                let list = within.unwrap_or_default();
+                if let Some(entry) = self.find(entries, list, first) {
+                    self.set_in_entry(entry, list, rest, value);
+                }
+            }
+            other => {
+                let cause = format!(
+                    "the path asks for `{first}` in {}, which has no parts",
+                    other.type_name()
+                );
+                self.faults
+                    .add(self.at, cause, "end the path earlier, and give the whole value");
+            }
+        }
+    }
+
+    fn child<'t>(&self, table: &'t mut Table, key: &str, is_list: bool) -> &'t mut Node {
+        if table.get(key).is_none() {
+            let value = if is_list {
+                Value::List(Vec::new())
+            } else {
+                Value::Table(Table::default())
+            };
+            table.set(
+                key,
+                self.at,
+                Node {
+                    value,
+                    at: self.at.clone(),
+                },
+            );
+        }
+        let found = table.0.iter_mut().find(|entry| entry.key == key);
+        &mut found.expect("it was there or has been added").node
+    }
+
+    fn set_in_entry(&mut self, entry: &mut Node, list: &str, path: &[String], value: Node) {
+        // A key of a strategy's own table may follow the entry at once.
+        if let (true, Some(key)) = (list == "strategies", path.first())
+            && key != "name"
+            && !STRATEGIES.contains(&key.as_str())
+            && let Value::Table(table) = &mut entry.value
+            && let Some(strategy) = table
+                .0
+                .iter_mut()
+                .find(|entry| STRATEGIES.contains(&entry.key.as_str()))
+        {
+            self.set(&mut strategy.node, path, Some(""), value);
+        } else {
+            self.set(entry, path, Some(""), value);
+        }
+    }
+
+    fn find<'n>(&mut self, entries: &'n mut [Node], list: &str, name: &str) -> Option<&'n mut Node> {
+        let names: Vec<Option<&str>> = entries.iter().map(|entry| name_of(entry, list)).collect();
+        if let Some(index) = names.iter().position(|&known| known == Some(name)) {
+            return Some(&mut entries[index]);
+        }
+        let of_kind = |entry: &Node| list == "strategies" && STRATEGIES.contains(&name) && entry.get(name).is_some();
+        let matching: Vec<usize> = (0..entries.len()).filter(|&index| of_kind(&entries[index])).collect();
+        if let &[only] = matching.as_slice() {
+            return Some(&mut entries[only]);
+        }
+        let (cause, remedy) = if matching.is_empty() {
+            let remedy = did_you_mean(name, names.into_iter().flatten(), &format!("named {list}"));
+            (format!("none of the {list} is called `{name}`"), remedy)
+        } else {
+            let named = matching.iter().filter_map(|&index| names[index]);
+            let remedy = format!("use a name instead: {}", self::list(named));
+            (format!("{} of the {list} are `{name}`", matching.len()), remedy)
+        };
+        self.faults.add(self.at, cause, remedy);
+        None
+    }
+}
+
+/// The name of an entry of a list; strategies without one are called as their table.
+fn name_of<'a>(entry: &'a Node, list: &str) -> Option<&'a str> {
+    let table = entry.as_table()?;
+    match table.get("name") {
+        Some(name) => name.as_str(),
+        None if list == "strategies" => {
+            let kinds = table.0.iter().map(|entry| entry.key.as_str());
+            kinds.into_iter().find(|key| STRATEGIES.contains(key))
+        }
+        None => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::diagnostic::{Diagnostics, Sources};
+    use super::super::document;
+    use super::*;
+
+    const TEXT: &str = "
+        load = { offline = { samples = 1 } }
+        devices = [{ name = 'gpu', unsupported = ['conv'] }, { name = 'a.b' }]
+        strategies = [
+            { greedy = { threshold = 1.0 } },
+            { name = 'one', single = {} },
+            { name = 'two', single = {} },
+        ]";
+
+    fn check(path: &str, expected: &str) {
+        let mut faults = Faults::default();
+        let mut sources = Sources::default();
+        let start = sources.add("a.toml", TEXT);
+        let mut root = document::parse(TEXT, start, &mut faults);
+        let at = sources.add("--set", path);
+        let at = at..at + path.len();
+        if let Some(path) = Path::parse(path, &at, &mut faults) {
+            path.set(
+                &mut root,
+                &at,
+                Node {
+                    value: Value::Integer(7),
+                    at: at.clone(),
+                },
+                &mut faults,
+            );
+        }
+        let found = match faults.is_empty() {
+            true => root.value.to_string(),
+            false => Diagnostics::new(faults, &sources).to_string(),
+        };
+        assert!(found.contains(expected), "{found}");
+    }
+
+    #[test]
+    fn a_path_goes_over_keys_and_names() {
+        check("load.offline.samples", "{ samples = 7 }");
+        check("devices.gpu.memory", "memory = 7");
+        check("devices.\"a.b\".memory", "{ memory = 7, name = \"a.b\" }");
+        check("costs.lookup", "costs = { lookup = 7 }");
+    }
+
+    #[test]
+    fn a_strategy_is_selected_by_name_or_kind_and_its_table_may_be_left_out() {
+        check("strategies.greedy.threshold", "{ threshold = 7 }");
+        check("strategies.greedy.greedy.threshold", "{ threshold = 7 }");
+        check("strategies.greedy.name", "{ greedy = { threshold = 1.0 }, name = 7 }");
+        check("strategies.two.device", "two\", single = { device = 7 }");
+        check("strategies.single.device", "2 of the strategies are `single`");
+        check("strategies.single.device", "use a name instead: `one`, `two`");
+    }
+
+    #[test]
+    fn a_wrong_path_is_a_fault() {
+        check("devices.gpuu.memory", "did you mean `gpu`?");
+        check("models.vgg.home", "there are no named models");
+        check("load.offline.samples.x", "asks for `x` in an integer");
+        check("devices.gpu.unsupported.conv", "which has no parts");
+        check("load..x", "a part of the path is empty");
+        check(&vec!["a"; 17].join("."), "the path has 17 parts");
+    }
+}

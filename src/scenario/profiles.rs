@@ -1,0 +1,152 @@
+//! The traces that a scenario names, each read once, and the curves that follow from them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use super::InputFile;
+use super::diagnostic::{Faults, Sources};
+use super::document::{Node, Value};
+use super::file::FileFault;
+use crate::cost::{Curve, LayerKey, Lookup, Trace};
+
+/// All traces of a scenario and of its sweep.
+pub(super) struct Traces {
+    /// The folder of the scenario, which traces are named relative to.
+    folder: PathBuf,
+    /// By path; `None` if it is faulty.
+    loaded: BTreeMap<PathBuf, Option<Profiles>>,
+    /// Curves that were asked for. Points of a sweep share them.
+    curves: Mutex<BTreeMap<Key, Option<Curve>>>,
+}
+
+/// Trace, device, model, lookup and whether to extrapolate.
+type Key = (PathBuf, String, String, u8, bool);
+
+/// A trace and what it has.
+pub(super) struct Profiles {
+    trace: Trace,
+    /// The networks whose whole time it has, by device.
+    models: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Traces {
+    /// Reads with `load` every trace that one of `named` is the name of.
+    pub(super) fn load(
+        folder: &Path,
+        named: &[&Node],
+        load: &dyn Fn(&Path) -> Result<Vec<u8>, FileFault>,
+        inputs: &mut Vec<InputFile>,
+        sources: &mut Sources,
+        faults: &mut Faults,
+    ) -> Traces {
+        let mut loaded = BTreeMap::new();
+        for node in named {
+            let path = folder.join(node.as_str().unwrap_or_default());
+            if loaded.contains_key(&path) {
+                continue;
+            }
+            let profiles = match load(&path) {
+                Ok(bytes) => {
+                    inputs.push(InputFile::new(&path, &bytes));
+                    parse(&path, &bytes, sources, faults)
+                }
+                Err(FileFault { cause, remedy }) => {
+                    faults.add(&node.at, cause, remedy);
+                    None
+                }
+            };
+            loaded.insert(path, profiles);
+        }
+        Traces {
+            folder: folder.to_owned(),
+            loaded,
+            curves: Mutex::default(),
+        }
+    }
+
+    /// The trace called `name` in the scenario; `None` if it is faulty.
+    pub(super) fn get(&self, name: &str) -> Option<&Profiles> {
+        self.loaded.get(&self.folder.join(name))?.as_ref()
+    }
+
+    /// The time of `model` on `device`, both as the trace calls them.
+    pub(super) fn curve(
+        &self,
+        trace: &str,
+        device: &str,
+        model: &str,
+        lookup: Lookup,
+        extrapolate: bool,
+    ) -> Option<Curve> {
+        let profiles = self.get(trace)?;
+        let key = (
+            self.folder.join(trace),
+            device.to_owned(),
+            model.to_owned(),
+            lookup as u8,
+            extrapolate,
+        );
+        let mut curves = self.curves.lock().unwrap_or_else(PoisonError::into_inner);
+        let curve = || Curve::new(&profiles.trace, device, model, lookup, extrapolate);
+        curves.entry(key).or_insert_with(curve).clone()
+    }
+}
+
+impl Profiles {
+    /// The devices it has.
+    pub(super) fn devices(&self) -> impl Iterator<Item = &str> {
+        self.models.keys().map(String::as_str)
+    }
+
+    /// The networks whose whole time it has on `device`, as the trace calls it.
+    pub(super) fn models(&self, device: &str) -> impl Iterator<Item = &str> {
+        self.models.get(device).into_iter().flatten().map(String::as_str)
+    }
+}
+
+fn parse(path: &Path, bytes: &[u8], sources: &mut Sources, faults: &mut Faults) -> Option<Profiles> {
+    match Trace::parse(bytes) {
+        Ok(trace) => {
+            let mut models: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+            for row in &trace.rows {
+                let of_device = models.entry(row.device.clone()).or_default();
+                if row.layer == LayerKey::Whole {
+                    of_device.insert(row.model.clone());
+                }
+            }
+            Some(Profiles { trace, models })
+        }
+        Err(found) => {
+            let text = String::from_utf8_lossy(bytes);
+            let start = sources.add(path.to_string_lossy(), text.as_ref());
+            let mut lines = vec![start..start];
+            let mut end = start;
+            for line in text.split_inclusive('\n') {
+                lines.push(end..end + line.trim_end().len());
+                end += line.len();
+            }
+            for fault in found {
+                let at = lines.get(fault.line).unwrap_or(&(end..end)).clone();
+                faults.add(&at, fault.cause, fault.remedy);
+            }
+            None
+        }
+    }
+}
+
+/// Adds the values of all `trace` keys in `node`.
+pub(super) fn find_traces<'a>(node: &'a Node, found: &mut Vec<&'a Node>) {
+    match &node.value {
+        Value::Table(table) => {
+            for entry in &table.0 {
+                if entry.key == "trace" && entry.node.as_str().is_some() {
+                    found.push(&entry.node);
+                }
+                find_traces(&entry.node, found);
+            }
+        }
+        Value::List(list) => list.iter().for_each(|node| find_traces(node, found)),
+        _ => {}
+    }
+}
