@@ -8,7 +8,7 @@ use super::evaluate::{Evaluated, evaluate};
 use super::results::Results;
 use super::{Error, ScenarioArgs, Terminal};
 use crate::report::plot;
-use crate::report::{Failure, Outcome, ResultRow, Summary};
+use crate::report::{Failure, ResultRow, Summary};
 use crate::report::{plan_json, results_csv, slugs, summary_json, table, timeline_csv, timeline_json};
 use crate::scenario::{Case, Scenario};
 

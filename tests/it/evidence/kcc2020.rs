@@ -158,7 +158,7 @@ fn build(trace: &Trace, lookup: Lookup, model: &str, samples: u32, extrapolate_u
         graph: Graph::opaque(model, 1, 1, Bytes(1), Bytes(1)).unwrap(),
         home: None,
     }];
-    let costs = TraceCosts::new(&platform, &models, |device, _| {
+    let costs = TraceCosts::new(&platform, &[&models[0].graph], |device, _| {
         let (.., profile) = DEVICES[device.0 as usize];
         Curve::new(trace, profile, model, lookup, extrapolate_unpredictable)
     });
