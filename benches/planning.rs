@@ -1,0 +1,63 @@
+//! Time to plan the published batch split of VGG-16, and to run whole commands.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use coinfer::scenario::{Case, Scenario};
+use coinfer::strategy::bound::lower_bound;
+use coinfer::strategy::{Exact, Greedy, Strategy};
+use criterion::{Criterion, criterion_group, criterion_main};
+
+const SCENARIO: &str = "scenarios/kcc2020-vgg16.toml";
+const SWEEP: &str = "scenarios/kcc2020-vgg16-sweep.toml";
+
+fn case() -> Case {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(SCENARIO);
+    Scenario::read(&path, &[])
+        .and_then(|scenario| scenario.case())
+        .expect("the shipped scenario is sound")
+}
+
+fn planning(criterion: &mut Criterion) {
+    let case = case();
+    let problem = &case.problem;
+    let mut group = criterion.benchmark_group("planning, VGG-16, batch 200, 3 devices");
+    group.bench_function("greedy", |bencher| bencher.iter(|| Greedy::default().plan(problem)));
+    group.bench_function("exact", |bencher| bencher.iter(|| Exact::default().plan(problem)));
+    let micro_batched = Exact { micro_batches: true };
+    group.bench_function("exact, micro-batched", |bencher| {
+        bencher.iter(|| micro_batched.plan(problem))
+    });
+    group.bench_function("exact optima of batches 1 to 200", |bencher| {
+        bencher.iter(|| Exact::default().optima(problem))
+    });
+    group.bench_function("lower bound", |bencher| bencher.iter(|| lower_bound(problem)));
+    group.finish();
+}
+
+/// Whole processes: reading, planning, checking, simulating, writing results.
+fn commands(criterion: &mut Criterion) {
+    let out = tempfile::tempdir().expect("there is room for temporary files");
+    let mut group = criterion.benchmark_group("command");
+    group.sample_size(20);
+    for (name, command, scenario) in [
+        ("run", "run", SCENARIO),
+        ("sweep of 200 batches x 7 strategies", "sweep", SWEEP),
+    ] {
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let status = Command::new(env!("CARGO_BIN_EXE_coinfer"))
+                    .args([command, scenario, "--quiet", "--out"])
+                    .arg(out.path())
+                    .current_dir(env!("CARGO_MANIFEST_DIR"))
+                    .stdout(Stdio::null())
+                    .status();
+                assert!(status.expect("the program starts").success());
+            })
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, planning, commands);
+criterion_main!(benches);
