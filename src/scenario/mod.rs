@@ -10,8 +10,10 @@ mod form;
 mod hardware;
 mod lower;
 mod names;
+mod parsed;
 mod path;
 mod profiles;
+mod scalar;
 mod schema;
 mod sweep;
 
@@ -223,7 +225,7 @@ fn parse_file(path: &Path, bytes: &Result<Vec<u8>, FileFault>, sources: &mut Sou
         at: 0..0,
     };
     let bytes = match bytes {
-        Ok(bytes) => bytes,
+        Ok(bytes) => bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes),
         Err(FileFault { cause, remedy }) => {
             sources.add(shown, "");
             faults.add(&(0..0), cause, remedy);

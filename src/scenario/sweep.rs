@@ -135,7 +135,7 @@ impl Sweep {
             let fault = faults.add(&shortest.at, cause, "give them equally many, or move one to the grid");
             fault
                 .label(format!("{short} values"))
-                .beside(&longest.at, format!("{long} values"));
+                .beside(&longest.at, format!("{long} here"));
         }
         let grid_count = grid.len();
         let axes: Vec<Axis> = grid.into_iter().chain(zip).collect();

@@ -17,6 +17,28 @@ fn read_sweep(overrides: &[&str]) -> Result<Scenario, Diagnostics> {
     Scenario::read_sweep(Path::new(SOUND), &overrides)
 }
 
+/// What is said of the scenario at `path`, or "nothing".
+fn check(snapshot: &str, said: Option<Diagnostics>) {
+    let said = said.map_or("nothing\n".to_owned(), |diagnostics| diagnostics.to_string());
+    insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!(snapshot, said);
+    });
+}
+
+#[test]
+fn what_is_wrong_with_each_broken_file_is_said() {
+    let mut paths: Vec<_> = std::fs::read_dir("tests/broken")
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    paths.sort();
+    for path in paths {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        check(name, read(path.to_str().unwrap(), &[]).err());
+    }
+}
+
 #[test]
 fn a_sound_scenario_is_a_case() {
     let scenario = read(SOUND, &[]).unwrap();
