@@ -30,7 +30,6 @@ impl<T: DeserializeOwned> Decode for Parsed<T> {
     /// serde stops at the first error. So each key is read on its own first.
     fn decode(node: &Node, faults: &mut Faults) -> Option<Self> {
         let entries = &table(node, "the strategy", faults)?.0;
-        let known = faults.len();
         let mut whole = toml::Table::new();
         for entry in entries {
             // Says what is wrong with numbers that serde would take, or that TOML's own value cannot hold.
@@ -51,7 +50,7 @@ impl<T: DeserializeOwned> Decode for Parsed<T> {
             .map(|entry| (entry.key.clone(), entry.node.at.clone()))
             .collect();
         match T::deserialize(toml::Value::Table(whole)) {
-            Ok(value) => (faults.len() == known).then_some(Parsed {
+            Ok(value) => Some(Parsed {
                 value,
                 at: node.at.clone(),
                 keys,
