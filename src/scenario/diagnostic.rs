@@ -1,5 +1,6 @@
 //! What is wrong with a scenario: where, why, and what to do about it, as text with the source line.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 
@@ -19,6 +20,9 @@ pub struct Diagnostics {
 
 /// More are counted and not shown.
 const SHOWN_MAX: usize = 100;
+
+/// A longer word is not a slip.
+const WORD_BYTES_MAX: usize = 100;
 
 /// A longer line is not shown, only its position.
 const LINE_BYTES_MAX: usize = 1000;
@@ -47,8 +51,9 @@ impl Diagnostics {
     /// Where each fault stands, and every distinct one once.
     pub(super) fn new(faults: Faults, sources: &Sources) -> Diagnostics {
         let mut faults = faults.0;
-        faults.sort_by(|a, b| a.order().cmp(&b.order()));
-        faults.dedup_by(|later, earlier| later.order() == earlier.order());
+        faults.sort_by_key(|fault| (fault.at.start, fault.at.end));
+        let mut seen = BTreeSet::new();
+        faults.retain(|fault| seen.insert((fault.at.start, fault.at.end, fault.cause.clone())));
         let left_out = faults.len().saturating_sub(SHOWN_MAX);
         faults.truncate(SHOWN_MAX);
         let shown = faults
@@ -95,10 +100,6 @@ impl Fault {
     pub(super) fn beside(&mut self, at: &Span, label: impl Into<String>) -> &mut Fault {
         self.beside = Some((at.clone(), label.into()));
         self
-    }
-
-    fn order(&self) -> (usize, usize, &str) {
-        (self.at.start, self.at.end, &self.cause)
     }
 }
 
@@ -294,17 +295,25 @@ pub(super) fn list<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String 
 /// A question whether one of `known` was meant, or what there is.
 pub(super) fn did_you_mean<T: AsRef<str>>(word: &str, known: impl IntoIterator<Item = T>, what: &str) -> String {
     let known: Vec<T> = known.into_iter().collect();
+    match likely(word, &known) {
+        Some(best) => format!("did you mean `{}`?", best.as_ref()),
+        None if known.is_empty() => format!("there are no {what}"),
+        None => format!("the {what} are {}", list(&known)),
+    }
+}
+
+/// The one of `known` that `word` looks like.
+pub(super) fn likely<'a, T: AsRef<str>>(word: &str, known: &'a [T]) -> Option<&'a T> {
+    if word.len() > WORD_BYTES_MAX {
+        return None;
+    }
     let lower = word.to_lowercase();
     let likeness = |candidate: &T| strsim::jaro_winkler(&lower, &candidate.as_ref().to_lowercase());
-    let likely = known.iter().map(|candidate| (likeness(candidate), candidate));
-    let best = likely
+    let rated = known.iter().map(|candidate| (likeness(candidate), candidate));
+    let best = rated
         .filter(|&(likeness, _)| likeness >= 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0));
-    match best {
-        Some((_, best)) if word.len() <= 100 => format!("did you mean `{}`?", best.as_ref()),
-        _ if known.is_empty() => format!("there are no {what}"),
-        _ => format!("the {what} are {}", list(&known)),
-    }
+    best.map(|(_, best)| best)
 }
 
 #[cfg(test)]

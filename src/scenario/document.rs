@@ -58,13 +58,13 @@ pub(super) fn parse(text: &str, start: usize, faults: &mut Faults) -> Node {
     Node::new(root, &|at| start + at.start..start + at.end)
 }
 
-/// The TOML value that `text` is, if it is one, with all of its spans at `at`.
-pub(super) fn parse_value(text: &str, at: &Span) -> Option<Node> {
+/// The TOML value that `text` is, if it is one; the text begins at `start` of the sources.
+pub(super) fn parse_value(text: &str, start: usize) -> Option<Node> {
     // A comment would hide the rest of the text.
     let value = DeValue::parse(text)
         .ok()
-        .filter(|value| value.span().end == text.trim_end().len())?;
-    Some(Node::new(value, &|_| at.clone()))
+        .filter(|value| value.span().end == text.len())?;
+    Some(Node::new(value, &|at| start + at.start..start + at.end))
 }
 
 impl Node {

@@ -4,9 +4,11 @@
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::decode::{At, Decode, Parsed, Word, form, table};
+use super::decode::{At, Decode, form, table};
 use super::diagnostic::{Faults, Span};
 use super::document::{Node, Value};
+use super::parsed::Parsed;
+use super::scalar::Word;
 use crate::cost::Lookup;
 use crate::model::OpKind;
 use crate::platform::DeviceKind;
@@ -233,7 +235,7 @@ impl Decode for Pairs {
                 }
             }
         }
-        table(node, "a part of a sweep", faults)?;
+        table(node, "this part of the sweep", faults)?;
         let mut pairs = Vec::new();
         flatten("", None, node, &mut pairs);
         pairs.sort_by_key(|(path, _)| path.at.end);

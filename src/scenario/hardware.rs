@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::decode::{At, Word};
+use super::decode::At;
 use super::diagnostic::{Faults, Span};
 use super::form::{DeviceForm, Duplex, LinkForm, ScenarioForm, SlowdownForm};
 use super::names::Names;
+use super::scalar::Word;
 use crate::platform::{Device, DeviceId, Direction, Link, Platform, Slowdown};
 use crate::units::{Bytes, Duration};
 

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::decode::{At, Decode, Parsed, shorten};
+use super::decode::{At, Decode, shorten};
 use super::diagnostic::{Faults, Span, did_you_mean};
 use super::document::Node;
 use super::form::{DeviceForm, LoadForm, ModelForm, OpaqueForm, ScenarioForm, StrategyForm};
 use super::hardware;
 use super::names::Names;
+use super::parsed::Parsed;
 use super::profiles::Traces;
 use super::{Case, Entry};
 use crate::cost::{Curve, Lookup, TraceCosts};
@@ -155,6 +156,7 @@ fn find_unreachable(platform: &Platform, homes: &[(DeviceId, Span)], faults: &mu
                 faults
                     .add(at, error.to_string(), remedy)
                     .label("data comes from here and returns");
+                break;
             }
         }
     }

@@ -106,6 +106,12 @@ impl Profiles {
 }
 
 fn parse(path: &Path, bytes: &[u8], sources: &mut Sources, faults: &mut Faults) -> Option<Profiles> {
+    if bytes.trim_ascii().is_empty() {
+        let start = sources.add(path.to_string_lossy(), "");
+        let remedy = "write a trace into it, or name another one; traces begin with `# coinfer trace 1`";
+        faults.add(&(start..start), "the trace is empty", remedy);
+        return None;
+    }
     match Trace::parse(bytes) {
         Ok(trace) => {
             let mut models: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -120,14 +126,13 @@ fn parse(path: &Path, bytes: &[u8], sources: &mut Sources, faults: &mut Faults) 
         Err(found) => {
             let text = String::from_utf8_lossy(bytes);
             let start = sources.add(path.to_string_lossy(), text.as_ref());
-            let mut lines = vec![start..start];
-            let mut end = start;
+            let (mut lines, mut end) = (Vec::new(), start);
             for line in text.split_inclusive('\n') {
                 lines.push(end..end + line.trim_end().len());
                 end += line.len();
             }
             for fault in found {
-                let at = lines.get(fault.line).unwrap_or(&(end..end)).clone();
+                let at = lines.get(fault.line.saturating_sub(1)).unwrap_or(&(end..end)).clone();
                 faults.add(&at, fault.cause, fault.remedy);
             }
             None

@@ -27,16 +27,9 @@ impl Transform for WithoutNull {
                 continue;
             };
             choices.retain(|choice| !is_null(choice));
-            if choices.len() == 1 {
+            if choices.len() == 1 && keyword == "type" {
                 let only = choices.remove(0);
-                match only {
-                    Value::Object(only) if keyword == "anyOf" => {
-                        schema.remove(keyword);
-                        only.into_iter()
-                            .for_each(|(key, value)| drop(schema.insert(key, value)));
-                    }
-                    only => drop(schema.insert(keyword.to_owned(), only)),
-                }
+                schema.insert(keyword.to_owned(), only);
             }
         }
         if schema.get("default").is_some_and(Value::is_null) {

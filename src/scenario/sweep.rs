@@ -135,7 +135,7 @@ impl Sweep {
             let fault = faults.add(&shortest.at, cause, "give them equally many, or move one to the grid");
             fault
                 .label(format!("{short} values"))
-                .beside(&longest.at, format!("{long} values"));
+                .beside(&longest.at, format!("{long} here"));
         }
         let grid_count = grid.len();
         let axes: Vec<Axis> = grid.into_iter().chain(zip).collect();
@@ -352,10 +352,59 @@ pub(super) fn listed(text: &str, at: &Span, faults: &mut Faults) -> Option<Vec<N
         return Some(range(text, at, faults).unwrap_or_default());
     }
     let parts = split(text, ',');
-    (parts.len() > 1).then(|| {
-        parts
-            .iter()
-            .map(|part| super::value_or_string(part.trim(), at))
-            .collect()
-    })
+    let mut begin = at.start;
+    let mut values = Vec::new();
+    for part in &parts {
+        let indent = part.len() - part.trim_start().len();
+        values.push(super::read::value_or_string(part.trim(), begin + indent));
+        begin += part.len() + 1;
+    }
+    (parts.len() > 1).then_some(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::diagnostic::{Diagnostics, Sources};
+    use super::*;
+
+    fn check(text: &str, expected: &str) {
+        let mut faults = Faults::default();
+        let mut sources = Sources::default();
+        let start = sources.add("--set", text);
+        let values = listed(text, &(start..start + text.len()), &mut faults);
+        let found = match faults.is_empty() {
+            true => values.map_or("one value".to_owned(), |values| {
+                let values: Vec<String> = values.iter().map(|node| node.value.to_string()).collect();
+                values.join(" ")
+            }),
+            false => Diagnostics::new(faults, &sources).to_string(),
+        };
+        assert!(found.contains(expected), "{found}");
+    }
+
+    #[test]
+    fn lists_and_ranges_are_several_values() {
+        check("1,2, 4", "1 2 4");
+        check("1..=4", "1 2 3 4");
+        check("1..=100*2", "1 2 4 8 16 32 64");
+        check("3..=3", "3");
+        check(
+            "9223372036854775806..=9223372036854775807",
+            "9223372036854775806 9223372036854775807",
+        );
+        check("8 GiB,16 GiB", "8 GiB 16 GiB");
+        check("[1, 2],[3]", "[1, 2] [3]");
+        check("8 GiB", "one value");
+        check("../traces/a.csv", "one value");
+    }
+
+    #[test]
+    fn a_range_that_gives_no_values_is_a_fault() {
+        check("4..=1", "the range is empty");
+        check("1..=8*1", "the range does not grow");
+        check("0..=8*2", "the range does not grow");
+        check("1..=x", "`1..=x` is not a range");
+        check("-1..=3", "`-1..=3` is not a range");
+        check("0..=1000000", "the range has more than 1000000 values");
+    }
 }

@@ -17,6 +17,28 @@ fn read_sweep(overrides: &[&str]) -> Result<Scenario, Diagnostics> {
     Scenario::read_sweep(Path::new(SOUND), &overrides)
 }
 
+/// What is said of the scenario at `path`, or "nothing".
+fn check(snapshot: &str, said: Option<Diagnostics>) {
+    let said = said.map_or("nothing\n".to_owned(), |diagnostics| diagnostics.to_string());
+    insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!(snapshot, said);
+    });
+}
+
+#[test]
+fn what_is_wrong_with_each_broken_file_is_said() {
+    let mut paths: Vec<_> = std::fs::read_dir("tests/broken")
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    paths.sort();
+    for path in paths {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        check(name, read(path.to_str().unwrap(), &[]).err());
+    }
+}
+
 #[test]
 fn a_sound_scenario_is_a_case() {
     let scenario = read(SOUND, &[]).unwrap();
@@ -51,4 +73,164 @@ fn a_sound_scenario_is_a_case() {
     let note = "net on cpu: time grows by 5.0 from batch 2 to 4 and by 10.0 from there to 8; \
                 not extrapolated beyond batch 8";
     assert_eq!(case.notes, [note]);
+}
+
+#[test]
+fn a_bare_word_and_a_toml_value_can_be_set_and_the_last_wins() {
+    let overrides = [
+        "load.offline.samples=100",
+        "load.offline.samples=0x20",
+        "devices.gpu.memory=8 GiB",
+        "strategies.greedy.threshold=2",
+        "strategies.gpu alone.device=\"cpu\"",
+        "links.pcie.duplex=half",
+        "seed=9",
+        "name=other",
+    ];
+    let scenario = read(SOUND, &overrides).unwrap();
+    let case = scenario.case().unwrap();
+    assert_eq!((scenario.name(), scenario.seed(), case.seed), ("other", 9, 9));
+    assert_eq!(case.problem.samples(), 32);
+    assert_eq!(case.problem.platform.devices[1].memory.to_string(), "8 GiB");
+    assert_eq!(case.problem.platform.links.len(), 1);
+}
+
+#[test]
+fn what_is_wrong_with_overrides_is_said() {
+    let overrides = [
+        "load.offline.samples",
+        "load.offline.samples=many",
+        "load.offline.samples=1..=4",
+        "devices.gpuu.memory=1 GiB",
+        "devices.gpu.memroy=1 GiB",
+        "devices.gpu.memory=1 Gib",
+        "devices.cpu.trace=nowhere.csv",
+        "strategies.exact.micro_batches=true",
+        "strategies.greedy.treshold=1",
+        "strategies.greedy.device=cpu",
+        "a.b.c=1",
+        "links.pcie.between.cpu=1",
+        "slowdowns.cpu.factor=2",
+        "=1",
+    ];
+    check("overrides", read(SOUND, &overrides).err());
+}
+
+fn settings(overrides: &[&str]) -> Vec<String> {
+    let points = read_sweep(overrides).unwrap().points().unwrap();
+    let setting = |(path, value): &(std::sync::Arc<str>, std::sync::Arc<str>)| format!("{path}={value}");
+    points
+        .iter()
+        .map(|point| point.settings().iter().map(setting).collect::<Vec<_>>().join(" "))
+        .collect()
+}
+
+#[test]
+fn a_sweep_goes_through_its_grid_and_leaves_out_what_is_excluded() {
+    let expected = ["1", "2", "4"].into_iter().flat_map(|samples| {
+        ["1.0", "1.05"]
+            .map(|threshold| format!("load.offline.samples={samples} strategies.greedy.threshold={threshold}"))
+    });
+    assert_eq!(settings(&[]), expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn overrides_add_axes_replace_them_and_fix_them() {
+    let fixed = "strategies.greedy.threshold=1";
+    assert_eq!(
+        settings(&[
+            fixed,
+            "load.offline.samples=2..=8*2",
+            "devices.gpu.memory=1 GiB,2 GiB",
+            "seed=4"
+        ])[..2],
+        [
+            "load.offline.samples=2 strategies.greedy.threshold=1 devices.gpu.memory=1 GiB",
+            "load.offline.samples=2 strategies.greedy.threshold=1 devices.gpu.memory=2 GiB",
+        ]
+    );
+    assert_eq!(
+        settings(&[fixed, "load.offline.samples=7"]),
+        ["load.offline.samples=7 strategies.greedy.threshold=1"]
+    );
+}
+
+#[test]
+fn a_zip_is_one_further_axis() {
+    let zip = "sweep.zip={ \"devices.gpu.memory\" = [\"1 GiB\", \"2 GiB\"], contention = [true, false] }";
+    let found = settings(&["strategies.greedy.threshold=1", "load.offline.samples=1,2", zip]);
+    let tail: Vec<&str> = found
+        .iter()
+        .map(|text| text.split_once("threshold=1 ").unwrap().1)
+        .collect();
+    let pair = [
+        "devices.gpu.memory=1 GiB contention=true",
+        "devices.gpu.memory=2 GiB contention=false",
+    ];
+    assert_eq!(tail, [pair, pair].concat());
+}
+
+#[test]
+fn a_point_is_a_case_with_its_values() {
+    let scenario = read_sweep(&["devices.cpu.trace=sound.csv,./sound.csv"]).unwrap();
+    assert_eq!(scenario.inputs().len(), 2);
+    let points = scenario.points().unwrap();
+    let samples: Vec<u32> = points
+        .iter()
+        .map(|point| scenario.case_at(point).unwrap().problem.samples())
+        .collect();
+    assert_eq!(samples, [1, 1, 1, 1, 2, 2, 2, 2, 4, 4, 4, 4]);
+}
+
+fn sweep_faults(overrides: &[&str]) -> Option<Diagnostics> {
+    match read_sweep(overrides) {
+        Ok(scenario) => scenario.points().err(),
+        Err(diagnostics) => Some(diagnostics),
+    }
+}
+
+#[test]
+fn what_is_wrong_with_points_is_said_at_their_values() {
+    check(
+        "sweep-points",
+        sweep_faults(&["load.offline.samples=0,1,2000000,x", "devices.gpu.memory=1 GiB,1 GB/s"]),
+    );
+    check(
+        "sweep-paths",
+        sweep_faults(&["load.offline.sample=1,2", "devices.dla.memory=1 GiB,2 GiB"]),
+    );
+    check(
+        "sweep-too-large",
+        sweep_faults(&["load.offline.samples=1..=1000", "seed=0..=999"]),
+    );
+    check("sweep-all-excluded", sweep_faults(&["load.offline.samples=3"]));
+    check(
+        "sweep-ranges",
+        sweep_faults(&["seed=5..=1", "load.offline.samples=1..=many"]),
+    );
+    check(
+        "sweep-traces",
+        sweep_faults(&["devices.gpu.trace=sound.csv,nan-time.csv,nowhere.csv"]),
+    );
+}
+
+#[test]
+fn a_sweep_of_two_hundred_points_resolves_at_once() {
+    let scenario = read_sweep(&["strategies.greedy.threshold=1", "load.offline.samples=1..=2000"]).unwrap();
+    // Ten times as many points, since a test may not read the clock: this would be felt.
+    assert_eq!(scenario.points().unwrap().len(), 1999);
+}
+
+#[test]
+fn the_schema_knows_every_key_and_no_null() {
+    let schema = coinfer::scenario::schema();
+    let text = serde_json::to_string_pretty(&schema).unwrap();
+    assert!(!text.contains("null"), "{text}");
+    assert_eq!(schema["$schema"], "http://json-schema.org/draft-07/schema#");
+    let device = &schema["definitions"]["DeviceForm"];
+    assert_eq!(device["required"], serde_json::json!(["name", "kind", "memory"]));
+    assert_eq!(device["additionalProperties"], false);
+    insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!("schema", text);
+    });
 }

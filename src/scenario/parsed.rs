@@ -1,0 +1,133 @@
+//! Tables whose types derive how they are read, such as the strategies.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::DeserializeOwned;
+
+use super::decode::{At, Decode, shorten, table};
+use super::diagnostic::{Faults, Span, did_you_mean};
+use super::document::{Node, Value};
+use super::scalar::{Misfit, Scalar};
+
+/// A table whose type says through serde how it is read, such as a strategy.
+#[derive(Clone, Debug)]
+pub(super) struct Parsed<T> {
+    pub(super) value: T,
+    pub(super) at: Span,
+    keys: Vec<(String, Span)>,
+}
+
+impl<T> Parsed<T> {
+    /// Where the value of `key` stands, or the table if it has none.
+    pub(super) fn at_key(&self, key: &str) -> &Span {
+        self.keys
+            .iter()
+            .find(|(name, _)| name == key)
+            .map_or(&self.at, |(_, at)| at)
+    }
+}
+
+impl<T: DeserializeOwned> Decode for Parsed<T> {
+    /// serde stops at the first error. So each key is read on its own first.
+    fn decode(node: &Node, faults: &mut Faults) -> Option<Self> {
+        let entries = &table(node, "the strategy", faults)?.0;
+        let mut whole = toml::Table::new();
+        for entry in entries {
+            // Says what is wrong with numbers that serde would take, or that TOML's own value cannot hold.
+            if <At<Finite>>::decode(&entry.node, faults).is_none() {
+                continue;
+            }
+            let Some(value) = entry.node.value.to_toml() else {
+                continue;
+            };
+            let alone = toml::Table::from_iter([(entry.key.clone(), value.clone())]);
+            match T::deserialize(toml::Value::Table(alone)) {
+                Ok(_) => drop(whole.insert(entry.key.clone(), value)),
+                Err(error) => explain(error.message(), &entry.key_at, &entry.node.at, faults),
+            }
+        }
+        let keys = entries
+            .iter()
+            .map(|entry| (entry.key.clone(), entry.node.at.clone()))
+            .collect();
+        match T::deserialize(toml::Value::Table(whole)) {
+            Ok(value) => Some(Parsed {
+                value,
+                at: node.at.clone(),
+                keys,
+            }),
+            Err(error) => {
+                explain(error.message(), &node.at, &node.at, faults);
+                None
+            }
+        }
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Parsed<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<T>()
+    }
+}
+
+/// Any value but a number that is not finite.
+struct Finite;
+
+impl Scalar for Finite {
+    const NOUN: &'static str = "a value";
+    const REMEDY: &'static str = f64::REMEDY;
+
+    fn read(value: &Value) -> Result<Self, Misfit> {
+        match value {
+            Value::Float(_) | Value::Huge(_) => f64::read(value).map(|_| Finite),
+            _ => Ok(Finite),
+        }
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!(true)
+    }
+}
+
+/// A message of serde as cause and remedy.
+fn explain(message: &str, key_at: &Span, at: &Span, faults: &mut Faults) {
+    let (what, expected) = message.split_once(", expected ").unwrap_or((message, ""));
+    let word = what.split('`').nth(1).unwrap_or_default();
+    if what.starts_with("unknown field") || what.starts_with("unknown variant") {
+        let (noun, words) = if what.starts_with("unknown field") {
+            ("a key of this table", "keys")
+        } else {
+            ("one of the words that can stand here", "words")
+        };
+        let cause = format!("`{}` is not {noun}", shorten(word));
+        let at = if words == "keys" { key_at } else { at };
+        faults.add(at, cause, did_you_mean(word, expected_words(expected), words));
+    } else if let Some(found) = what
+        .strip_prefix("invalid type: ")
+        .or(what.strip_prefix("invalid value: "))
+    {
+        let expected = match expected {
+            "f64" => "a number",
+            "u32" => "a whole number from 0 to 4294967295",
+            "a nonzero u32" => "a whole number from 1 to 4294967295",
+            "a boolean" => "`true` or `false`",
+            other => other,
+        };
+        let cause = format!("{expected} is needed here, not {}", shorten(found));
+        faults.add(at, cause, format!("write {expected}"));
+    } else {
+        faults.add(at, message, "correct this value");
+    }
+}
+
+/// The words in backticks.
+pub(super) fn expected_words(message: &str) -> Vec<&str> {
+    message.split('`').skip(1).step_by(2).collect()
+}

@@ -1,0 +1,211 @@
+//! Single values of the form: texts, numbers, quantities with units, and words that stand for a choice.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::value::StrDeserializer;
+use serde::de::{DeserializeOwned, IntoDeserializer};
+
+use super::decode::{At, Decode, shorten};
+use super::diagnostic::{Faults, did_you_mean};
+use super::document::{Node, Value};
+use super::parsed::expected_words;
+use crate::units::{Bytes, BytesPerSec, Duration};
+
+/// What a single TOML value can hold.
+pub(super) trait Scalar: Sized {
+    /// What is needed, in words.
+    const NOUN: &'static str;
+    /// How to write one.
+    const REMEDY: &'static str;
+
+    fn read(value: &Value) -> Result<Self, Misfit>;
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema;
+}
+
+/// Why a value is not what is needed.
+pub(super) enum Misfit {
+    /// It is of another type.
+    Type,
+    /// The type fits, and the value does not: why, and what to do about it if not what the type says.
+    Value(String, Option<String>),
+}
+
+impl<T: Scalar> Decode for At<T> {
+    fn decode(node: &Node, faults: &mut Faults) -> Option<Self> {
+        let at = node.at.clone();
+        match T::read(&node.value) {
+            Ok(value) => return Some(At { value, at }),
+            Err(Misfit::Type) => {
+                let found = node.value.type_name();
+                let cause = format!("{} is needed here, not {found}", T::NOUN);
+                faults.add(&at, cause, T::REMEDY).label(found)
+            }
+            Err(Misfit::Value(cause, remedy)) => faults.add(&at, cause, remedy.as_deref().unwrap_or(T::REMEDY)),
+        };
+        None
+    }
+}
+
+impl<T: Scalar> JsonSchema for At<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        T::NOUN.into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::schema(generator)
+    }
+}
+
+impl Scalar for String {
+    const NOUN: &'static str = "a text";
+    const REMEDY: &'static str = "write it in quotation marks";
+
+    fn read(value: &Value) -> Result<Self, Misfit> {
+        match value {
+            Value::String(text) => Ok(text.clone()),
+            _ => Err(Misfit::Type),
+        }
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<String>()
+    }
+}
+
+impl Scalar for bool {
+    const NOUN: &'static str = "true or false";
+    const REMEDY: &'static str = "write `true` or `false`, without quotation marks";
+
+    fn read(value: &Value) -> Result<Self, Misfit> {
+        match value {
+            Value::Boolean(value) => Ok(*value),
+            _ => Err(Misfit::Type),
+        }
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<bool>()
+    }
+}
+
+impl Scalar for u64 {
+    const NOUN: &'static str = "a whole number";
+    const REMEDY: &'static str = "write a whole number from 0 to 9223372036854775807, without quotation marks";
+
+    fn read(value: &Value) -> Result<Self, Misfit> {
+        match value {
+            Value::Integer(number) => {
+                u64::try_from(*number).map_err(|_| Misfit::Value(format!("`{number}` is less than 0"), None))
+            }
+            Value::Huge(text) => Err(Misfit::Value(format!("`{}` is too large", shorten(text)), None)),
+            _ => Err(Misfit::Type),
+        }
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "minimum": 0, "maximum": i64::MAX })
+    }
+}
+
+impl Scalar for f64 {
+    const NOUN: &'static str = "a number";
+    const REMEDY: &'static str = "write a finite number, without quotation marks";
+
+    fn read(value: &Value) -> Result<Self, Misfit> {
+        match value {
+            Value::Integer(number) => Ok(*number as f64),
+            Value::Float(number) if number.is_finite() => Ok(*number),
+            Value::Float(_) | Value::Huge(_) => {
+                let text = shorten(&value.to_string());
+                Err(Misfit::Value(format!("`{text}` is not a finite number"), None))
+            }
+            _ => Err(Misfit::Type),
+        }
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<f64>()
+    }
+}
+
+/// Quantities are strings with a unit.
+macro_rules! quantities {
+    ($($type:ty, $noun:literal, $remedy:literal, $pattern:literal;)*) => {$(
+        impl Scalar for $type {
+            const NOUN: &'static str = $noun;
+            const REMEDY: &'static str = $remedy;
+
+            fn read(value: &Value) -> Result<Self, Misfit> {
+                let Value::String(text) = value else { return Err(Misfit::Type) };
+                if text.len() > 100 {
+                    return Err(Misfit::Value(format!("`{}` is not {}", shorten(text), Self::NOUN), None));
+                }
+                text.parse::<$type>().map_err(|error| {
+                    let error = error.to_string();
+                    match error.split_once("; ") {
+                        Some((cause, remedy)) => Misfit::Value(cause.to_owned(), Some(remedy.to_owned())),
+                        None => Misfit::Value(error, Some("use a value in this range".to_owned())),
+                    }
+                })
+            }
+
+            fn schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "pattern": $pattern })
+            }
+        }
+    )*};
+}
+
+quantities! {
+    Bytes, "a size", "write a string with a unit, for example \"4 GiB\"",
+        r"^\s*[0-9][0-9_]*(\.[0-9_]+)?\s*([kMG]?B|[KMG]iB)\s*$";
+    Duration, "a time", "write a string with a unit, for example \"107 us\"",
+        r"^\s*[0-9][0-9_]*(\.[0-9_]+)?\s*(ns|us|ms|s)\s*$";
+    BytesPerSec, "a bandwidth", "write a string with a unit, for example \"9.99 GB/s\"",
+        r"^\s*[0-9][0-9_]*(\.[0-9_]+)?\s*([kMG]?B/s|[KMG]iB/s|[kMG]bit/s)\s*$";
+}
+
+/// One of the words that an enumeration without data is read from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Word<T>(pub(super) T);
+
+impl<T: DeserializeOwned + JsonSchema> Decode for At<Word<T>> {
+    fn decode(node: &Node, faults: &mut Faults) -> Option<Self> {
+        let at = node.at.clone();
+        let Some(text) = node.as_str() else {
+            let found = node.value.type_name();
+            let cause = format!("a word is needed here, not {found}");
+            faults.add(&at, cause, "write it in quotation marks").label(found);
+            return None;
+        };
+        let deserializer: StrDeserializer<'_, serde::de::value::Error> = text.into_deserializer();
+        match T::deserialize(deserializer) {
+            Ok(value) => Some(At { value: Word(value), at }),
+            Err(error) => {
+                let error = error.to_string();
+                let words = expected_words(&error[error.rfind("expected").unwrap_or(0)..]);
+                let cause = format!("`{}` is not one of the words that can stand here", shorten(text));
+                faults.add(&at, cause, did_you_mean(text, words, "words"));
+                None
+            }
+        }
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for At<Word<T>> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<T>()
+    }
+}
