@@ -2,7 +2,7 @@
 //!
 //! States what exists, never how long something takes on it: that is `cost`.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -165,13 +165,15 @@ impl Platform {
                 .collect::<Vec<_>>()
                 .join(" -> ")
         };
-        let Some(route) = self.search(from, &mut vec![false; self.devices.len()], |_, device| device == to) else {
+        let ways = self.ways();
+        let mut visited = vec![false; self.devices.len()];
+        let Some(route) = search(&ways, from, &mut visited, |_, device| device == to) else {
             return Err(RouteError::None {
                 from: name(from),
                 to: name(to),
             });
         };
-        match self.detour(from, &route) {
+        match detour(&ways, from, &route) {
             None => Ok(route),
             Some(other) => Err(RouteError::Ambiguous {
                 from: name(from),
@@ -182,68 +184,82 @@ impl Platform {
         }
     }
 
-    /// A shortest way from `from` to the first device that is a goal, over devices that are not `visited` before.
-    ///
-    /// Whether a device is a goal may depend on the link and device that lead to it.
-    fn search(
-        &self,
-        from: DeviceId,
-        visited: &mut [bool],
-        is_goal: impl Fn((LinkId, DeviceId), DeviceId) -> bool,
-    ) -> Option<Vec<(LinkId, DeviceId)>> {
-        let mut before: Vec<Option<(LinkId, DeviceId)>> = vec![None; self.devices.len()];
-        let mut queue = VecDeque::from([from]);
-        visited[from.0 as usize] = true;
-        while let Some(at) = queue.pop_front() {
-            for (index, link) in self.links.iter().enumerate() {
-                let way = (LinkId(index as u32), at);
-                for next in [link.to, link.from].into_iter().filter(|&next| link.leads(at, next)) {
-                    if is_goal(way, next) {
-                        let mut route = vec![(way.0, next)];
-                        let mut device = at;
-                        while let Some((link, earlier)) = before[device.0 as usize] {
-                            route.push((link, device));
-                            device = earlier;
-                        }
-                        route.reverse();
-                        return Some(route);
-                    }
-                    if !std::mem::replace(&mut visited[next.0 as usize], true) {
-                        before[next.0 as usize] = Some(way);
-                        queue.push_back(next);
-                    }
+    /// For each device, the links that leave it and where they lead.
+    fn ways(&self) -> Vec<Vec<(LinkId, DeviceId)>> {
+        let mut ways = vec![Vec::new(); self.devices.len()];
+        for (index, link) in self.links.iter().enumerate() {
+            for (at, next) in [(link.from, link.to), (link.to, link.from)] {
+                if link.leads(at, next) {
+                    ways[at.0 as usize].push((LinkId(index as u32), next));
                 }
             }
         }
-        None
+        ways
     }
+}
 
-    /// Another way to where `route` leads from `from`, passing no device twice.
-    ///
-    /// It leaves the route somewhere and comes back further on, over devices that are not on the route. What was
-    /// visited from one device of the route leads no further from a later one, so that each device is visited once.
-    fn detour(&self, from: DeviceId, route: &[(LinkId, DeviceId)]) -> Option<Vec<(LinkId, DeviceId)>> {
-        let stops: Vec<DeviceId> = std::iter::once(from)
-            .chain(route.iter().map(|&(_, device)| device))
-            .collect();
-        let position = |device: DeviceId| stops.iter().position(|&stop| stop == device);
-        let mut visited = vec![false; self.devices.len()];
-        for (index, &(link, _)) in route.iter().enumerate() {
-            let leave = stops[index];
-            let returns = |way: (LinkId, DeviceId), device: DeviceId| {
-                way != (link, leave) && position(device).is_some_and(|position| position > index)
-            };
-            for &ahead in &stops[index + 1..] {
-                visited[ahead.0 as usize] = true;
+/// A shortest route from `from` to the first device that is a goal, over devices that are not `visited` before.
+///
+/// Whether a device is a goal may depend on the device and link that lead to it.
+fn search(
+    ways: &[Vec<(LinkId, DeviceId)>],
+    from: DeviceId,
+    visited: &mut [bool],
+    is_goal: impl Fn((DeviceId, LinkId), DeviceId) -> bool,
+) -> Option<Vec<(LinkId, DeviceId)>> {
+    let mut before: BTreeMap<DeviceId, (DeviceId, LinkId)> = BTreeMap::new();
+    let mut queue = VecDeque::from([from]);
+    visited[from.0 as usize] = true;
+    while let Some(at) = queue.pop_front() {
+        for &(link, next) in &ways[at.0 as usize] {
+            if is_goal((at, link), next) {
+                let mut route = vec![(link, next)];
+                let mut device = at;
+                while let Some(&(earlier, link)) = before.get(&device) {
+                    route.push((link, device));
+                    device = earlier;
+                }
+                route.reverse();
+                return Some(route);
             }
-            if let Some(way) = self.search(leave, &mut visited, returns) {
-                let (_, device) = *way.last().expect("a way has a link");
-                let rest = position(device).expect("it returns to the route");
-                return Some([&route[..index], &way, &route[rest..]].concat());
+            if !std::mem::replace(&mut visited[next.0 as usize], true) {
+                before.insert(next, (at, link));
+                queue.push_back(next);
             }
         }
-        None
     }
+    None
+}
+
+/// Another way to where `route` leads from `from`, passing no device twice.
+///
+/// It leaves the route somewhere and comes back further on, over devices that are not on the route. What was
+/// visited from one device of the route leads no further from a later one, so that each device is visited once.
+fn detour(
+    ways: &[Vec<(LinkId, DeviceId)>],
+    from: DeviceId,
+    route: &[(LinkId, DeviceId)],
+) -> Option<Vec<(LinkId, DeviceId)>> {
+    let stops: Vec<DeviceId> = std::iter::once(from)
+        .chain(route.iter().map(|&(_, device)| device))
+        .collect();
+    let mut visited = vec![false; ways.len()];
+    let mut position = vec![0; ways.len()];
+    for (index, stop) in stops.iter().enumerate() {
+        visited[stop.0 as usize] = true;
+        position[stop.0 as usize] = index;
+    }
+    for (index, &(link, _)) in route.iter().enumerate() {
+        let leave = stops[index];
+        let returns =
+            |way: (DeviceId, LinkId), device: DeviceId| way != (leave, link) && position[device.0 as usize] > index;
+        if let Some(way) = search(ways, leave, &mut visited, returns) {
+            let (_, device) = *way.last().expect("a route has a link");
+            let rest = position[device.0 as usize];
+            return Some([&route[..index], &way, &route[rest..]].concat());
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -304,5 +320,37 @@ mod tests {
             5
         );
         assert_eq!(route(&[(0, 1), (1, 2), (2, 3)]), Ok(vec![1, 2]));
+    }
+
+    /// All routes from the first device to the third that pass no device twice.
+    fn count_routes(links: &[(u32, u32)], at: u32, passed: u32) -> usize {
+        let ends = |&(a, b): &(u32, u32)| if a == at { Some(b) } else { (b == at).then_some(a) };
+        let fresh = links.iter().filter_map(ends).filter(|next| passed & (1 << next) == 0);
+        fresh
+            .map(|next| {
+                if next == 2 {
+                    1
+                } else {
+                    count_routes(links, next, passed | 1 << next)
+                }
+            })
+            .sum()
+    }
+
+    #[test]
+    fn a_route_is_found_exactly_if_there_is_one_and_no_other() {
+        let pairs = [(0, 1), (1, 2), (3, 2), (3, 0), (1, 3), (1, 0)];
+        for chosen in 0..1 << pairs.len() {
+            let links: Vec<_> = (0..pairs.len())
+                .filter(|bit| chosen & 1 << bit != 0)
+                .map(|bit| pairs[bit])
+                .collect();
+            let found = route(&links);
+            match count_routes(&links, 0, 1) {
+                0 => assert!(found.unwrap_err().starts_with("no link"), "{links:?}"),
+                1 => assert_eq!(found.unwrap().last(), Some(&2), "{links:?}"),
+                _ => assert!(found.unwrap_err().starts_with("the links form a cycle"), "{links:?}"),
+            }
+        }
     }
 }

@@ -6,7 +6,7 @@ use super::diagnostic::{Faults, Span, did_you_mean, likely, list};
 use super::document::{Node, Table};
 
 /// A list longer than this is a mistake, and checks over pairs would take long.
-const LIST_MAX: usize = 256;
+const LIST_MAX: usize = 512;
 
 /// Read from a TOML value. `None` if it is wrong; then `faults` has at least one more.
 pub(super) trait Decode: Sized {

@@ -59,6 +59,13 @@ struct Links {
 impl Links {
     fn lower(&mut self, form: &LinkForm, devices: &Names, faults: &mut Faults) -> Vec<Link> {
         self.names.insert(form.name.as_ref(), 0, faults);
+        if let Some(name) = form.name.as_ref().filter(|name| name.value.contains('>')) {
+            faults.add(
+                &name.at,
+                "a link's name has no `>`, which tells its directions apart",
+                "use another name",
+            );
+        }
         let Some(ends) = form.between.as_deref() else {
             return Vec::new();
         };

@@ -41,6 +41,7 @@ use crate::problem::Problem;
 use crate::strategy::Strategy;
 
 /// A scenario without faults, with its overrides and traces.
+#[derive(Debug)]
 pub struct Scenario {
     name: String,
     inputs: Vec<InputFile>,

@@ -39,7 +39,7 @@ impl Names {
         if let Some((_, first)) = self.known.get(name) {
             let cause = format!("two {} are called `{}`", self.list, shorten(name));
             faults
-                .add(at, cause, "give one of them another `name`")
+                .add(at, cause, "give one of them a `name` of its own")
                 .label("second")
                 .beside(first, "first");
         } else {

@@ -11,6 +11,7 @@ use super::file::FileFault;
 use crate::cost::{Curve, LayerKey, Lookup, Trace};
 
 /// All traces of a scenario and of its sweep.
+#[derive(Debug)]
 pub(super) struct Traces {
     /// The folder of the scenario, which traces are named relative to.
     folder: PathBuf,
@@ -24,6 +25,7 @@ pub(super) struct Traces {
 type Key = (PathBuf, String, String, u8, bool);
 
 /// A trace and what it has.
+#[derive(Debug)]
 pub(super) struct Profiles {
     trace: Trace,
     /// The networks whose whole time it has, by device.

@@ -42,6 +42,14 @@ fn check(text: &str, expected: &str) {
 }
 
 #[test]
+fn scenarios_are_shared_among_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Scenario>();
+    shared::<super::Point>();
+    shared::<super::Case>();
+}
+
+#[test]
 fn a_byte_order_mark_and_windows_line_ends_are_accepted() {
     check(&format!("\u{feff}{}", SOUND.replace('\n', "\r\n")), "6 points");
 }

@@ -109,6 +109,7 @@ fn what_is_wrong_with_overrides_is_said() {
         "strategies.greedy.treshold=1",
         "strategies.greedy.device=cpu",
         "a.b.c=1",
+        "links.pcie.name=a>b",
         "links.pcie.between.cpu=1",
         "slowdowns.cpu.factor=2",
         "=1",
