@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::fit::{Affine, find_thrash, fit_affine, pool_adjacent_violators};
 use super::trace::{Kind, LayerKey, Point, Trace};
 use super::{Basis, Estimate};
 use crate::units::Duration;
@@ -34,7 +35,6 @@ pub enum Lookup {
 pub struct Curve {
     points: Vec<Profiled>,
     lookup: Lookup,
-    /// Fitted milliseconds of a batch: `fixed + slope * batch`.
     affine: Affine,
     unpredictable: Option<String>,
     extrapolate_unpredictable: bool,
@@ -49,12 +49,6 @@ struct Profiled {
     /// As `of_batch`, made monotone.
     monotone: f64,
     io: Option<f64>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Affine {
-    fixed: f64,
-    slope: f64,
 }
 
 /// Why a curve has no value at a batch.
@@ -105,8 +99,11 @@ impl Curve {
         extrapolate_unpredictable: bool,
         at_points: Basis,
     ) -> Curve {
-        let of_batch: Vec<f64> = times.iter().map(|(&batch, time)| time.of_batch(batch)).collect();
-        let monotone = pool_adjacent_violators(&of_batch);
+        let of_batch: Vec<(u32, f64)> = times
+            .iter()
+            .map(|(&batch, time)| (batch, time.of_batch(batch)))
+            .collect();
+        let monotone = pool_adjacent_violators(&of_batch.iter().map(|&(_, time)| time).collect::<Vec<_>>());
         let profiled = |((&batch, time), monotone): ((&u32, &Point), f64)| Profiled {
             batch,
             of_sample: time.of_sample(batch),
@@ -115,13 +112,10 @@ impl Curve {
             io: copies.get(&batch).map(|io| io.of_batch(batch)),
         };
         let points: Vec<Profiled> = times.iter().zip(monotone).map(profiled).collect();
-        let affine = fit_affine(&points);
-        let lookup = if lookup == Lookup::PiecewiseLinear && points.len() < 6 {
-            Lookup::Affine
-        } else {
-            lookup
-        };
-        let unpredictable = find_thrash(&points);
+        let has_few = lookup == Lookup::PiecewiseLinear && points.len() < 6;
+        let lookup = if has_few { Lookup::Affine } else { lookup };
+        let affine = fit_affine(&of_batch);
+        let unpredictable = find_thrash(&of_batch);
         Curve {
             points,
             lookup,
@@ -229,7 +223,7 @@ impl Curve {
         } else {
             Basis::Extrapolated
         };
-        (self.affine.fixed + self.affine.slope * f64::from(batch), basis)
+        (self.affine.at(batch), basis)
     }
 
     fn kcc2020(&self, batch: u32) -> Result<(f64, Basis), Refusal> {
@@ -275,101 +269,6 @@ impl Curve {
 fn lerp(low: &Profiled, high: &Profiled, batch: u32, value: impl Fn(&Profiled) -> f64) -> f64 {
     let slope = (value(high) - value(low)) / (f64::from(high.batch) - f64::from(low.batch));
     value(low) + slope * (f64::from(batch) - f64::from(low.batch))
-}
-
-/// The closest non-decreasing sequence, in least squares (Ayer et al., 1955).
-fn pool_adjacent_violators(values: &[f64]) -> Vec<f64> {
-    let mut pools: Vec<(f64, usize)> = Vec::new();
-    for &value in values {
-        let mut pool = (value, 1);
-        while let Some(&(mean, count)) = pools.last()
-            && mean > pool.0
-        {
-            pools.pop();
-            pool = (
-                (mean * count as f64 + pool.0 * pool.1 as f64) / (count + pool.1) as f64,
-                count + pool.1,
-            );
-        }
-        pools.push(pool);
-    }
-    pools
-        .iter()
-        .flat_map(|&(mean, count)| std::iter::repeat_n(mean, count))
-        .collect()
-}
-
-/// Least squares of the relative error over the batches from 2 on; through the origin if there is one point.
-fn fit_affine(points: &[Profiled]) -> Affine {
-    let separate = points.len() > 2 && points[0].batch == 1;
-    let fitted = if separate { &points[1..] } else { points };
-    let mut sums = [0.0; 5];
-    for point in fitted {
-        let (x, y) = (f64::from(point.batch), point.of_batch);
-        let weight = 1.0 / (y * y);
-        for (sum, term) in sums.iter_mut().zip([1.0, x, x * x, y, x * y]) {
-            *sum += weight * term;
-        }
-    }
-    let [w, x, xx, y, xy] = sums;
-    let determinant = w * xx - x * x;
-    let affine = Affine {
-        fixed: (xx * y - x * xy) / determinant,
-        slope: (w * xy - x * y) / determinant,
-    };
-    let last = points.last().expect("a curve has a point");
-    let sound = fitted.len() > 1 && affine.slope > 0.0 && affine.slope.is_finite() && affine.fixed >= 0.0;
-    if sound {
-        affine
-    } else {
-        Affine {
-            fixed: 0.0,
-            slope: last.of_batch / f64::from(last.batch),
-        }
-    }
-}
-
-fn find_thrash(points: &[Profiled]) -> Option<String> {
-    let time_at = |batch: u32| {
-        points
-            .iter()
-            .find(|point| point.batch == batch)
-            .map(|point| point.of_batch)
-    };
-    let mut steep: Vec<(u32, f64)> = Vec::new();
-    for point in points {
-        let Some(doubled) = point.batch.checked_mul(2).and_then(time_at) else {
-            continue;
-        };
-        let growth = doubled / point.of_batch;
-        if growth > 2.5 {
-            if let Some(&(before, earlier)) = steep
-                .iter()
-                .find(|&&(before, _)| before.checked_mul(2) == Some(point.batch))
-            {
-                return Some(format!(
-                    "time grows by {earlier:.1} from batch {before} to {} and by {growth:.1} from there to {}",
-                    point.batch,
-                    2 * point.batch
-                ));
-            }
-            steep.push((point.batch, growth));
-        }
-    }
-    let mut slowest = &points[0];
-    for point in points {
-        if slowest.of_batch > 1.5 * point.of_batch {
-            let ratio = slowest.of_batch / point.of_batch;
-            return Some(format!(
-                "batch {} takes {ratio:.1} times as long as batch {}",
-                slowest.batch, point.batch
-            ));
-        }
-        if point.of_batch > slowest.of_batch {
-            slowest = point;
-        }
-    }
-    None
 }
 
 #[cfg(test)]
@@ -516,11 +415,5 @@ mod tests {
             curve(Lookup::Affine, &[(1, 1.0), (2, 4.0), (4, 8.0)]).unpredictable(),
             None
         );
-    }
-
-    #[test]
-    fn pooling_is_the_least_squares_monotone_fit() {
-        assert_eq!(pool_adjacent_violators(&[1.0, 3.0, 2.0, 4.0]), [1.0, 2.5, 2.5, 4.0]);
-        assert_eq!(pool_adjacent_violators(&[3.0, 2.0, 1.0]), [2.0, 2.0, 2.0]);
     }
 }

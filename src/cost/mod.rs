@@ -3,6 +3,8 @@
 //! A cost model is a pure function. It says how it knows, and it may say that it does not.
 
 mod curve;
+mod fit;
+mod read;
 mod trace;
 
 pub use curve::{Curve, Lookup, Refusal};

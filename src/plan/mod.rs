@@ -3,10 +3,14 @@
 //! Plain data. [`check()`] is the only way to a [`CheckedPlan`], and only checked plans run.
 
 mod check;
+mod cover;
 mod frontier;
+mod presence;
+mod violation;
 
-pub use check::{CheckedPlan, Violation, check};
+pub use check::{CheckedPlan, check};
 pub(crate) use frontier::Frontier;
+pub use violation::Violation;
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;

@@ -244,7 +244,10 @@ fn every_command_has_help_with_an_example() {
 fn the_schema_in_the_repository_is_the_one_of_the_program() {
     let stored = fs::read_to_string(root().join("docs/scenario.schema.json")).unwrap();
     let printed = String::from_utf8(coinfer(&["schema"]).stdout).unwrap();
-    assert!(stored == printed, "write it again: cargo run -- schema > docs/scenario.schema.json");
+    assert!(
+        stored == printed,
+        "write it again: cargo run -- schema > docs/scenario.schema.json"
+    );
 }
 
 #[test]

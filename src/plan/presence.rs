@@ -1,0 +1,272 @@
+//! Where data is: every row that is read must be there, and every output must be computed once and come home.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use super::cover::{intersection, uncovered};
+use super::{Action, Lane, Plan, StepId, Violation};
+use crate::model::{LayerId, ModelId, Region};
+use crate::platform::DeviceId;
+use crate::problem::{Model, Problem};
+
+/// Adds what is read where it is not, computed twice or not at all, or left away from home.
+pub(super) fn check_presence(plan: &Plan, problem: &Problem, found: &mut Vec<Violation>) {
+    let holdings = Holdings::of(plan, problem);
+    check_inputs(plan, problem, &holdings, found);
+    check_outputs(problem, &holdings, found);
+}
+
+/// A part of a layer's output on a device, and the step that put it there.
+struct Held {
+    by: StepId,
+    region: Region,
+}
+
+/// What steps put where, by device, model and layer; each list in order of its first sample.
+struct Holdings {
+    computed: BTreeMap<(ModelId, LayerId), Vec<Held>>,
+    on_device: BTreeMap<(DeviceId, ModelId, LayerId), Vec<Held>>,
+    /// The most samples that one entry covers.
+    samples_max: u32,
+}
+
+impl Holdings {
+    fn of(plan: &Plan, problem: &Problem) -> Holdings {
+        let mut holdings = Holdings {
+            computed: BTreeMap::new(),
+            on_device: BTreeMap::new(),
+            samples_max: 0,
+        };
+        for by in plan.step_ids() {
+            let step = plan.step_at(by);
+            match (&step.action, step.lane.map(|lane| plan.lane_at(lane))) {
+                (Action::Compute(work), Some(&Lane::Compute { device, .. })) => {
+                    let graph = &problem.model(work.model).graph;
+                    for layer in graph.exposed(&work.segment) {
+                        let rows = if layer == work.segment.last() {
+                            work.region.rows.clone()
+                        } else {
+                            0..graph.layer(layer).output.rows
+                        };
+                        let region = Region {
+                            samples: work.region.samples.clone(),
+                            rows,
+                        };
+                        let computed = holdings.computed.entry((work.model, layer)).or_default();
+                        computed.push(Held {
+                            by,
+                            region: region.clone(),
+                        });
+                        holdings.hold((device, work.model, layer), Held { by, region });
+                    }
+                }
+                (
+                    Action::Transfer {
+                        model,
+                        layer,
+                        region,
+                        to,
+                    },
+                    _,
+                ) => {
+                    holdings.hold(
+                        (*to, *model, *layer),
+                        Held {
+                            by,
+                            region: region.clone(),
+                        },
+                    );
+                }
+                _ => {}
+            }
+        }
+        for held in holdings.computed.values_mut().chain(holdings.on_device.values_mut()) {
+            held.sort_by_key(|held| (held.region.samples.start, held.by));
+        }
+        holdings
+    }
+
+    fn hold(&mut self, place: (DeviceId, ModelId, LayerId), held: Held) {
+        self.samples_max = self.samples_max.max(held.region.samples.len() as u32);
+        self.on_device.entry(place).or_default().push(held);
+    }
+
+    /// What `place` is given of `samples`.
+    fn around(&self, place: (DeviceId, ModelId, LayerId), samples: &Range<u32>) -> impl Iterator<Item = &Held> {
+        let held = self.on_device.get(&place).map_or(&[][..], Vec::as_slice);
+        let first = samples.start.saturating_sub(self.samples_max);
+        let from = held.partition_point(|held| held.region.samples.start < first);
+        let to = held.partition_point(|held| held.region.samples.start < samples.end);
+        held[from..to]
+            .iter()
+            .filter(|held| held.region.samples.end > samples.start)
+    }
+}
+
+fn check_inputs(plan: &Plan, problem: &Problem, holdings: &Holdings, found: &mut Vec<Violation>) {
+    let order = Order::of(plan);
+    for id in plan.step_ids() {
+        let step = plan.step_at(id);
+        let mut read = |device: DeviceId, model: ModelId, layer: LayerId, region: Region| {
+            let Model { graph, home, .. } = problem.model(model);
+            if graph.is_input(layer) && home.is_none_or(|home| home == device) {
+                return;
+            }
+            let candidates: Vec<&Held> = holdings.around((device, model, layer), &region.samples).collect();
+            let there = order.before(plan, id, candidates);
+            if let Some(region) = uncovered(&region, &there) {
+                let layer = graph.layer(layer).name.clone();
+                let device = problem.platform.device(device).name.clone();
+                found.push(Violation::MissingInput {
+                    step: id,
+                    region,
+                    layer,
+                    model: graph.name().to_owned(),
+                    device,
+                });
+            }
+        };
+        match (&step.action, step.lane.map(|lane| plan.lane_at(lane))) {
+            (Action::Compute(work), Some(&Lane::Compute { device, .. })) => {
+                let graph = &problem.model(work.model).graph;
+                for (layer, rows) in graph.rows_needed(&work.segment, &work.region.rows) {
+                    if !work.segment.contains(layer) && !rows.is_empty() {
+                        read(
+                            device,
+                            work.model,
+                            layer,
+                            Region {
+                                samples: work.region.samples.clone(),
+                                rows,
+                            },
+                        );
+                    }
+                }
+            }
+            (
+                Action::Transfer {
+                    model,
+                    layer,
+                    region,
+                    to,
+                },
+                Some(&Lane::Link(link)),
+            ) => {
+                let link = problem.platform.link(link);
+                let from = if link.to == *to { link.from } else { link.to };
+                read(from, *model, *layer, region.clone());
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Which steps have ended before which begin.
+struct Order {
+    before_on_lane: Vec<Option<StepId>>,
+}
+
+impl Order {
+    fn of(plan: &Plan) -> Order {
+        let mut last = vec![None; plan.lanes.len()];
+        let before = |id: StepId| plan.step_at(id).lane.and_then(|lane| last[lane.0 as usize].replace(id));
+        Order {
+            before_on_lane: plan.step_ids().map(before).collect(),
+        }
+    }
+
+    /// The regions of those candidates that `step` waits for, directly or not.
+    fn before<'a>(&self, plan: &Plan, step: StepId, candidates: Vec<&'a Held>) -> Vec<&'a Region> {
+        let (mut there, mut open) = (Vec::new(), Vec::new());
+        for held in candidates {
+            let same_lane = plan.step_at(held.by).lane == plan.step_at(step).lane && held.by < step;
+            let waited_for = same_lane || plan.step_at(step).after.contains(&held.by);
+            if waited_for {
+                there.push(&held.region)
+            } else if held.by < step {
+                open.push(held)
+            }
+        }
+        let Some(earliest) = open.iter().map(|held| held.by).min() else {
+            return there;
+        };
+        // Walk back from `step`; what is earlier than every candidate cannot lead to one.
+        let mut reached = BTreeSet::new();
+        let mut ahead = vec![step];
+        while let Some(at) = ahead.pop() {
+            let before = plan
+                .step_at(at)
+                .after
+                .iter()
+                .copied()
+                .chain(self.before_on_lane[at.0 as usize]);
+            ahead.extend(before.filter(|&id| id >= earliest && reached.insert(id)));
+        }
+        there.extend(
+            open.iter()
+                .filter(|held| reached.contains(&held.by))
+                .map(|held| &held.region),
+        );
+        there
+    }
+}
+
+fn check_outputs(problem: &Problem, holdings: &Holdings, found: &mut Vec<Violation>) {
+    for (&(model, layer), computed) in &holdings.computed {
+        let graph = &problem.model(model).graph;
+        let mut open: Vec<&Held> = Vec::new();
+        for held in computed {
+            open.retain(|earlier| earlier.region.samples.end > held.region.samples.start);
+            for earlier in &open {
+                if let Some(region) = intersection(&earlier.region, &held.region) {
+                    let (first, second) = (earlier.by.min(held.by), earlier.by.max(held.by));
+                    let (layer, model) = (graph.layer(layer).name.clone(), graph.name().to_owned());
+                    found.push(Violation::ComputedTwice {
+                        first,
+                        second,
+                        layer,
+                        model,
+                        region,
+                    });
+                }
+            }
+            open.push(held);
+        }
+    }
+    for (index, Model { graph, home, .. }) in problem.models.iter().enumerate() {
+        let (model, output) = (ModelId(index as u32), graph.output());
+        let all = Region {
+            samples: 0..problem.samples(),
+            rows: 0..graph.layer(output).output.rows,
+        };
+        if graph.is_input(output) {
+            continue;
+        }
+        let computed: Vec<&Region> = holdings
+            .computed
+            .get(&(model, output))
+            .into_iter()
+            .flatten()
+            .map(|h| &h.region)
+            .collect();
+        if let Some(region) = uncovered(&all, &computed) {
+            found.push(Violation::NotComputed {
+                region,
+                model: graph.name().to_owned(),
+            });
+        } else if let Some(home) = *home {
+            let returned: Vec<&Region> = holdings
+                .around((home, model, output), &all.samples)
+                .map(|h| &h.region)
+                .collect();
+            if let Some(region) = uncovered(&all, &returned) {
+                let home = problem.platform.device(home).name.clone();
+                found.push(Violation::NotReturned {
+                    region,
+                    model: graph.name().to_owned(),
+                    home,
+                });
+            }
+        }
+    }
+}
