@@ -24,9 +24,9 @@ pub struct Greedy {
     /// How much longer than the base another device may take; 1 is the published value.
     pub threshold: f64,
     /// Failures before the base changes; the variant's own if absent.
-    pub tolerate_limit: Option<u32>,
+    pub tolerate_limit: Option<u8>,
     /// Changes of the base before the search ends; the variant's own if absent.
-    pub base_limit: Option<u32>,
+    pub base_limit: Option<u8>,
     /// Whether to go on with exchanges between pairs of devices while they shorten the batch (not published).
     pub exchange: bool,
 }
@@ -56,7 +56,7 @@ impl Default for Greedy {
 }
 
 /// A failure moves twice as much; beyond this many doublings no batch is left to move.
-const DOUBLINGS_MAX: u32 = 31;
+const DOUBLINGS_MAX: u8 = 31;
 
 impl Strategy for Greedy {
     fn name(&self) -> &'static str {
@@ -80,7 +80,7 @@ impl Strategy for Greedy {
 }
 
 impl Greedy {
-    fn limits(&self) -> (u32, u32) {
+    fn limits(&self) -> (u8, u8) {
         let (tolerate, base) = match self.variant {
             Variant::Published => (3, 5),
             Variant::Later => (1, 1),
@@ -118,16 +118,18 @@ impl Greedy {
             let quantum = 1u32 << stuck;
             let mut best: Option<(f64, usize)> = None;
             if quantum <= shares[base] {
+                let most = limit * self.threshold;
+                let now = times(&|unit| if unit == base { 0 } else { shares[unit] })?;
+                let late = now.iter().filter(|&&time| time > most).count();
                 for other in units.clone().filter(|&other| other != base) {
-                    let moved = times(&|unit| match unit {
-                        unit if unit == base => 0,
-                        unit if unit == other => shares[unit] + quantum,
-                        unit => shares[unit],
-                    })?;
-                    let gain = limit - moved[other];
+                    // No other device may be late, whatever happens to this one.
+                    if late > usize::from(now[other] > most) {
+                        continue;
+                    }
+                    let then = time(other, shares[other] + quantum)?;
+                    let gain = limit - then;
                     // Among equal gains the last unit wins.
-                    let is_best = best.is_none_or(|(most, _)| gain >= most);
-                    if moved.iter().all(|&time| time <= limit * self.threshold) && is_best {
+                    if then <= most && best.is_none_or(|(largest, _)| gain >= largest) {
                         best = Some((gain, other));
                     }
                 }
@@ -154,7 +156,7 @@ fn exchange(split: &BatchSplit<'_>, shares: &mut [u32]) -> Result<(), Uncalibrat
         let times = shares
             .iter()
             .enumerate()
-            .map(|(unit, &share)| split.time(unit, share))
+            .map(|(unit, &share)| split.time_in_waves(unit, share))
             .collect::<Result<Vec<_>, _>>()?;
         let slowest = (0..times.len())
             .max_by_key(|&unit| times[unit])
@@ -167,8 +169,8 @@ fn exchange(split: &BatchSplit<'_>, shares: &mut [u32]) -> Result<(), Uncalibrat
                 .max();
             for moved in 1..=shares[slowest] {
                 let (Ok(from), Ok(to)) = (
-                    split.time(slowest, shares[slowest] - moved),
-                    split.time(other, shares[other] + moved),
+                    split.time_in_waves(slowest, shares[slowest] - moved),
+                    split.time_in_waves(other, shares[other] + moved),
                 ) else {
                     continue;
                 };
