@@ -8,10 +8,12 @@ mod canvas;
 mod finish_times;
 mod throughput;
 mod timeline;
+mod timeline_rows;
 
 pub use finish_times::{FinishRow, finish_rows, finish_times_csv, finish_times_svg};
 pub use throughput::{ThroughputRow, throughput_csv, throughput_svg};
 pub use timeline::timeline_svg;
+pub use timeline_rows::{TimelineRow, timeline_rows};
 
 /// Whether a figure can show `value`: positive, and of a size that axes can label.
 fn is_drawable(value: f64) -> bool {
