@@ -3,6 +3,7 @@
 use super::axis::{Axis, Side};
 use super::canvas::{Anchor, Canvas, Frame, GREY, INK, LINE, Pixel, TEXT, draw, text_width};
 use super::is_drawable;
+use super::read::{CsvFault, Line, read_rows};
 use crate::report::Outcome;
 use crate::report::rows::{csv_bytes, distinct, text};
 use crate::units::Duration;
@@ -32,12 +33,25 @@ pub fn finish_rows(outcomes: &[Outcome]) -> Vec<FinishRow> {
 
 /// The rows as CSV.
 pub fn finish_times_csv(rows: &[FinishRow]) -> Vec<u8> {
-    let header = ["strategy", "device", "finish_ms"].map(str::to_owned);
     let line = |row: &FinishRow| {
         let finish = text(row.finish.map(Duration::as_millis_f64));
         vec![row.strategy.clone(), row.device.clone(), finish]
     };
-    csv_bytes(std::iter::once(header.into()).chain(rows.iter().map(line)))
+    csv_bytes(std::iter::once(COLUMNS.map(str::to_owned).into()).chain(rows.iter().map(line)))
+}
+
+/// The rows of a file that [`finish_times_csv`] wrote.
+///
+/// # Errors
+/// All faults of the file, in its order.
+pub fn read_finish_times_csv(bytes: &[u8]) -> Result<Vec<FinishRow>, Vec<CsvFault>> {
+    read_rows(bytes, &COLUMNS, |line| {
+        Some(FinishRow {
+            finish: line.unless_empty("finish_ms", Line::millis)?,
+            strategy: line.text("strategy").to_owned(),
+            device: line.text("device").to_owned(),
+        })
+    })
 }
 
 /// The figure: a group of bars a strategy, a bar a device.
@@ -116,6 +130,8 @@ pub fn finish_times_svg(title: &str, rows: &[FinishRow]) -> String {
     })
 }
 
+const COLUMNS: [&str; 3] = ["strategy", "device", "finish_ms"];
+
 /// Writes `name` on up to four lines, broken where words end.
 fn draw_name(canvas: &mut Canvas<'_>, name: &str, (x, mut y): Pixel, room: i32) {
     let mut lines: Vec<String> = Vec::new();
@@ -141,6 +157,8 @@ fn fits(line: &str, word: &str, room: i32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::report::example;
 
@@ -171,6 +189,19 @@ mod tests {
                 finish_times_svg("t", &rows).ends_with("</svg>\n"),
                 "{strategies} x {devices}"
             );
+        }
+    }
+    proptest! {
+        /// Milliseconds as floats have all nanoseconds of 13 days.
+        #[test]
+        fn rows_that_are_written_read_back(cells: Vec<(String, String, Option<u64>)>) {
+            let row = |(strategy, device, finish): (String, String, Option<u64>)| FinishRow {
+                strategy,
+                device,
+                finish: finish.map(|nanos| Duration::from_nanos(nanos >> 14)),
+            };
+            let rows: Vec<_> = cells.into_iter().map(row).collect();
+            prop_assert_eq!(read_finish_times_csv(&finish_times_csv(&rows)), Ok(rows));
         }
     }
 }

@@ -6,14 +6,18 @@
 mod axis;
 mod canvas;
 mod finish_times;
+mod read;
 mod throughput;
+mod throughput_rows;
 mod timeline;
 mod timeline_rows;
 
-pub use finish_times::{FinishRow, finish_rows, finish_times_csv, finish_times_svg};
-pub use throughput::{ThroughputRow, throughput_csv, throughput_svg};
+pub use finish_times::{FinishRow, finish_rows, finish_times_csv, finish_times_svg, read_finish_times_csv};
+pub use read::CsvFault;
+pub use throughput::throughput_svg;
+pub use throughput_rows::{ThroughputRow, read_throughput_csv, throughput_csv};
 pub use timeline::timeline_svg;
-pub use timeline_rows::{TimelineRow, timeline_rows};
+pub use timeline_rows::{TimelineRow, read_timeline_csv, timeline_rows};
 
 /// Whether a figure can show `value`: positive, and of a size that axes can label.
 fn is_drawable(value: f64) -> bool {
