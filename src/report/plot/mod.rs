@@ -15,7 +15,7 @@ mod timeline_rows;
 pub use finish_times::{FinishRow, finish_rows, finish_times_csv, finish_times_svg, read_finish_times_csv};
 pub use read::CsvFault;
 pub use throughput::throughput_svg;
-pub use throughput_rows::{ThroughputRow, read_throughput_csv, throughput_csv};
+pub use throughput_rows::{ThroughputRow, read_throughput_csv, throughput_csv, throughput_rows};
 pub use timeline::timeline_svg;
 pub use timeline_rows::{TimelineRow, read_timeline_csv, timeline_rows};
 
