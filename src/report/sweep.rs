@@ -232,7 +232,8 @@ mod tests {
 
     #[test]
     fn every_strategy_has_a_line_with_means_over_its_results() {
-        check(|rows| insta::assert_snapshot!(printed("kcc2020-vgg16-sweep", rows), @"
+        check(|rows| {
+            insta::assert_snapshot!(printed("kcc2020-vgg16-sweep", rows), @"
         strategy  results  failed      mean  mean gap  worst gap      best
                                    speed-up         %          %  images/s
         ------------------------------------------------------------------
@@ -245,7 +246,8 @@ mod tests {
         gap: above the lower bound at the same point, which no plan with these costs can
           beat
         failed: exact: 100 samples are more than it can search
-        "));
+        ")
+        });
     }
 
     #[test]
