@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::file::write_whole;
 use super::{Error, Terminal};
 use crate::report::plot::{self, CsvFault};
+use crate::report::slugs;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  coinfer plot results/kcc2020-vgg16/1a2b3c4d")]
@@ -115,7 +117,8 @@ fn draw(path: &Path, figure: Figure) -> Result<String, Vec<String>> {
     })
 }
 
-/// What the manifest says of the scenario, and the folder in its folder if `path` is in one; else the folder's name.
+/// The title that `run` and `sweep` gave the figure: the scenario, and the strategy whose folder `path` is in. Where
+/// no file says so, the names of folders.
 fn title(path: &Path) -> String {
     let Some(folder) = fs::canonicalize(path)
         .ok()
@@ -124,24 +127,47 @@ fn title(path: &Path) -> String {
         return String::new();
     };
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    if let Some(scenario) = scenario_name(&folder) {
+    if let Some(Manifest { scenario }) = read_json(&folder.join("manifest.json")) {
         return scenario;
     }
-    match folder.parent().and_then(scenario_name) {
-        Some(scenario) => format!("{scenario}: {name}"),
+    let run = folder.parent().unwrap_or(&folder);
+    match read_json(&run.join("manifest.json")) {
+        Some(Manifest { scenario }) => {
+            let strategy = strategy_in(run, &name).unwrap_or(name.into_owned());
+            format!("{scenario}: {strategy}")
+        }
         None => name.into_owned(),
     }
 }
 
-/// The scenario of a results folder.
-fn scenario_name(folder: &Path) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Manifest {
-        scenario: String,
-    }
-    let bytes = fs::read(folder.join("manifest.json")).ok()?;
-    let manifest: Manifest = serde_json::from_slice(&bytes).ok()?;
-    Some(manifest.scenario)
+/// The strategy whose folder in `run` has this name.
+fn strategy_in(run: &Path, name: &str) -> Option<String> {
+    let Summary { mut results } = read_json(&run.join("summary.json"))?;
+    let folders = slugs(results.iter().map(|entry| entry.strategy.as_str()));
+    let index = folders.iter().position(|folder| folder == name)?;
+    Some(results.swap_remove(index).strategy)
+}
+
+/// What is needed of `manifest.json`.
+#[derive(Deserialize)]
+struct Manifest {
+    scenario: String,
+}
+
+/// What is needed of `summary.json`.
+#[derive(Deserialize)]
+struct Summary {
+    results: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    strategy: String,
+}
+
+/// `None` if the file cannot be read or says something else: a figure can be drawn without.
+fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
 #[cfg(test)]
@@ -178,13 +204,14 @@ mod tests {
     fn figures_of_a_folder_and_those_in_it_are_drawn_with_the_scenario_as_title() {
         let files = [
             ("manifest.json", r#"{"scenario": "vgg16", "seed": null}"#),
+            ("summary.json", r#"{"results": [{"strategy": "Greedy!"}]}"#),
             ("finish-times.csv", FINISH),
             ("greedy/timeline.csv", TIMELINE),
             (".greedy/timeline.csv", TIMELINE),
         ];
         let (outcome, drawn) = check(&files, "");
         assert_eq!((outcome, drawn.len()), (Ok(()), 2));
-        assert!(drawn[0].contains("vgg16") && drawn[1].contains("vgg16: greedy"));
+        assert!(drawn[0].contains("vgg16") && drawn[1].contains("vgg16: Greedy!"));
         for part in ["greedy", "greedy/timeline.csv"] {
             assert_eq!(check(&files, part), (Ok(()), drawn[1..].to_vec()));
         }
