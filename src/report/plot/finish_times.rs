@@ -1,9 +1,11 @@
 //! When each device is done under each strategy: the balance of a plan at a glance.
 
+use std::collections::BTreeMap;
+
 use super::axis::{Axis, Side};
 use super::canvas::{Anchor, Canvas, Frame, GREY, INK, LINE, Pixel, TEXT, draw, text_width};
-use super::is_drawable;
 use super::read::{CsvFault, Line, read_rows};
+use super::{SERIES_MAX, is_drawable};
 use crate::report::Outcome;
 use crate::report::rows::{csv_bytes, distinct, text};
 use crate::units::Duration;
@@ -56,8 +58,10 @@ pub fn read_finish_times_csv(bytes: &[u8]) -> Result<Vec<FinishRow>, Vec<CsvFaul
 
 /// The figure: a group of bars a strategy, a bar a device.
 pub fn finish_times_svg(title: &str, rows: &[FinishRow]) -> String {
-    let strategies = distinct(rows.iter().map(|row| row.strategy.as_str()));
-    let devices = distinct(rows.iter().map(|row| row.device.as_str()));
+    let mut strategies = distinct(rows.iter().map(|row| row.strategy.as_str()));
+    strategies.truncate(SERIES_MAX);
+    let mut devices = distinct(rows.iter().map(|row| row.device.as_str()));
+    devices.truncate(SERIES_MAX);
     let bar = (72 / devices.len().max(1) as i32).clamp(8, 24);
     let group = (bar * devices.len() as i32 + 24).max(108);
     let names_width = devices
@@ -81,6 +85,8 @@ pub fn finish_times_svg(title: &str, rows: &[FinishRow]) -> String {
                 .map(Duration::as_millis_f64)
                 .filter(|&value| is_drawable(value))
         };
+        let cells: BTreeMap<(&str, &str), &FinishRow> =
+            rows.iter().map(|row| ((&*row.strategy, &*row.device), row)).collect();
         let axis = Axis::new(rows.iter().filter_map(millis).fold(0.0, f64::max), 6);
         axis.draw(canvas, frame, Side::Left, "finish time (ms)");
         let group = frame.width() / strategies.len().max(1) as i32;
@@ -88,8 +94,7 @@ pub fn finish_times_svg(title: &str, rows: &[FinishRow]) -> String {
             let middle = frame.left + group * index as i32 + group / 2;
             let mut left = middle - bar * devices.len() as i32 / 2;
             for (device, name) in devices.iter().enumerate() {
-                let row = rows.iter().find(|row| row.strategy == *strategy && row.device == *name);
-                if let Some(value) = row.and_then(millis) {
+                if let Some(value) = cells.get(&(*strategy, *name)).and_then(|row| millis(row)) {
                     let column = Frame {
                         left: left + 1,
                         top: frame.y(axis.at(value)).min(frame.bottom - 1),

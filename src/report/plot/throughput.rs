@@ -2,15 +2,16 @@
 
 use super::axis::{Axis, Side};
 use super::canvas::{Anchor, Canvas, Frame, GREY, GRID, INK, LINE, Pixel, TEXT, colour, draw, text_width};
-use super::is_drawable;
 use super::throughput_rows::ThroughputRow;
+use super::{SERIES_MAX, is_drawable};
 use crate::report::rows::distinct;
 
 /// The figure: throughput below with its axis on the left, speed-up dashed above with its axis on the right.
 ///
 /// Batch sizes are on a binary logarithmic axis. Markers are thinned where points are dense.
 pub fn throughput_svg(title: &str, rows: &[ThroughputRow]) -> String {
-    let strategies = distinct(rows.iter().map(|row| row.strategy.as_str()));
+    let mut strategies = distinct(rows.iter().map(|row| row.strategy.as_str()));
+    strategies.truncate(SERIES_MAX);
     let names_width = strategies
         .iter()
         .map(|name| text_width(name, TEXT))
@@ -70,7 +71,8 @@ fn panel(
     batches: &Batches,
     quantity: &dyn Fn(&ThroughputRow) -> Option<f64>,
 ) {
-    let strategies = distinct(rows.iter().map(|row| row.strategy.as_str()));
+    let mut strategies = distinct(rows.iter().map(|row| row.strategy.as_str()));
+    strategies.truncate(SERIES_MAX);
     let shown = |row: &ThroughputRow| quantity(row).filter(|&value| is_drawable(value) && row.batch > 0);
     let axis = Axis::new(rows.iter().filter_map(shown).fold(0.0, f64::max), 5);
     batches.draw_grid(canvas, frame);

@@ -78,8 +78,8 @@ struct Block {
     left: i32,
     /// Pixels.
     right: i32,
-    /// Width of the last step.
-    last_width: i32,
+    /// Of the last step; the same for all steps that take as long, wherever their edges are rounded to.
+    width: i32,
     /// Of the step; `None` if there are several.
     samples: Option<u32>,
 }
@@ -124,7 +124,11 @@ impl Scale {
     }
 
     fn x(&self, time: Time) -> i32 {
-        self.frame.x(self.axis.at(since(self.start, time).as_millis_f64()))
+        self.frame.left + self.width(since(self.start, time))
+    }
+
+    fn width(&self, duration: Duration) -> i32 {
+        self.frame.x(self.axis.at(duration.as_millis_f64())) - self.frame.left
     }
 }
 
@@ -148,16 +152,17 @@ fn blocks(rows: &[&TimelineRow], scale: &Scale, shortest: i32) -> Vec<Block> {
     for row in rows {
         let left = scale.x(row.start);
         let right = scale.x(row.end).max(left);
+        let width = scale.width(since(row.start, row.end));
         match blocks.last_mut() {
-            Some(last) if left - last.right <= shortest && last.last_width.min(right - left) <= shortest => {
+            Some(last) if left - last.right <= shortest && last.width.min(width) <= shortest => {
                 last.right = last.right.max(right);
-                last.last_width = right - left;
+                last.width = width;
                 last.samples = None;
             }
             _ => blocks.push(Block {
                 left,
                 right,
-                last_width: right - left,
+                width,
                 samples: Some(row.samples),
             }),
         }
@@ -185,7 +190,7 @@ impl Block {
             return;
         };
         let room = text_width(&samples, TEXT) + 6;
-        if room <= frame.width() {
+        if room < self.width {
             let at = ((frame.left + frame.right) / 2, (frame.top + frame.bottom) / 2);
             if fill.is_none() {
                 let label = Frame {

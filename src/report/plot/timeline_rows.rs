@@ -179,8 +179,11 @@ mod tests {
         ");
     }
 
-    /// A plan with a step for each of `steps`: its lane, if any, its samples, its start and its length.
-    fn planned(problem: &Problem, steps: &[(Option<u32>, (u32, u32), (u64, u64))]) -> (Plan, Timeline) {
+    /// A step's lane, if any, its first sample and their number, its start and its length.
+    type Drawn = (Option<u32>, (u16, u16), (u64, u64));
+
+    /// A plan with these steps and its timeline.
+    fn planned(problem: &Problem, steps: &[Drawn]) -> (Plan, Timeline) {
         let mut plan = Plan::default();
         for device in 0..problem.platform.devices.len() as u32 {
             plan.lane(Lane::Compute {
@@ -193,6 +196,7 @@ mod tests {
         let segment = problem.models[0].graph.whole().unwrap();
         let mut spans = Vec::new();
         for &(lane, (first, count), (start, length)) in steps {
+            let (first, count) = (u32::from(first), u32::from(count));
             let region = Region {
                 samples: first..first + count,
                 rows: 0..8,
@@ -231,14 +235,10 @@ mod tests {
         #[test]
         fn rows_that_are_written_read_back(
             names in proptest::collection::vec(any::<String>(), 1..4),
-            steps: Vec<(Option<u32>, (u16, u16), (u64, u64))>,
+            steps: Vec<Drawn>,
         ) {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             let problem = example::problem(&names, 1);
-            let steps: Vec<_> = steps
-                .into_iter()
-                .map(|(lane, (first, count), span)| (lane, (first.into(), count.into()), span))
-                .collect();
             let (plan, timeline) = planned(&problem, &steps);
             let estimate = Estimate { time: Duration::ZERO, basis: Basis::Measured };
             let csv = timeline_csv(&problem, &plan, &timeline, &vec![estimate; steps.len()]);
