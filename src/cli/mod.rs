@@ -3,8 +3,9 @@
 mod check;
 mod completions;
 mod evaluate;
+mod file;
 mod plan;
-
+mod plot;
 mod results;
 mod run;
 mod schema;
@@ -56,7 +57,8 @@ enum Command {
     Plan(plan::Plan),
     /// Check a scenario, the traces it names, and a plan for it
     Check(check::Check),
-
+    /// Draw the figures of a results folder again
+    Plot(plot::Plot),
     /// Print the JSON schema of scenario files, for completion in editors
     Schema(schema::Schema),
     /// Print a completion script for a shell
@@ -119,7 +121,7 @@ pub fn main() -> ExitCode {
         Command::Sweep(command) => command.execute(&terminal),
         Command::Plan(command) => command.execute(&terminal),
         Command::Check(command) => command.execute(&terminal),
-
+        Command::Plot(command) => command.execute(&terminal),
         Command::Schema(command) => command.execute(&terminal),
         Command::Completions(command) => command.execute(&terminal),
     };

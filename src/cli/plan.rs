@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::evaluate::planned;
+use super::file::write_whole;
 use super::{Error, ScenarioArgs, Terminal};
 use crate::report::plan_json;
 use crate::scenario::Scenario;
@@ -50,20 +51,4 @@ impl Plan {
         }
         Ok(())
     }
-}
-
-/// Writes a file that appears complete or not at all.
-fn write_whole(path: &std::path::Path, bytes: &[u8]) -> Result<(), Error> {
-    let failed = |error: &dyn std::fmt::Display| Error::Failed(format!("cannot write `{}`: {error}", path.display()));
-    let folder = match path.parent() {
-        Some(parent) if parent != std::path::Path::new("") => parent,
-        _ => std::path::Path::new("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less what the umask takes
-    let mut file = builder.tempfile_in(folder).map_err(|error| failed(&error))?;
-    std::io::Write::write_all(&mut file, bytes).map_err(|error| failed(&error))?;
-    file.persist(path).map_err(|error| failed(&error))?;
-    Ok(())
 }

@@ -119,7 +119,7 @@ fn write_results(results: &Results, case: &Case, evaluated: &Evaluations, summar
         )?;
         results.write(
             &format!("{folder}/timeline.svg"),
-            plot::timeline_svg(&title, &case.problem, plan, timeline),
+            plot::timeline_svg(&title, &plot::timeline_rows(&case.problem, plan, timeline)),
         )?;
     }
     results.write("summary.json", summary_json(summary))?;

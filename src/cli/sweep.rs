@@ -10,7 +10,7 @@ use super::evaluate::{Evaluated, evaluate};
 use super::results::Results;
 use super::run::Format;
 use super::{Error, ScenarioArgs, Terminal};
-use crate::report::{Failure, Outcome, ResultRow, results_csv};
+use crate::report::{Failure, Outcome, ResultRow, plot, results_csv, sweep_json, sweep_table};
 use crate::scenario::{Diagnostics, Point, Scenario};
 
 #[derive(Debug, Args)]
@@ -73,9 +73,12 @@ impl Sweep {
             .collect();
         let csv = results_csv(&rows);
         results.write("results.csv", &csv)?;
+        write_figure(&results, scenario.name(), &rows)?;
         let folder = results.commit()?;
         terminal.print(&match self.format {
-            Format::Table | Format::Json | Format::Csv => String::from_utf8_lossy(&csv).into_owned(),
+            Format::Table => sweep_table(scenario.name(), &rows, terminal.is_bold()),
+            Format::Csv => String::from_utf8_lossy(&csv).into_owned(),
+            Format::Json => sweep_json(scenario.name(), &rows),
         })?;
         terminal.tell(&format!("results in {}", folder.display()));
         match rows
@@ -101,4 +104,14 @@ fn settings(point: &Point) -> Vec<(String, String)> {
         .iter()
         .map(|(name, value)| (name.to_string(), value.to_string()))
         .collect()
+}
+
+/// Draws throughput against the batch where the sweep is over nothing else.
+fn write_figure(results: &Results, title: &str, rows: &[ResultRow<'_>]) -> Result<(), Error> {
+    let rows = plot::throughput_rows(rows);
+    if !rows.is_empty() {
+        results.write("throughput.csv", plot::throughput_csv(&rows))?;
+        results.write("throughput.svg", plot::throughput_svg(title, &rows))?;
+    }
+    Ok(())
 }

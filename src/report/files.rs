@@ -22,26 +22,28 @@ pub fn timeline_json(problem: &Problem, plan: &Plan, timeline: &Timeline) -> Vec
     text.into_bytes()
 }
 
+/// The columns of [`timeline_csv`].
+pub(super) const TIMELINE_COLUMNS: [&str; 14] = [
+    "step",
+    "lane",
+    "device_or_link",
+    "action",
+    "model",
+    "layers",
+    "samples_start",
+    "samples_end",
+    "rows_start",
+    "rows_end",
+    "start_ns",
+    "end_ns",
+    "isolated_ns",
+    "basis",
+];
+
 /// The timeline as CSV, one line a step in the plan's order. What a step does not have is empty.
 ///
 /// `layers` are indices in the model's graph; times are nanoseconds since the run began.
 pub fn timeline_csv(problem: &Problem, plan: &Plan, timeline: &Timeline, estimates: &[Estimate]) -> Vec<u8> {
-    let header = [
-        "step",
-        "lane",
-        "device_or_link",
-        "action",
-        "model",
-        "layers",
-        "samples_start",
-        "samples_end",
-        "rows_start",
-        "rows_end",
-        "start_ns",
-        "end_ns",
-        "isolated_ns",
-        "basis",
-    ];
     let steps = plan.steps.iter().zip(&timeline.spans).zip(estimates).enumerate();
     let line = |(index, ((step, span), estimate)): (usize, _)| {
         let (step, span, estimate): (&crate::plan::Step, &crate::timeline::Span, &Estimate) = (step, span, estimate);
@@ -77,7 +79,7 @@ pub fn timeline_csv(problem: &Problem, plan: &Plan, timeline: &Timeline, estimat
         ]);
         line
     };
-    csv_bytes(std::iter::once(header.map(str::to_owned).into()).chain(steps.map(line)))
+    csv_bytes(std::iter::once(TIMELINE_COLUMNS.map(str::to_owned).into()).chain(steps.map(line)))
 }
 
 /// The name of the device or link that `lane` is on.

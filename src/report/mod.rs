@@ -7,11 +7,13 @@
 mod example;
 mod files;
 mod folder;
+mod grid;
 mod manifest;
 mod outcome;
 pub mod plot;
 mod rows;
 mod summary;
+mod sweep;
 mod table;
 
 pub use files::{plan_json, timeline_csv, timeline_json};
@@ -20,4 +22,5 @@ pub use manifest::{Input, Manifest, manifest_json};
 pub use outcome::{Failure, Outcome};
 pub use rows::{ResultRow, results_csv};
 pub use summary::{Summary, summary_json};
+pub use sweep::{sweep_json, sweep_table};
 pub use table::table;

@@ -62,8 +62,9 @@ struct Object<'a> {
     baseline: Option<&'a str>,
 }
 
+/// What is said of an outcome.
 #[derive(Serialize)]
-struct Entry<'a> {
+pub(super) struct Entry<'a> {
     strategy: &'a str,
     makespan_ms: f64,
     samples_per_s: f64,
@@ -71,11 +72,11 @@ struct Entry<'a> {
     lower_bound_ms: Option<f64>,
     gap: Option<f64>,
     measured_share: f64,
-    split: ByDevice<'a, u32>,
+    split: Pairs<'a, u32>,
     basis: &'static str,
     samples: u32,
     steps: usize,
-    finish_ms: ByDevice<'a, Option<f64>>,
+    finish_ms: Pairs<'a, Option<f64>>,
 }
 
 impl<'a> From<&'a Outcome> for Entry<'a> {
@@ -90,7 +91,7 @@ impl<'a> From<&'a Outcome> for Entry<'a> {
             lower_bound_ms: outcome.lower_bound.map(Duration::as_millis_f64),
             gap: outcome.gap,
             measured_share: outcome.measured_share,
-            split: ByDevice(
+            split: Pairs(
                 outcome
                     .split
                     .iter()
@@ -100,13 +101,14 @@ impl<'a> From<&'a Outcome> for Entry<'a> {
             basis: basis_name(outcome.basis),
             samples: outcome.samples,
             steps: outcome.steps,
-            finish_ms: ByDevice(outcome.finish.iter().map(millis).collect()),
+            finish_ms: Pairs(outcome.finish.iter().map(millis).collect()),
         }
     }
 }
 
+/// What is said of a failure.
 #[derive(Serialize)]
-struct FailureEntry<'a> {
+pub(super) struct FailureEntry<'a> {
     strategy: &'a str,
     reason: &'a str,
 }
@@ -120,14 +122,14 @@ impl<'a> From<&'a Failure> for FailureEntry<'a> {
     }
 }
 
-/// An object with a key a device, in the order given.
-struct ByDevice<'a, T>(Vec<(&'a str, T)>);
+/// An object with these keys and values, in the order given.
+pub(super) struct Pairs<'a, T>(pub(super) Vec<(&'a str, T)>);
 
-impl<T: Serialize> Serialize for ByDevice<'_, T> {
+impl<T: Serialize> Serialize for Pairs<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (device, value) in &self.0 {
-            map.serialize_entry(device, value)?;
+        for (key, value) in &self.0 {
+            map.serialize_entry(key, value)?;
         }
         map.end()
     }

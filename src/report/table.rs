@@ -1,7 +1,6 @@
 //! The results of a run as a table for a terminal of 80 columns.
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-
+use super::grid::{NAME_BREAKS, PADDING, WIDTH, columns, decimals, grid, wrap};
 use super::{Outcome, Summary};
 use crate::units::Duration;
 
@@ -11,7 +10,7 @@ use crate::units::Duration;
 pub fn table(summary: &Summary, bold: bool) -> String {
     let mut lines = match summary.outcomes.as_slice() {
         [] => vec!["No strategy has a result.".to_owned()],
-        outcomes => grid(outcomes, bold),
+        outcomes => outcome_grid(outcomes, bold),
     };
     lines.push(String::new());
     for caption in captions(summary) {
@@ -20,18 +19,20 @@ pub fn table(summary: &Summary, bold: bool) -> String {
     lines.join("\n") + "\n"
 }
 
-/// Columns of a terminal.
-const WIDTH: usize = 80;
-/// Columns that the table's padding takes.
-const PADDING: usize = 2;
-const TITLES: [&str; 7] = [
-    "strategy", "split", "makespan", "images/s", "speed-up", "gap", "measured",
+/// Each column's title and unit.
+const TITLES: [(&str, &str); 7] = [
+    ("strategy", ""),
+    ("split", ""),
+    ("makespan", "ms"),
+    ("images/s", ""),
+    ("speed-up", ""),
+    ("gap", "%"),
+    ("measured", "%"),
 ];
-const UNITS: [&str; 7] = ["", "", "ms", "", "", "%", "%"];
 /// Names and splits are wrapped to no less than this.
 const NARROWEST: usize = 9;
 
-fn grid(outcomes: &[Outcome], bold: bool) -> Vec<String> {
+fn outcome_grid(outcomes: &[Outcome], bold: bool) -> Vec<String> {
     let makespans = decimals(6, outcomes.iter().map(|outcome| outcome.makespan.as_millis_f64()));
     let rates = decimals(4, outcomes.iter().map(|outcome| outcome.samples_per_s));
     let unknown = || "-".to_owned();
@@ -48,7 +49,7 @@ fn grid(outcomes: &[Outcome], bold: bool) -> Vec<String> {
     let numbers: Vec<[String; 5]> = outcomes.iter().map(numbers).collect();
     let width_of = |column: usize| {
         let cells = numbers.iter().map(|row| row[column].len());
-        cells.chain([TITLES[column + 2].len()]).max().unwrap_or(0)
+        cells.chain([TITLES[column + 2].0.len()]).max().unwrap_or(0)
     };
     let taken: usize = (0..5).map(width_of).sum::<usize>() + PADDING * (TITLES.len() - 1);
     let left = WIDTH.saturating_sub(taken);
@@ -60,41 +61,20 @@ fn grid(outcomes: &[Outcome], bold: bool) -> Vec<String> {
     let splits: Vec<String> = outcomes.iter().map(split).collect();
     let longest = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or(0);
     let names_width = longest(&mut outcomes.iter().map(|outcome| columns(&outcome.strategy)));
-    let splits_width = longest(&mut splits.iter().map(|split| split.len())).max(TITLES[1].len());
+    let splits_width = longest(&mut splits.iter().map(|split| split.len())).max(TITLES[1].0.len());
     // Names get what the splits leave, but at least half of what they want to share.
     let names_width = names_width
         .min(left.saturating_sub(splits_width).max(left / 2))
         .max(NARROWEST);
     let splits_width = splits_width.min(left.saturating_sub(names_width)).max(NARROWEST);
 
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled);
-    let titles = TITLES.iter().zip(UNITS);
-    table.add_row(titles.map(|(title, unit)| format!("{title}\n{unit}")));
-    for ((outcome, split), numbers) in outcomes.iter().zip(&splits).zip(numbers) {
-        let name = wrap(&outcome.strategy, names_width, "", &[' ', '_', '-']).join("\n");
+    let line = |((outcome, split), numbers): ((&Outcome, &String), [String; 5])| {
+        let name = wrap(&outcome.strategy, names_width, "", NAME_BREAKS).join("\n");
         let split = wrap(split, splits_width, "", &['/']).join("\n");
-        table.add_row([name, split].into_iter().chain(numbers));
-    }
-    for (index, column) in table.column_iter_mut().enumerate() {
-        let last = index + 1 == TITLES.len();
-        column.set_padding((0, if last { 0 } else { PADDING as u16 }));
-        if index >= 2 {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    let mut lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
-    let header = lines.len().min(2);
-    if bold {
-        for line in &mut lines[..header] {
-            *line = format!("\x1b[1m{line}\x1b[0m");
-        }
-    }
-    let rule = lines[header..].iter().map(|line| columns(line)).max().unwrap_or(0);
-    lines.insert(header, "-".repeat(rule));
-    lines
+        [name, split].into_iter().chain(numbers).collect()
+    };
+    let lines = outcomes.iter().zip(&splits).zip(numbers).map(line);
+    grid(&TITLES, 2, lines, bold)
 }
 
 fn captions(summary: &Summary) -> Vec<String> {
@@ -124,50 +104,6 @@ fn captions(summary: &Summary) -> Vec<String> {
 
 fn gap_caption(bound: Duration) -> String {
     format!("gap: above the lower bound {bound}, which no plan with these costs can beat")
-}
-
-/// Decimals that show at least three digits of the smallest value and, beyond that, at most `digits` of the largest.
-fn decimals(digits: i32, values: impl Iterator<Item = f64> + Clone) -> usize {
-    let exponents = values
-        .filter(|&value| value > 0.0)
-        .map(|value| value.log10().floor() as i32);
-    let largest = exponents.clone().max().unwrap_or(0);
-    let smallest = exponents.min().unwrap_or(0);
-    (digits - 1 - largest).min(3).max(2 - smallest).clamp(0, 6) as usize
-}
-
-/// Lines of at most `width` columns, broken after one of `separators` where possible; all but the first are indented.
-fn wrap(text: &str, width: usize, indent: &str, separators: &[char]) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut line = String::new();
-    let text = text.replace(char::is_control, " ");
-    for word in text.split_inclusive(separators) {
-        let fits = columns(&line) + columns(word.trim_end()) <= width;
-        if !fits && columns(&line) > columns(indent) {
-            lines.push(std::mem::replace(&mut line, indent.to_owned()));
-        }
-        for c in word.chars() {
-            let full = columns(&line) + column_count(c) > width;
-            if full && c == ' ' {
-                continue;
-            }
-            if full {
-                lines.push(std::mem::replace(&mut line, indent.to_owned()));
-            }
-            line.push(c);
-        }
-    }
-    lines.push(line);
-    lines.iter().map(|line| line.trim_end().to_owned()).collect()
-}
-
-fn columns(text: &str) -> usize {
-    text.chars().map(column_count).sum()
-}
-
-/// Columns that a terminal gives to `c`: two from the scripts of East Asia on, which may be too much.
-fn column_count(c: char) -> usize {
-    if c < '\u{1100}' { 1 } else { 2 }
 }
 
 #[cfg(test)]
@@ -258,15 +194,6 @@ mod tests {
         measured: part of the steps' time alone that was measured at just that size
         contention: on, steps that run at the same time slow each other
         ");
-    }
-
-    #[test]
-    fn small_and_large_values_keep_their_digits() {
-        let decimals = |values: &[f64]| super::decimals(6, values.iter().copied());
-        assert_eq!(decimals(&[3761.03, 2330.1]), 2);
-        assert_eq!(decimals(&[123_456.7]), 0);
-        assert_eq!(decimals(&[0.012]), 4);
-        assert_eq!(decimals(&[0.0]), 3);
     }
 
     #[test]

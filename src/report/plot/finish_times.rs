@@ -1,8 +1,11 @@
 //! When each device is done under each strategy: the balance of a plan at a glance.
 
+use std::collections::BTreeMap;
+
 use super::axis::{Axis, Side};
 use super::canvas::{Anchor, Canvas, Frame, GREY, INK, LINE, Pixel, TEXT, draw, text_width};
-use super::is_drawable;
+use super::read::{CsvFault, Line, read_rows};
+use super::{SERIES_MAX, is_drawable};
 use crate::report::Outcome;
 use crate::report::rows::{csv_bytes, distinct, text};
 use crate::units::Duration;
@@ -32,18 +35,33 @@ pub fn finish_rows(outcomes: &[Outcome]) -> Vec<FinishRow> {
 
 /// The rows as CSV.
 pub fn finish_times_csv(rows: &[FinishRow]) -> Vec<u8> {
-    let header = ["strategy", "device", "finish_ms"].map(str::to_owned);
     let line = |row: &FinishRow| {
         let finish = text(row.finish.map(Duration::as_millis_f64));
         vec![row.strategy.clone(), row.device.clone(), finish]
     };
-    csv_bytes(std::iter::once(header.into()).chain(rows.iter().map(line)))
+    csv_bytes(std::iter::once(COLUMNS.map(str::to_owned).into()).chain(rows.iter().map(line)))
+}
+
+/// The rows of a file that [`finish_times_csv`] wrote.
+///
+/// # Errors
+/// All faults of the file, in its order.
+pub fn read_finish_times_csv(bytes: &[u8]) -> Result<Vec<FinishRow>, Vec<CsvFault>> {
+    read_rows(bytes, &COLUMNS, |line| {
+        Some(FinishRow {
+            finish: line.unless_empty("finish_ms", Line::millis)?,
+            strategy: line.text("strategy").to_owned(),
+            device: line.text("device").to_owned(),
+        })
+    })
 }
 
 /// The figure: a group of bars a strategy, a bar a device.
 pub fn finish_times_svg(title: &str, rows: &[FinishRow]) -> String {
-    let strategies = distinct(rows.iter().map(|row| row.strategy.as_str()));
-    let devices = distinct(rows.iter().map(|row| row.device.as_str()));
+    let mut strategies = distinct(rows.iter().map(|row| row.strategy.as_str()));
+    strategies.truncate(SERIES_MAX);
+    let mut devices = distinct(rows.iter().map(|row| row.device.as_str()));
+    devices.truncate(SERIES_MAX);
     let bar = (72 / devices.len().max(1) as i32).clamp(8, 24);
     let group = (bar * devices.len() as i32 + 24).max(108);
     let names_width = devices
@@ -67,6 +85,8 @@ pub fn finish_times_svg(title: &str, rows: &[FinishRow]) -> String {
                 .map(Duration::as_millis_f64)
                 .filter(|&value| is_drawable(value))
         };
+        let cells: BTreeMap<(&str, &str), &FinishRow> =
+            rows.iter().map(|row| ((&*row.strategy, &*row.device), row)).collect();
         let axis = Axis::new(rows.iter().filter_map(millis).fold(0.0, f64::max), 6);
         axis.draw(canvas, frame, Side::Left, "finish time (ms)");
         let group = frame.width() / strategies.len().max(1) as i32;
@@ -74,8 +94,7 @@ pub fn finish_times_svg(title: &str, rows: &[FinishRow]) -> String {
             let middle = frame.left + group * index as i32 + group / 2;
             let mut left = middle - bar * devices.len() as i32 / 2;
             for (device, name) in devices.iter().enumerate() {
-                let row = rows.iter().find(|row| row.strategy == *strategy && row.device == *name);
-                if let Some(value) = row.and_then(millis) {
+                if let Some(value) = cells.get(&(*strategy, *name)).and_then(|row| millis(row)) {
                     let column = Frame {
                         left: left + 1,
                         top: frame.y(axis.at(value)).min(frame.bottom - 1),
@@ -116,6 +135,8 @@ pub fn finish_times_svg(title: &str, rows: &[FinishRow]) -> String {
     })
 }
 
+const COLUMNS: [&str; 3] = ["strategy", "device", "finish_ms"];
+
 /// Writes `name` on up to four lines, broken where words end.
 fn draw_name(canvas: &mut Canvas<'_>, name: &str, (x, mut y): Pixel, room: i32) {
     let mut lines: Vec<String> = Vec::new();
@@ -141,6 +162,8 @@ fn fits(line: &str, word: &str, room: i32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::report::example;
 
@@ -171,6 +194,19 @@ mod tests {
                 finish_times_svg("t", &rows).ends_with("</svg>\n"),
                 "{strategies} x {devices}"
             );
+        }
+    }
+    proptest! {
+        /// Milliseconds as floats have all nanoseconds of 13 days.
+        #[test]
+        fn rows_that_are_written_read_back(cells: Vec<(String, String, Option<u64>)>) {
+            let row = |(strategy, device, finish): (String, String, Option<u64>)| FinishRow {
+                strategy,
+                device,
+                finish: finish.map(|nanos| Duration::from_nanos(nanos >> 14)),
+            };
+            let rows: Vec<_> = cells.into_iter().map(row).collect();
+            prop_assert_eq!(read_finish_times_csv(&finish_times_csv(&rows)), Ok(rows));
         }
     }
 }

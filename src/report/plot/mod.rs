@@ -1,17 +1,27 @@
 //! Figures as SVG, each drawn from tidy rows whose CSV can lie beside it.
 //!
 //! Colours are those of Okabe and Ito (2008), which the colour-blind can tell apart; shapes, dashes and hatching
-//! tell the same in black and white. Values that are not finite, or not positive, are left out.
+//! tell the same in black and white. Values that are not finite, or not positive, are left out, and so
+//! are strategies and devices after the first hundred.
 
 mod axis;
 mod canvas;
 mod finish_times;
+mod read;
 mod throughput;
+mod throughput_rows;
 mod timeline;
+mod timeline_rows;
 
-pub use finish_times::{FinishRow, finish_rows, finish_times_csv, finish_times_svg};
-pub use throughput::{ThroughputRow, throughput_csv, throughput_svg};
+pub use finish_times::{FinishRow, finish_rows, finish_times_csv, finish_times_svg, read_finish_times_csv};
+pub use read::CsvFault;
+pub use throughput::throughput_svg;
+pub use throughput_rows::{ThroughputRow, read_throughput_csv, throughput_csv, throughput_rows};
 pub use timeline::timeline_svg;
+pub use timeline_rows::{TimelineRow, read_timeline_csv, timeline_rows};
+
+/// Further strategies and devices are not drawn; the figure could not be read.
+const SERIES_MAX: usize = 100;
 
 /// Whether a figure can show `value`: positive, and of a size that axes can label.
 fn is_drawable(value: f64) -> bool {

@@ -2,37 +2,16 @@
 
 use super::axis::{Axis, Side};
 use super::canvas::{Anchor, Canvas, Frame, GREY, GRID, INK, LINE, Pixel, TEXT, colour, draw, text_width};
-use super::is_drawable;
-use crate::report::rows::{csv_bytes, distinct, text};
-
-/// What one strategy achieved with one batch size.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ThroughputRow {
-    /// Samples in the batch.
-    pub batch: u32,
-    /// The strategy's name.
-    pub strategy: String,
-    /// Samples per second.
-    pub samples_per_s: f64,
-    /// Over the baseline with the same batch, if known.
-    pub speedup: Option<f64>,
-}
-
-/// The rows as CSV.
-pub fn throughput_csv(rows: &[ThroughputRow]) -> Vec<u8> {
-    let header = ["batch", "strategy", "samples_per_s", "speedup"].map(str::to_owned);
-    let line = |row: &ThroughputRow| {
-        let rate = row.samples_per_s.to_string();
-        vec![row.batch.to_string(), row.strategy.clone(), rate, text(row.speedup)]
-    };
-    csv_bytes(std::iter::once(header.into()).chain(rows.iter().map(line)))
-}
+use super::throughput_rows::ThroughputRow;
+use super::{SERIES_MAX, is_drawable};
+use crate::report::rows::distinct;
 
 /// The figure: throughput below with its axis on the left, speed-up dashed above with its axis on the right.
 ///
 /// Batch sizes are on a binary logarithmic axis. Markers are thinned where points are dense.
 pub fn throughput_svg(title: &str, rows: &[ThroughputRow]) -> String {
-    let strategies = distinct(rows.iter().map(|row| row.strategy.as_str()));
+    let mut strategies = distinct(rows.iter().map(|row| row.strategy.as_str()));
+    strategies.truncate(SERIES_MAX);
     let names_width = strategies
         .iter()
         .map(|name| text_width(name, TEXT))
@@ -92,7 +71,8 @@ fn panel(
     batches: &Batches,
     quantity: &dyn Fn(&ThroughputRow) -> Option<f64>,
 ) {
-    let strategies = distinct(rows.iter().map(|row| row.strategy.as_str()));
+    let mut strategies = distinct(rows.iter().map(|row| row.strategy.as_str()));
+    strategies.truncate(SERIES_MAX);
     let shown = |row: &ThroughputRow| quantity(row).filter(|&value| is_drawable(value) && row.batch > 0);
     let axis = Axis::new(rows.iter().filter_map(shown).fold(0.0, f64::max), 5);
     batches.draw_grid(canvas, frame);
@@ -235,16 +215,6 @@ mod tests {
             samples_per_s,
             speedup,
         }
-    }
-
-    #[test]
-    fn the_csv_has_the_rows_of_the_figure() {
-        let rows = [row(1, "greedy", 50.5, Some(1.25)), row(2, "single", 40.0, None)];
-        insta::assert_snapshot!(String::from_utf8(throughput_csv(&rows)).unwrap(), @"
-        batch,strategy,samples_per_s,speedup
-        1,greedy,50.5,1.25
-        2,single,40,
-        ");
     }
 
     #[test]

@@ -1,24 +1,24 @@
 //! A timeline as a chart of lanes over time.
 
+use std::collections::BTreeMap;
+
 use plotters::style::{BLACK, RGBColor, WHITE};
 
 use super::axis::{Axis, Side};
 use super::canvas::{Anchor, Canvas, Frame, GREY, INK, TEXT, colour, draw, text_width};
-use crate::plan::{Action, Lane, Plan};
-use crate::problem::Problem;
-use crate::report::files::lane_name;
-use crate::timeline::Timeline;
-use crate::units::Time;
+use super::timeline_rows::TimelineRow;
+use crate::units::{Duration, Time};
 
-/// The figure: a row a lane, a box a step, with its number of samples where there is room for it.
+/// The figure: a line a lane that has steps, a box a step, with its number of samples where there is room for it.
 ///
-/// Computing has the colour of its device, and transfers are hatched. In a plan of more than 2000 steps, steps that
-/// are too short to be told apart are drawn as one.
-pub fn timeline_svg(title: &str, problem: &Problem, plan: &Plan, timeline: &Timeline) -> String {
-    let names = lane_names(problem, plan);
-    let names_width = names
+/// Computing has the colour of its device, and transfers are hatched. Of more than 2000 steps, those that are too
+/// short to be told apart are drawn as one.
+pub fn timeline_svg(title: &str, rows: &[TimelineRow]) -> String {
+    let all = lanes(rows);
+    let lanes = &all[..all.len().min(LANES_MAX)];
+    let names_width = lanes
         .iter()
-        .map(|name| text_width(name, TEXT))
+        .map(|lane| text_width(&lane.name, TEXT))
         .max()
         .unwrap_or(0)
         .clamp(40, 220);
@@ -27,33 +27,49 @@ pub fn timeline_svg(title: &str, problem: &Problem, plan: &Plan, timeline: &Time
         left,
         top: 44,
         right: left + 860,
-        bottom: 44 + ROW * (plan.lanes.len() as i32).clamp(1, LANES_MAX),
+        bottom: 44 + ROW * lanes.len().max(1) as i32,
     };
     let width = frame.right + 40;
     draw((width, frame.bottom + 86), |canvas| {
         canvas.title(title, width);
-        let axis = Axis::new(timeline.makespan().as_millis_f64(), 8);
-        axis.draw(canvas, frame, Side::Bottom, "time (ms)");
+        let scale = Scale::new(rows, frame);
+        scale.axis.draw(canvas, frame, Side::Bottom, "time (ms)");
         canvas.outline(frame, GREY);
-        let drawn = plan.lanes.iter().zip(&names).zip(boxes(plan, timeline, &axis, frame));
-        for (index, ((lane, name), boxes)) in drawn.take(LANES_MAX as usize).enumerate() {
+        for (index, lane) in lanes.iter().enumerate() {
             let top = frame.top + ROW * index as i32;
             let at = (frame.left - 10, top + ROW / 2);
-            canvas.text(name, at, Anchor::Right, TEXT, INK, names_width);
-            for step in boxes {
-                step.draw(canvas, lane, top);
+            canvas.text(&lane.name, at, Anchor::Right, TEXT, INK, names_width);
+            for block in blocks(&lane.rows, &scale, shortest(rows.len(), lanes.len(), frame)) {
+                block.draw(canvas, lane.fill, top);
             }
         }
-        draw_caption(canvas, frame, plan);
+        draw_caption(canvas, frame, rows, all.len());
     })
 }
 
 /// Height of a lane.
 const ROW: i32 = 28;
 /// Further lanes are not drawn; the figure could not be read.
-const LANES_MAX: i32 = 500;
-/// A plan of more steps is drawn with short ones merged.
+const LANES_MAX: usize = 500;
+/// Of more steps, short ones are drawn as one.
 const STEPS_MAX: usize = 2000;
+
+/// A line of the figure.
+struct Lane<'a> {
+    /// Of its device or link, numbered if that has several lanes.
+    name: String,
+    /// The device's colour; `None` for a link.
+    fill: Option<RGBColor>,
+    /// In the order in which they began.
+    rows: Vec<&'a TimelineRow>,
+}
+
+/// Where times are on the figure.
+struct Scale {
+    frame: Frame,
+    start: Time,
+    axis: Axis,
+}
 
 /// A step, or several that are too short to be told apart.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,14 +78,101 @@ struct Block {
     left: i32,
     /// Pixels.
     right: i32,
-    /// Width of the last step.
-    last_width: i32,
+    /// Of the last step; the same for all steps that take as long, wherever their edges are rounded to.
+    width: i32,
     /// Of the step; `None` if there are several.
-    samples: Option<usize>,
+    samples: Option<u32>,
+}
+
+/// The lanes that `rows` are on, ascending. Devices have colours in the order of their first lanes.
+fn lanes(rows: &[TimelineRow]) -> Vec<Lane<'_>> {
+    let mut by_lane: BTreeMap<u32, Vec<&TimelineRow>> = BTreeMap::new();
+    for row in rows {
+        by_lane.entry(row.lane).or_default().push(row);
+    }
+    // For each name: its number of lanes, and how many of them came before.
+    let mut counts: BTreeMap<&str, (u32, u32)> = BTreeMap::new();
+    for rows in by_lane.values() {
+        counts.entry(&rows[0].place).or_default().0 += 1;
+    }
+    let mut devices: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut lanes = Vec::new();
+    for mut rows in by_lane.into_values() {
+        rows.sort_by_key(|row| row.start);
+        let TimelineRow { place, is_link, .. } = rows[0];
+        let (count, before) = counts.entry(place).or_default();
+        *before += 1;
+        let index = devices.len();
+        lanes.push(Lane {
+            name: match count {
+                1 => place.clone(),
+                _ => format!("{place} #{before}"),
+            },
+            fill: (!is_link).then(|| colour(*devices.entry(place).or_insert(index))),
+            rows,
+        });
+    }
+    lanes
+}
+
+impl Scale {
+    fn new(rows: &[TimelineRow], frame: Frame) -> Scale {
+        let start = rows.iter().map(|row| row.start).min().unwrap_or_default();
+        let end = rows.iter().map(|row| row.end).max().unwrap_or_default();
+        let axis = Axis::new(since(start, end).as_millis_f64(), 8);
+        Scale { frame, start, axis }
+    }
+
+    fn x(&self, time: Time) -> i32 {
+        self.frame.left + self.width(since(self.start, time))
+    }
+
+    fn width(&self, duration: Duration) -> i32 {
+        self.frame.x(self.axis.at(duration.as_millis_f64())) - self.frame.left
+    }
+}
+
+/// Zero if `time` is before `start`.
+fn since(start: Time, time: Time) -> Duration {
+    time.since_start().saturating_sub(start.since_start())
+}
+
+/// Steps and gaps of no more pixels are drawn as one with their neighbours.
+fn shortest(steps: usize, lanes: usize, frame: Frame) -> i32 {
+    match steps > STEPS_MAX {
+        // No more than about `STEPS_MAX` boxes are left, since each is wider, or followed by a wider gap.
+        true => (frame.width() * lanes as i32 / STEPS_MAX as i32).max(1),
+        false => -1,
+    }
+}
+
+/// The boxes of one lane, from left to right.
+fn blocks(rows: &[&TimelineRow], scale: &Scale, shortest: i32) -> Vec<Block> {
+    let mut blocks: Vec<Block> = Vec::new();
+    for row in rows {
+        let left = scale.x(row.start);
+        let right = scale.x(row.end).max(left);
+        let width = scale.width(since(row.start, row.end));
+        match blocks.last_mut() {
+            Some(last) if left - last.right <= shortest && last.width.min(width) <= shortest => {
+                last.right = last.right.max(right);
+                last.width = width;
+                last.samples = None;
+            }
+            _ => blocks.push(Block {
+                left,
+                right,
+                width,
+                samples: Some(row.samples),
+            }),
+        }
+    }
+    blocks
 }
 
 impl Block {
-    fn draw(&self, canvas: &mut Canvas<'_>, lane: &Lane, top: i32) {
+    /// Draws it with `fill`, or hatched without, on the lane whose upper edge is `top`.
+    fn draw(&self, canvas: &mut Canvas<'_>, fill: Option<RGBColor>, top: i32) {
         // A gap of a pixel keeps neighbours apart.
         let gap = i32::from(self.right - self.left > 3);
         let frame = Frame {
@@ -78,22 +181,18 @@ impl Block {
             right: (self.right - gap).max(self.left + 1),
             bottom: top + ROW - 4,
         };
-        let (is_link, fill) = match lane {
-            Lane::Compute { device, .. } => (false, colour(device.0 as usize)),
-            Lane::Link(_) => (true, WHITE),
-        };
-        match is_link {
-            false => canvas.fill(frame, fill),
-            true if frame.width() < 3 => canvas.fill(frame, GREY),
-            true => canvas.hatched_box(frame),
+        match fill {
+            Some(fill) => canvas.fill(frame, fill),
+            None if frame.width() < 3 => canvas.fill(frame, GREY),
+            None => canvas.hatched_box(frame),
         }
         let Some(samples) = self.samples.map(|samples| samples.to_string()) else {
             return;
         };
         let room = text_width(&samples, TEXT) + 6;
-        if room <= frame.width() {
+        if room < self.width {
             let at = ((frame.left + frame.right) / 2, (frame.top + frame.bottom) / 2);
-            if is_link {
+            if fill.is_none() {
                 let label = Frame {
                     left: at.0 - room / 2,
                     right: at.0 + room / 2,
@@ -102,76 +201,26 @@ impl Block {
                 };
                 canvas.fill(label, WHITE);
             }
-            canvas.text(&samples, at, Anchor::Center, TEXT, readable_on(fill), room);
+            let ink = readable_on(fill.unwrap_or(WHITE));
+            canvas.text(&samples, at, Anchor::Center, TEXT, ink, room);
         }
     }
 }
 
-/// The boxes of each lane, from left to right.
-fn boxes(plan: &Plan, timeline: &Timeline, axis: &Axis, frame: Frame) -> Vec<Vec<Block>> {
-    let start = timeline.spans.iter().map(|span| span.start).min().unwrap_or_default();
-    let mut lanes: Vec<Vec<Block>> = vec![Vec::new(); plan.lanes.len()];
-    // No more than about this many boxes are left, since each is wider, or followed by a wider gap.
-    let shortest = match plan.steps.len() > STEPS_MAX {
-        true => (frame.width() * plan.lanes.len().min(LANES_MAX as usize) as i32 / STEPS_MAX as i32).max(1),
-        false => -1,
-    };
-    for (step, span) in plan.steps.iter().zip(&timeline.spans) {
-        let samples = match &step.action {
-            Action::Compute(work) => work.region.samples.len(),
-            Action::Transfer { region, .. } => region.samples.len(),
-            Action::Join => continue,
-        };
-        let Some(lane) = step.lane else { continue };
-        let x = |time: Time| frame.x(axis.at((time - start).as_millis_f64()));
-        let (left, right) = (x(span.start), x(span.end));
-        let next = Block {
-            left,
-            right,
-            last_width: right - left,
-            samples: Some(samples),
-        };
-        let lane = &mut lanes[lane.0 as usize];
-        match lane.last_mut() {
-            Some(last) if left - last.right <= shortest && last.last_width.min(right - left) <= shortest => {
-                last.right = last.right.max(right);
-                last.last_width = right - left;
-                last.samples = None;
-            }
-            _ => lane.push(next),
-        }
-    }
-    lanes
-}
-
-fn draw_caption(canvas: &mut Canvas<'_>, frame: Frame, plan: &Plan) {
+fn draw_caption(canvas: &mut Canvas<'_>, frame: Frame, rows: &[TimelineRow], lane_count: usize) {
     let mut notes = vec!["colour: device"];
-    if plan.lanes.iter().any(|lane| matches!(lane, Lane::Link(_))) {
+    if rows.iter().any(|row| row.is_link) {
         notes.push("hatched: transfer");
     }
     notes.push("number: samples");
-    if plan.steps.len() > STEPS_MAX {
+    if rows.len() > STEPS_MAX {
         notes.push("short steps are drawn as one");
     }
-    if plan.lanes.len() > LANES_MAX as usize {
+    if lane_count > LANES_MAX {
         notes.push("further lanes are left out");
     }
     let at = ((frame.left + frame.right) / 2, frame.bottom + 64);
     canvas.text(&notes.join("; "), at, Anchor::Center, TEXT, INK, frame.right);
-}
-
-/// The name of each lane's device or link, numbered if it has several lanes.
-fn lane_names(problem: &Problem, plan: &Plan) -> Vec<String> {
-    let drawn = plan.lanes.iter().take(LANES_MAX as usize);
-    let names: Vec<&str> = drawn.map(|lane| lane_name(problem, lane)).collect();
-    let numbered = |(index, name): (usize, &&str)| {
-        let count = |names: &[&str]| names.iter().filter(|other| *other == name).count();
-        match count(&names) {
-            1 => name.to_string(),
-            _ => format!("{name} #{}", count(&names[..=index])),
-        }
-    };
-    names.iter().enumerate().map(numbered).collect()
 }
 
 fn readable_on(RGBColor(red, green, blue): RGBColor) -> RGBColor {
@@ -182,42 +231,33 @@ fn readable_on(RGBColor(red, green, blue): RGBColor) -> RGBColor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::LaneId;
-    use crate::platform::LinkId;
-    use crate::report::example;
-    use crate::timeline::{Origin, Span};
-    use crate::units::Duration;
+
+    fn row(lane: u32, place: &str, is_link: bool, start: u64, end: u64) -> TimelineRow {
+        TimelineRow {
+            lane,
+            place: place.into(),
+            is_link,
+            samples: 1,
+            start: Time::from_nanos(start),
+            end: Time::from_nanos(end),
+        }
+    }
 
     /// Edges of the boxes of `count` steps of `length` ns, `gap` ns apart, on one lane of 100 pixels.
     fn edges(count: u64, length: u64, gap: u64) -> Vec<(i32, i32)> {
-        let run = example::run(&[(0, 0..10, 0..8)]);
-        let mut plan = Plan::default();
-        plan.lanes.push(Lane::Link(LinkId(0)));
-        let action = Action::Compute(match &run.plan.steps[0].action {
-            Action::Compute(work) => work.clone(),
-            _ => unreachable!("the example computes first"),
-        });
-        for _ in 0..count {
-            plan.step(LaneId(0), action.clone(), &[]);
-        }
-        let at = |nanos| Time::ZERO + Duration::from_nanos(nanos);
-        let span = |index: u64| Span {
-            start: at(index * (length + gap)),
-            end: at(index * (length + gap) + length),
-        };
-        let timeline = Timeline {
-            origin: Origin::Simulated,
-            spans: (0..count).map(span).collect(),
-        };
+        let start = |index| index * (length + gap);
+        let rows: Vec<_> = (0..count)
+            .map(|index| row(0, "cpu", false, start(index), start(index) + length))
+            .collect();
         let frame = Frame {
             left: 0,
             top: 0,
             right: 100,
             bottom: 10,
         };
-        let axis = Axis::new(timeline.makespan().as_millis_f64(), 5);
-        let boxes = boxes(&plan, &timeline, &axis, frame);
-        boxes[0].iter().map(|step| (step.left, step.right)).collect()
+        let scale = Scale::new(&rows, frame);
+        let blocks = blocks(&lanes(&rows)[0].rows, &scale, shortest(rows.len(), 1, frame));
+        blocks.iter().map(|block| (block.left, block.right)).collect()
     }
 
     #[test]
@@ -230,28 +270,30 @@ mod tests {
 
     #[test]
     fn a_timeline_without_steps_or_time_is_drawn() {
-        let run = example::run(&[(0, 0..10, 0..8)]);
-        let empty = Timeline {
-            origin: Origin::Simulated,
-            spans: vec![],
-        };
-        let svg = timeline_svg("t", &run.problem, &Plan::default(), &empty);
-        assert!(svg.ends_with("</svg>\n"));
-        let still = Timeline {
-            spans: vec![Span::default(); run.plan.steps.len()],
-            ..empty
-        };
-        assert!(timeline_svg("t", &run.problem, &run.plan, &still).ends_with("</svg>\n"));
+        assert!(timeline_svg("t", &[]).ends_with("</svg>\n"));
+        assert!(timeline_svg("t", &[row(0, "cpu", false, 5, 5)]).ends_with("</svg>\n"));
+        let extreme = [row(u32::MAX, "cpu", false, 0, u64::MAX), row(7, "pcie", true, 9, 3)];
+        assert!(timeline_svg("t", &extreme).ends_with("</svg>\n"));
     }
 
     #[test]
-    fn lanes_on_one_device_are_numbered() {
-        let run = example::run(&[(0, 0..10, 0..8)]);
-        let mut plan = Plan::clone(&run.plan);
-        plan.lanes.push(plan.lanes[0].clone());
+    fn lanes_on_one_device_are_numbered_and_share_its_colour() {
+        let rows = [
+            row(9, "gpu", false, 0, 1),
+            row(4, "pcie", true, 0, 1),
+            row(5, "cpu", false, 0, 1),
+            row(2, "gpu", false, 0, 1),
+        ];
+        let lanes = lanes(&rows);
+        let shown: Vec<_> = lanes.iter().map(|lane| (lane.name.as_str(), lane.fill)).collect();
         assert_eq!(
-            lane_names(&run.problem, &plan),
-            ["cpu #1", "igpu", "gpu", "pcie", "cpu #2"]
+            shown,
+            [
+                ("gpu #1", Some(colour(0))),
+                ("pcie", None),
+                ("cpu", Some(colour(1))),
+                ("gpu #2", Some(colour(0)))
+            ]
         );
     }
 }
