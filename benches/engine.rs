@@ -17,16 +17,10 @@ struct Scattered;
 impl CostModel for Scattered {
     fn compute(&self, _: DeviceId, _: Share, work: &Work) -> Result<Estimate, Uncalibrated> {
         let nanos = 1_000 + mix(work.region.samples.start.into()) % 1_000_000;
-        Ok(Estimate {
-            time: Duration::from_nanos(nanos),
-            basis: Basis::Modelled,
-        })
+        Ok(Estimate { time: Duration::from_nanos(nanos), basis: Basis::Modelled })
     }
     fn transfer(&self, link: LinkId, _: Bytes) -> Result<Estimate, Uncalibrated> {
-        Ok(Estimate {
-            time: Duration::from_nanos(10_000 + mix(link.0.into()) % 1_000),
-            basis: Basis::Modelled,
-        })
+        Ok(Estimate { time: Duration::from_nanos(10_000 + mix(link.0.into()) % 1_000), basis: Basis::Modelled })
     }
 }
 
@@ -65,10 +59,7 @@ fn problem(devices: u32, steps: u32, excess_ppm: Option<u32>) -> Problem {
         None => Vec::new(),
     };
     Problem {
-        models: vec![Model {
-            graph: Graph::opaque("net", 4, 4, Bytes(0), Bytes(8)).expect("it is sound"),
-            home: None,
-        }],
+        models: vec![Model { graph: Graph::opaque("net", 4, 4, Bytes(0), Bytes(8)).expect("it is sound"), home: None }],
         platform: Platform {
             devices: (0..devices).map(device).collect(),
             links: (0..devices).map(link).collect(),
@@ -84,29 +75,14 @@ fn problem(devices: u32, steps: u32, excess_ppm: Option<u32>) -> Problem {
 fn plan(problem: &Problem, lanes: u32, steps: u32, waits: u64) -> CheckedPlan {
     let mut plan = Plan::default();
     for device in 0..lanes {
-        plan.lane(Lane::Compute {
-            device: DeviceId(device),
-            share: Share::FULL,
-            memory: Bytes(8),
-        });
+        plan.lane(Lane::Compute { device: DeviceId(device), share: Share::FULL, memory: Bytes(8) });
     }
     for index in 0..steps {
-        let region = Region {
-            samples: index..index + 1,
-            rows: 0..1,
-        };
+        let region = Region { samples: index..index + 1, rows: 0..1 };
         let segment = Segment::range(LayerId(1), LayerId(1));
         let on = |wait| StepId((mix(u64::from(index) * waits + wait) % u64::from(index.max(1))) as u32);
         let after: Vec<StepId> = (0..if index == 0 { 0 } else { waits }).map(on).collect();
-        plan.step(
-            LaneId(index % lanes),
-            Action::Compute(Work {
-                model: ModelId(0),
-                segment,
-                region,
-            }),
-            &after,
-        );
+        plan.step(LaneId(index % lanes), Action::Compute(Work { model: ModelId(0), segment, region }), &after);
     }
     check(plan, problem).expect("the plan is sound")
 }
@@ -117,39 +93,18 @@ fn plan(problem: &Problem, lanes: u32, steps: u32, waits: u64) -> CheckedPlan {
 fn interrupted_plan(problem: &Problem, devices: u32, steps: u32) -> CheckedPlan {
     let mut plan = Plan::default();
     let computing: Vec<LaneId> = (0..devices)
-        .map(|device| {
-            plan.lane(Lane::Compute {
-                device: DeviceId(device),
-                share: Share::FULL,
-                memory: Bytes(8),
-            })
-        })
+        .map(|device| plan.lane(Lane::Compute { device: DeviceId(device), share: Share::FULL, memory: Bytes(8) }))
         .collect();
     let sending: Vec<LaneId> = (0..devices).map(|link| plan.lane(Lane::Link(LinkId(link)))).collect();
     let mut sent: Vec<Option<StepId>> = vec![None; devices as usize];
     for index in 0..steps {
-        let (on, region) = (
-            (index % devices) as usize,
-            Region {
-                samples: index..index + 1,
-                rows: 0..1,
-            },
-        );
+        let (on, region) = ((index % devices) as usize, Region { samples: index..index + 1, rows: 0..1 });
         let segment = Segment::range(LayerId(1), LayerId(1));
-        let work = Work {
-            model: ModelId(0),
-            segment,
-            region: region.clone(),
-        };
+        let work = Work { model: ModelId(0), segment, region: region.clone() };
         let after: Vec<StepId> = sent[on].into_iter().collect();
         let computed = plan.step(computing[on], Action::Compute(work), &after);
         let to = DeviceId((index + 1) % devices);
-        let transfer = Action::Transfer {
-            model: ModelId(0),
-            layer: LayerId(1),
-            region,
-            to,
-        };
+        let transfer = Action::Transfer { model: ModelId(0), layer: LayerId(1), region, to };
         sent[on] = Some(plan.step(sending[on], transfer, &[computed]));
     }
     check(plan, problem).expect("the plan is sound")
@@ -159,23 +114,12 @@ fn engine(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("engine");
     group.sample_size(10);
     let million = 1_000_000;
-    let (one, thousand, seventeen) = (
-        problem(1, million, None),
-        problem(1000, million, None),
-        problem(17, 100_000, Some(10_000)),
-    );
+    let (one, thousand, seventeen) =
+        (problem(1, million, None), problem(1000, million, None), problem(17, 100_000, Some(10_000)));
     let cases = [
         ("a: chain of 1 M steps on one lane", &one, plan(&one, 1, million, 0)),
-        (
-            "b: 1 M steps over 1000 lanes with random dependencies",
-            &thousand,
-            plan(&thousand, 1000, million, 1),
-        ),
-        (
-            "c: 100 k steps, each start and end changes 16 rates",
-            &seventeen,
-            interrupted_plan(&seventeen, 17, 100_000),
-        ),
+        ("b: 1 M steps over 1000 lanes with random dependencies", &thousand, plan(&thousand, 1000, million, 1)),
+        ("c: 100 k steps, each start and end changes 16 rates", &seventeen, interrupted_plan(&seventeen, 17, 100_000)),
     ];
     for (name, problem, plan) in &cases {
         // Transfers of (c) are not counted.

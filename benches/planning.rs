@@ -13,9 +13,7 @@ const SWEEP: &str = "scenarios/kcc2020-vgg16-sweep.toml";
 
 fn case() -> Case {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(SCENARIO);
-    Scenario::read(&path, &[])
-        .and_then(|scenario| scenario.case())
-        .expect("the shipped scenario is sound")
+    Scenario::read(&path, &[]).and_then(|scenario| scenario.case()).expect("the shipped scenario is sound")
 }
 
 fn planning(criterion: &mut Criterion) {
@@ -25,9 +23,7 @@ fn planning(criterion: &mut Criterion) {
     group.bench_function("greedy", |bencher| bencher.iter(|| Greedy::default().plan(problem)));
     group.bench_function("exact", |bencher| bencher.iter(|| Exact::default().plan(problem)));
     let micro_batched = Exact { micro_batches: true };
-    group.bench_function("exact, micro-batched", |bencher| {
-        bencher.iter(|| micro_batched.plan(problem))
-    });
+    group.bench_function("exact, micro-batched", |bencher| bencher.iter(|| micro_batched.plan(problem)));
     group.bench_function("exact optima of batches 1 to 200", |bencher| {
         bencher.iter(|| Exact::default().optima(problem))
     });
@@ -40,10 +36,8 @@ fn commands(criterion: &mut Criterion) {
     let out = tempfile::tempdir().expect("there is room for temporary files");
     let mut group = criterion.benchmark_group("command");
     group.sample_size(20);
-    for (name, command, scenario) in [
-        ("run", "run", SCENARIO),
-        ("sweep of 200 batches x 7 strategies", "sweep", SWEEP),
-    ] {
+    for (name, command, scenario) in [("run", "run", SCENARIO), ("sweep of 200 batches x 7 strategies", "sweep", SWEEP)]
+    {
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 let status = Command::new(env!("CARGO_BIN_EXE_coinfer"))

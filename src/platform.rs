@@ -160,18 +160,12 @@ impl Platform {
         let name = |id: DeviceId| self.device(id).name.clone();
         let describe = |route: &[(LinkId, DeviceId)]| {
             let stops = std::iter::once(from).chain(route.iter().map(|&(_, device)| device));
-            stops
-                .map(|id| format!("`{}`", name(id)))
-                .collect::<Vec<_>>()
-                .join(" -> ")
+            stops.map(|id| format!("`{}`", name(id))).collect::<Vec<_>>().join(" -> ")
         };
         let ways = self.ways();
         let mut visited = vec![false; self.devices.len()];
         let Some(route) = search(&ways, from, &mut visited, |_, device| device == to) else {
-            return Err(RouteError::None {
-                from: name(from),
-                to: name(to),
-            });
+            return Err(RouteError::None { from: name(from), to: name(to) });
         };
         match detour(&ways, from, &route) {
             None => Ok(route),
@@ -240,9 +234,7 @@ fn detour(
     from: DeviceId,
     route: &[(LinkId, DeviceId)],
 ) -> Option<Vec<(LinkId, DeviceId)>> {
-    let stops: Vec<DeviceId> = std::iter::once(from)
-        .chain(route.iter().map(|&(_, device)| device))
-        .collect();
+    let stops: Vec<DeviceId> = std::iter::once(from).chain(route.iter().map(|&(_, device)| device)).collect();
     let mut visited = vec![false; ways.len()];
     let mut position = vec![0; ways.len()];
     for (index, stop) in stops.iter().enumerate() {
@@ -290,9 +282,7 @@ mod tests {
 
     fn route(links: &[(u32, u32)]) -> Result<Vec<u32>, String> {
         let route = platform(links).route(DeviceId(0), DeviceId(2));
-        route
-            .map(|hops| hops.iter().map(|(_, device)| device.0).collect())
-            .map_err(|error| error.to_string())
+        route.map(|hops| hops.iter().map(|(_, device)| device.0).collect()).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -312,13 +302,7 @@ mod tests {
             "the links form a cycle: data from `a` to `c` can go by `a` -> `b` -> `c` or by `a` -> `d` -> `c`";
         assert_eq!(route(&[(0, 1), (1, 2), (2, 3), (3, 0)]), Err(message.into()));
         assert!(route(&[(0, 1), (0, 1), (1, 2)]).is_err());
-        assert_eq!(
-            route(&[(0, 1), (1, 2), (1, 3), (0, 3)])
-                .unwrap_err()
-                .matches("->")
-                .count(),
-            5
-        );
+        assert_eq!(route(&[(0, 1), (1, 2), (1, 3), (0, 3)]).unwrap_err().matches("->").count(), 5);
         assert_eq!(route(&[(0, 1), (1, 2), (2, 3)]), Ok(vec![1, 2]));
     }
 
@@ -326,25 +310,14 @@ mod tests {
     fn count_routes(links: &[(u32, u32)], at: u32, passed: u32) -> usize {
         let ends = |&(a, b): &(u32, u32)| if a == at { Some(b) } else { (b == at).then_some(a) };
         let fresh = links.iter().filter_map(ends).filter(|next| passed & (1 << next) == 0);
-        fresh
-            .map(|next| {
-                if next == 2 {
-                    1
-                } else {
-                    count_routes(links, next, passed | 1 << next)
-                }
-            })
-            .sum()
+        fresh.map(|next| if next == 2 { 1 } else { count_routes(links, next, passed | 1 << next) }).sum()
     }
 
     #[test]
     fn a_route_is_found_exactly_if_there_is_one_and_no_other() {
         let pairs = [(0, 1), (1, 2), (3, 2), (3, 0), (1, 3), (1, 0)];
         for chosen in 0..1 << pairs.len() {
-            let links: Vec<_> = (0..pairs.len())
-                .filter(|bit| chosen & 1 << bit != 0)
-                .map(|bit| pairs[bit])
-                .collect();
+            let links: Vec<_> = (0..pairs.len()).filter(|bit| chosen & 1 << bit != 0).map(|bit| pairs[bit]).collect();
             let found = route(&links);
             match count_routes(&links, 0, 1) {
                 0 => assert!(found.unwrap_err().starts_with("no link"), "{links:?}"),

@@ -182,11 +182,7 @@ impl fmt::Display for Bytes {
             .find(|&(_, divisor)| self.0 >= divisor)
             .unwrap_or(("B", 1));
         let value = self.0 as f64 / divisor as f64;
-        if value.fract() == 0.0 {
-            write!(f, "{value} {unit}")
-        } else {
-            write!(f, "{value:.2} {unit}")
-        }
+        if value.fract() == 0.0 { write!(f, "{value} {unit}") } else { write!(f, "{value:.2} {unit}") }
     }
 }
 
@@ -273,11 +269,8 @@ struct Scale {
     units: &'static [(&'static str, f64)],
 }
 
-const DURATION: Scale = Scale {
-    quantity: "time",
-    example: "107 us",
-    units: &[("ns", 1.0), ("us", 1e3), ("ms", 1e6), ("s", 1e9)],
-};
+const DURATION: Scale =
+    Scale { quantity: "time", example: "107 us", units: &[("ns", 1.0), ("us", 1e3), ("ms", 1e6), ("s", 1e9)] };
 const BYTES: Scale = Scale {
     quantity: "size",
     example: "4 GiB",
@@ -312,9 +305,8 @@ impl Scale {
     /// The number in the base unit.
     fn parse(&self, text: &str) -> Result<f64, QuantityError> {
         let trimmed = text.trim();
-        let digits = trimmed
-            .find(|c: char| !c.is_ascii_digit() && !matches!(c, '.' | '-' | '+' | '_'))
-            .unwrap_or(trimmed.len());
+        let digits =
+            trimmed.find(|c: char| !c.is_ascii_digit() && !matches!(c, '.' | '-' | '+' | '_')).unwrap_or(trimmed.len());
         let (number, unit) = trimmed.split_at(digits);
         let unit = unit.trim();
         let number = number
@@ -322,29 +314,18 @@ impl Scale {
             .parse::<f64>()
             .ok()
             .filter(|n| n.is_finite())
-            .ok_or_else(|| QuantityError::Number {
-                text: text.to_owned(),
-                example: self.example,
-            })?;
-        let scale = self
-            .units
-            .iter()
-            .find(|(name, _)| *name == unit)
-            .ok_or_else(|| QuantityError::Unit {
-                unit: unit.to_owned(),
-                quantity: self.quantity,
-                accepted: self.units.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "),
-                example: self.example,
-            })?;
+            .ok_or_else(|| QuantityError::Number { text: text.to_owned(), example: self.example })?;
+        let scale = self.units.iter().find(|(name, _)| *name == unit).ok_or_else(|| QuantityError::Unit {
+            unit: unit.to_owned(),
+            quantity: self.quantity,
+            accepted: self.units.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "),
+            example: self.example,
+        })?;
         Ok(number * scale.1)
     }
 
     fn range<T>(&self, text: &str, range: &'static str) -> Result<T, QuantityError> {
-        Err(QuantityError::Range {
-            text: text.to_owned(),
-            quantity: self.quantity,
-            range,
-        })
+        Err(QuantityError::Range { text: text.to_owned(), quantity: self.quantity, range })
     }
 }
 
@@ -398,26 +379,17 @@ mod tests {
         assert_eq!("0.5ms".parse(), Ok(Duration::from_nanos(500_000)));
         assert_eq!("4 GiB".parse(), Ok(Bytes(4 << 30)));
         assert_eq!("602_112 B".parse(), Ok(Bytes(602_112)));
-        assert_eq!(
-            "100 Mbit/s".parse::<BytesPerSec>().unwrap(),
-            BytesPerSec::new(12.5e6).unwrap()
-        );
+        assert_eq!("100 Mbit/s".parse::<BytesPerSec>().unwrap(), BytesPerSec::new(12.5e6).unwrap());
     }
 
     #[test]
     fn a_wrong_quantity_says_what_is_accepted() {
-        assert_eq!(
-            message::<Bytes>("fast"),
-            "`fast` does not start with a finite number; write for example \"4 GiB\""
-        );
+        assert_eq!(message::<Bytes>("fast"), "`fast` does not start with a finite number; write for example \"4 GiB\"");
         assert_eq!(
             message::<Bytes>("4 Gib"),
             "`Gib` is not a unit of size; use one of B, kB, MB, GB, KiB, MiB, GiB, for example \"4 GiB\""
         );
-        assert_eq!(
-            message::<Duration>("-1 ms"),
-            "`-1 ms` is out of range: time must be from 0 s to 1000 days"
-        );
+        assert_eq!(message::<Duration>("-1 ms"), "`-1 ms` is out of range: time must be from 0 s to 1000 days");
         assert_eq!(
             message::<Duration>("12"),
             "`` is not a unit of time; use one of ns, us, ms, s, for example \"107 us\""

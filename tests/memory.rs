@@ -18,10 +18,7 @@ struct Millisecond;
 
 impl CostModel for Millisecond {
     fn compute(&self, _: DeviceId, _: Share, _: &Work) -> Result<Estimate, Uncalibrated> {
-        Ok(Estimate {
-            time: Duration::from_nanos(1_000_000),
-            basis: Basis::Modelled,
-        })
+        Ok(Estimate { time: Duration::from_nanos(1_000_000), basis: Basis::Modelled })
     }
     fn transfer(&self, _: LinkId, _: Bytes) -> Result<Estimate, Uncalibrated> {
         unreachable!("the plan has no transfers")
@@ -38,42 +35,21 @@ fn simulating_takes_at_most_200_bytes_a_step_above_the_plan() {
         unsupported: BTreeSet::new(),
     };
     let problem = Problem {
-        models: vec![Model {
-            graph: Graph::opaque("net", 4, 4, Bytes(0), Bytes(8)).unwrap(),
-            home: None,
-        }],
-        platform: Platform {
-            devices: (0..lanes).map(device).collect(),
-            ..Platform::default()
-        },
+        models: vec![Model { graph: Graph::opaque("net", 4, 4, Bytes(0), Bytes(8)).unwrap(), home: None }],
+        platform: Platform { devices: (0..lanes).map(device).collect(), ..Platform::default() },
         load: Load::Offline { samples: steps },
         costs: Box::new(Millisecond),
         contention: false,
     };
     let mut plan = Plan::default();
     for device in 0..lanes {
-        plan.lane(Lane::Compute {
-            device: DeviceId(device),
-            share: Share::FULL,
-            memory: Bytes(8),
-        });
+        plan.lane(Lane::Compute { device: DeviceId(device), share: Share::FULL, memory: Bytes(8) });
     }
     for index in 0..steps {
-        let region = Region {
-            samples: index..index + 1,
-            rows: 0..1,
-        };
-        let work = Work {
-            model: ModelId(0),
-            segment: Segment::range(LayerId(1), LayerId(1)),
-            region,
-        };
+        let region = Region { samples: index..index + 1, rows: 0..1 };
+        let work = Work { model: ModelId(0), segment: Segment::range(LayerId(1), LayerId(1)), region };
         let after = [StepId(index / 2), StepId(index / 3)];
-        plan.step(
-            LaneId(index % lanes),
-            Action::Compute(work),
-            if index == 0 { &[] } else { &after },
-        );
+        plan.step(LaneId(index % lanes), Action::Compute(work), if index == 0 { &[] } else { &after });
     }
     let plan = check(plan, &problem).unwrap();
 

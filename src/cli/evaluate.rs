@@ -29,26 +29,10 @@ pub(super) fn evaluate(case: &Case, terminal: Option<&Terminal>) -> Vec<Result<E
         let watch = Stopwatch::start();
         let result = simulated(&case.problem, entry.strategy.as_ref())
             .map(|(plan, timeline, estimates)| {
-                let outcome = Outcome::new(
-                    &case.problem,
-                    &*entry.name,
-                    &plan,
-                    &timeline,
-                    &estimates,
-                    baseline,
-                    bound,
-                );
-                Evaluated {
-                    plan,
-                    timeline,
-                    estimates,
-                    outcome,
-                }
+                let outcome = Outcome::new(&case.problem, &*entry.name, &plan, &timeline, &estimates, baseline, bound);
+                Evaluated { plan, timeline, estimates, outcome }
             })
-            .map_err(|reason| Failure {
-                strategy: entry.name.clone(),
-                reason,
-            });
+            .map_err(|reason| Failure { strategy: entry.name.clone(), reason });
         if let Some(terminal) = terminal {
             terminal.tell_more(|| format!("{}: planned and simulated in {:.1?}", entry.name, watch.elapsed()));
         }
@@ -90,9 +74,7 @@ impl Stopwatch {
 /// What the load takes on the baseline device alone, or on the fastest one if none is named.
 fn baseline(case: &Case) -> Option<Duration> {
     let name = |device: DeviceId| case.problem.platform.device(device).name.clone();
-    let single = Single {
-        device: case.baseline.map(name),
-    };
+    let single = Single { device: case.baseline.map(name) };
     let (_, timeline, _) = simulated(&case.problem, &single).ok()?;
     Some(timeline.makespan())
 }

@@ -25,11 +25,7 @@ use terminal::Terminal;
 /// A scenario file says what to run, where and how; strategies decide who computes what, and the simulation says how
 /// long it takes and how far that is from the best.
 #[derive(Debug, Parser)]
-#[command(
-    name = "coinfer",
-    version,
-    after_help = "Example:\n  coinfer run scenarios/kcc2020-vgg16.toml"
-)]
+#[command(name = "coinfer", version, after_help = "Example:\n  coinfer run scenarios/kcc2020-vgg16.toml")]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -11,10 +11,8 @@ use crate::report::plan_json;
 use crate::scenario::Scenario;
 
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  coinfer plan scenarios/kcc2020-vgg16.toml --strategy greedy\n  \
-                        coinfer plan scenarios/kcc2020-vgg16.toml --strategy exact -o plan.json"
-)]
+#[command(after_help = "Examples:\n  coinfer plan scenarios/kcc2020-vgg16.toml --strategy greedy\n  \
+                        coinfer plan scenarios/kcc2020-vgg16.toml --strategy exact -o plan.json")]
 pub(super) struct Plan {
     #[command(flatten)]
     scenario: ScenarioArgs,

@@ -25,15 +25,9 @@ type Figure = fn(&str, &[u8]) -> Result<String, Vec<CsvFault>>;
 
 /// The files that have a figure.
 const FIGURES: [(&str, Figure); 3] = [
-    ("throughput.csv", |title, bytes| {
-        Ok(plot::throughput_svg(title, &plot::read_throughput_csv(bytes)?))
-    }),
-    ("finish-times.csv", |title, bytes| {
-        Ok(plot::finish_times_svg(title, &plot::read_finish_times_csv(bytes)?))
-    }),
-    ("timeline.csv", |title, bytes| {
-        Ok(plot::timeline_svg(title, &plot::read_timeline_csv(bytes)?))
-    }),
+    ("throughput.csv", |title, bytes| Ok(plot::throughput_svg(title, &plot::read_throughput_csv(bytes)?))),
+    ("finish-times.csv", |title, bytes| Ok(plot::finish_times_svg(title, &plot::read_finish_times_csv(bytes)?))),
+    ("timeline.csv", |title, bytes| Ok(plot::timeline_svg(title, &plot::read_timeline_csv(bytes)?))),
 ];
 /// Further faults of one file are only counted.
 const FAULTS_MAX: usize = 20;
@@ -62,20 +56,12 @@ impl Plot {
 /// The CSV file `results`, or those in this folder and in the folders in it, by name.
 fn find(results: &Path) -> Result<Vec<(PathBuf, Figure)>, Error> {
     let shown = results.display();
-    let failed = |error| {
-        Error::Usage(format!(
-            "cannot read `{shown}`: {error}; name a folder that `coinfer run` made"
-        ))
-    };
+    let failed = |error| Error::Usage(format!("cannot read `{shown}`: {error}; name a folder that `coinfer run` made"));
     let names = FIGURES.map(|(name, _)| name).join(", ");
     if !fs::metadata(results).map_err(failed)?.is_dir() {
-        let figure = FIGURES
-            .iter()
-            .find(|(name, _)| results.file_name().is_some_and(|file| file == *name));
+        let figure = FIGURES.iter().find(|(name, _)| results.file_name().is_some_and(|file| file == *name));
         let Some((_, figure)) = figure else {
-            return Err(Error::Usage(format!(
-                "`{shown}` has no figure; name a results folder or one of {names}"
-            )));
+            return Err(Error::Usage(format!("`{shown}` has no figure; name a results folder or one of {names}")));
         };
         return Ok(vec![(results.to_owned(), *figure)]);
     }
@@ -88,9 +74,7 @@ fn find(results: &Path) -> Result<Vec<(PathBuf, Figure)>, Error> {
         }
     }
     folders.sort();
-    let files = folders
-        .iter()
-        .flat_map(|folder| FIGURES.map(|(name, figure)| (folder.join(name), figure)));
+    let files = folders.iter().flat_map(|folder| FIGURES.map(|(name, figure)| (folder.join(name), figure)));
     let files: Vec<(PathBuf, Figure)> = files.filter(|(path, _)| path.is_file()).collect();
     if files.is_empty() {
         return Err(Error::Usage(format!(
@@ -120,10 +104,7 @@ fn draw(path: &Path, figure: Figure) -> Result<String, Vec<String>> {
 /// The title that `run` and `sweep` gave the figure: the scenario, and the strategy whose folder `path` is in. Where
 /// no file says so, the names of folders.
 fn title(path: &Path) -> String {
-    let Some(folder) = fs::canonicalize(path)
-        .ok()
-        .and_then(|path| Some(path.parent()?.to_owned()))
-    else {
+    let Some(folder) = fs::canonicalize(path).ok().and_then(|path| Some(path.parent()?.to_owned())) else {
         return String::new();
     };
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
@@ -182,16 +163,12 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        let plot = Plot {
-            results: place.path().join(results),
-        };
+        let plot = Plot { results: place.path().join(results) };
         let outcome = plot.execute(&Terminal::new(true, false)).map_err(|error| match error {
             Error::Usage(message) => message.replace(&*place.path().to_string_lossy(), ""),
             other => panic!("{other:?} is not the user's mistake"),
         });
-        let svgs = files
-            .iter()
-            .map(|(name, _)| place.path().join(name).with_extension("svg"));
+        let svgs = files.iter().map(|(name, _)| place.path().join(name).with_extension("svg"));
         let drawn = svgs.filter_map(|path| fs::read_to_string(path).ok()).collect();
         (outcome, drawn)
     }
@@ -221,11 +198,7 @@ mod tests {
     fn faults_of_all_files_are_told_and_nothing_is_drawn() {
         let lines = "greedy,cpu,x\n".repeat(22);
         let finish = format!("strategy,device,finish_ms\n{lines}");
-        let files = [
-            ("finish-times.csv", FINISH),
-            ("a/finish-times.csv", &*finish),
-            ("b/timeline.csv", "step"),
-        ];
+        let files = [("finish-times.csv", FINISH), ("a/finish-times.csv", &*finish), ("b/timeline.csv", "step")];
         let (outcome, drawn) = check(&files, "");
         assert_eq!(drawn, Vec::<String>::new());
         let message = outcome.unwrap_err();

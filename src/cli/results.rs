@@ -25,31 +25,19 @@ impl Results {
         let inputs: Vec<Input> = scenario
             .inputs()
             .iter()
-            .map(|file| Input {
-                path: file.path.display().to_string(),
-                blake3: file.hash.clone(),
-            })
+            .map(|file| Input { path: file.path.display().to_string(), blake3: file.hash.clone() })
             .collect();
         let mut hasher = blake3::Hasher::new();
         let version = env!("CARGO_PKG_VERSION");
         let of_inputs = inputs.iter().map(|input| input.blake3.as_str());
-        for part in [command, version]
-            .into_iter()
-            .chain(of_inputs)
-            .chain(overrides.iter().map(String::as_str))
-        {
-            hasher
-                .update(&(part.len() as u64).to_le_bytes())
-                .update(part.as_bytes());
+        for part in [command, version].into_iter().chain(of_inputs).chain(overrides.iter().map(String::as_str)) {
+            hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
         }
         let hash = hasher.finalize().to_hex();
         let target: PathBuf = out.join(scenario.name()).join(format!("{prefix}{}", &hash[..8]));
         let manifest = Manifest {
             scenario: scenario.name().to_owned(),
-            command: vec![
-                command.to_owned(),
-                inputs.first().map_or_else(String::new, |file| file.path.clone()),
-            ],
+            command: vec![command.to_owned(), inputs.first().map_or_else(String::new, |file| file.path.clone())],
             settings: overrides.iter().map(|text| split_setting(text)).collect(),
             inputs,
             seed: Some(scenario.seed()),
@@ -57,10 +45,7 @@ impl Results {
             commit: option_env!("COINFER_COMMIT").map(str::to_owned),
             created: now(),
         };
-        Ok(Results {
-            folder: Folder::create(&target)?,
-            manifest,
-        })
+        Ok(Results { folder: Folder::create(&target)?, manifest })
     }
 
     /// Writes one file.
@@ -81,10 +66,7 @@ fn split_setting(text: &str) -> (String, String) {
     (key.trim().to_owned(), value.trim().to_owned())
 }
 
-#[allow(
-    clippy::disallowed_methods,
-    reason = "the manifest says when it was made; nothing else depends on it"
-)]
+#[allow(clippy::disallowed_methods, reason = "the manifest says when it was made; nothing else depends on it")]
 fn now() -> String {
     humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string()
 }

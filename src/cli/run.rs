@@ -39,10 +39,7 @@ pub(super) enum Format {
 
 impl Run {
     pub(super) fn execute(self, terminal: &Terminal) -> Result<(), Error> {
-        let ScenarioArgs {
-            scenario: path,
-            overrides,
-        } = &self.scenario;
+        let ScenarioArgs { scenario: path, overrides } = &self.scenario;
         let scenario = Scenario::read(path, overrides)?;
         let case = scenario.case()?;
         let results = Results::begin(&self.out, "", "run", &scenario, overrides)?;
@@ -59,10 +56,8 @@ impl Run {
         match summary.failures.as_slice() {
             [] => Ok(()),
             failures => {
-                let reasons: Vec<String> = failures
-                    .iter()
-                    .map(|Failure { strategy, reason }| format!("{strategy}: {reason}"))
-                    .collect();
+                let reasons: Vec<String> =
+                    failures.iter().map(|Failure { strategy, reason }| format!("{strategy}: {reason}")).collect();
                 Err(Error::Failed(reasons.join("\nerror: ")))
             }
         }
@@ -78,10 +73,7 @@ fn summarise(name: &str, case: &Case, evaluated: &Evaluations) -> Summary {
     };
     Summary {
         scenario: name.to_owned(),
-        outcomes: evaluated
-            .iter()
-            .filter_map(|run| Some(run.as_ref().ok()?.outcome.clone()))
-            .collect(),
+        outcomes: evaluated.iter().filter_map(|run| Some(run.as_ref().ok()?.outcome.clone())).collect(),
         failures: evaluated.iter().filter_map(|run| run.as_ref().err().cloned()).collect(),
         notes: case.notes.clone(),
         contention: case.problem.contention,
@@ -90,10 +82,7 @@ fn summarise(name: &str, case: &Case, evaluated: &Evaluations) -> Summary {
 }
 
 fn rows(evaluated: &Evaluations) -> Vec<ResultRow<'_>> {
-    let row = |run| ResultRow {
-        settings: &[],
-        result: Result::as_ref(run).map(|run: &Evaluated| &run.outcome),
-    };
+    let row = |run| ResultRow { settings: &[], result: Result::as_ref(run).map(|run: &Evaluated| &run.outcome) };
     evaluated.iter().map(row).collect()
 }
 
@@ -101,22 +90,11 @@ fn write_results(results: &Results, case: &Case, evaluated: &Evaluations, summar
     let runs: Vec<&Evaluated> = evaluated.iter().filter_map(|run| run.as_ref().ok()).collect();
     let folders = slugs(runs.iter().map(|run| run.outcome.strategy.as_str()));
     for (run, folder) in runs.iter().zip(folders) {
-        let Evaluated {
-            plan,
-            timeline,
-            estimates,
-            outcome,
-        } = run;
+        let Evaluated { plan, timeline, estimates, outcome } = run;
         let title = format!("{}: {}", summary.scenario, outcome.strategy);
         results.write(&format!("{folder}/plan.json"), plan_json(plan))?;
-        results.write(
-            &format!("{folder}/timeline.csv"),
-            timeline_csv(&case.problem, plan, timeline, estimates),
-        )?;
-        results.write(
-            &format!("{folder}/timeline.json"),
-            timeline_json(&case.problem, plan, timeline),
-        )?;
+        results.write(&format!("{folder}/timeline.csv"), timeline_csv(&case.problem, plan, timeline, estimates))?;
+        results.write(&format!("{folder}/timeline.json"), timeline_json(&case.problem, plan, timeline))?;
         results.write(
             &format!("{folder}/timeline.svg"),
             plot::timeline_svg(&title, &plot::timeline_rows(&case.problem, plan, timeline)),
@@ -126,9 +104,6 @@ fn write_results(results: &Results, case: &Case, evaluated: &Evaluations, summar
     results.write("results.csv", results_csv(&rows(evaluated)))?;
     let finish_times = plot::finish_rows(&summary.outcomes);
     results.write("finish-times.csv", plot::finish_times_csv(&finish_times))?;
-    results.write(
-        "finish-times.svg",
-        plot::finish_times_svg(&summary.scenario, &finish_times),
-    )?;
+    results.write("finish-times.svg", plot::finish_times_svg(&summary.scenario, &finish_times))?;
     Ok(())
 }

@@ -35,10 +35,7 @@ type Attempt = Result<Outcome, Failure>;
 
 impl Sweep {
     pub(super) fn execute(self, terminal: &Terminal) -> Result<(), Error> {
-        let ScenarioArgs {
-            scenario: path,
-            overrides,
-        } = &self.scenario;
+        let ScenarioArgs { scenario: path, overrides } = &self.scenario;
         let scenario = Scenario::read_sweep(path, overrides)?;
         let points = scenario.points()?;
         let results = Results::begin(&self.out, "sweep-", "sweep", &scenario, overrides)?;
@@ -49,9 +46,7 @@ impl Sweep {
         let pool = pool.map_err(|error| Error::Failed(format!("cannot start {threads} threads: {error}")))?;
         let of_point = |point| {
             let case = scenario.case_at(point)?;
-            let outcomes = evaluate(&case, None)
-                .into_iter()
-                .map(|run| run.map(|run: Evaluated| run.outcome));
+            let outcomes = evaluate(&case, None).into_iter().map(|run| run.map(|run: Evaluated| run.outcome));
             progress.inc(1);
             Ok(outcomes.collect())
         };
@@ -65,10 +60,7 @@ impl Sweep {
             .iter()
             .zip(&outcomes)
             .flat_map(|(settings, outcomes)| {
-                outcomes.iter().map(|outcome| ResultRow {
-                    settings,
-                    result: outcome.as_ref(),
-                })
+                outcomes.iter().map(|outcome| ResultRow { settings, result: outcome.as_ref() })
             })
             .collect();
         let csv = results_csv(&rows);
@@ -81,12 +73,7 @@ impl Sweep {
             Format::Json => sweep_json(scenario.name(), &rows),
         })?;
         terminal.tell(&format!("results in {}", folder.display()));
-        match rows
-            .iter()
-            .filter_map(|row| row.result.err())
-            .collect::<Vec<_>>()
-            .as_slice()
-        {
+        match rows.iter().filter_map(|row| row.result.err()).collect::<Vec<_>>().as_slice() {
             [] => Ok(()),
             failures => {
                 let Failure { strategy, reason } = failures[0];
@@ -99,11 +86,7 @@ impl Sweep {
 }
 
 fn settings(point: &Point) -> Vec<(String, String)> {
-    point
-        .settings()
-        .iter()
-        .map(|(name, value)| (name.to_string(), value.to_string()))
-        .collect()
+    point.settings().iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
 }
 
 /// Draws throughput against the batch where the sweep is over nothing else.

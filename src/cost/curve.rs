@@ -84,11 +84,7 @@ impl Curve {
     ) -> Option<Curve> {
         let times = trace.times(device, model, &LayerKey::Whole);
         let copies = trace.times(device, model, &LayerKey::Io);
-        let at_points = if trace.kind == Kind::Measured {
-            Basis::Measured
-        } else {
-            Basis::Modelled
-        };
+        let at_points = if trace.kind == Kind::Measured { Basis::Measured } else { Basis::Modelled };
         (!times.is_empty()).then(|| Curve::from_points(&times, &copies, lookup, extrapolate_unpredictable, at_points))
     }
 
@@ -99,10 +95,7 @@ impl Curve {
         extrapolate_unpredictable: bool,
         at_points: Basis,
     ) -> Curve {
-        let of_batch: Vec<(u32, f64)> = times
-            .iter()
-            .map(|(&batch, time)| (batch, time.of_batch(batch)))
-            .collect();
+        let of_batch: Vec<(u32, f64)> = times.iter().map(|(&batch, time)| (batch, time.of_batch(batch))).collect();
         let monotone = pool_adjacent_violators(&of_batch.iter().map(|&(_, time)| time).collect::<Vec<_>>());
         let profiled = |((&batch, time), monotone): ((&u32, &Point), f64)| Profiled {
             batch,
@@ -116,14 +109,7 @@ impl Curve {
         let lookup = if has_few { Lookup::Affine } else { lookup };
         let affine = fit_affine(&of_batch);
         let unpredictable = find_thrash(&of_batch);
-        Curve {
-            points,
-            lookup,
-            affine,
-            unpredictable,
-            extrapolate_unpredictable,
-            at_points,
-        }
+        Curve { points, lookup, affine, unpredictable, extrapolate_unpredictable, at_points }
     }
 
     /// Why times beyond the table cannot be trusted, if so.
@@ -142,18 +128,12 @@ impl Curve {
     /// The time of a batch of `batch` samples; none take no time.
     pub fn estimate(&self, batch: u32) -> Result<Estimate, Refusal> {
         if batch == 0 {
-            return Ok(Estimate {
-                time: Duration::ZERO,
-                basis: self.at_points,
-            });
+            return Ok(Estimate { time: Duration::ZERO, basis: self.at_points });
         }
         if batch > self.last().batch
             && let (Some(why), false) = (&self.unpredictable, self.extrapolate_unpredictable)
         {
-            return Err(Refusal::Unpredictable {
-                last: self.last().batch,
-                why: why.clone(),
-            });
+            return Err(Refusal::Unpredictable { last: self.last().batch, why: why.clone() });
         }
         let (millis, basis) = match self.lookup {
             Lookup::PiecewiseLinear => self.piecewise_linear(batch),
@@ -165,10 +145,7 @@ impl Curve {
             Lookup::Kcc2020 => self.kcc2020(batch)?,
             Lookup::Kcc2020Later => self.kcc2020_later(batch)?,
         };
-        Ok(Estimate {
-            time: Duration::from_millis_f64(millis),
-            basis: basis.max(self.at_points),
-        })
+        Ok(Estimate { time: Duration::from_millis_f64(millis), basis: basis.max(self.at_points) })
     }
 
     fn position(&self, batch: u32) -> Result<usize, usize> {
@@ -183,31 +160,20 @@ impl Curve {
         match self.position(batch) {
             Ok(index) => {
                 let point = &self.points[index];
-                let basis = if point.monotone == point.of_batch {
-                    Basis::Measured
-                } else {
-                    Basis::Interpolated
-                };
+                let basis = if point.monotone == point.of_batch { Basis::Measured } else { Basis::Interpolated };
                 (point.monotone, basis)
             }
-            Err(0) => (
-                self.points[0].monotone * f64::from(batch) / f64::from(self.points[0].batch),
-                Basis::Extrapolated,
-            ),
+            Err(0) => {
+                (self.points[0].monotone * f64::from(batch) / f64::from(self.points[0].batch), Basis::Extrapolated)
+            }
             Err(index) if index == self.points.len() => {
                 let last = self.last();
-                (
-                    last.monotone + self.affine.slope * f64::from(batch - last.batch),
-                    Basis::Extrapolated,
-                )
+                (last.monotone + self.affine.slope * f64::from(batch - last.batch), Basis::Extrapolated)
             }
             Err(index) => {
                 let (low, high) = (&self.points[index - 1], &self.points[index]);
                 let along = f64::from(batch - low.batch) / f64::from(high.batch - low.batch);
-                (
-                    low.monotone + (high.monotone - low.monotone) * along,
-                    Basis::Interpolated,
-                )
+                (low.monotone + (high.monotone - low.monotone) * along, Basis::Interpolated)
             }
         }
     }
@@ -218,11 +184,7 @@ impl Curve {
             return (first.of_batch, Basis::Measured);
         }
         let inside = (first.batch..=self.last().batch).contains(&batch);
-        let basis = if inside {
-            Basis::Interpolated
-        } else {
-            Basis::Extrapolated
-        };
+        let basis = if inside { Basis::Interpolated } else { Basis::Extrapolated };
         (self.affine.at(batch), basis)
     }
 
@@ -235,10 +197,7 @@ impl Curve {
             return Ok((last.of_sample * f64::from(batch), Basis::Extrapolated));
         }
         let (low, high) = self.around(batch)?;
-        Ok((
-            lerp(low, high, batch, |point| point.of_sample) * f64::from(batch),
-            Basis::Interpolated,
-        ))
+        Ok((lerp(low, high, batch, |point| point.of_sample) * f64::from(batch), Basis::Interpolated))
     }
 
     fn kcc2020_later(&self, batch: u32) -> Result<(f64, Basis), Refusal> {
@@ -249,10 +208,7 @@ impl Curve {
         let io_low = low.io.ok_or(Refusal::NoIo(low.batch))? / f64::from(low.batch);
         let io_high = high.io.ok_or(Refusal::NoIo(high.batch))? / f64::from(high.batch);
         let of_sample = |point: &Profiled| point.of_sample + if point.batch == low.batch { io_low } else { io_high };
-        Ok((
-            lerp(low, high, batch, of_sample) * f64::from(batch),
-            Basis::Interpolated,
-        ))
+        Ok((lerp(low, high, batch, of_sample) * f64::from(batch), Basis::Interpolated))
     }
 
     /// The points at 2^n + 1 and 2^(n+1) - 1 around a batch that was not profiled.
@@ -276,15 +232,7 @@ mod tests {
     use super::*;
 
     fn curve(lookup: Lookup, times: &[(u32, f64)]) -> Curve {
-        let point = |&(batch, time_ms): &(u32, f64)| {
-            (
-                batch,
-                Point {
-                    time_ms,
-                    per_sample: false,
-                },
-            )
-        };
+        let point = |&(batch, time_ms): &(u32, f64)| (batch, Point { time_ms, per_sample: false });
         let times = times.iter().map(point).collect();
         Curve::from_points(&times, &BTreeMap::new(), lookup, false, Basis::Measured)
     }
@@ -293,11 +241,7 @@ mod tests {
         let curve = curve(lookup, times);
         for &(batch, millis, basis) in expected {
             let estimate = curve.estimate(batch).unwrap();
-            assert_eq!(
-                (estimate.time, estimate.basis),
-                (Duration::from_millis_f64(millis), basis),
-                "batch {batch}"
-            );
+            assert_eq!((estimate.time, estimate.basis), (Duration::from_millis_f64(millis), basis), "batch {batch}");
         }
     }
 
@@ -309,12 +253,7 @@ mod tests {
         check(
             Lookup::Kcc2020,
             &times,
-            &[
-                (1, 1.0, Measured),
-                (6, 18.0, Interpolated),
-                (7, 28.0, Measured),
-                (10, 40.0, Extrapolated),
-            ],
+            &[(1, 1.0, Measured), (6, 18.0, Interpolated), (7, 28.0, Measured), (10, 40.0, Extrapolated)],
         );
     }
 
@@ -327,24 +266,9 @@ mod tests {
 
     #[test]
     fn the_later_lookup_adds_copies_between_points_only() {
-        let times = BTreeMap::from([5, 7].map(|batch| {
-            (
-                batch,
-                Point {
-                    time_ms: 2.0,
-                    per_sample: true,
-                },
-            )
-        }));
-        let copies = BTreeMap::from([5, 7].map(|batch| {
-            (
-                batch,
-                Point {
-                    time_ms: f64::from(batch),
-                    per_sample: false,
-                },
-            )
-        }));
+        let times = BTreeMap::from([5, 7].map(|batch| (batch, Point { time_ms: 2.0, per_sample: true })));
+        let copies =
+            BTreeMap::from([5, 7].map(|batch| (batch, Point { time_ms: f64::from(batch), per_sample: false })));
         let curve = Curve::from_points(&times, &copies, Lookup::Kcc2020Later, false, Basis::Measured);
         assert_eq!(curve.estimate(5).unwrap().time, Duration::from_millis_f64(10.0));
         assert_eq!(curve.estimate(6).unwrap().time, Duration::from_millis_f64(18.0));
@@ -356,12 +280,7 @@ mod tests {
         check(
             Lookup::PiecewiseLinear,
             &times,
-            &[
-                (1, 5.0, Measured),
-                (6, 32.0, Interpolated),
-                (32, 162.0, Measured),
-                (34, 172.0, Extrapolated),
-            ],
+            &[(1, 5.0, Measured), (6, 32.0, Interpolated), (32, 162.0, Measured), (34, 172.0, Extrapolated)],
         );
         let with_dip = [(1, 5.0), (2, 12.0), (4, 24.0), (5, 20.0), (8, 42.0), (16, 82.0)];
         check(
@@ -374,11 +293,7 @@ mod tests {
     #[test]
     fn affine_keeps_batch_1_apart() {
         let times = [(1, 5.0), (2, 12.0), (4, 22.0), (8, 42.0)];
-        check(
-            Lookup::Affine,
-            &times,
-            &[(1, 5.0, Measured), (3, 17.0, Interpolated), (16, 82.0, Extrapolated)],
-        );
+        check(Lookup::Affine, &times, &[(1, 5.0, Measured), (3, 17.0, Interpolated), (16, 82.0, Extrapolated)]);
         check(Lookup::PiecewiseLinear, &times, &[(16, 82.0, Extrapolated)]);
     }
 
@@ -393,27 +308,13 @@ mod tests {
 
     #[test]
     fn a_table_that_thrashes_is_flagged_and_not_extrapolated() {
-        let thrashing = curve(
-            Lookup::PiecewiseLinear,
-            &[(1, 1.0), (2, 3.0), (4, 12.0), (8, 50.0), (16, 200.0), (17, 201.0)],
-        );
-        assert_eq!(
-            thrashing.unpredictable(),
-            Some("time grows by 3.0 from batch 1 to 2 and by 4.0 from there to 4")
-        );
+        let thrashing =
+            curve(Lookup::PiecewiseLinear, &[(1, 1.0), (2, 3.0), (4, 12.0), (8, 50.0), (16, 200.0), (17, 201.0)]);
+        assert_eq!(thrashing.unpredictable(), Some("time grows by 3.0 from batch 1 to 2 and by 4.0 from there to 4"));
         assert!(thrashing.estimate(12).is_ok());
-        assert!(matches!(
-            thrashing.estimate(18),
-            Err(Refusal::Unpredictable { last: 17, .. })
-        ));
+        assert!(matches!(thrashing.estimate(18), Err(Refusal::Unpredictable { last: 17, .. })));
         let disturbed = curve(Lookup::PiecewiseLinear, &[(1, 1.0), (2, 2.0), (3, 9.0), (4, 4.0)]);
-        assert_eq!(
-            disturbed.unpredictable(),
-            Some("batch 3 takes 2.2 times as long as batch 4")
-        );
-        assert_eq!(
-            curve(Lookup::Affine, &[(1, 1.0), (2, 4.0), (4, 8.0)]).unpredictable(),
-            None
-        );
+        assert_eq!(disturbed.unpredictable(), Some("batch 3 takes 2.2 times as long as batch 4"));
+        assert_eq!(curve(Lookup::Affine, &[(1, 1.0), (2, 4.0), (4, 8.0)]).unpredictable(), None);
     }
 }

@@ -26,17 +26,11 @@ pub(super) fn pool_adjacent_violators(values: &[f64]) -> Vec<f64> {
             && mean > pool.0
         {
             pools.pop();
-            pool = (
-                (mean * count as f64 + pool.0 * pool.1 as f64) / (count + pool.1) as f64,
-                count + pool.1,
-            );
+            pool = ((mean * count as f64 + pool.0 * pool.1 as f64) / (count + pool.1) as f64, count + pool.1);
         }
         pools.push(pool);
     }
-    pools
-        .iter()
-        .flat_map(|&(mean, count)| std::iter::repeat_n(mean, count))
-        .collect()
+    pools.iter().flat_map(|&(mean, count)| std::iter::repeat_n(mean, count)).collect()
 }
 
 /// Least squares of the relative error over the batches from 2 on.
@@ -58,20 +52,10 @@ pub(super) fn fit_affine(points: &[Point]) -> Affine {
     }
     let [w, x, xx, y, xy] = sums;
     let determinant = w * xx - x * x;
-    let affine = Affine {
-        fixed: (xx * y - x * xy) / determinant,
-        slope: (w * xy - x * y) / determinant,
-    };
+    let affine = Affine { fixed: (xx * y - x * xy) / determinant, slope: (w * xy - x * y) / determinant };
     let is_sound = fitted.len() > 1 && affine.slope > 0.0 && affine.slope.is_finite() && affine.fixed >= 0.0;
     let &(batch_max, slowest) = points.last().expect("a curve has a point");
-    if is_sound {
-        affine
-    } else {
-        Affine {
-            fixed: 0.0,
-            slope: slowest / f64::from(batch_max),
-        }
-    }
+    if is_sound { affine } else { Affine { fixed: 0.0, slope: slowest / f64::from(batch_max) } }
 }
 
 /// Why times beyond the points, which are in order of the batch, cannot be trusted, if so.
@@ -80,12 +64,7 @@ pub(super) fn fit_affine(points: &[Point]) -> Affine {
 /// batch grows: memory thrash, or a measurement that was disturbed.
 pub(super) fn find_thrash(points: &[Point]) -> Option<String> {
     let growth = |batch: u32| {
-        let time_at = |wanted: u32| {
-            points
-                .binary_search_by_key(&wanted, |point| point.0)
-                .ok()
-                .map(|at| points[at].1)
-        };
+        let time_at = |wanted: u32| points.binary_search_by_key(&wanted, |point| point.0).ok().map(|at| points[at].1);
         Some(time_at(batch.checked_mul(2)?)? / time_at(batch)?)
     };
     for &(batch, _) in points {
@@ -103,9 +82,7 @@ pub(super) fn find_thrash(points: &[Point]) -> Option<String> {
     for point in points {
         if slowest.1 > 1.5 * point.1 {
             let (ratio, before, after) = (slowest.1 / point.1, slowest.0, point.0);
-            return Some(format!(
-                "batch {before} takes {ratio:.1} times as long as batch {after}"
-            ));
+            return Some(format!("batch {before} takes {ratio:.1} times as long as batch {after}"));
         }
         if point.1 > slowest.1 {
             slowest = point;

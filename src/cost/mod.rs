@@ -114,9 +114,7 @@ impl TraceCosts {
             rows: graph.layer(graph.output()).output.rows,
         };
         let model_ids = || (0..models.len() as u32).map(ModelId);
-        let pairs = platform
-            .device_ids()
-            .flat_map(|device| model_ids().map(move |model| (device, model)));
+        let pairs = platform.device_ids().flat_map(|device| model_ids().map(move |model| (device, model)));
         TraceCosts {
             platform: platform.clone(),
             models: models.iter().map(profiled).collect(),
@@ -157,9 +155,6 @@ impl CostModel for TraceCosts {
 
     fn transfer(&self, link: LinkId, size: Bytes) -> Result<Estimate, Uncalibrated> {
         let link = self.platform.link(link);
-        Ok(Estimate {
-            time: link.latency + size / link.bandwidth,
-            basis: Basis::Modelled,
-        })
+        Ok(Estimate { time: link.latency + size / link.bandwidth, basis: Basis::Modelled })
     }
 }

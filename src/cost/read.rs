@@ -17,10 +17,7 @@ const TIME_MS_MAX: f64 = 8.64e10;
 /// The trace, or everything that is wrong with it in file order.
 pub(super) fn parse(bytes: &[u8]) -> Result<Trace, Vec<Fault>> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
-        let line = 1 + bytes[..error.valid_up_to()]
-            .iter()
-            .filter(|&&byte| byte == b'\n')
-            .count();
+        let line = 1 + bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
         vec![fault(line, "the file is not valid UTF-8", "save it as UTF-8 text")]
     })?;
     let mut faults = Vec::new();
@@ -38,11 +35,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Trace, Vec<Fault>> {
 }
 
 fn fault(line: usize, cause: impl Into<String>, remedy: impl Into<String>) -> Fault {
-    Fault {
-        line,
-        cause: cause.into(),
-        remedy: remedy.into(),
-    }
+    Fault { line, cause: cause.into(), remedy: remedy.into() }
 }
 
 type Header = BTreeMap<String, (usize, Vec<String>)>;
@@ -62,20 +55,13 @@ fn read_header<'a>(text: &'a str, faults: &mut Vec<Fault>) -> (Header, &'a str, 
     while rest.starts_with('#') {
         let (comment, after) = rest.split_once('\n').unwrap_or((rest, ""));
         if let Some((key, value)) = comment[1..].split_once(':') {
-            header
-                .entry(key.trim().to_owned())
-                .or_insert((line, vec![]))
-                .1
-                .push(value.trim().to_owned());
+            header.entry(key.trim().to_owned()).or_insert((line, vec![])).1.push(value.trim().to_owned());
         }
         rest = after;
         line += 1;
     }
     for key in HEADER_KEYS {
-        if header
-            .get(key)
-            .is_none_or(|(_, values)| values.iter().all(String::is_empty))
-        {
+        if header.get(key).is_none_or(|(_, values)| values.iter().all(String::is_empty)) {
             faults.push(fault(
                 1,
                 format!("the header does not state `{key}`"),
@@ -107,20 +93,13 @@ fn read_kind(header: &Header, faults: &mut Vec<Fault>) -> Kind {
 }
 
 fn read_rows(table: &str, first_line: usize, faults: &mut Vec<Fault>) -> Vec<Row> {
-    let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .flexible(true)
-        .from_reader(table.as_bytes());
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_reader(table.as_bytes());
     let line_of =
         |position: Option<&csv::Position>| position.map_or(first_line, |at| first_line - 1 + at.line() as usize);
     let columns = match reader.headers() {
         Ok(headers) => headers.clone(),
         Err(error) => {
-            faults.push(fault(
-                line_of(error.position()),
-                error.to_string(),
-                "write the table as CSV",
-            ));
+            faults.push(fault(line_of(error.position()), error.to_string(), "write the table as CSV"));
             return Vec::new();
         }
     };
@@ -133,19 +112,11 @@ fn read_rows(table: &str, first_line: usize, faults: &mut Vec<Fault>) -> Vec<Row
         any = true;
         match record {
             Ok(record) => rows.extend(columns.row(&record, line_of(record.position()), faults)),
-            Err(error) => faults.push(fault(
-                line_of(error.position()),
-                error.to_string(),
-                "write the table as CSV",
-            )),
+            Err(error) => faults.push(fault(line_of(error.position()), error.to_string(), "write the table as CSV")),
         }
     }
     if !any {
-        faults.push(fault(
-            first_line,
-            "the trace has no measurement",
-            "add a row for each device, model and batch",
-        ));
+        faults.push(fault(first_line, "the trace has no measurement", "add a row for each device, model and batch"));
     }
     rows
 }
@@ -167,10 +138,7 @@ impl Columns {
                 faults.push(fault(
                     line,
                     format!("the table has no column `{name}`"),
-                    format!(
-                        "its columns are {}, and {PER_BATCH} or {PER_SAMPLE}",
-                        COLUMNS.join(", ")
-                    ),
+                    format!("its columns are {}, and {PER_BATCH} or {PER_SAMPLE}", COLUMNS.join(", ")),
                 ));
             }
             found.unwrap_or(0)
@@ -189,21 +157,12 @@ impl Columns {
                 faults.push(fault(line, cause, "remove it"));
             }
         }
-        (faults.len() == known).then_some(Columns {
-            at,
-            time,
-            per_sample,
-            count: header.len(),
-        })
+        (faults.len() == known).then_some(Columns { at, time, per_sample, count: header.len() })
     }
 
     fn row(&self, record: &csv::StringRecord, line: usize, faults: &mut Vec<Fault>) -> Option<Row> {
         if record.len() != self.count {
-            let cause = format!(
-                "the row has {} fields where the table has {} columns",
-                record.len(),
-                self.count
-            );
+            let cause = format!("the row has {} fields where the table has {} columns", record.len(), self.count);
             faults.push(fault(line, cause, "give every column a value; the file may be cut off"));
             return None;
         }
@@ -240,22 +199,14 @@ impl Columns {
             "sum" => Statistic::Sum,
             "min" => Statistic::Min,
             other => {
-                faults.push(fault(
-                    line,
-                    format!("`{other}` is not a statistic"),
-                    "use raw, median, mean, sum or min",
-                ));
+                faults.push(fault(line, format!("`{other}` is not a statistic"), "use raw, median, mean, sum or min"));
                 Statistic::Raw
             }
         };
         let time = &record[self.time];
         let time_ms = time.parse::<f64>().unwrap_or(f64::NAN);
         if !(time_ms > 0.0 && time_ms <= TIME_MS_MAX) {
-            faults.push(fault(
-                line,
-                format!("`{time}` is not a time"),
-                "use milliseconds above 0, at most 1000 days",
-            ));
+            faults.push(fault(line, format!("`{time}` is not a time"), "use milliseconds above 0, at most 1000 days"));
         }
         let layer = match layer {
             "whole" => LayerKey::Whole,
@@ -263,18 +214,8 @@ impl Columns {
             name => LayerKey::Named(name.to_owned()),
         };
         let (device, model) = (device.to_owned(), model.to_owned());
-        let row = Row {
-            line,
-            device,
-            model,
-            layer,
-            batch,
-            rows,
-            statistic,
-            repeat,
-            time_ms,
-            per_sample: self.per_sample,
-        };
+        let row =
+            Row { line, device, model, layer, batch, rows, statistic, repeat, time_ms, per_sample: self.per_sample };
         (faults.len() == known).then_some(row)
     }
 }
@@ -286,10 +227,8 @@ fn find_duplicates(rows: &[Row], faults: &mut Vec<Fault>) {
         // Only raw measurements come in several; a statistic is already over its repeats.
         let repeat = if row.statistic == Statistic::Raw { row.repeat } else { 0 };
         if let Some(first) = seen.insert((point, repeat), row.line) {
-            let cause = format!(
-                "this measures the same as line {first}: {} {} at batch {}",
-                row.device, row.model, row.batch
-            );
+            let cause =
+                format!("this measures the same as line {first}: {} {} at batch {}", row.device, row.model, row.batch);
             faults.push(fault(row.line, cause, "remove one, or number raw repeats differently"));
         }
     }
@@ -305,10 +244,7 @@ mod tests {
     fn check(table: &str, expected: &[&str]) {
         let found = match Trace::parse(format!("{HEADER}{table}").as_bytes()) {
             Ok(_) => vec![],
-            Err(faults) => faults
-                .iter()
-                .map(|f| format!("{}: {}; {}", f.line, f.cause, f.remedy))
-                .collect(),
+            Err(faults) => faults.iter().map(|f| format!("{}: {}; {}", f.line, f.cause, f.remedy)).collect(),
         };
         assert_eq!(found, expected);
     }
@@ -328,10 +264,7 @@ mod tests {
 
     #[test]
     fn a_sum_is_divided_by_its_repeats() {
-        assert_eq!(
-            trace("a,m,io,1,all,sum,4,10\n").times("a", "m", &LayerKey::Io)[&1].time_ms,
-            2.5
-        );
+        assert_eq!(trace("a,m,io,1,all,sum,4,10\n").times("a", "m", &LayerKey::Io)[&1].time_ms, 2.5);
     }
 
     #[test]
@@ -359,10 +292,7 @@ mod tests {
 
     #[test]
     fn an_empty_table_is_a_fault() {
-        check(
-            COLUMNS,
-            &["8: the trace has no measurement; add a row for each device, model and batch"],
-        );
+        check(COLUMNS, &["8: the trace has no measurement; add a row for each device, model and batch"]);
     }
 
     #[test]
@@ -380,11 +310,7 @@ mod tests {
     fn a_file_without_provenance_is_refused() {
         let faults = Trace::parse(b"device,model\n").unwrap_err();
         assert_eq!(faults[0].cause, "the first line does not say that this is a trace");
-        assert!(
-            faults
-                .iter()
-                .any(|fault| fault.cause == "the header does not state `source`")
-        );
+        assert!(faults.iter().any(|fault| fault.cause == "the header does not state `source`"));
         assert_eq!(Trace::parse(b"# coinfer trace 1\n\xff").unwrap_err()[0].line, 2);
     }
 }

@@ -116,10 +116,7 @@ impl Trace {
                 points.entry(row.batch).or_default().push(row);
             }
         }
-        points
-            .into_iter()
-            .map(|(batch, rows)| (batch, summarise(&rows)))
-            .collect()
+        points.into_iter().map(|(batch, rows)| (batch, summarise(&rows))).collect()
     }
 
     /// The devices it has, each once, in name order.
@@ -129,11 +126,7 @@ impl Trace {
 
     /// The networks it has on `device`, each once, in name order.
     pub fn models(&self, device: &str) -> std::collections::BTreeSet<&str> {
-        self.rows
-            .iter()
-            .filter(|row| row.device == device)
-            .map(|row| row.model.as_str())
-            .collect()
+        self.rows.iter().filter(|row| row.device == device).map(|row| row.model.as_str()).collect()
     }
 }
 
@@ -149,20 +142,12 @@ pub struct Point {
 impl Point {
     /// Milliseconds of a batch of `batch`.
     pub fn of_batch(&self, batch: u32) -> f64 {
-        if self.per_sample {
-            self.time_ms * f64::from(batch)
-        } else {
-            self.time_ms
-        }
+        if self.per_sample { self.time_ms * f64::from(batch) } else { self.time_ms }
     }
 
     /// Milliseconds of one sample in a batch of `batch`.
     pub fn of_sample(&self, batch: u32) -> f64 {
-        if self.per_sample {
-            self.time_ms
-        } else {
-            self.time_ms / f64::from(batch)
-        }
+        if self.per_sample { self.time_ms } else { self.time_ms / f64::from(batch) }
     }
 }
 
@@ -178,13 +163,6 @@ fn summarise(rows: &[&Row]) -> Point {
         .collect();
     times.sort_by(f64::total_cmp);
     let middle = times.len() / 2;
-    let time_ms = if times.len() % 2 == 1 {
-        times[middle]
-    } else {
-        (times[middle - 1] + times[middle]) / 2.0
-    };
-    Point {
-        time_ms,
-        per_sample: rows[0].per_sample,
-    }
+    let time_ms = if times.len() % 2 == 1 { times[middle] } else { (times[middle - 1] + times[middle]) / 2.0 };
+    Point { time_ms, per_sample: rows[0].per_sample }
 }

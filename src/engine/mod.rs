@@ -22,19 +22,11 @@ use std::convert::Infallible;
 /// Steps that end at the same time end in the order of their ids. With contention off, every step lasts exactly
 /// its estimate.
 pub fn simulate(problem: &Problem, plan: &CheckedPlan) -> Result<Timeline, Uncalibrated> {
-    let prepare = |step| {
-        Ok(Prepared {
-            isolated: estimate(problem, plan, step)?.time,
-            lane: plan.step_at(step).lane,
-        })
-    };
+    let prepare = |step| Ok(Prepared { isolated: estimate(problem, plan, step)?.time, lane: plan.step_at(step).lane });
     let steps = plan.step_ids().map(prepare).collect::<Result<_, _>>()?;
     let mut lanes = SimulatedLanes::new(problem, plan, steps);
     let Ok(spans) = execute(plan, &mut lanes);
-    Ok(Timeline {
-        origin: Origin::Simulated,
-        spans,
-    })
+    Ok(Timeline { origin: Origin::Simulated, spans })
 }
 
 /// How long each step takes when nothing disturbs it, by step id. Joins take no time.
@@ -48,18 +40,10 @@ fn estimate(problem: &Problem, plan: &CheckedPlan, step: StepId) -> Result<Estim
         (Action::Compute(work), Some(&Lane::Compute { device, share, .. })) => {
             problem.costs.compute(device, share, work)
         }
-        (
-            Action::Transfer {
-                model, layer, region, ..
-            },
-            Some(&Lane::Link(link)),
-        ) => problem
-            .costs
-            .transfer(link, problem.model(*model).graph.bytes(*layer, region)),
-        (Action::Join, None) => Ok(Estimate {
-            time: Duration::ZERO,
-            basis: Basis::Measured,
-        }),
+        (Action::Transfer { model, layer, region, .. }, Some(&Lane::Link(link))) => {
+            problem.costs.transfer(link, problem.model(*model).graph.bytes(*layer, region))
+        }
+        (Action::Join, None) => Ok(Estimate { time: Duration::ZERO, basis: Basis::Measured }),
         _ => unreachable!("a checked plan places every action on a fitting lane"),
     }
 }
@@ -99,13 +83,7 @@ struct SimulatedLanes {
 
 impl SimulatedLanes {
     fn new(problem: &Problem, plan: &CheckedPlan, steps: Vec<Prepared>) -> Self {
-        let idle = Running {
-            step: StepId(0),
-            start: Time::ZERO,
-            since: Time::ZERO,
-            remaining: 0.0,
-            rate: 1.0,
-        };
+        let idle = Running { step: StepId(0), start: Time::ZERO, since: Time::ZERO, remaining: 0.0, rate: 1.0 };
         SimulatedLanes {
             steps,
             now: Time::ZERO,
@@ -118,13 +96,7 @@ impl SimulatedLanes {
 
     /// Brings the ends of running steps up to date after starts and ends have changed their rates.
     fn apply_changed_rates(&mut self) {
-        let Self {
-            running,
-            ends,
-            slowdowns,
-            now,
-            ..
-        } = self;
+        let Self { running, ends, slowdowns, now, .. } = self;
         slowdowns.for_each_changed(|lane, rate| {
             if !ends.contains(lane) {
                 return;
@@ -157,13 +129,8 @@ impl Lanes for SimulatedLanes {
                 end = self.now + Duration::from_nanos_f64(isolated.as_nanos_f64() / rate);
             }
         }
-        self.running[lane.0 as usize] = Running {
-            step,
-            start: self.now,
-            since: self.now,
-            remaining: isolated.as_nanos_f64(),
-            rate,
-        };
+        self.running[lane.0 as usize] =
+            Running { step, start: self.now, since: self.now, remaining: isolated.as_nanos_f64(), rate };
         self.ends.push(lane, end, step);
         Ok(())
     }
@@ -174,17 +141,10 @@ impl Lanes for SimulatedLanes {
             self.apply_changed_rates();
         }
         if let Some(&Reverse(join)) = self.joins.peek()
-            && self
-                .ends
-                .first()
-                .is_none_or(|(end, step)| (self.now, join) < (end, step))
+            && self.ends.first().is_none_or(|(end, step)| (self.now, join) < (end, step))
         {
             self.joins.pop();
-            return Ok(Completion {
-                step: join,
-                start: self.now,
-                end: self.now,
-            });
+            return Ok(Completion { step: join, start: self.now, end: self.now });
         }
         let (lane, end) = self.ends.pop().expect("`execute` asks only while a step is running");
         self.now = end;

@@ -45,11 +45,7 @@ impl Entry {
 impl Queue {
     /// An empty queue for `lanes` lanes.
     pub(super) fn new(lanes: usize) -> Queue {
-        Queue {
-            heap: Vec::with_capacity(lanes),
-            is_root_vacant: false,
-            place: vec![NONE; lanes],
-        }
+        Queue { heap: Vec::with_capacity(lanes), is_root_vacant: false, place: vec![NONE; lanes] }
     }
 
     /// Whether `lane` runs a step.

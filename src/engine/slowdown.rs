@@ -50,11 +50,7 @@ impl Slowdowns {
                 devices[*device].lanes.push(LaneId(lane as u32));
             }
         }
-        Slowdowns {
-            devices,
-            device_of,
-            changed: Vec::new(),
-        }
+        Slowdowns { devices, device_of, changed: Vec::new() }
     }
 
     /// Whether nothing slows anything.

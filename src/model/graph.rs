@@ -133,12 +133,7 @@ pub enum GraphError {
 impl Shape {
     /// A shape of `bytes` that has no rows to split.
     pub fn flat(bytes: u32) -> Shape {
-        Shape {
-            channels: bytes,
-            rows: 1,
-            cols: 1,
-            element_bytes: 1,
-        }
+        Shape { channels: bytes, rows: 1, cols: 1, element_bytes: 1 }
     }
 
     /// Bytes of `rows` rows of one sample.
@@ -171,37 +166,23 @@ impl Graph {
         for (index, layer) in layers.iter().enumerate() {
             let reads_nothing = layer.op == Op::Input;
             if reads_nothing != layer.inputs.is_empty() {
-                return Err(GraphError::Arity {
-                    layer: layer.name.clone(),
-                    count: layer.inputs.len(),
-                });
+                return Err(GraphError::Arity { layer: layer.name.clone(), count: layer.inputs.len() });
             }
             let shape = layer.output;
             let window_is_zero = matches!(layer.op, Op::Conv(w) | Op::Pool(w) if w.size == 0 || w.stride == 0);
             if window_is_zero || [shape.channels, shape.rows, shape.cols, shape.element_bytes].contains(&0) {
-                return Err(GraphError::Zero {
-                    layer: layer.name.clone(),
-                });
+                return Err(GraphError::Zero { layer: layer.name.clone() });
             }
             for input in &layer.inputs {
                 if input.0 as usize >= index {
-                    return Err(GraphError::Order {
-                        layer: layer.name.clone(),
-                        input: input.0,
-                    });
+                    return Err(GraphError::Order { layer: layer.name.clone(), input: input.0 });
                 }
                 consumers[input.0 as usize].push(LayerId(index as u32));
             }
         }
         match consumers.iter().position(Vec::is_empty) {
-            Some(unread) if unread + 1 < layers.len() => Err(GraphError::Unread {
-                layer: layers[unread].name.clone(),
-            }),
-            _ => Ok(Graph {
-                name: name.into(),
-                layers,
-                consumers,
-            }),
+            Some(unread) if unread + 1 < layers.len() => Err(GraphError::Unread { layer: layers[unread].name.clone() }),
+            _ => Ok(Graph { name: name.into(), layers, consumers }),
         }
     }
 
@@ -259,12 +240,7 @@ impl Graph {
 
     /// Everything that is computed: all layers but the inputs. `None` if there are only inputs.
     pub fn whole(&self) -> Option<Segment> {
-        Segment::new(
-            (0..self.layers.len() as u32)
-                .map(LayerId)
-                .filter(|&id| !self.is_input(id)),
-        )
-        .ok()
+        Segment::new((0..self.layers.len() as u32).map(LayerId).filter(|&id| !self.is_input(id))).ok()
     }
 
     /// Whether `segment` is one that computes the whole network.
@@ -275,10 +251,7 @@ impl Graph {
     /// Layers of `segment` whose output is read outside it, or is the network's result.
     pub fn exposed<'a>(&'a self, segment: &'a Segment) -> impl Iterator<Item = LayerId> + 'a {
         segment.layers().filter(move |&id| {
-            id == self.output()
-                || self.consumers[id.0 as usize]
-                    .iter()
-                    .any(|&reader| !segment.contains(reader))
+            id == self.output() || self.consumers[id.0 as usize].iter().any(|&reader| !segment.contains(reader))
         })
     }
 
@@ -350,11 +323,8 @@ impl Graph {
     /// largest layer, for all its samples.
     pub fn activations(&self, work: &Work) -> Bytes {
         let needed = self.rows_needed(&work.segment, &work.region.rows);
-        let bytes = |id: &LayerId| {
-            needed
-                .get(id)
-                .map_or(Bytes(0), |rows| self.layer(*id).output.bytes(rows.len() as u32))
-        };
+        let bytes =
+            |id: &LayerId| needed.get(id).map_or(Bytes(0), |rows| self.layer(*id).output.bytes(rows.len() as u32));
         let live = |id: LayerId| {
             let layer = self.layer(id);
             let around = layer.inputs.iter().map(bytes).sum::<Bytes>() + bytes(&id);
@@ -372,12 +342,7 @@ mod tests {
     use super::*;
 
     fn layer(name: &str, op: Op, inputs: &[u32], rows: u32) -> Layer {
-        let output = Shape {
-            channels: 8,
-            rows,
-            cols: 16,
-            element_bytes: 4,
-        };
+        let output = Shape { channels: 8, rows, cols: 16, element_bytes: 4 };
         Layer {
             name: name.into(),
             op,
@@ -388,16 +353,8 @@ mod tests {
     }
 
     fn chain() -> Graph {
-        let conv = Op::Conv(Window {
-            size: 3,
-            stride: 1,
-            pad: 1,
-        });
-        let pool = Op::Pool(Window {
-            size: 2,
-            stride: 2,
-            pad: 0,
-        });
+        let conv = Op::Conv(Window { size: 3, stride: 1, pad: 1 });
+        let pool = Op::Pool(Window { size: 2, stride: 2, pad: 0 });
         let layers = vec![
             layer("input", Op::Input, &[], 16),
             layer("conv1", conv.clone(), &[0], 16),
@@ -411,11 +368,7 @@ mod tests {
 
     fn needed(graph: &Graph, first: u32, last: u32, rows: Range<u32>) -> Vec<(u32, Range<u32>)> {
         let segment = Segment::range(LayerId(first), LayerId(last));
-        graph
-            .rows_needed(&segment, &rows)
-            .into_iter()
-            .map(|(id, rows)| (id.0, rows))
-            .collect()
+        graph.rows_needed(&segment, &rows).into_iter().map(|(id, rows)| (id.0, rows)).collect()
     }
 
     #[test]
@@ -446,10 +399,7 @@ mod tests {
     fn exposed_layers_are_read_outside_or_are_the_result() {
         let graph = chain();
         let exposed = |first, last| {
-            graph
-                .exposed(&Segment::range(LayerId(first), LayerId(last)))
-                .map(|id| id.0)
-                .collect::<Vec<_>>()
+            graph.exposed(&Segment::range(LayerId(first), LayerId(last))).map(|id| id.0).collect::<Vec<_>>()
         };
         assert_eq!(exposed(1, 3), [3]);
         assert_eq!(exposed(1, 5), [5]);
@@ -485,11 +435,7 @@ mod tests {
             message(vec![layer("in", Op::Input, &[], 0)]),
             "layer `in` has a dimension, window size or stride of zero"
         );
-        let fork = vec![
-            layer("in", Op::Input, &[], 4),
-            layer("a", Op::Dense, &[0], 4),
-            layer("b", Op::Dense, &[0], 4),
-        ];
+        let fork = vec![layer("in", Op::Input, &[], 4), layer("a", Op::Dense, &[0], 4), layer("b", Op::Dense, &[0], 4)];
         assert_eq!(message(fork), "nothing reads layer `a`, and it is not the last");
     }
 }

@@ -56,11 +56,7 @@ impl Segment {
                 _ => ranges.push(layer..layer.checked_add(1).ok_or(SegmentError)?),
             }
         }
-        if ranges.is_empty() {
-            Err(SegmentError)
-        } else {
-            Ok(Segment(ranges))
-        }
+        if ranges.is_empty() { Err(SegmentError) } else { Ok(Segment(ranges)) }
     }
 
     /// The layers `first` to `last`, both included.
@@ -130,11 +126,7 @@ impl Region {
 impl fmt::Display for Region {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Region { samples, rows } = self;
-        write!(
-            f,
-            "samples {}..{}, rows {}..{}",
-            samples.start, samples.end, rows.start, rows.end
-        )
+        write!(f, "samples {}..{}, rows {}..{}", samples.start, samples.end, rows.start, rows.end)
     }
 }
 

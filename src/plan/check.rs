@@ -43,23 +43,14 @@ pub fn check(plan: Plan, problem: &Problem) -> Result<CheckedPlan, Vec<Violation
         return Err(found); // where data is follows from steps that are sound
     }
     check_presence(&plan, problem, &mut found);
-    if found.is_empty() {
-        Ok(CheckedPlan(plan))
-    } else {
-        Err(found)
-    }
+    if found.is_empty() { Ok(CheckedPlan(plan)) } else { Err(found) }
 }
 
 fn find_unknown(plan: &Plan, problem: &Problem, found: &mut Vec<Violation>) {
     let mut known = |place: String, what: &'static str, index: u32, count: usize| {
         let is_known = (index as usize) < count;
         if !is_known {
-            found.push(Violation::Unknown {
-                place,
-                what,
-                index,
-                count,
-            });
+            found.push(Violation::Unknown { place, what, index, count });
         }
         is_known
     };
@@ -76,10 +67,7 @@ fn find_unknown(plan: &Plan, problem: &Problem, found: &mut Vec<Violation>) {
             known(format!("step {index}"), "lane", lane.0, plan.lanes.len());
         }
         for &on in step.after.iter().filter(|on| on.0 as usize >= index) {
-            forward.push(Violation::Forward {
-                step: StepId(index as u32),
-                on,
-            });
+            forward.push(Violation::Forward { step: StepId(index as u32), on });
         }
         let (model, layer) = match &step.action {
             Action::Compute(work) => (work.model, work.segment.last()),
@@ -106,39 +94,22 @@ fn check_step(plan: &Plan, problem: &Problem, id: StepId, found: &mut Vec<Violat
     let step = plan.step_at(id);
     match (&step.action, step.lane.map(|lane| plan.lane_at(lane))) {
         (Action::Compute(work), Some(Lane::Compute { device, .. })) => check_compute(problem, id, work, *device, found),
-        (
-            Action::Transfer {
-                model,
-                layer,
-                region,
-                to,
-            },
-            Some(Lane::Link(link)),
-        ) => {
+        (Action::Transfer { model, layer, region, to }, Some(Lane::Link(link))) => {
             check_region(problem, id, *model, *layer, region, found);
             let link = problem.platform.link(*link);
             if !(link.leads(link.from, *to) || link.leads(link.to, *to)) {
                 let to = problem.platform.device(*to).name.clone();
-                found.push(Violation::WrongWay {
-                    step: id,
-                    to,
-                    link: link.name.clone(),
-                });
+                found.push(Violation::WrongWay { step: id, to, link: link.name.clone() });
             }
         }
         (Action::Join, None) => {}
-        (Action::Compute(_), _) => found.push(Violation::Lane {
-            step: id,
-            reason: "it computes, and needs a lane of a device",
-        }),
-        (Action::Transfer { .. }, _) => found.push(Violation::Lane {
-            step: id,
-            reason: "it transfers, and needs a lane of a link",
-        }),
-        (Action::Join, Some(_)) => found.push(Violation::Lane {
-            step: id,
-            reason: "a join has no lane",
-        }),
+        (Action::Compute(_), _) => {
+            found.push(Violation::Lane { step: id, reason: "it computes, and needs a lane of a device" })
+        }
+        (Action::Transfer { .. }, _) => {
+            found.push(Violation::Lane { step: id, reason: "it transfers, and needs a lane of a link" })
+        }
+        (Action::Join, Some(_)) => found.push(Violation::Lane { step: id, reason: "a join has no lane" }),
     }
 }
 
@@ -152,40 +123,20 @@ fn check_compute(problem: &Problem, step: StepId, work: &Work, device: DeviceId,
         let kind = layer.op.kind();
         let layer = || layer.name.clone();
         if kind == OpKind::Input {
-            found.push(Violation::ComputesInput {
-                step,
-                layer: layer(),
-                model: model(),
-            });
+            found.push(Violation::ComputesInput { step, layer: layer(), model: model() });
         } else if device.unsupported.contains(&kind) {
             let device = device.name.clone();
-            found.push(Violation::Unsupported {
-                step,
-                layer: layer(),
-                model: model(),
-                device,
-                kind,
-            });
+            found.push(Violation::Unsupported { step, layer: layer(), model: model(), device, kind });
         }
     }
     if let Some(hole) = graph.hole(segment) {
         let hole = graph.layer(hole).name.clone();
-        found.push(Violation::NotConvex {
-            step,
-            segment: segment.to_string(),
-            model: model(),
-            hole,
-        });
+        found.push(Violation::NotConvex { step, segment: segment.to_string(), model: model(), hole });
     }
     let is_split = work.region.rows != (0..graph.layer(segment.last()).output.rows);
     if let (true, Some(exposed)) = (is_split, graph.exposed(segment).find(|&id| id != segment.last())) {
         let exposed = graph.layer(exposed).name.clone();
-        found.push(Violation::SplitOutputs {
-            step,
-            segment: segment.to_string(),
-            model: model(),
-            exposed,
-        });
+        found.push(Violation::SplitOutputs { step, segment: segment.to_string(), model: model(), exposed });
     }
 }
 
@@ -201,13 +152,7 @@ fn check_region(
     let (samples, rows) = (problem.samples(), graph.layer(layer).output.rows);
     if region.is_empty() || region.samples.end > samples || region.rows.end > rows {
         let (region, model) = (region.clone(), graph.name().to_owned());
-        found.push(Violation::Region {
-            step,
-            region,
-            model,
-            samples,
-            rows,
-        });
+        found.push(Violation::Region { step, region, model, samples, rows });
     }
 }
 
@@ -226,39 +171,19 @@ fn check_reservations(plan: &Plan, problem: &Problem, found: &mut Vec<Violation>
     }
     for (device, &(basis_points, reserved)) in problem.platform.devices.iter().zip(&by_device) {
         if basis_points > Share::FULL.basis_points().into() {
-            found.push(Violation::Oversubscribed {
-                device: device.name.clone(),
-                basis_points,
-            });
+            found.push(Violation::Oversubscribed { device: device.name.clone(), basis_points });
         }
         if reserved > device.memory {
-            found.push(Violation::OutOfMemory {
-                device: device.name.clone(),
-                reserved,
-                capacity: device.memory,
-            });
+            found.push(Violation::OutOfMemory { device: device.name.clone(), reserved, capacity: device.memory });
         }
     }
-    for (link, &count) in problem
-        .platform
-        .links
-        .iter()
-        .zip(&by_link)
-        .filter(|&(_, &count)| count > 1)
-    {
-        found.push(Violation::SharedLink {
-            link: link.name.clone(),
-            count,
-        });
+    for (link, &count) in problem.platform.links.iter().zip(&by_link).filter(|&(_, &count)| count > 1) {
+        found.push(Violation::SharedLink { link: link.name.clone(), count });
     }
     for (index, needed) in working_sets(plan, problem).into_iter().enumerate() {
         match plan.lanes[index] {
             Lane::Compute { memory: reserved, .. } if needed > reserved => {
-                found.push(Violation::WorkingSet {
-                    lane: LaneId(index as u32),
-                    reserved,
-                    needed,
-                });
+                found.push(Violation::WorkingSet { lane: LaneId(index as u32), reserved, needed });
             }
             _ => {}
         }
@@ -277,9 +202,5 @@ fn working_sets(plan: &Plan, problem: &Problem) -> Vec<Bytes> {
         }
     }
     let parameters = |&(model, layer): &(ModelId, LayerId)| problem.model(model).graph.layer(layer).parameters;
-    layers
-        .iter()
-        .zip(activations)
-        .map(|(layers, live)| layers.iter().map(parameters).sum::<Bytes>() + live)
-        .collect()
+    layers.iter().zip(activations).map(|(layers, live)| layers.iter().map(parameters).sum::<Bytes>() + live).collect()
 }

@@ -7,10 +7,7 @@ use crate::model::Region;
 /// What both cover, if anything.
 pub(super) fn intersection(a: &Region, b: &Region) -> Option<Region> {
     let both = |a: &Range<u32>, b: &Range<u32>| a.start.max(b.start)..a.end.min(b.end);
-    let region = Region {
-        samples: both(&a.samples, &b.samples),
-        rows: both(&a.rows, &b.rows),
-    };
+    let region = Region { samples: both(&a.samples, &b.samples), rows: both(&a.rows, &b.rows) };
     (!region.is_empty()).then_some(region)
 }
 
@@ -22,17 +19,11 @@ pub(super) fn uncovered(wanted: &Region, parts: &[&Region]) -> Option<Region> {
     }
     // Between two neighbouring ends of parts, the set of parts is the same for every sample.
     let inside = |sample: &u32| wanted.samples.contains(sample);
-    let ends = parts
-        .iter()
-        .flat_map(|part| [part.samples.start, part.samples.end])
-        .filter(inside);
+    let ends = parts.iter().flat_map(|part| [part.samples.start, part.samples.end]).filter(inside);
     let mut cuts: Vec<u32> = ends.chain([wanted.samples.start, wanted.samples.end]).collect();
     cuts.sort_unstable();
     cuts.dedup();
-    let mut parts: Vec<&&Region> = parts
-        .iter()
-        .filter(|part| intersection(wanted, part).is_some())
-        .collect();
+    let mut parts: Vec<&&Region> = parts.iter().filter(|part| intersection(wanted, part).is_some()).collect();
     parts.sort_by_key(|part| part.samples.start);
     let mut next = 0;
     let mut open: Vec<&Region> = Vec::new();
@@ -51,16 +42,9 @@ pub(super) fn uncovered(wanted: &Region, parts: &[&Region]) -> Option<Region> {
             }
         }
         if reached < wanted.rows.end {
-            let end = open
-                .iter()
-                .map(|part| part.rows.start)
-                .filter(|&start| start > reached)
-                .min();
+            let end = open.iter().map(|part| part.rows.start).filter(|&start| start > reached).min();
             let rows = reached..end.unwrap_or(wanted.rows.end).min(wanted.rows.end);
-            return Some(Region {
-                samples: cut[0]..cut[1],
-                rows,
-            });
+            return Some(Region { samples: cut[0]..cut[1], rows });
         }
     }
     None
@@ -75,10 +59,7 @@ mod tests {
     }
 
     fn check(parts: &[Region], expected: Option<Region>) {
-        assert_eq!(
-            uncovered(&region(0..4, 0..4), &parts.iter().collect::<Vec<_>>()),
-            expected
-        );
+        assert_eq!(uncovered(&region(0..4, 0..4), &parts.iter().collect::<Vec<_>>()), expected);
     }
 
     #[test]

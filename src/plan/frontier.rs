@@ -26,14 +26,7 @@ struct Waiting {
 impl Frontier {
     /// The frontier before any step ran.
     pub(crate) fn new(plan: &CheckedPlan) -> Frontier {
-        let mut waiting = vec![
-            Waiting {
-                count: 0,
-                dependents: 0,
-                next_on_lane: NONE
-            };
-            plan.steps.len() + 1
-        ];
+        let mut waiting = vec![Waiting { count: 0, dependents: 0, next_on_lane: NONE }; plan.steps.len() + 1];
         let mut last_on_lane = vec![NONE; plan.lanes.len()];
         for (index, step) in plan.steps.iter().enumerate() {
             waiting[index].count = step.after.len() as u32;
@@ -68,22 +61,14 @@ impl Frontier {
     /// Steps that may start before any other has ended, in list order.
     pub(crate) fn ready(&self) -> impl Iterator<Item = StepId> + '_ {
         let steps = &self.waiting[..self.waiting.len() - 1];
-        steps
-            .iter()
-            .enumerate()
-            .filter(|(_, step)| step.count == 0)
-            .map(|(index, _)| StepId(index as u32))
+        steps.iter().enumerate().filter(|(_, step)| step.count == 0).map(|(index, _)| StepId(index as u32))
     }
 
     /// Marks `step` as ended and calls `start` for each step that this releases.
     #[inline]
     pub(crate) fn complete(&mut self, step: StepId, mut start: impl FnMut(StepId)) {
         let index = step.0 as usize;
-        let Waiting {
-            dependents,
-            next_on_lane,
-            ..
-        } = self.waiting[index];
+        let Waiting { dependents, next_on_lane, .. } = self.waiting[index];
         let end = self.waiting[index + 1].dependents;
         let mut release = |next: u32| {
             let count = &mut self.waiting[next as usize].count;

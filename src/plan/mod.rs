@@ -107,11 +107,7 @@ impl Plan {
     }
 
     fn push(&mut self, lane: Option<LaneId>, action: Action, after: &[StepId]) -> StepId {
-        self.steps.push(Step {
-            lane,
-            action,
-            after: after.into(),
-        });
+        self.steps.push(Step { lane, action, after: after.into() });
         StepId(self.steps.len() as u32 - 1)
     }
 

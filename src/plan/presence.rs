@@ -32,11 +32,7 @@ struct Holdings {
 
 impl Holdings {
     fn of(plan: &Plan, problem: &Problem) -> Holdings {
-        let mut holdings = Holdings {
-            computed: BTreeMap::new(),
-            on_device: BTreeMap::new(),
-            samples_max: 0,
-        };
+        let mut holdings = Holdings { computed: BTreeMap::new(), on_device: BTreeMap::new(), samples_max: 0 };
         for by in plan.step_ids() {
             let step = plan.step_at(by);
             match (&step.action, step.lane.map(|lane| plan.lane_at(lane))) {
@@ -48,34 +44,14 @@ impl Holdings {
                         } else {
                             0..graph.layer(layer).output.rows
                         };
-                        let region = Region {
-                            samples: work.region.samples.clone(),
-                            rows,
-                        };
+                        let region = Region { samples: work.region.samples.clone(), rows };
                         let computed = holdings.computed.entry((work.model, layer)).or_default();
-                        computed.push(Held {
-                            by,
-                            region: region.clone(),
-                        });
+                        computed.push(Held { by, region: region.clone() });
                         holdings.hold((device, work.model, layer), Held { by, region });
                     }
                 }
-                (
-                    Action::Transfer {
-                        model,
-                        layer,
-                        region,
-                        to,
-                    },
-                    _,
-                ) => {
-                    holdings.hold(
-                        (*to, *model, *layer),
-                        Held {
-                            by,
-                            region: region.clone(),
-                        },
-                    );
+                (Action::Transfer { model, layer, region, to }, _) => {
+                    holdings.hold((*to, *model, *layer), Held { by, region: region.clone() });
                 }
                 _ => {}
             }
@@ -97,9 +73,7 @@ impl Holdings {
         let first = samples.start.saturating_sub(self.samples_max);
         let from = held.partition_point(|held| held.region.samples.start < first);
         let to = held.partition_point(|held| held.region.samples.start < samples.end);
-        held[from..to]
-            .iter()
-            .filter(|held| held.region.samples.end > samples.start)
+        held[from..to].iter().filter(|held| held.region.samples.end > samples.start)
     }
 }
 
@@ -117,13 +91,7 @@ fn check_inputs(plan: &Plan, problem: &Problem, holdings: &Holdings, found: &mut
             if let Some(region) = uncovered(&region, &there) {
                 let layer = graph.layer(layer).name.clone();
                 let device = problem.platform.device(device).name.clone();
-                found.push(Violation::MissingInput {
-                    step: id,
-                    region,
-                    layer,
-                    model: graph.name().to_owned(),
-                    device,
-                });
+                found.push(Violation::MissingInput { step: id, region, layer, model: graph.name().to_owned(), device });
             }
         };
         match (&step.action, step.lane.map(|lane| plan.lane_at(lane))) {
@@ -131,27 +99,11 @@ fn check_inputs(plan: &Plan, problem: &Problem, holdings: &Holdings, found: &mut
                 let graph = &problem.model(work.model).graph;
                 for (layer, rows) in graph.rows_needed(&work.segment, &work.region.rows) {
                     if !work.segment.contains(layer) && !rows.is_empty() {
-                        read(
-                            device,
-                            work.model,
-                            layer,
-                            Region {
-                                samples: work.region.samples.clone(),
-                                rows,
-                            },
-                        );
+                        read(device, work.model, layer, Region { samples: work.region.samples.clone(), rows });
                     }
                 }
             }
-            (
-                Action::Transfer {
-                    model,
-                    layer,
-                    region,
-                    to,
-                },
-                Some(&Lane::Link(link)),
-            ) => {
+            (Action::Transfer { model, layer, region, to }, Some(&Lane::Link(link))) => {
                 let link = problem.platform.link(link);
                 let from = if link.to == *to { link.from } else { link.to };
                 read(from, *model, *layer, region.clone());
@@ -170,9 +122,7 @@ impl Order {
     fn of(plan: &Plan) -> Order {
         let mut last = vec![None; plan.lanes.len()];
         let before = |id: StepId| plan.step_at(id).lane.and_then(|lane| last[lane.0 as usize].replace(id));
-        Order {
-            before_on_lane: plan.step_ids().map(before).collect(),
-        }
+        Order { before_on_lane: plan.step_ids().map(before).collect() }
     }
 
     /// The regions of those candidates that `step` waits for, directly or not.
@@ -194,19 +144,10 @@ impl Order {
         let mut reached = BTreeSet::new();
         let mut ahead = vec![step];
         while let Some(at) = ahead.pop() {
-            let before = plan
-                .step_at(at)
-                .after
-                .iter()
-                .copied()
-                .chain(self.before_on_lane[at.0 as usize]);
+            let before = plan.step_at(at).after.iter().copied().chain(self.before_on_lane[at.0 as usize]);
             ahead.extend(before.filter(|&id| id >= earliest && reached.insert(id)));
         }
-        there.extend(
-            open.iter()
-                .filter(|held| reached.contains(&held.by))
-                .map(|held| &held.region),
-        );
+        there.extend(open.iter().filter(|held| reached.contains(&held.by)).map(|held| &held.region));
         there
     }
 }
@@ -221,13 +162,7 @@ fn check_outputs(problem: &Problem, holdings: &Holdings, found: &mut Vec<Violati
                 if let Some(region) = intersection(&earlier.region, &held.region) {
                     let (first, second) = (earlier.by.min(held.by), earlier.by.max(held.by));
                     let (layer, model) = (graph.layer(layer).name.clone(), graph.name().to_owned());
-                    found.push(Violation::ComputedTwice {
-                        first,
-                        second,
-                        layer,
-                        model,
-                        region,
-                    });
+                    found.push(Violation::ComputedTwice { first, second, layer, model, region });
                 }
             }
             open.push(held);
@@ -235,37 +170,20 @@ fn check_outputs(problem: &Problem, holdings: &Holdings, found: &mut Vec<Violati
     }
     for (index, Model { graph, home, .. }) in problem.models.iter().enumerate() {
         let (model, output) = (ModelId(index as u32), graph.output());
-        let all = Region {
-            samples: 0..problem.samples(),
-            rows: 0..graph.layer(output).output.rows,
-        };
+        let all = Region { samples: 0..problem.samples(), rows: 0..graph.layer(output).output.rows };
         if graph.is_input(output) {
             continue;
         }
-        let computed: Vec<&Region> = holdings
-            .computed
-            .get(&(model, output))
-            .into_iter()
-            .flatten()
-            .map(|h| &h.region)
-            .collect();
+        let computed: Vec<&Region> =
+            holdings.computed.get(&(model, output)).into_iter().flatten().map(|h| &h.region).collect();
         if let Some(region) = uncovered(&all, &computed) {
-            found.push(Violation::NotComputed {
-                region,
-                model: graph.name().to_owned(),
-            });
+            found.push(Violation::NotComputed { region, model: graph.name().to_owned() });
         } else if let Some(home) = *home {
-            let returned: Vec<&Region> = holdings
-                .around((home, model, output), &all.samples)
-                .map(|h| &h.region)
-                .collect();
+            let returned: Vec<&Region> =
+                holdings.around((home, model, output), &all.samples).map(|h| &h.region).collect();
             if let Some(region) = uncovered(&all, &returned) {
                 let home = problem.platform.device(home).name.clone();
-                found.push(Violation::NotReturned {
-                    region,
-                    model: graph.name().to_owned(),
-                    home,
-                });
+                found.push(Violation::NotReturned { region, model: graph.name().to_owned(), home });
             }
         }
     }

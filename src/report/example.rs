@@ -38,10 +38,7 @@ impl CostModel for ByDevice {
     }
 
     fn transfer(&self, _: LinkId, _: Bytes) -> Result<Estimate, Uncalibrated> {
-        Ok(Estimate {
-            time: Duration::from_nanos(1_000_000),
-            basis: Basis::Modelled,
-        })
+        Ok(Estimate { time: Duration::from_nanos(1_000_000), basis: Basis::Modelled })
     }
 }
 
@@ -50,19 +47,10 @@ pub(super) fn problem(devices: &[&str], samples: u32) -> Problem {
         name: name.into(),
         op,
         inputs,
-        output: Shape {
-            channels: 1,
-            rows: 8,
-            cols: 8,
-            element_bytes: 4,
-        },
+        output: Shape { channels: 1, rows: 8, cols: 8, element_bytes: 4 },
         parameters: Bytes(0),
     };
-    let conv = Op::Conv(Window {
-        size: 1,
-        stride: 1,
-        pad: 0,
-    });
+    let conv = Op::Conv(Window { size: 1, stride: 1, pad: 0 });
     let layers = vec![layer("input", Op::Input, vec![]), layer("conv", conv, vec![LayerId(0)])];
     let device = |name: &&str| Device {
         name: name.to_string(),
@@ -79,15 +67,8 @@ pub(super) fn problem(devices: &[&str], samples: u32) -> Problem {
         bandwidth: BytesPerSec::new(1e9).unwrap(),
     };
     Problem {
-        models: vec![Model {
-            graph: Graph::new("net", layers).unwrap(),
-            home: None,
-        }],
-        platform: Platform {
-            devices: devices.iter().map(device).collect(),
-            links: vec![link],
-            slowdowns: vec![],
-        },
+        models: vec![Model { graph: Graph::new("net", layers).unwrap(), home: None }],
+        platform: Platform { devices: devices.iter().map(device).collect(), links: vec![link], slowdowns: vec![] },
         load: Load::Offline { samples },
         costs: Box::new(ByDevice),
         contention: false,
@@ -104,44 +85,24 @@ pub(super) fn run_on(devices: &[&str], samples: u32, parts: &[Part]) -> Run {
     let problem = problem(devices, samples);
     let mut plan = Plan::default();
     let lanes: Vec<_> = (0..devices.len() as u32)
-        .map(|device| {
-            plan.lane(Lane::Compute {
-                device: DeviceId(device),
-                share: Share::FULL,
-                memory: Bytes(1 << 30),
-            })
-        })
+        .map(|device| plan.lane(Lane::Compute { device: DeviceId(device), share: Share::FULL, memory: Bytes(1 << 30) }))
         .collect();
     let link = plan.lane(Lane::Link(LinkId(0)));
     let graph = &problem.models[0].graph;
     let mut ends = Vec::new();
     for (device, samples, rows) in parts.iter().cloned() {
         let region = Region { samples, rows };
-        let work = Work {
-            model: ModelId(0),
-            segment: graph.whole().unwrap(),
-            region: region.clone(),
-        };
+        let work = Work { model: ModelId(0), segment: graph.whole().unwrap(), region: region.clone() };
         ends.push(plan.step(lanes[device as usize], Action::Compute(work), &[]));
         if device as usize + 1 == devices.len() && device > 0 {
-            let transfer = Action::Transfer {
-                model: ModelId(0),
-                layer: graph.output(),
-                region,
-                to: DeviceId(0),
-            };
+            let transfer = Action::Transfer { model: ModelId(0), layer: graph.output(), region, to: DeviceId(0) };
             let after = [ends[ends.len() - 1]];
             ends.push(plan.step(link, transfer, &after));
         }
     }
     plan.join(&ends);
     let plan = check(plan, &problem).unwrap();
-    Run {
-        timeline: simulate(&problem, &plan).unwrap(),
-        estimates: estimates(&problem, &plan).unwrap(),
-        problem,
-        plan,
-    }
+    Run { timeline: simulate(&problem, &plan).unwrap(), estimates: estimates(&problem, &plan).unwrap(), problem, plan }
 }
 
 /// A summary in which each of `strategies` shares 10 samples among three devices, the first giving most to the CPU.
@@ -150,15 +111,7 @@ pub(super) fn summary(strategies: &[&str]) -> Summary {
     let outcome = |(index, strategy): (usize, &&str)| {
         let cut = 6 - index as u32 % 5;
         let run = run(&[(0, 0..cut, 0..8), (2, cut..10, 0..8)]);
-        Outcome::new(
-            &run.problem,
-            *strategy,
-            &run.plan,
-            &run.timeline,
-            &run.estimates,
-            millis(20),
-            millis(5),
-        )
+        Outcome::new(&run.problem, *strategy, &run.plan, &run.timeline, &run.estimates, millis(20), millis(5))
     };
     Summary {
         scenario: "three devices".into(),

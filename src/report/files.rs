@@ -53,9 +53,7 @@ pub fn timeline_csv(problem: &Problem, plan: &Plan, timeline: &Timeline, estimat
         };
         let (action, what) = match &step.action {
             Action::Compute(work) => ("compute", Some((work.model, work.segment.to_string(), &work.region))),
-            Action::Transfer {
-                model, layer, region, ..
-            } => ("transfer", Some((*model, layer.0.to_string(), region))),
+            Action::Transfer { model, layer, region, .. } => ("transfer", Some((*model, layer.0.to_string(), region))),
             Action::Join => ("join", None),
         };
         let what = match what {
@@ -106,10 +104,7 @@ mod tests {
         let plan = &*example::run(&[(0, 0..6, 0..8), (2, 6..10, 0..8)]).plan;
         let bytes = plan_json(plan);
         assert_eq!(&serde_json::from_slice::<Plan>(&bytes).unwrap(), plan);
-        assert_eq!(
-            bytes.iter().filter(|&&byte| byte == b'\n').count(),
-            4 + plan.lanes.len() + plan.steps.len()
-        );
+        assert_eq!(bytes.iter().filter(|&&byte| byte == b'\n').count(), 4 + plan.lanes.len() + plan.steps.len());
         let empty = plan_json(&Plan::default());
         assert_eq!(serde_json::from_slice::<Plan>(&empty).unwrap(), Plan::default());
     }

@@ -67,10 +67,7 @@ impl Folder {
     /// one with files in it, but no `manifest.json`.
     pub fn create(target: &Path) -> Result<Folder, FolderError> {
         let Some(name) = target.file_name() else {
-            return Err(FolderError::Name {
-                path: target.to_owned(),
-                what: "a folder",
-            });
+            return Err(FolderError::Name { path: target.to_owned(), what: "a folder" });
         };
         let parent = match target.parent() {
             Some(parent) if parent != Path::new("") => parent,
@@ -91,11 +88,7 @@ impl Folder {
         // Without locks an abandoned directory would stay, which does no harm.
         let _ = file.try_lock();
         fs::create_dir(&new).map_err(failed("create", &new))?;
-        Ok(Folder {
-            target: target.to_owned(),
-            temporary,
-            _lock: file,
-        })
+        Ok(Folder { target: target.to_owned(), temporary, _lock: file })
     }
 
     /// Writes a file; `name` may have directories, separated by `/`.
@@ -104,10 +97,7 @@ impl Folder {
         let mut components = relative.components().peekable();
         let below = components.peek().is_some() && components.all(|part| matches!(part, Component::Normal(_)));
         if !below {
-            return Err(FolderError::Name {
-                path: relative.to_owned(),
-                what: "a file in the results folder",
-            });
+            return Err(FolderError::Name { path: relative.to_owned(), what: "a file in the results folder" });
         }
         let path = self.temporary.path().join(NEW).join(relative);
         // Errors name the place where the user expects the file.
@@ -132,9 +122,7 @@ impl Folder {
             if replaces && fs::rename(&old, &self.target).is_err() {
                 // What could not be put back must not be removed with the temporary directory.
                 let path = self.temporary.keep().join(OLD);
-                return Err(failed("put results into place; the earlier ones are now in", &path)(
-                    cause,
-                ));
+                return Err(failed("put results into place; the earlier ones are now in", &path)(cause));
             }
             return Err(failed("create", &self.target)(cause));
         }
@@ -148,9 +136,7 @@ pub fn slugs<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     for name in names {
         let slug = slug(name);
         let numbered = (2..).map(|number: u32| format!("{slug}-{number}"));
-        let free = std::iter::once(slug.clone())
-            .chain(numbered)
-            .find(|candidate| !slugs.contains(candidate));
+        let free = std::iter::once(slug.clone()).chain(numbered).find(|candidate| !slugs.contains(candidate));
         slugs.push(free.expect("numbers do not run out"));
     }
     slugs
@@ -176,10 +162,7 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Folder
 
 /// Refuses a target that is not absent, empty, or a results folder.
 fn refuse_foreign(target: &Path) -> Result<(), FolderError> {
-    let occupied = |reason| FolderError::Occupied {
-        path: target.to_owned(),
-        reason,
-    };
+    let occupied = |reason| FolderError::Occupied { path: target.to_owned(), reason };
     match fs::metadata(target) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(cause) => return Err(failed("look at", target)(cause)),
@@ -226,10 +209,7 @@ mod tests {
         let mut found = Vec::new();
         let mut open = vec![folder.to_owned()];
         while let Some(path) = open.pop() {
-            let entries: Vec<_> = fs::read_dir(&path)
-                .unwrap()
-                .map(|entry| entry.unwrap().path())
-                .collect();
+            let entries: Vec<_> = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()).collect();
             for entry in entries {
                 if entry.is_dir() {
                     open.push(entry);
@@ -256,10 +236,7 @@ mod tests {
         let folder = written(&target, "1");
         assert!(!target.exists());
         assert_eq!(folder.commit().unwrap(), target);
-        assert_eq!(
-            listing(place.path()),
-            ["scenario/run/greedy/plan.json", "scenario/run/manifest.json"]
-        );
+        assert_eq!(listing(place.path()), ["scenario/run/greedy/plan.json", "scenario/run/manifest.json"]);
     }
 
     #[test]
@@ -302,10 +279,7 @@ mod tests {
              move it away or choose another place for the results"
         );
         assert!(refused("file/run").starts_with("cannot create `/file`: "));
-        assert_eq!(
-            Folder::create(Path::new("..")).unwrap_err().to_string(),
-            "`..` does not name a folder"
-        );
+        assert_eq!(Folder::create(Path::new("..")).unwrap_err().to_string(), "`..` does not name a folder");
     }
 
     #[test]
@@ -313,10 +287,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let folder = written(&place.path().join("run"), "1");
         for name in ["../escaped", "/escaped", "", "greedy/../../escaped"] {
-            assert!(
-                matches!(folder.write(name, ""), Err(FolderError::Name { .. })),
-                "{name}"
-            );
+            assert!(matches!(folder.write(name, ""), Err(FolderError::Name { .. })), "{name}");
         }
     }
 
@@ -359,14 +330,7 @@ mod tests {
         let names = ["greedy", "Greedy", "greedy: threshold = 1.5", "../..", "", "배치"];
         assert_eq!(
             slugs(names),
-            [
-                "greedy",
-                "greedy-2",
-                "greedy--threshold---1.5",
-                "unnamed",
-                "unnamed-2",
-                "unnamed-3"
-            ]
+            ["greedy", "greedy-2", "greedy--threshold---1.5", "unnamed", "unnamed-2", "unnamed-3"]
         );
         assert_eq!(slugs([&*"x".repeat(300)])[0].len(), 64);
     }

@@ -18,9 +18,7 @@ pub(super) fn grid(
     bold: bool,
 ) -> Vec<String> {
     let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.add_row(header.iter().map(|(title, unit)| format!("{title}\n{unit}")));
     for row in rows {
         table.add_row(row);
@@ -46,9 +44,7 @@ pub(super) fn grid(
 
 /// Decimals that show at least three digits of the smallest value and, beyond that, at most `digits` of the largest.
 pub(super) fn decimals(digits: i32, values: impl Iterator<Item = f64> + Clone) -> usize {
-    let exponents = values
-        .filter(|&value| value > 0.0)
-        .map(|value| value.log10().floor() as i32);
+    let exponents = values.filter(|&value| value > 0.0).map(|value| value.log10().floor() as i32);
     let largest = exponents.clone().max().unwrap_or(0);
     let smallest = exponents.min().unwrap_or(0);
     (digits - 1 - largest).min(3).max(2 - smallest).clamp(0, 6) as usize

@@ -35,10 +35,7 @@ pub struct Input {
 impl Input {
     /// The file at `path` with these bytes.
     pub fn new(path: impl Into<String>, bytes: &[u8]) -> Input {
-        Input {
-            path: path.into(),
-            blake3: blake3::hash(bytes).to_hex().to_string(),
-        }
+        Input { path: path.into(), blake3: blake3::hash(bytes).to_hex().to_string() }
     }
 }
 

@@ -111,9 +111,7 @@ fn split(problem: &Problem, plan: &CheckedPlan) -> Vec<(String, u32)> {
         }
     }
     let devices = problem.platform.devices.iter().zip(parts);
-    devices
-        .map(|(device, parts)| (device.name.clone(), count_union(parts)))
-        .collect()
+    devices.map(|(device, parts)| (device.name.clone(), count_union(parts))).collect()
 }
 
 /// The number of samples in the union of ranges, each of its own model.
@@ -137,19 +135,13 @@ fn finish(problem: &Problem, plan: &CheckedPlan, timeline: &Timeline) -> Vec<(St
     let mut ends: Vec<Option<Time>> = vec![None; problem.platform.devices.len()];
     for (step, span) in plan.steps.iter().zip(&timeline.spans) {
         let lane = step.lane.map(|lane| plan.lane_at(lane));
-        if let Some(&Lane::Compute {
-            device: DeviceId(device),
-            ..
-        }) = lane
-        {
+        if let Some(&Lane::Compute { device: DeviceId(device), .. }) = lane {
             let end = &mut ends[device as usize];
             *end = (*end).max(Some(span.end));
         }
     }
     let devices = problem.platform.devices.iter().zip(ends);
-    devices
-        .map(|(device, end)| (device.name.clone(), end.map(|end| end - start)))
-        .collect()
+    devices.map(|(device, end)| (device.name.clone(), end.map(|end| end - start))).collect()
 }
 
 #[cfg(test)]
@@ -159,15 +151,7 @@ mod tests {
 
     fn outcome(parts: &[Part], baseline: Option<Duration>, bound: Option<Duration>) -> Outcome {
         let run = example::run(parts);
-        Outcome::new(
-            &run.problem,
-            "hand",
-            &run.plan,
-            &run.timeline,
-            &run.estimates,
-            baseline,
-            bound,
-        )
+        Outcome::new(&run.problem, "hand", &run.plan, &run.timeline, &run.estimates, baseline, bound)
     }
 
     fn split(parts: &[Part]) -> Vec<u32> {
@@ -181,21 +165,12 @@ mod tests {
         let split = [("cpu".into(), 6), ("igpu".into(), 0), ("gpu".into(), 4)];
         assert_eq!(outcome.split, split);
         let ms = |ms: u64| Some(Duration::from_nanos(ms * 1_000_000));
-        assert_eq!(
-            outcome.finish,
-            [("cpu".into(), ms(18)), ("igpu".into(), None), ("gpu".into(), ms(4))]
-        );
+        assert_eq!(outcome.finish, [("cpu".into(), ms(18)), ("igpu".into(), None), ("gpu".into(), ms(4))]);
     }
 
     #[test]
     fn samples_split_by_rows_count_once_for_each_device() {
-        let parts = [
-            (0, 0..10, 0..2),
-            (0, 0..10, 2..4),
-            (1, 0..7, 4..8),
-            (2, 7..9, 4..8),
-            (2, 9..10, 4..8),
-        ];
+        let parts = [(0, 0..10, 0..2), (0, 0..10, 2..4), (1, 0..7, 4..8), (2, 7..9, 4..8), (2, 9..10, 4..8)];
         assert_eq!(split(&parts), [10, 7, 3]);
     }
 
@@ -212,10 +187,7 @@ mod tests {
     #[test]
     fn a_run_that_takes_no_time_has_only_finite_numbers() {
         let run = example::run(&[(0, 0..10, 0..8)]);
-        let still = Timeline {
-            spans: vec![Default::default(); run.timeline.spans.len()],
-            ..run.timeline
-        };
+        let still = Timeline { spans: vec![Default::default(); run.timeline.spans.len()], ..run.timeline };
         let zero = Some(Duration::ZERO);
         let outcome = Outcome::new(&run.problem, "hand", &run.plan, &still, &[], zero, zero);
         assert_eq!((outcome.samples_per_s, outcome.speedup, outcome.gap), (0.0, None, None));

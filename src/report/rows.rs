@@ -21,10 +21,7 @@ pub struct ResultRow<'a> {
 /// `error`, which is empty for outcomes. What is not known is empty. Settings and devices that only some rows have
 /// get columns too, in the order in which they first appear.
 pub fn results_csv(rows: &[ResultRow<'_>]) -> Vec<u8> {
-    let settings = distinct(
-        rows.iter()
-            .flat_map(|row| row.settings.iter().map(|(name, _)| name.as_str())),
-    );
+    let settings = distinct(rows.iter().flat_map(|row| row.settings.iter().map(|(name, _)| name.as_str())));
     let outcomes = rows.iter().filter_map(|row| row.result.ok());
     let devices = distinct(outcomes.flat_map(|outcome| outcome.split.iter().map(|(device, _)| device.as_str())));
 
@@ -58,9 +55,7 @@ pub fn results_csv(rows: &[ResultRow<'_>]) -> Vec<u8> {
 pub(super) fn csv_bytes<F: AsRef<[u8]>>(lines: impl IntoIterator<Item = Vec<F>>) -> Vec<u8> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     for line in lines {
-        writer
-            .write_record(line)
-            .expect("lines have equal lengths and writing to memory succeeds");
+        writer.write_record(line).expect("lines have equal lengths and writing to memory succeeds");
     }
     writer.into_inner().expect("writing to memory succeeds")
 }
@@ -83,9 +78,7 @@ const METRICS: [(&str, Metric); 9] = [
     ("makespan_ms", |outcome| outcome.makespan.as_millis_f64().to_string()),
     ("samples_per_s", |outcome| outcome.samples_per_s.to_string()),
     ("speedup", |outcome| text(outcome.speedup)),
-    ("lower_bound_ms", |outcome| {
-        text(outcome.lower_bound.map(Duration::as_millis_f64))
-    }),
+    ("lower_bound_ms", |outcome| text(outcome.lower_bound.map(Duration::as_millis_f64))),
     ("gap", |outcome| text(outcome.gap)),
     ("measured_share", |outcome| outcome.measured_share.to_string()),
     ("basis", |outcome| basis_name(outcome.basis).to_owned()),
@@ -93,12 +86,7 @@ const METRICS: [(&str, Metric); 9] = [
 ];
 
 fn value_of<T: ToString>(pairs: &[(String, T)], name: &str) -> String {
-    text(
-        pairs
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.to_string()),
-    )
+    text(pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.to_string()))
 }
 
 #[cfg(test)]
@@ -113,10 +101,8 @@ mod tests {
     #[test]
     fn every_strategy_has_a_line_even_one_that_failed() {
         let summary = example::summary(&["greedy", "exact"]);
-        let failure = Failure {
-            strategy: "legion".into(),
-            reason: "no link leads from `cpu` to `gpu`, and so on".into(),
-        };
+        let failure =
+            Failure { strategy: "legion".into(), reason: "no link leads from `cpu` to `gpu`, and so on".into() };
         let results = summary.outcomes.iter().map(Ok).chain([Err(&failure)]);
         let rows: Vec<_> = results.map(|result| ResultRow { settings: &[], result }).collect();
         insta::assert_snapshot!(csv(&rows), @r#"
@@ -133,14 +119,8 @@ mod tests {
         let point = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
             pairs.iter().map(|&(name, value)| (name.into(), value.into())).collect()
         };
-        let points = [
-            point(&[("batch", "8")]),
-            point(&[("batch", "16"), ("link.bandwidth", "1 GB/s, shared")]),
-        ];
-        let row = |settings| ResultRow {
-            settings,
-            result: Ok(&summary.outcomes[0]),
-        };
+        let points = [point(&[("batch", "8")]), point(&[("batch", "16"), ("link.bandwidth", "1 GB/s, shared")])];
+        let row = |settings| ResultRow { settings, result: Ok(&summary.outcomes[0]) };
         insta::assert_snapshot!(csv(&[row(&points[0]), row(&points[1])]), @r#"
         batch,link.bandwidth,strategy,samples,makespan_ms,samples_per_s,speedup,lower_bound_ms,gap,measured_share,basis,steps,split_cpu,split_igpu,split_gpu,error
         8,,greedy,10,18,555.5555555555555,1.1111111111111112,5,2.6,0.782608695652174,modelled,4,6,0,4,

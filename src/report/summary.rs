@@ -91,13 +91,7 @@ impl<'a> From<&'a Outcome> for Entry<'a> {
             lower_bound_ms: outcome.lower_bound.map(Duration::as_millis_f64),
             gap: outcome.gap,
             measured_share: outcome.measured_share,
-            split: Pairs(
-                outcome
-                    .split
-                    .iter()
-                    .map(|(device, samples)| (device.as_str(), *samples))
-                    .collect(),
-            ),
+            split: Pairs(outcome.split.iter().map(|(device, samples)| (device.as_str(), *samples)).collect()),
             basis: basis_name(outcome.basis),
             samples: outcome.samples,
             steps: outcome.steps,
@@ -115,10 +109,7 @@ pub(super) struct FailureEntry<'a> {
 
 impl<'a> From<&'a Failure> for FailureEntry<'a> {
     fn from(failure: &'a Failure) -> FailureEntry<'a> {
-        FailureEntry {
-            strategy: &failure.strategy,
-            reason: &failure.reason,
-        }
+        FailureEntry { strategy: &failure.strategy, reason: &failure.reason }
     }
 }
 
@@ -144,10 +135,7 @@ mod tests {
     fn the_object_has_the_promised_keys_in_the_promised_order() {
         let mut summary = example::summary(&["greedy"]);
         summary.notes.push("a note".into());
-        summary.failures.push(Failure {
-            strategy: "legion".into(),
-            reason: "no \"rows\" to split".into(),
-        });
+        summary.failures.push(Failure { strategy: "legion".into(), reason: "no \"rows\" to split".into() });
         insta::assert_snapshot!(summary_json(&summary), @r#"
         {
           "scenario": "three devices",

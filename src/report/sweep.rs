@@ -29,23 +29,13 @@ pub fn sweep_table(scenario: &str, rows: &[ResultRow<'_>], bold: bool) -> String
 /// Results have the keys of [`summary_json`](super::summary_json) after the point's `settings`. What is not known is
 /// `null`.
 pub fn sweep_json(scenario: &str, rows: &[ResultRow<'_>]) -> String {
-    let mut object = Object {
-        scenario,
-        results: vec![],
-        failures: vec![],
-    };
+    let mut object = Object { scenario, results: vec![], failures: vec![] };
     for row in rows {
         let settings = row.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let settings = Pairs(settings.collect());
         match row.result {
-            Ok(outcome) => object.results.push(AtPoint {
-                settings,
-                entry: outcome.into(),
-            }),
-            Err(failure) => object.failures.push(AtPoint {
-                settings,
-                entry: failure.into(),
-            }),
+            Ok(outcome) => object.results.push(AtPoint { settings, entry: outcome.into() }),
+            Err(failure) => object.failures.push(AtPoint { settings, entry: failure.into() }),
         }
     }
     let mut text = serde_json::to_string_pretty(&object).expect("all keys are strings and writing to memory succeeds");
@@ -86,26 +76,14 @@ fn strategy_grid(rows: &[ResultRow<'_>], bold: bool) -> Vec<String> {
         let of_strategy = rows.iter().filter(|row| strategy_of(row) == strategy);
         of_strategy.filter_map(|row| row.result.ok()).collect()
     };
-    let best = |outcomes: &[&Outcome]| {
-        outcomes
-            .iter()
-            .map(|outcome| outcome.samples_per_s)
-            .max_by(f64::total_cmp)
-    };
-    let rates: Vec<f64> = strategies
-        .iter()
-        .filter_map(|strategy| best(&outcomes(strategy)))
-        .collect();
+    let best = |outcomes: &[&Outcome]| outcomes.iter().map(|outcome| outcome.samples_per_s).max_by(f64::total_cmp);
+    let rates: Vec<f64> = strategies.iter().filter_map(|strategy| best(&outcomes(strategy))).collect();
     let decimals = decimals(4, rates.into_iter());
     let numbers = |strategy: &&str| {
         let all = rows.iter().filter(|row| strategy_of(row) == *strategy).count();
         let outcomes = outcomes(strategy);
         let speedups: Vec<f64> = outcomes.iter().filter_map(|outcome| outcome.speedup).collect();
-        let gaps: Vec<f64> = outcomes
-            .iter()
-            .filter_map(|outcome| outcome.gap)
-            .map(|gap| gap * 100.0)
-            .collect();
+        let gaps: Vec<f64> = outcomes.iter().filter_map(|outcome| outcome.gap).map(|gap| gap * 100.0).collect();
         let shown = |value: Option<f64>, decimals| value.map_or("-".to_owned(), |value| format!("{value:.decimals$}"));
         [
             outcomes.len().to_string(),
@@ -137,10 +115,7 @@ const NARROWEST: usize = 8;
 
 fn captions(scenario: &str, rows: &[ResultRow<'_>]) -> Vec<String> {
     let points: BTreeSet<_> = rows.iter().map(|row| row.settings).collect();
-    let names = distinct(
-        rows.iter()
-            .flat_map(|row| row.settings.iter().map(|(name, _)| name.as_str())),
-    );
+    let names = distinct(rows.iter().flat_map(|row| row.settings.iter().map(|(name, _)| name.as_str())));
     let points = match points.len() {
         1 => "1 point".to_owned(),
         count => format!("{count} points"),
@@ -213,15 +188,9 @@ mod tests {
     /// Two points, at the second of which `exact` fails.
     fn check(expected: impl Fn(&[ResultRow<'_>])) {
         let outcomes = example::summary(&["greedy", "exact", "greedy"]).outcomes;
-        let failure = Failure {
-            strategy: "exact".into(),
-            reason: "100 samples are more than it can search".into(),
-        };
+        let failure = Failure { strategy: "exact".into(), reason: "100 samples are more than it can search".into() };
         let points = [settings(10), settings(100)];
-        let row = |point: usize, result| ResultRow {
-            settings: &points[point],
-            result,
-        };
+        let row = |point: usize, result| ResultRow { settings: &points[point], result };
         expected(&[
             row(0, Ok(&outcomes[0])),
             row(0, Ok(&outcomes[1])),
@@ -316,18 +285,9 @@ mod tests {
             reason: "x".repeat(100),
         };
         let failures: Vec<Failure> = (0..14).map(failure).collect();
-        let rows: Vec<_> = failures
-            .iter()
-            .map(|failure| ResultRow {
-                settings: &[],
-                result: Err(failure),
-            })
-            .collect();
+        let rows: Vec<_> = failures.iter().map(|failure| ResultRow { settings: &[], result: Err(failure) }).collect();
         let text = printed("failing", &rows);
         assert_eq!(text.matches("(2 times)").count(), REASONS_MAX, "{text}");
-        assert!(
-            text.ends_with("failed: for 2 more reasons, which results.csv has\n"),
-            "{text}"
-        );
+        assert!(text.ends_with("failed: for 2 more reasons, which results.csv has\n"), "{text}");
     }
 }

@@ -63,9 +63,7 @@ fn outcome_grid(outcomes: &[Outcome], bold: bool) -> Vec<String> {
     let names_width = longest(&mut outcomes.iter().map(|outcome| columns(&outcome.strategy)));
     let splits_width = longest(&mut splits.iter().map(|split| split.len())).max(TITLES[1].0.len());
     // Names get what the splits leave, but at least half of what they want to share.
-    let names_width = names_width
-        .min(left.saturating_sub(splits_width).max(left / 2))
-        .max(NARROWEST);
+    let names_width = names_width.min(left.saturating_sub(splits_width).max(left / 2)).max(NARROWEST);
     let splits_width = splits_width.min(left.saturating_sub(names_width)).max(NARROWEST);
 
     let line = |((outcome, split), numbers): ((&Outcome, &String), [String; 5])| {
@@ -123,10 +121,9 @@ mod tests {
     fn three_devices_fit_a_line_each() {
         let mut summary = example::summary(&["single", "micro_batched_single", "greedy"]);
         summary.notes.push("greedy and exact found the same plan".into());
-        summary.failures.push(Failure {
-            strategy: "legion".into(),
-            reason: "no link leads from `cpu` to `gpu`".into(),
-        });
+        summary
+            .failures
+            .push(Failure { strategy: "legion".into(), reason: "no link leads from `cpu` to `gpu`".into() });
         insta::assert_snapshot!(printed(&summary), @"
         strategy              split  makespan  images/s  speed-up    gap  measured
                                            ms                          %         %

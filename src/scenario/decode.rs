@@ -25,13 +25,7 @@ impl<T: Decode> Decode for Vec<T> {
         let Some(array) = node.as_list() else {
             let found = node.value.type_name();
             let cause = format!("a list is needed here, not {found}");
-            faults
-                .add(
-                    &node.at,
-                    cause,
-                    "write `[ .., .. ]`, or `[[ ]]` above each table of a list",
-                )
-                .label(found);
+            faults.add(&node.at, cause, "write `[ .., .. ]`, or `[[ ]]` above each table of a list").label(found);
             return None;
         };
         if array.len() > LIST_MAX {
@@ -66,12 +60,7 @@ impl<'a> Fields<'a> {
             let remedy = did_you_mean(&entry.key, known, "keys");
             faults.add(&entry.key_at, cause, remedy).label("unknown key");
         }
-        Some(Fields {
-            table,
-            at: node.at.clone(),
-            noun,
-            misspelt,
-        })
+        Some(Fields { table, at: node.at.clone(), noun, misspelt })
     }
 
     pub(super) fn optional<T: Decode>(&self, key: &str, faults: &mut Faults) -> Option<T> {

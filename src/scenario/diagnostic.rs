@@ -56,10 +56,7 @@ impl Diagnostics {
         faults.retain(|fault| seen.insert((fault.at.start, fault.at.end, fault.cause.clone())));
         let left_out = faults.len().saturating_sub(SHOWN_MAX);
         faults.truncate(SHOWN_MAX);
-        let shown = faults
-            .into_iter()
-            .map(|fault| Diagnostic::new(fault, sources))
-            .collect();
+        let shown = faults.into_iter().map(|fault| Diagnostic::new(fault, sources)).collect();
         Diagnostics { shown, left_out }
     }
 }
@@ -112,14 +109,7 @@ impl Faults {
     pub(super) fn add(&mut self, at: &Span, cause: impl Into<String>, remedy: impl Into<String>) -> &mut Fault {
         let (at, cause, remedy) = (at.clone(), cause.into(), remedy.into());
         let (label, beside, note) = (String::new(), None, None);
-        self.0.push(Fault {
-            at,
-            cause,
-            remedy,
-            label,
-            beside,
-            note,
-        });
+        self.0.push(Fault { at, cause, remedy, label, beside, note });
         self.0.last_mut().expect("it was just pushed")
     }
 
@@ -133,20 +123,13 @@ impl Faults {
 
     /// Adds those of `others`, each with `note`.
     pub(super) fn extend_noted(&mut self, others: Faults, note: &str) {
-        let noted = |fault: Fault| Fault {
-            note: Some(note.to_owned()),
-            ..fault
-        };
+        let noted = |fault: Fault| Fault { note: Some(note.to_owned()), ..fault };
         self.0.extend(others.0.into_iter().map(noted));
     }
 
     /// `Ok` if nothing is wrong.
     pub(super) fn into_result(self, sources: &Sources) -> Result<(), Diagnostics> {
-        if self.is_empty() {
-            Ok(())
-        } else {
-            Err(Diagnostics::new(self, sources))
-        }
+        if self.is_empty() { Ok(()) } else { Err(Diagnostics::new(self, sources)) }
     }
 }
 
@@ -167,11 +150,7 @@ impl Sources {
     pub(super) fn add(&mut self, origin: impl Into<String>, text: impl Into<String>) -> usize {
         // A byte lies between two sources, so that the end of one is not the start of the next.
         let start = self.0.last().map_or(0, |last| last.start + last.text.len() + 1);
-        self.0.push(Source {
-            origin: origin.into(),
-            text: text.into(),
-            start,
-        });
+        self.0.push(Source { origin: origin.into(), text: text.into(), start });
         start
     }
 
@@ -205,20 +184,11 @@ impl Diagnostic {
     fn new(fault: Fault, sources: &Sources) -> Diagnostic {
         let mut places = vec![Place::new(&fault.at, fault.label, sources)];
         places.extend(fault.beside.map(|(at, label)| Place::new(&at, label, sources)));
-        Diagnostic {
-            cause: fault.cause,
-            remedy: fault.remedy,
-            note: fault.note,
-            places,
-        }
+        Diagnostic { cause: fault.cause, remedy: fault.remedy, note: fault.note, places }
     }
 
     fn group(&self) -> Group<'_> {
-        let elements = self
-            .places
-            .iter()
-            .enumerate()
-            .map(|(index, place)| place.element(index == 0));
+        let elements = self.places.iter().enumerate().map(|(index, place)| place.element(index == 0));
         let mut group = Level::ERROR.primary_title(&self.cause).elements(elements);
         if let Some(note) = &self.note {
             group = group.element(Level::NOTE.message(note));
@@ -260,11 +230,7 @@ impl Place {
                 origin.line(self.line).char_column(self.column).into()
             };
         };
-        let kind = if primary {
-            AnnotationKind::Primary
-        } else {
-            AnnotationKind::Context
-        };
+        let kind = if primary { AnnotationKind::Primary } else { AnnotationKind::Context };
         let label = Some(self.label.as_str()).filter(|label| !label.is_empty());
         Snippet::source(excerpt.as_str())
             .path(self.origin.as_str())
@@ -310,9 +276,7 @@ pub(super) fn likely<'a, T: AsRef<str>>(word: &str, known: &'a [T]) -> Option<&'
     let lower = word.to_lowercase();
     let likeness = |candidate: &T| strsim::jaro_winkler(&lower, &candidate.as_ref().to_lowercase());
     let rated = known.iter().map(|candidate| (likeness(candidate), candidate));
-    let best = rated
-        .filter(|&(likeness, _)| likeness >= 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
+    let best = rated.filter(|&(likeness, _)| likeness >= 0.8).max_by(|a, b| a.0.total_cmp(&b.0));
     best.map(|(_, best)| best)
 }
 
@@ -371,13 +335,7 @@ mod tests {
     #[test]
     fn a_near_name_is_proposed_and_others_are_listed() {
         assert_eq!(did_you_mean("gpuu", ["cpu", "gpu"], "devices"), "did you mean `gpu`?");
-        assert_eq!(
-            did_you_mean("xyz", ["cpu", "gpu"], "devices"),
-            "the devices are `cpu`, `gpu`"
-        );
-        assert_eq!(
-            did_you_mean("xyz", Vec::<String>::new(), "devices"),
-            "there are no devices"
-        );
+        assert_eq!(did_you_mean("xyz", ["cpu", "gpu"], "devices"), "the devices are `cpu`, `gpu`");
+        assert_eq!(did_you_mean("xyz", Vec::<String>::new(), "devices"), "there are no devices");
     }
 }

@@ -48,11 +48,7 @@ pub(super) fn parse(text: &str, start: usize, faults: &mut Faults) -> Node {
     for error in errors {
         let at = error.span().unwrap_or(0..0);
         let cause = format!("this is not valid TOML: {}", error.message());
-        faults.add(
-            &(start + at.start..start + at.end),
-            cause,
-            "correct it; https://toml.io has examples",
-        );
+        faults.add(&(start + at.start..start + at.end), cause, "correct it; https://toml.io has examples");
     }
     let root = Spanned::new(table.span(), DeValue::Table(table.into_inner()));
     Node::new(root, &|at| start + at.start..start + at.end)
@@ -61,9 +57,7 @@ pub(super) fn parse(text: &str, start: usize, faults: &mut Faults) -> Node {
 /// The TOML value that `text` is, if it is one; the text begins at `start` of the sources.
 pub(super) fn parse_value(text: &str, start: usize) -> Option<Node> {
     // A comment would hide the rest of the text.
-    let value = DeValue::parse(text)
-        .ok()
-        .filter(|value| value.span().end == text.len())?;
+    let value = DeValue::parse(text).ok().filter(|value| value.span().end == text.len())?;
     Some(Node::new(value, &|at| start + at.start..start + at.end))
 }
 
@@ -83,11 +77,7 @@ impl Node {
             DeValue::Table(table) => {
                 let entry = |(key, node): (Spanned<std::borrow::Cow<'_, str>>, _)| {
                     let key_at = to(key.span());
-                    Entry {
-                        key: key.into_inner().into_owned(),
-                        key_at,
-                        node: Node::new(node, to),
-                    }
+                    Entry { key: key.into_inner().into_owned(), key_at, node: Node::new(node, to) }
                 };
                 let mut entries: Vec<Entry> = table.into_iter().map(entry).collect();
                 entries.sort_by_key(|entry| (entry.key_at.start, entry.node.at.start));
@@ -140,11 +130,7 @@ impl Table {
     pub(super) fn set(&mut self, key: &str, key_at: &Span, node: Node) {
         match self.0.iter_mut().find(|entry| entry.key == key) {
             Some(entry) => entry.node = node,
-            None => self.0.push(Entry {
-                key: key.to_owned(),
-                key_at: key_at.clone(),
-                node,
-            }),
+            None => self.0.push(Entry { key: key.to_owned(), key_at: key_at.clone(), node }),
         }
     }
 }

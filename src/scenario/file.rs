@@ -14,10 +14,7 @@ pub struct InputFile {
 
 impl InputFile {
     pub(super) fn new(path: &Path, bytes: &[u8]) -> InputFile {
-        InputFile {
-            path: path.to_owned(),
-            hash: blake3::hash(bytes).to_hex().to_string(),
-        }
+        InputFile { path: path.to_owned(), hash: blake3::hash(bytes).to_hex().to_string() }
     }
 }
 
@@ -33,10 +30,7 @@ const BYTES_MAX: u64 = 64 << 20;
 
 /// The bytes of the file at `path`.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, FileFault> {
-    let fault = |cause: String, remedy: &str| FileFault {
-        cause,
-        remedy: remedy.to_owned(),
-    };
+    let fault = |cause: String, remedy: &str| FileFault { cause, remedy: remedy.to_owned() };
     let shown = path.display();
     if path.is_dir() {
         return Err(fault(format!("`{shown}` is a folder"), "name a file in it"));

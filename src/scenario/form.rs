@@ -16,15 +16,8 @@ use crate::strategy::{Even, Exact, Greedy, Guided, MicroBatchedSingle, Proportio
 use crate::units::{Bytes, BytesPerSec, Duration};
 
 /// The keys of a strategy entry that are the strategy.
-pub(super) const STRATEGIES: [&str; 7] = [
-    "greedy",
-    "single",
-    "micro_batched_single",
-    "even",
-    "proportional",
-    "guided",
-    "exact",
-];
+pub(super) const STRATEGIES: [&str; 7] =
+    ["greedy", "single", "micro_batched_single", "even", "proportional", "guided", "exact"];
 
 form! {
     /// A scenario: which devices share which inference work, and by which strategies.

@@ -18,29 +18,20 @@ pub(super) fn lower(form: &ScenarioForm, faults: &mut Faults) -> (Platform, Name
         names.insert(device.name.as_ref(), index as u32, faults);
         platform.devices.extend(lower_device(device, faults));
     }
-    let mut links = Links {
-        names: Names::new("links"),
-        joined: BTreeMap::new(),
-    };
+    let mut links = Links { names: Names::new("links"), joined: BTreeMap::new() };
     for link in form.links.iter().flatten() {
         platform.links.extend(links.lower(link, &names, faults));
     }
     let mut seen = BTreeMap::new();
     for slowdown in form.slowdowns.iter().flatten() {
-        platform
-            .slowdowns
-            .extend(lower_slowdown(slowdown, &names, &mut seen, faults));
+        platform.slowdowns.extend(lower_slowdown(slowdown, &names, &mut seen, faults));
     }
     (platform, names)
 }
 
 fn lower_device(form: &DeviceForm, faults: &mut Faults) -> Option<Device> {
     if let Some(At { value: Bytes(0), at }) = &form.memory {
-        faults.add(
-            at,
-            "a device without memory can run nothing",
-            "write for example `memory = \"4 GiB\"`",
-        );
+        faults.add(at, "a device without memory can run nothing", "write for example `memory = \"4 GiB\"`");
     }
     Some(Device {
         name: form.name.as_ref()?.value.clone(),
@@ -60,11 +51,7 @@ impl Links {
     fn lower(&mut self, form: &LinkForm, devices: &Names, faults: &mut Faults) -> Vec<Link> {
         self.names.insert(form.name.as_ref(), 0, faults);
         if let Some(name) = form.name.as_ref().filter(|name| name.value.contains('>')) {
-            faults.add(
-                &name.at,
-                "a link's name has no `>`, which tells its directions apart",
-                "use another name",
-            );
+            faults.add(&name.at, "a link's name has no `>`, which tells its directions apart", "use another name");
         }
         let Some(ends) = form.between.as_deref() else {
             return Vec::new();
@@ -83,18 +70,9 @@ impl Links {
             faults.add(&second.at, cause, "name two different devices");
             return Vec::new();
         }
-        let duplex = form.duplex.as_ref().map_or(
-            Duplex::Full,
-            |&At {
-                 value: Word(duplex), ..
-             }| duplex,
-        );
+        let duplex = form.duplex.as_ref().map_or(Duplex::Full, |&At { value: Word(duplex), .. }| duplex);
         let both = [(from, to), (to, from)];
-        let directions = if duplex == Duplex::OneWay {
-            &both[..1]
-        } else {
-            &both[..]
-        };
+        let directions = if duplex == Duplex::OneWay { &both[..1] } else { &both[..] };
         if let Some(earlier) = directions.iter().find_map(|pair| self.joined.get(pair)) {
             let cause = format!("a second link joins `{}` and `{}`", first.value, second.value);
             let remedy = "keep one of them, or use one link for each direction with `duplex = \"one_way\"`";
@@ -134,11 +112,7 @@ fn lower_slowdown(
     let factor = form.factor.as_ref().map(|factor| {
         if !(1.0..=100.0).contains(&factor.value) {
             let cause = format!("the factor {} is out of range", factor.value);
-            faults.add(
-                &factor.at,
-                cause,
-                "use how many times as long steps take, from 1 to 100",
-            );
+            faults.add(&factor.at, cause, "use how many times as long steps take, from 1 to 100");
         }
         factor.value
     });
@@ -150,10 +124,7 @@ fn lower_slowdown(
         faults.add(at, "a device does not slow itself", "name two different devices");
     } else if let Some(first) = seen.insert((device, busy), form.at.clone()) {
         let cause = "this slowdown is stated twice";
-        faults
-            .add(&form.at, cause, "keep one of them")
-            .label("second")
-            .beside(&first, "first");
+        faults.add(&form.at, cause, "keep one of them").label("second").beside(&first, "first");
     }
     Some(Slowdown {
         device: DeviceId(device),

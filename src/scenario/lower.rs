@@ -25,29 +25,17 @@ const SAMPLES_MAX: u64 = 1_000_000;
 pub(super) fn lower(root: &Node, traces: &Traces, faults: &mut Faults) -> Option<Case> {
     let known = faults.len();
     let form = ScenarioForm::decode(root, faults)?;
-    for (key, example) in [
-        ("devices", "[[devices]]"),
-        ("models", "[[models]]"),
-        ("strategies", "[[strategies]]"),
-    ] {
+    for (key, example) in [("devices", "[[devices]]"), ("models", "[[models]]"), ("strategies", "[[strategies]]")] {
         if let Some(node) = root.get(key)
             && node.as_list().is_some_and(<[Node]>::is_empty)
         {
-            faults.add(
-                &node.at,
-                format!("there are no {key}"),
-                format!("add one with `{example}`"),
-            );
+            faults.add(&node.at, format!("there are no {key}"), format!("add one with `{example}`"));
         }
     }
     let load = form.load.as_ref().and_then(|load| lower_load(load, faults));
     let (platform, devices) = hardware::lower(&form, faults);
     let is_platform_whole = faults.len() == known;
-    let baseline = form
-        .baseline
-        .as_ref()
-        .and_then(|name| devices.find(name, faults))
-        .map(DeviceId);
+    let baseline = form.baseline.as_ref().and_then(|name| devices.find(name, faults)).map(DeviceId);
     let mut homes = Vec::new();
     let models = lower_models(&form, &devices, &mut homes, faults);
     if is_platform_whole {
@@ -70,13 +58,7 @@ pub(super) fn lower(root: &Node, traces: &Traces, faults: &mut Faults) -> Option
         contention: form.contention.is_some_and(|contention| contention.value),
     };
     let seed = form.seed.map_or(0, |seed| seed.value);
-    Some(Case {
-        problem,
-        strategies,
-        baseline,
-        seed,
-        notes,
-    })
+    Some(Case { problem, strategies, baseline, seed, notes })
 }
 
 fn lower_load(form: &LoadForm, faults: &mut Faults) -> Option<Load> {
@@ -86,9 +68,7 @@ fn lower_load(form: &LoadForm, faults: &mut Faults) -> Option<Load> {
         faults.add(&samples.at, cause, format!("use 1 to {SAMPLES_MAX}"));
         return None;
     }
-    Some(Load::Offline {
-        samples: samples.value as u32,
-    })
+    Some(Load::Offline { samples: samples.value as u32 })
 }
 
 /// The models, and where their homes are named. Models with faults are left out.
@@ -102,11 +82,7 @@ fn lower_models(
     let mut models = Vec::new();
     for (index, model) in form.models.iter().flatten().enumerate() {
         names.insert(model.name.as_ref(), index as u32, faults);
-        let home = model
-            .home
-            .as_ref()
-            .and_then(|name| devices.find(name, faults))
-            .map(DeviceId);
+        let home = model.home.as_ref().and_then(|name| devices.find(name, faults)).map(DeviceId);
         homes.extend(home.zip(model.home.as_ref().map(|name| name.at.clone())));
         let graph = match (&model.name, &model.opaque) {
             (Some(name), Some(opaque)) => lower_opaque(&name.value, opaque, faults),
@@ -153,9 +129,7 @@ fn find_unreachable(platform: &Platform, homes: &[(DeviceId, Span)], faults: &mu
                     RouteError::None { .. } => "add a link between them",
                     RouteError::Ambiguous { .. } => "add a direct link, or remove one of the others",
                 };
-                faults
-                    .add(at, error.to_string(), remedy)
-                    .label("data comes from here and returns");
+                faults.add(at, error.to_string(), remedy).label("data comes from here and returns");
                 break;
             }
         }
@@ -190,8 +164,7 @@ impl<'a> Curves<'a> {
         let of_device = &device.profile.as_ref().or(device.name.as_ref())?.value;
         let of_model = &model.profile.as_ref().or(model.name.as_ref())?.value;
         let trace = &device.trace.as_ref()?.value;
-        self.traces
-            .curve(trace, of_device, of_model, self.lookup, self.extrapolate)
+        self.traces.curve(trace, of_device, of_model, self.lookup, self.extrapolate)
     }
 
     /// Traces must have their devices, and some device must know each model.
@@ -264,15 +237,9 @@ fn lower_strategies(form: &ScenarioForm, devices: &Names, faults: &mut Faults) -
         let Some((kind, strategy)) = strategy(entry) else {
             continue;
         };
-        let name = entry.name.clone().unwrap_or_else(|| At {
-            value: kind.to_owned(),
-            at: entry.at.clone(),
-        });
+        let name = entry.name.clone().unwrap_or_else(|| At { value: kind.to_owned(), at: entry.at.clone() });
         names.insert(Some(&name), index as u32, faults);
-        entries.push(Entry {
-            name: name.value,
-            strategy,
-        });
+        entries.push(Entry { name: name.value, strategy });
     }
     entries
 }
@@ -301,27 +268,14 @@ fn check_strategy(form: &StrategyForm, devices: &Names, faults: &mut Faults) {
         && greedy.value.threshold <= 0.0
     {
         let cause = format!("a threshold of {} lets no sample move", greedy.value.threshold);
-        faults.add(
-            greedy.at_key("threshold"),
-            cause,
-            "use a number above 0; 1.0 is the published value",
-        );
+        faults.add(greedy.at_key("threshold"), cause, "use a number above 0; 1.0 is the published value");
     }
-    let single = form
-        .single
-        .as_ref()
-        .map(|single| (&single.value.device, single.at_key("device")));
+    let single = form.single.as_ref().map(|single| (&single.value.device, single.at_key("device")));
     let micro = form.micro_batched_single.as_ref();
     let micro = micro.map(|single| (&single.value.device, single.at_key("device")));
     for (device, at) in single.into_iter().chain(micro) {
         if let Some(device) = device {
-            devices.find(
-                &At {
-                    value: device.clone(),
-                    at: at.clone(),
-                },
-                faults,
-            );
+            devices.find(&At { value: device.clone(), at: at.clone() }, faults);
         }
     }
 }

@@ -131,15 +131,7 @@ impl Scenario {
         let seed = case.expect("a scenario without faults is a case").seed;
         // Points copy the tree, and a sweep may be larger than all else.
         root.remove("sweep");
-        Ok(Scenario {
-            name,
-            inputs,
-            sources,
-            root,
-            sweep,
-            traces,
-            seed,
-        })
+        Ok(Scenario { name, inputs, sources, root, sweep, traces, seed })
     }
 
     /// Names the folder of results; a safe file name.
@@ -178,10 +170,7 @@ impl Scenario {
         for chunk in points.chunks(CHUNK) {
             let found: Vec<Faults> = chunk.par_iter().map(|point| self.resolve(point).1).collect();
             for (point, found) in chunk.iter().zip(found) {
-                let settings = point
-                    .settings()
-                    .iter()
-                    .map(|(path, value)| format!("{path} = {}", shorten(value)));
+                let settings = point.settings().iter().map(|(path, value)| format!("{path} = {}", shorten(value)));
                 if !found.is_empty() {
                     faults.extend_noted(found, &format!("at {}", settings.collect::<Vec<_>>().join(", ")));
                 }

@@ -19,11 +19,7 @@ const NAME_CHARS_MAX: usize = 100;
 
 impl Names {
     pub(super) fn new(list: &'static str) -> Names {
-        Names {
-            list,
-            known: BTreeMap::new(),
-            is_incomplete: false,
-        }
+        Names { list, known: BTreeMap::new(), is_incomplete: false }
     }
 
     /// Gives `name` to entry number `index`.
@@ -38,10 +34,7 @@ impl Names {
         }
         if let Some((_, first)) = self.known.get(name) {
             let cause = format!("two {} are called `{}`", self.list, shorten(name));
-            faults
-                .add(at, cause, "give one of them a `name` of its own")
-                .label("second")
-                .beside(first, "first");
+            faults.add(at, cause, "give one of them a `name` of its own").label("second").beside(first, "first");
         } else {
             self.known.insert(name.clone(), (index, at.clone()));
         }

@@ -19,10 +19,7 @@ pub(super) struct Parsed<T> {
 impl<T> Parsed<T> {
     /// Where the value of `key` stands, or the table if it has none.
     pub(super) fn at_key(&self, key: &str) -> &Span {
-        self.keys
-            .iter()
-            .find(|(name, _)| name == key)
-            .map_or(&self.at, |(_, at)| at)
+        self.keys.iter().find(|(name, _)| name == key).map_or(&self.at, |(_, at)| at)
     }
 }
 
@@ -45,16 +42,9 @@ impl<T: DeserializeOwned> Decode for Parsed<T> {
                 Err(error) => explain(error.message(), &entry.key_at, &entry.node.at, faults),
             }
         }
-        let keys = entries
-            .iter()
-            .map(|entry| (entry.key.clone(), entry.node.at.clone()))
-            .collect();
+        let keys = entries.iter().map(|entry| (entry.key.clone(), entry.node.at.clone())).collect();
         match T::deserialize(toml::Value::Table(whole)) {
-            Ok(value) => Some(Parsed {
-                value,
-                at: node.at.clone(),
-                keys,
-            }),
+            Ok(value) => Some(Parsed { value, at: node.at.clone(), keys }),
             Err(error) => {
                 explain(error.message(), &node.at, &node.at, faults);
                 None
@@ -109,10 +99,7 @@ fn explain(message: &str, key_at: &Span, at: &Span, faults: &mut Faults) {
         let cause = format!("`{}` is not {noun}", shorten(word));
         let at = if words == "keys" { key_at } else { at };
         faults.add(at, cause, did_you_mean(word, expected_words(expected), words));
-    } else if let Some(found) = what
-        .strip_prefix("invalid type: ")
-        .or(what.strip_prefix("invalid value: "))
-    {
+    } else if let Some(found) = what.strip_prefix("invalid type: ").or(what.strip_prefix("invalid value: ")) {
         let expected = match expected {
             "f64" => "a number",
             "u32" => "a whole number from 0 to 4294967295",

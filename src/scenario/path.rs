@@ -19,9 +19,7 @@ pub(super) struct Path(Vec<String>);
 impl Path {
     /// Reads `a.b."c.d"`: parts with dots between them, in quotation marks if they have dots themselves.
     pub(super) fn parse(text: &str, at: &Span, faults: &mut Faults) -> Option<Path> {
-        let segments = split(text, '.')
-            .into_iter()
-            .map(|segment| unquote(segment.trim()).to_owned());
+        let segments = split(text, '.').into_iter().map(|segment| unquote(segment.trim()).to_owned());
         let segments: Vec<String> = segments.collect();
         if segments.iter().any(String::is_empty) {
             let remedy = "write keys and names with dots between them, for example load.offline.samples";
@@ -30,11 +28,7 @@ impl Path {
         }
         if segments.len() > SEGMENTS_MAX {
             let cause = format!("the path has {} parts", segments.len());
-            faults.add(
-                at,
-                cause,
-                format!("a path has at most {SEGMENTS_MAX}; put names with dots in quotation marks"),
-            );
+            faults.add(at, cause, format!("a path has at most {SEGMENTS_MAX}; put names with dots in quotation marks"));
             return None;
         }
         Some(Path(segments))
@@ -105,31 +99,16 @@ impl Setter<'_> {
                 }
             }
             other => {
-                let cause = format!(
-                    "the path asks for `{first}` in {}, which has no parts",
-                    other.type_name()
-                );
-                self.faults
-                    .add(self.at, cause, "end the path earlier, and give the whole value");
+                let cause = format!("the path asks for `{first}` in {}, which has no parts", other.type_name());
+                self.faults.add(self.at, cause, "end the path earlier, and give the whole value");
             }
         }
     }
 
     fn child<'t>(&self, table: &'t mut Table, key: &str, is_list: bool) -> &'t mut Node {
         if table.get(key).is_none() {
-            let value = if is_list {
-                Value::List(Vec::new())
-            } else {
-                Value::Table(Table::default())
-            };
-            table.set(
-                key,
-                self.at,
-                Node {
-                    value,
-                    at: self.at.clone(),
-                },
-            );
+            let value = if is_list { Value::List(Vec::new()) } else { Value::Table(Table::default()) };
+            table.set(key, self.at, Node { value, at: self.at.clone() });
         }
         let found = table.0.iter_mut().find(|entry| entry.key == key);
         &mut found.expect("it was there or has been added").node
@@ -141,10 +120,7 @@ impl Setter<'_> {
             && key != "name"
             && !STRATEGIES.contains(&key.as_str())
             && let Value::Table(table) = &mut entry.value
-            && let Some(strategy) = table
-                .0
-                .iter_mut()
-                .find(|entry| STRATEGIES.contains(&entry.key.as_str()))
+            && let Some(strategy) = table.0.iter_mut().find(|entry| STRATEGIES.contains(&entry.key.as_str()))
         {
             self.set(&mut strategy.node, path, Some(""), value);
         } else {
@@ -211,15 +187,7 @@ mod tests {
         let at = sources.add("--set", path);
         let at = at..at + path.len();
         if let Some(path) = Path::parse(path, &at, &mut faults) {
-            path.set(
-                &mut root,
-                &at,
-                Node {
-                    value: Value::Integer(7),
-                    at: at.clone(),
-                },
-                &mut faults,
-            );
+            path.set(&mut root, &at, Node { value: Value::Integer(7), at: at.clone() }, &mut faults);
         }
         let found = match faults.is_empty() {
             true => root.value.to_string(),

@@ -60,11 +60,7 @@ impl Traces {
             };
             loaded.insert(path, profiles);
         }
-        Traces {
-            folder: folder.to_owned(),
-            loaded,
-            curves: Mutex::default(),
-        }
+        Traces { folder: folder.to_owned(), loaded, curves: Mutex::default() }
     }
 
     /// The trace called `name` in the scenario; `None` if it is faulty.
@@ -82,13 +78,7 @@ impl Traces {
         extrapolate: bool,
     ) -> Option<Curve> {
         let profiles = self.get(trace)?;
-        let key = (
-            self.folder.join(trace),
-            device.to_owned(),
-            model.to_owned(),
-            lookup as u8,
-            extrapolate,
-        );
+        let key = (self.folder.join(trace), device.to_owned(), model.to_owned(), lookup as u8, extrapolate);
         let mut curves = self.curves.lock().unwrap_or_else(PoisonError::into_inner);
         let curve = || Curve::new(&profiles.trace, device, model, lookup, extrapolate);
         curves.entry(key).or_insert_with(curve).clone()

@@ -23,10 +23,7 @@ pub(super) fn parse_file(
     faults: &mut Faults,
 ) -> Node {
     let shown = path.to_string_lossy();
-    let empty = Node {
-        value: Value::Table(document::Table::default()),
-        at: 0..0,
-    };
+    let empty = Node { value: Value::Table(document::Table::default()), at: 0..0 };
     let bytes = match bytes {
         Ok(bytes) => bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes),
         Err(FileFault { cause, remedy }) => {
@@ -37,11 +34,7 @@ pub(super) fn parse_file(
     };
     if bytes.len() > SCENARIO_BYTES_MAX {
         sources.add(shown.clone(), "");
-        faults.add(
-            &(0..0),
-            format!("`{shown}` is larger than 4 MiB"),
-            "name a scenario file",
-        );
+        faults.add(&(0..0), format!("`{shown}` is larger than 4 MiB"), "name a scenario file");
         return empty;
     }
     match std::str::from_utf8(bytes) {
@@ -52,11 +45,7 @@ pub(super) fn parse_file(
         Err(error) => {
             let at = error.valid_up_to();
             let start = sources.add(shown, String::from_utf8_lossy(bytes));
-            faults.add(
-                &(start + at..start + at + 3),
-                "the file is not valid UTF-8",
-                "save it as UTF-8 text",
-            );
+            faults.add(&(start + at..start + at + 3), "the file is not valid UTF-8", "save it as UTF-8 text");
             empty
         }
     }
@@ -74,11 +63,7 @@ pub(super) fn apply(
     let path = path::split(text, '=')[0];
     let path_at = start..start + path.len();
     let Some(value) = text.get(path.len() + 1..) else {
-        faults.add(
-            &path_at,
-            "there is no `=`",
-            "write path=value, for example load.offline.samples=100",
-        );
+        faults.add(&path_at, "there is no `=`", "write path=value, for example load.offline.samples=100");
         return;
     };
     let begin = path_at.end + 1 + (value.len() - value.trim_start().len());
@@ -88,24 +73,12 @@ pub(super) fn apply(
         return;
     };
     let single = document::parse_value(value, begin);
-    let listed = if single.is_none() {
-        sweep::listed(value, &value_at, faults)
-    } else {
-        None
-    };
+    let listed = if single.is_none() { sweep::listed(value, &value_at, faults) } else { None };
     match listed {
         Some(values) if sweeps => changes.push(Override::Axis(Axis::new(path, parsed, &path_at, values))),
-        Some(values)
-            if values
-                .iter()
-                .all(|node| matches!(node.value, Value::Integer(_) | Value::Float(_))) =>
-        {
+        Some(values) if values.iter().all(|node| matches!(node.value, Value::Integer(_) | Value::Float(_))) => {
             let remedy = "give one value, or run `coinfer sweep`";
-            faults.add(
-                &value_at,
-                "several values make a sweep, and this is a single run",
-                remedy,
-            );
+            faults.add(&value_at, "several values make a sweep, and this is a single run", remedy);
         }
         _ => {
             let value = single.unwrap_or_else(|| value_or_string(value, begin));
@@ -120,10 +93,7 @@ pub(super) fn apply(
 
 /// The TOML value that `text` is; otherwise `text` itself, as a string. The text begins at `start` of the sources.
 pub(super) fn value_or_string(text: &str, start: usize) -> Node {
-    let string = || Node {
-        value: Value::String(text.to_owned()),
-        at: start..start + text.len(),
-    };
+    let string = || Node { value: Value::String(text.to_owned()), at: start..start + text.len() };
     document::parse_value(text, start).unwrap_or_else(string)
 }
 
@@ -134,20 +104,11 @@ pub(super) fn name(root: &Node, path: &Path, faults: &mut Faults) -> String {
         (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_plain) && !name.starts_with('.')
     };
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let given = root.get("name").and_then(|node| {
-        Some(At {
-            value: node.as_str()?.to_owned(),
-            at: node.at.clone(),
-        })
-    });
+    let given = root.get("name").and_then(|node| Some(At { value: node.as_str()?.to_owned(), at: node.at.clone() }));
     match given {
         Some(At { value, at }) if !is_safe(&value) => {
             let remedy = "use letters, digits, `.`, `_` and `-`, not beginning with `.`";
-            faults.add(
-                &at,
-                format!("`{}` cannot name a folder of results", shorten(&value)),
-                remedy,
-            );
+            faults.add(&at, format!("`{}` cannot name a folder of results", shorten(&value)), remedy);
             value
         }
         Some(At { value, .. }) => value,

@@ -61,12 +61,7 @@ pub(super) struct Sweep {
 impl Axis {
     /// The axis of `path`, whose text is at `at`.
     pub(super) fn new(name: &str, path: Path, at: &Span, values: Vec<Node>) -> Axis {
-        Axis {
-            name: name.into(),
-            path,
-            at: at.clone(),
-            values,
-        }
+        Axis { name: name.into(), path, at: at.clone(), values }
     }
 
     fn from_pair((name, values): &(At<String>, Node), faults: &mut Faults) -> Option<Axis> {
@@ -80,11 +75,7 @@ impl Axis {
             Value::String(text) => range(text, &values.at, faults),
             other => {
                 let cause = format!("the values of an axis are a list or a range, not {}", other.type_name());
-                faults.add(
-                    &values.at,
-                    cause,
-                    "write for example `[1, 2, 4]`, \"1..=64\" or \"1..=64*2\"",
-                );
+                faults.add(&values.at, cause, "write for example `[1, 2, 4]`, \"1..=64\" or \"1..=64*2\"");
                 None
             }
         };
@@ -103,11 +94,7 @@ impl Sweep {
         // What is wrong with the table's form is found when the whole scenario is read.
         let form = node.and_then(|node| SweepForm::decode(node, &mut Faults::default()));
         let mut axes_of = |pairs: Option<&Pairs>| -> Vec<Axis> {
-            pairs
-                .iter()
-                .flat_map(|pairs| &pairs.0)
-                .filter_map(|pair| Axis::from_pair(pair, faults))
-                .collect()
+            pairs.iter().flat_map(|pairs| &pairs.0).filter_map(|pair| Axis::from_pair(pair, faults)).collect()
         };
         let form = form.as_ref();
         let mut grid = axes_of(form.and_then(|form| Some(&form.grid.as_ref()?.0)));
@@ -133,22 +120,13 @@ impl Sweep {
             let (short, long) = (shortest.values.len(), longest.values.len());
             let cause = format!("axes that advance together have {short} and {long} values");
             let fault = faults.add(&shortest.at, cause, "give them equally many, or move one to the grid");
-            fault
-                .label(format!("{short} values"))
-                .beside(&longest.at, format!("{long} here"));
+            fault.label(format!("{short} values")).beside(&longest.at, format!("{long} here"));
         }
         let grid_count = grid.len();
         let axes: Vec<Axis> = grid.into_iter().chain(zip).collect();
         let entries = form.iter().flat_map(|form| form.exclude.iter().flatten());
-        let exclude = entries
-            .filter_map(|entry| exclusion(entry, &axes, node, faults))
-            .collect();
-        Sweep {
-            axes,
-            grid_count,
-            exclude,
-            at: node.map_or(0..0, |node| node.at.clone()),
-        }
+        let exclude = entries.filter_map(|entry| exclusion(entry, &axes, node, faults)).collect();
+        Sweep { axes, grid_count, exclude, at: node.map_or(0..0, |node| node.at.clone()) }
     }
 
     /// The values of all axes that may name traces.
@@ -164,48 +142,28 @@ impl Sweep {
     /// All points that are not excluded, the first axis slowest.
     pub(super) fn points(&self, faults: &mut Faults) -> Vec<Point> {
         let sizes = self.sizes();
-        let count = sizes
-            .iter()
-            .try_fold(1usize, |product, &size| product.checked_mul(size));
+        let count = sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
         let Some(count) = count.filter(|&count| count <= POINTS_MAX) else {
             let sizes: Vec<String> = sizes.iter().map(usize::to_string).collect();
             let at = self.axes.first().map_or(&self.at, |axis| &axis.at);
             let cause = format!("the sweep has {} points", sizes.join(" x "));
-            faults.add(
-                at,
-                cause,
-                format!("use fewer values; a sweep has at most {POINTS_MAX} points"),
-            );
+            faults.add(at, cause, format!("use fewer values; a sweep has at most {POINTS_MAX} points"));
             return Vec::new();
         };
-        let texts: Vec<Vec<Arc<str>>> = self
-            .axes
-            .iter()
-            .map(|axis| axis.values.iter().map(text).collect())
-            .collect();
+        let texts: Vec<Vec<Arc<str>>> = self.axes.iter().map(|axis| axis.values.iter().map(text).collect()).collect();
         let excluded = self.excluded();
         let mut points = Vec::new();
         for index in 0..count {
             let choice = self.choice(index, &sizes);
-            if excluded
-                .iter()
-                .any(|pairs| pairs.iter().all(|(axis, matches)| matches[choice[*axis] as usize]))
-            {
+            if excluded.iter().any(|pairs| pairs.iter().all(|(axis, matches)| matches[choice[*axis] as usize])) {
                 continue;
             }
             let setting =
                 |(axis, &value): (usize, &u32)| (self.axes[axis].name.clone(), texts[axis][value as usize].clone());
-            points.push(Point {
-                settings: choice.iter().enumerate().map(setting).collect(),
-                choice,
-            });
+            points.push(Point { settings: choice.iter().enumerate().map(setting).collect(), choice });
         }
         if points.is_empty() {
-            faults.add(
-                &self.at,
-                "the sweep excludes every point",
-                "remove an entry of `exclude`",
-            );
+            faults.add(&self.at, "the sweep excludes every point", "remove an entry of `exclude`");
         }
         points
     }
@@ -213,8 +171,7 @@ impl Sweep {
     /// Sets the values of `point` in `root`.
     pub(super) fn apply(&self, point: &Point, root: &mut Node, faults: &mut Faults) {
         for (axis, &value) in self.axes.iter().zip(&point.choice) {
-            axis.path
-                .set(root, &axis.at, axis.values[value as usize].clone(), faults);
+            axis.path.set(root, &axis.at, axis.values[value as usize].clone(), faults);
         }
     }
 
@@ -242,10 +199,7 @@ impl Sweep {
             let values = self.axes[*axis].values.iter();
             (*axis, values.map(|value| value.value.equals(&wanted.value)).collect())
         };
-        self.exclude
-            .iter()
-            .map(|pairs| pairs.iter().map(matches).collect())
-            .collect()
+        self.exclude.iter().map(|pairs| pairs.iter().map(matches).collect()).collect()
     }
 }
 
@@ -258,10 +212,7 @@ fn find_repeated<'a>(axes: impl Iterator<Item = &'a Axis>, faults: &mut Faults) 
     for axis in axes {
         if let Some(first) = seen.iter().find(|other| other.path == axis.path) {
             let cause = format!("two axes set `{}`", axis.name);
-            faults
-                .add(&axis.at, cause, "keep one of them")
-                .label("second")
-                .beside(&first.at, "first");
+            faults.add(&axis.at, cause, "keep one of them").label("second").beside(&first.at, "first");
         }
         seen.push(axis);
     }
@@ -270,14 +221,8 @@ fn find_repeated<'a>(axes: impl Iterator<Item = &'a Axis>, faults: &mut Faults) 
 /// The axes and values of an entry of `exclude`.
 fn exclusion(entry: &Pairs, axes: &[Axis], sweep: Option<&Node>, faults: &mut Faults) -> Option<Vec<(usize, Node)>> {
     if entry.0.is_empty() {
-        let at = sweep
-            .and_then(|sweep| sweep.get("exclude"))
-            .map_or(0..0, |node| node.at.clone());
-        faults.add(
-            &at,
-            "an empty entry excludes every point",
-            "name a path and its value, or remove the entry",
-        );
+        let at = sweep.and_then(|sweep| sweep.get("exclude")).map_or(0..0, |node| node.at.clone());
+        faults.add(&at, "an empty entry excludes every point", "name a path and its value, or remove the entry");
         return None;
     }
     let mut found = Vec::new();
@@ -288,10 +233,7 @@ fn exclusion(entry: &Pairs, axes: &[Axis], sweep: Option<&Node>, faults: &mut Fa
             None => {
                 let remedy = match axes {
                     [] => "add it to `grid`".to_owned(),
-                    _ => format!(
-                        "use one of the sweep's axes: {}",
-                        list(axes.iter().map(|axis| &axis.name))
-                    ),
+                    _ => format!("use one of the sweep's axes: {}", list(axes.iter().map(|axis| &axis.name))),
                 };
                 faults.add(&name.at, format!("the sweep has no axis `{}`", name.value), remedy);
             }
@@ -303,13 +245,7 @@ fn exclusion(entry: &Pairs, axes: &[Axis], sweep: Option<&Node>, faults: &mut Fa
 /// The values of `a..=b` or `a..=b*factor`.
 pub(super) fn range(text: &str, at: &Span, faults: &mut Faults) -> Option<Vec<Node>> {
     const REMEDY: &str = "write for example \"1..=64\", or \"1..=64*2\" to double at each step";
-    let number = |text: &str| {
-        text.trim()
-            .replace('_', "")
-            .parse::<i64>()
-            .ok()
-            .filter(|&number| number >= 0)
-    };
+    let number = |text: &str| text.trim().replace('_', "").parse::<i64>().ok().filter(|&number| number >= 0);
     let parsed = text.split_once("..=").and_then(|(first, rest)| {
         let (last, factor) = match rest.split_once('*') {
             Some((last, factor)) => (last, Some(number(factor)?)),
@@ -336,14 +272,7 @@ pub(super) fn range(text: &str, at: &Span, faults: &mut Faults) -> Option<Vec<No
         None => value.checked_add(1),
     };
     let values = std::iter::successors(Some(first), next).take_while(|&value| value <= last);
-    Some(
-        values
-            .map(|value| Node {
-                value: Value::Integer(value),
-                at: at.clone(),
-            })
-            .collect(),
-    )
+    Some(values.map(|value| Node { value: Value::Integer(value), at: at.clone() }).collect())
 }
 
 /// The values of the text of an override, if it is a list such as `1,2,4` or a range such as `1..=64`.
@@ -388,10 +317,7 @@ mod tests {
         check("1..=4", "1 2 3 4");
         check("1..=100*2", "1 2 4 8 16 32 64");
         check("3..=3", "3");
-        check(
-            "9223372036854775806..=9223372036854775807",
-            "9223372036854775806 9223372036854775807",
-        );
+        check("9223372036854775806..=9223372036854775807", "9223372036854775806 9223372036854775807");
         check("8 GiB,16 GiB", "8 GiB 16 GiB");
         check("[1, 2],[3]", "[1, 2] [3]");
         check("8 GiB", "one value");

@@ -33,9 +33,7 @@ impl<'a> BatchSplit<'a> {
     pub(super) fn new(problem: &'a Problem) -> Result<Self, PlanError> {
         let [model] = problem.models.as_slice() else {
             let count = problem.models.len();
-            return Err(PlanError::Unsupported(format!(
-                "a batch split shares one model, and there are {count}"
-            )));
+            return Err(PlanError::Unsupported(format!("a batch split shares one model, and there are {count}")));
         };
         let name = model.graph.name();
         let Some(whole) = model.graph.whole() else {
@@ -50,17 +48,9 @@ impl<'a> BatchSplit<'a> {
             }
         }
         if units.is_empty() {
-            return Err(PlanError::Infeasible(format!(
-                "no device can run {name}: {}",
-                obstacles.join("; ")
-            )));
+            return Err(PlanError::Infeasible(format!("no device can run {name}: {}", obstacles.join("; "))));
         }
-        Ok(BatchSplit {
-            problem,
-            model: ModelId(0),
-            whole,
-            units,
-        })
+        Ok(BatchSplit { problem, model: ModelId(0), whole, units })
     }
 
     /// Samples to share.
@@ -73,11 +63,7 @@ impl<'a> BatchSplit<'a> {
         let named = |unit: &Unit| self.problem.platform.device(unit.device).name == name;
         self.units.iter().position(named).ok_or_else(|| {
             let exists = self.problem.platform.devices.iter().any(|device| device.name == name);
-            let why = if exists {
-                "cannot run this model"
-            } else {
-                "does not exist"
-            };
+            let why = if exists { "cannot run this model" } else { "does not exist" };
             PlanError::Unsupported(format!("the strategy asks for device `{name}`, which {why}"))
         })
     }
@@ -88,11 +74,7 @@ impl<'a> BatchSplit<'a> {
             return Ok(Duration::ZERO);
         }
         let work = self.work(0..batch);
-        Ok(self
-            .problem
-            .costs
-            .compute(self.units[unit].device, Share::FULL, &work)?
-            .time)
+        Ok(self.problem.costs.compute(self.units[unit].device, Share::FULL, &work)?.time)
     }
 
     /// Time of `batch` samples in one step on a unit that runs alone, from sending inputs to receiving outputs.
@@ -130,30 +112,20 @@ impl<'a> BatchSplit<'a> {
     /// `samples` on a unit in the fewest steps that fit its memory, of equal size or one apart.
     pub(super) fn waves(&self, unit: usize, samples: u32) -> Vec<u32> {
         let count = samples.div_ceil(self.units[unit].capacity);
-        (0..count)
-            .map(|index| samples / count + u32::from(index < samples % count))
-            .collect()
+        (0..count).map(|index| samples / count + u32::from(index < samples % count)).collect()
     }
 
     /// The plan in which each unit runs steps of the given sizes, one after the other.
     pub(super) fn plan(&self, steps_of_unit: &[Vec<u32>]) -> Plan {
-        let mut builder = Builder {
-            split: self,
-            plan: Plan::default(),
-            link_lanes: Vec::new(),
-        };
+        let mut builder = Builder { split: self, plan: Plan::default(), link_lanes: Vec::new() };
         let mut next_sample = 0;
         let mut firsts = Vec::new();
         for sizes in steps_of_unit {
             firsts.push(next_sample);
             next_sample += sizes.iter().sum::<u32>();
         }
-        let lanes: Vec<Option<LaneId>> = self
-            .units
-            .iter()
-            .zip(steps_of_unit)
-            .map(|(unit, sizes)| builder.compute_lane(unit, sizes))
-            .collect();
+        let lanes: Vec<Option<LaneId>> =
+            self.units.iter().zip(steps_of_unit).map(|(unit, sizes)| builder.compute_lane(unit, sizes)).collect();
         let mut ends = Vec::new();
         for round in 0..steps_of_unit.iter().map(Vec::len).max().unwrap_or(0) {
             for (index, unit) in self.units.iter().enumerate() {
@@ -170,35 +142,22 @@ impl<'a> BatchSplit<'a> {
 
     /// The plan in which each unit runs its samples in the fewest steps that fit its memory.
     pub(super) fn plan_split(&self, split: &[u32]) -> Plan {
-        let steps: Vec<Vec<u32>> = split
-            .iter()
-            .enumerate()
-            .map(|(unit, &samples)| self.waves(unit, samples))
-            .collect();
+        let steps: Vec<Vec<u32>> = split.iter().enumerate().map(|(unit, &samples)| self.waves(unit, samples)).collect();
         self.plan(&steps)
     }
 
     fn inputs(&self) -> impl Iterator<Item = LayerId> + '_ {
         let graph = &self.problem.model(self.model).graph;
-        (0..graph.layers().len() as u32)
-            .map(LayerId)
-            .filter(|&id| graph.is_input(id))
+        (0..graph.layers().len() as u32).map(LayerId).filter(|&id| graph.is_input(id))
     }
 
     fn all_rows(&self, layer: LayerId, samples: std::ops::Range<u32>) -> Region {
-        Region {
-            samples,
-            rows: 0..self.problem.model(self.model).graph.layer(layer).output.rows,
-        }
+        Region { samples, rows: 0..self.problem.model(self.model).graph.layer(layer).output.rows }
     }
 
     fn work(&self, samples: std::ops::Range<u32>) -> Work {
         let output = self.problem.model(self.model).graph.output();
-        Work {
-            model: self.model,
-            segment: self.whole.clone(),
-            region: self.all_rows(output, samples),
-        }
+        Work { model: self.model, segment: self.whole.clone(), region: self.all_rows(output, samples) }
     }
 }
 
@@ -206,32 +165,19 @@ impl Unit {
     /// `device` as a unit, or why it cannot be one.
     fn new(problem: &Problem, model: &Model, whole: &Segment, device: DeviceId) -> Result<Unit, String> {
         let graph = &model.graph;
-        let Device {
-            name,
-            memory,
-            unsupported,
-            ..
-        } = problem.platform.device(device);
-        if let Some(layer) = whole
-            .layers()
-            .map(|id| graph.layer(id))
-            .find(|layer| unsupported.contains(&layer.op.kind()))
+        let Device { name, memory, unsupported, .. } = problem.platform.device(device);
+        if let Some(layer) =
+            whole.layers().map(|id| graph.layer(id)).find(|layer| unsupported.contains(&layer.op.kind()))
         {
             return Err(format!("`{name}` does not support `{}`", layer.name));
         }
         let one = Work {
             model: ModelId(0),
             segment: whole.clone(),
-            region: Region {
-                samples: 0..1,
-                rows: 0..graph.layer(graph.output()).output.rows,
-            },
+            region: Region { samples: 0..1, rows: 0..graph.layer(graph.output()).output.rows },
         };
         let left = memory.0.saturating_sub(graph.parameters(whole).0);
-        let capacity = left
-            .checked_div(graph.activations(&one).0)
-            .unwrap_or(u64::MAX)
-            .min(u32::MAX.into()) as u32;
+        let capacity = left.checked_div(graph.activations(&one).0).unwrap_or(u64::MAX).min(u32::MAX.into()) as u32;
         if capacity == 0 || *memory < graph.parameters(whole) {
             return Err(format!("`{name}` has {memory}, too little for one sample"));
         }
@@ -240,12 +186,7 @@ impl Unit {
             Some(home) => (route(home, device)?, route(device, home)?),
             None => (Vec::new(), Vec::new()),
         };
-        Ok(Unit {
-            device,
-            capacity,
-            inward,
-            outward,
-        })
+        Ok(Unit { device, capacity, inward, outward })
     }
 }
 
@@ -264,11 +205,7 @@ impl Builder<'_> {
         let largest = *sizes.iter().max()?;
         let graph = &self.split.problem.model(self.split.model).graph;
         let memory = graph.parameters(&self.split.whole) + graph.activations(&self.split.work(0..largest));
-        Some(self.plan.lane(Lane::Compute {
-            device: unit.device,
-            share: Share::FULL,
-            memory,
-        }))
+        Some(self.plan.lane(Lane::Compute { device: unit.device, share: Share::FULL, memory }))
     }
 
     /// Adds the transfers and the computation of `samples` on a unit; the id of what ends them.
@@ -279,12 +216,9 @@ impl Builder<'_> {
             arrived.push(self.transfer(&unit.inward, layer, &samples, Vec::new()));
         }
         let arrived: Vec<StepId> = arrived.into_iter().flatten().collect();
-        let computed = self
-            .plan
-            .step(lane, Action::Compute(split.work(samples.clone())), &arrived);
+        let computed = self.plan.step(lane, Action::Compute(split.work(samples.clone())), &arrived);
         let output = split.problem.model(split.model).graph.output();
-        self.transfer(&unit.outward, output, &samples, vec![computed])
-            .map_or(computed, |returned| returned)
+        self.transfer(&unit.outward, output, &samples, vec![computed]).map_or(computed, |returned| returned)
     }
 
     /// Adds the transfers of a layer along a route; the id of the last, if there is one.
@@ -298,12 +232,7 @@ impl Builder<'_> {
         for &(link, to) in route {
             let region = self.split.all_rows(layer, samples.clone());
             let lane = self.link_lane(link);
-            let action = Action::Transfer {
-                model: self.split.model,
-                layer,
-                region,
-                to,
-            };
+            let action = Action::Transfer { model: self.split.model, layer, region, to };
             after = vec![self.plan.step(lane, action, &after)];
         }
         after.first().copied()

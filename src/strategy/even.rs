@@ -20,9 +20,7 @@ impl Strategy for Even {
     fn plan(&self, problem: &Problem) -> Result<Plan, PlanError> {
         let split = BatchSplit::new(problem)?;
         let (samples, count) = (split.samples(), split.units.len() as u32);
-        let shares: Vec<u32> = (0..count)
-            .map(|unit| samples / count + u32::from(unit < samples % count))
-            .collect();
+        let shares: Vec<u32> = (0..count).map(|unit| samples / count + u32::from(unit < samples % count)).collect();
         Ok(split.plan_split(&shares))
     }
 }

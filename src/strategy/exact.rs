@@ -51,10 +51,7 @@ impl Exact {
         let split = BatchSplit::new(problem)?;
         let tables = self.solve(&split)?;
         let last = tables.best.last().expect("a split has units");
-        Ok(last.times[1..]
-            .iter()
-            .map(|&time| (time < Duration::MAX).then_some(time))
-            .collect())
+        Ok(last.times[1..].iter().map(|&time| (time < Duration::MAX).then_some(time)).collect())
     }
 
     fn solve(&self, split: &BatchSplit<'_>) -> Result<Tables, PlanError> {
@@ -63,16 +60,11 @@ impl Exact {
             let reason = format!("exact solves batches up to {SAMPLES_MAX}, and this one has {samples}");
             return Err(PlanError::Unsupported(reason));
         }
-        let units: Vec<UnitTable> = (0..split.units.len())
-            .map(|unit| self.table(split, unit, samples))
-            .collect();
+        let units: Vec<UnitTable> = (0..split.units.len()).map(|unit| self.table(split, unit, samples)).collect();
         let mut best: Vec<Best> = Vec::new();
         for table in &units {
             let next = match best.last() {
-                None => Best {
-                    times: table.times.clone(),
-                    shares: (0..=samples).collect(),
-                },
+                None => Best { times: table.times.clone(), shares: (0..=samples).collect() },
                 Some(before) => combine(before, table),
             };
             best.push(next);
@@ -90,9 +82,8 @@ impl Exact {
     /// Times of one unit for 0 to `samples` samples, in one step or more.
     fn table(&self, split: &BatchSplit<'_>, unit: usize, samples: u32) -> UnitTable {
         let capacity = split.units[unit].capacity.min(samples) as usize;
-        let one_step: Vec<Duration> = (0..=capacity as u32)
-            .map(|batch| split.time(unit, batch).unwrap_or(Duration::MAX))
-            .collect();
+        let one_step: Vec<Duration> =
+            (0..=capacity as u32).map(|batch| split.time(unit, batch).unwrap_or(Duration::MAX)).collect();
         let mut times = vec![Duration::ZERO];
         let mut first = vec![0];
         for total in 1..=samples as usize {
@@ -144,10 +135,7 @@ impl UnitTable {
 fn combine(before: &Best, table: &UnitTable) -> Best {
     let best_of = |total: usize| {
         let time_with = |own: usize| before.times[total - own].max(table.times[own]);
-        (0..=total)
-            .map(|own| (time_with(own), own as u32))
-            .min()
-            .expect("there is a share of zero")
+        (0..=total).map(|own| (time_with(own), own as u32)).min().expect("there is a share of zero")
     };
     let (times, shares) = (0..before.times.len()).map(best_of).unzip();
     Best { times, shares }

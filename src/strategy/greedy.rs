@@ -45,13 +45,7 @@ pub enum Variant {
 
 impl Default for Greedy {
     fn default() -> Self {
-        Greedy {
-            variant: Variant::Published,
-            threshold: 1.0,
-            tolerate_limit: None,
-            base_limit: None,
-            exchange: false,
-        }
+        Greedy { variant: Variant::Published, threshold: 1.0, tolerate_limit: None, base_limit: None, exchange: false }
     }
 }
 
@@ -65,10 +59,7 @@ impl Strategy for Greedy {
 
     fn plan(&self, problem: &Problem) -> Result<Plan, PlanError> {
         if !(self.threshold.is_finite() && self.threshold > 0.0) {
-            return Err(PlanError::Unsupported(format!(
-                "threshold must be above 0, not {}",
-                self.threshold
-            )));
+            return Err(PlanError::Unsupported(format!("threshold must be above 0, not {}", self.threshold)));
         }
         let split = BatchSplit::new(problem)?;
         let mut shares = self.search(&split)?;
@@ -158,15 +149,11 @@ fn exchange(split: &BatchSplit<'_>, shares: &mut [u32]) -> Result<(), Uncalibrat
             .enumerate()
             .map(|(unit, &share)| split.time_in_waves(unit, share))
             .collect::<Result<Vec<_>, _>>()?;
-        let slowest = (0..times.len())
-            .max_by_key(|&unit| times[unit])
-            .expect("a split has units");
+        let slowest = (0..times.len()).max_by_key(|&unit| times[unit]).expect("a split has units");
         let mut best = (times[slowest], slowest, 0);
         for other in (0..times.len()).filter(|&other| other != slowest) {
-            let others = (0..times.len())
-                .filter(|&unit| unit != slowest && unit != other)
-                .map(|unit| times[unit])
-                .max();
+            let others =
+                (0..times.len()).filter(|&unit| unit != slowest && unit != other).map(|unit| times[unit]).max();
             for moved in 1..=shares[slowest] {
                 let (Ok(from), Ok(to)) = (
                     split.time_in_waves(slowest, shares[slowest] - moved),
@@ -187,13 +174,9 @@ fn exchange(split: &BatchSplit<'_>, shares: &mut [u32]) -> Result<(), Uncalibrat
 }
 
 fn first_min(times: &[f64]) -> usize {
-    (0..times.len())
-        .min_by(|&a, &b| times[a].total_cmp(&times[b]))
-        .expect("a split has units")
+    (0..times.len()).min_by(|&a, &b| times[a].total_cmp(&times[b])).expect("a split has units")
 }
 
 fn first_max(times: &[f64]) -> usize {
-    (0..times.len())
-        .min_by(|&a, &b| times[b].total_cmp(&times[a]))
-        .expect("a split has units")
+    (0..times.len()).min_by(|&a, &b| times[b].total_cmp(&times[a])).expect("a split has units")
 }

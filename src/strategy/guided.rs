@@ -26,10 +26,7 @@ pub struct Guided {
 
 impl Default for Guided {
     fn default() -> Self {
-        Guided {
-            divisor: NonZeroU32::MIN,
-            chunk_min: NonZeroU32::MIN,
-        }
+        Guided { divisor: NonZeroU32::MIN, chunk_min: NonZeroU32::MIN }
     }
 }
 
@@ -45,11 +42,7 @@ impl Strategy for Guided {
         let mut free = vec![Duration::ZERO; split.units.len()];
         let mut left = split.samples();
         while left > 0 {
-            let (unit, _) = free
-                .iter()
-                .enumerate()
-                .min_by_key(|&(_, free)| free)
-                .expect("a split has units");
+            let (unit, _) = free.iter().enumerate().min_by_key(|&(_, free)| free).expect("a split has units");
             let wanted = left.div_ceil(parts).max(self.chunk_min.get());
             let chunk = wanted.min(left).min(split.units[unit].capacity);
             free[unit] += split.time(unit, chunk)?;

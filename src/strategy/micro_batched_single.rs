@@ -22,10 +22,7 @@ pub struct MicroBatchedSingle {
 
 impl Default for MicroBatchedSingle {
     fn default() -> Self {
-        MicroBatchedSingle {
-            device: None,
-            batch: NonZeroU32::MIN,
-        }
+        MicroBatchedSingle { device: None, batch: NonZeroU32::MIN }
     }
 }
 

@@ -24,9 +24,7 @@ impl Strategy for Single {
 
     fn plan(&self, problem: &Problem) -> Result<Plan, PlanError> {
         let split = BatchSplit::new(problem)?;
-        plan_alone(&split, self.device.as_deref(), |unit| {
-            split.waves(unit, split.samples())
-        })
+        plan_alone(&split, self.device.as_deref(), |unit| split.waves(unit, split.samples()))
     }
 }
 
@@ -56,17 +54,11 @@ pub(super) fn plan_alone(
         }
         None => {
             let times: Vec<_> = (0..split.units.len()).map(|unit| (unit, time(unit))).collect();
-            let known = times
-                .iter()
-                .filter_map(|(unit, time)| Some((*unit, *time.as_ref().ok()?)));
+            let known = times.iter().filter_map(|(unit, time)| Some((*unit, *time.as_ref().ok()?)));
             match known.min_by_key(|&(_, time)| time) {
                 Some((unit, _)) => unit,
                 None => {
-                    return Err(times
-                        .into_iter()
-                        .find_map(|(_, time)| time.err())
-                        .expect("a split has units")
-                        .into());
+                    return Err(times.into_iter().find_map(|(_, time)| time.err()).expect("a split has units").into());
                 }
             }
         }

@@ -13,33 +13,20 @@ fn root() -> &'static Path {
 }
 
 fn coinfer(arguments: &[&str]) -> Output {
-    Command::cargo_bin("coinfer")
-        .unwrap()
-        .current_dir(root())
-        .args(arguments)
-        .output()
-        .unwrap()
+    Command::cargo_bin("coinfer").unwrap().current_dir(root()).args(arguments).output().unwrap()
 }
 
 /// What the program prints for `arguments`, with its results in a folder that is gone afterwards.
 fn printed(arguments: &[&str]) -> String {
     let out = tempfile::tempdir().unwrap();
     let output = coinfer(&[arguments, &["--out", out.path().to_str().unwrap()]].concat());
-    assert!(
-        output.status.success(),
-        "{arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
 fn shipped() -> Vec<PathBuf> {
-    let entries = fs::read_dir(root().join("scenarios"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let mut scenarios: Vec<PathBuf> = entries
-        .filter(|path| path.extension().is_some_and(|e| e == "toml"))
-        .collect();
+    let entries = fs::read_dir(root().join("scenarios")).unwrap().map(|entry| entry.unwrap().path());
+    let mut scenarios: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|e| e == "toml")).collect();
     scenarios.sort();
     assert!(!scenarios.is_empty());
     scenarios
@@ -82,14 +69,8 @@ fn json_is_one_object_that_keeps_its_contract() {
     assert_eq!(object["scenario"], "kcc2020-vgg16");
     let results = object["results"].as_array().unwrap();
     let greedy = results.iter().find(|result| result["strategy"] == "greedy").unwrap();
-    assert_eq!(
-        serde_json::to_string(&greedy["split"]).unwrap(),
-        r#"{"cpu":7,"gpu":54,"igpu":39}"#
-    );
-    assert!(
-        text.find("\"cpu\": 7").unwrap() < text.find("\"igpu\": 39").unwrap(),
-        "devices keep the scenario's order"
-    );
+    assert_eq!(serde_json::to_string(&greedy["split"]).unwrap(), r#"{"cpu":7,"gpu":54,"igpu":39}"#);
+    assert!(text.find("\"cpu\": 7").unwrap() < text.find("\"igpu\": 39").unwrap(), "devices keep the scenario's order");
     for result in results {
         let number = |key: &str| result[key].as_f64().unwrap_or_else(|| panic!("{key} of {result}"));
         let (makespan, bound) = (number("makespan_ms"), number("lower_bound_ms"));
@@ -98,12 +79,7 @@ fn json_is_one_object_that_keeps_its_contract() {
         assert!((number("samples_per_s") - 100.0 / makespan * 1e3).abs() < 1e-6);
         assert!((0.0..=1.0).contains(&number("measured_share")));
         assert!(number("speedup") > 0.0);
-        let split: u64 = result["split"]
-            .as_object()
-            .unwrap()
-            .values()
-            .map(|samples| samples.as_u64().unwrap())
-            .sum();
+        let split: u64 = result["split"].as_object().unwrap().values().map(|samples| samples.as_u64().unwrap()).sum();
         assert_eq!(split, 100);
     }
 }
@@ -124,13 +100,7 @@ fn every_shipped_scenario_gives_the_same_bytes_twice() {
     for scenario in shipped() {
         let run = || {
             let out = tempfile::tempdir().unwrap();
-            let output = coinfer(&[
-                "run",
-                scenario.to_str().unwrap(),
-                "-q",
-                "--out",
-                out.path().to_str().unwrap(),
-            ]);
+            let output = coinfer(&["run", scenario.to_str().unwrap(), "-q", "--out", out.path().to_str().unwrap()]);
             assert!(output.status.success());
             (output.stdout, files(out.path()))
         };
@@ -161,11 +131,7 @@ fn a_plan_can_be_written_and_checked_again() {
     let folder = tempfile::tempdir().unwrap();
     let plan = folder.path().join("plan.json");
     let (scenario, plan) = ("scenarios/kcc2020-vgg16.toml", plan.to_str().unwrap());
-    assert!(
-        coinfer(&["plan", scenario, "--strategy", "exact", "-o", plan])
-            .status
-            .success()
-    );
+    assert!(coinfer(&["plan", scenario, "--strategy", "exact", "-o", plan]).status.success());
     assert!(coinfer(&["check", scenario, "--plan", plan]).status.success());
 
     let other_batch = coinfer(&["check", scenario, "--set", "load.offline.samples=199", "--plan", plan]);
@@ -194,10 +160,7 @@ fn wrong_input_ends_with_code_2_and_leaves_nothing() {
     check(&["run", "scenarios/absent.toml"], "absent.toml");
     check(&["run", "scenarios"], "scenarios");
     check(&["run", scenario, "--set", "load.offline.samples=0"], "--set");
-    check(
-        &["run", scenario, "--set", "load.offline.samples=1000000000"],
-        "1000000",
-    );
+    check(&["run", scenario, "--set", "load.offline.samples=1000000000"], "1000000");
     check(&["run", scenario, "--set", "strategies.greedy.treshold=1"], "threshold");
     check(&["run", scenario, "--set", "nonsense"], "nonsense");
     check(&["sweep", scenario, "--set", "load.offline.samples=5..=1"], "5..=1");
@@ -208,23 +171,12 @@ fn wrong_input_ends_with_code_2_and_leaves_nothing() {
 fn a_strategy_without_a_plan_ends_with_code_1_and_the_others_are_shown() {
     let out = tempfile::tempdir().unwrap();
     let scenario = "scenarios/kcc2020-later-vgg16.toml";
-    let more = [
-        "--set",
-        "load.offline.samples=66",
-        "--format",
-        "json",
-        "--out",
-        out.path().to_str().unwrap(),
-    ];
+    let more = ["--set", "load.offline.samples=66", "--format", "json", "--out", out.path().to_str().unwrap()];
     let output = coinfer(&[&["run", scenario], &more[..]].concat());
     assert_eq!(output.status.code(), Some(1));
     let object: Value = serde_json::from_slice(&output.stdout).unwrap();
     let failures = object["failures"].as_array().unwrap();
-    assert!(
-        failures
-            .iter()
-            .any(|failure| failure["reason"].as_str().unwrap().contains("was not profiled"))
-    );
+    assert!(failures.iter().any(|failure| failure["reason"].as_str().unwrap().contains("was not profiled")));
 }
 
 #[test]
@@ -233,10 +185,7 @@ fn every_command_has_help_with_an_example() {
         let output = coinfer(&[command, "--help"]);
         assert!(output.status.success());
         let help = String::from_utf8(output.stdout).unwrap();
-        assert!(
-            help.contains("Example") && help.contains(&format!("coinfer {command}")),
-            "{help}"
-        );
+        assert!(help.contains("Example") && help.contains(&format!("coinfer {command}")), "{help}");
     }
 }
 
@@ -244,35 +193,18 @@ fn every_command_has_help_with_an_example() {
 fn the_schema_in_the_repository_is_the_one_of_the_program() {
     let stored = fs::read_to_string(root().join("docs/scenario.schema.json")).unwrap();
     let printed = String::from_utf8(coinfer(&["schema"]).stdout).unwrap();
-    assert!(
-        stored == printed,
-        "write it again: cargo run -- schema > docs/scenario.schema.json"
-    );
+    assert!(stored == printed, "write it again: cargo run -- schema > docs/scenario.schema.json");
 }
 
 #[test]
 fn an_interrupted_write_leaves_earlier_results_alone() {
     let out = tempfile::tempdir().unwrap();
-    let arguments = [
-        "run",
-        "scenarios/kcc2020-vgg16.toml",
-        "-q",
-        "--out",
-        out.path().to_str().unwrap(),
-    ];
+    let arguments = ["run", "scenarios/kcc2020-vgg16.toml", "-q", "--out", out.path().to_str().unwrap()];
     assert!(coinfer(&arguments).status.success());
     let before = files(out.path());
     // What a killed run leaves behind: a hidden folder beside the results.
-    let run = fs::read_dir(out.path().join("kcc2020-vgg16"))
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .file_name();
-    let abandoned = out
-        .path()
-        .join("kcc2020-vgg16")
-        .join(format!(".{}.coinfer-x", run.to_str().unwrap()));
+    let run = fs::read_dir(out.path().join("kcc2020-vgg16")).unwrap().next().unwrap().unwrap().file_name();
+    let abandoned = out.path().join("kcc2020-vgg16").join(format!(".{}.coinfer-x", run.to_str().unwrap()));
     fs::create_dir_all(abandoned.join("new")).unwrap();
     fs::write(abandoned.join("new/summary.json"), "{\"scenario\":").unwrap();
     fs::write(abandoned.join("lock"), "").unwrap();

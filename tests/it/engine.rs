@@ -79,10 +79,7 @@ fn a_slowdown_stretches_only_the_time_that_it_lasts() {
 fn with_contention_off_slowdowns_are_ignored() {
     let mut quiet = with_contention(problem(4, Some(CPU)), &[(CPU, GPU, 1_000_000)]);
     quiet.contention = false;
-    assert_eq!(
-        run(&quiet, batch_split(4, 1)),
-        run(&problem(4, Some(CPU)), batch_split(4, 1))
-    );
+    assert_eq!(run(&quiet, batch_split(4, 1)), run(&problem(4, Some(CPU)), batch_split(4, 1)));
 }
 
 /// A plan, its samples and home, and slowdowns.

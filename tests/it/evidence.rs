@@ -24,16 +24,11 @@ fn is_misrecorded(run: &kcc2020::Run) -> bool {
 }
 
 fn gpu_alone() -> Single {
-    Single {
-        device: Some("gpu".into()),
-    }
+    Single { device: Some("gpu".into()) }
 }
 
 fn gpu_one_by_one() -> MicroBatchedSingle {
-    MicroBatchedSingle {
-        device: Some("gpu".into()),
-        ..MicroBatchedSingle::default()
-    }
+    MicroBatchedSingle { device: Some("gpu".into()), ..MicroBatchedSingle::default() }
 }
 
 #[test]
@@ -63,10 +58,7 @@ fn greedy_reproduces_799_of_the_800_recorded_splits() {
     }
     println!("{same} splits reproduced; recorded and found where they differ: {different:?}");
     let (model, batch, split) = MISRECORDED;
-    assert_eq!(
-        (same, different),
-        (799, vec![(model.to_owned(), batch, split, [18, 37, 47])])
-    );
+    assert_eq!((same, different), (799, vec![(model.to_owned(), batch, split, [18, 37, 47])]));
     // The record has 102 twice and 120 not at all: this row is the split of 120 without the CPU's share.
     let split_at_120 = run(&Greedy::default(), &published(&trace, model, 120)).unwrap().0;
     assert_eq!(split_at_120, [18, 38, 64]);
@@ -122,11 +114,7 @@ fn the_published_figure_follows_from_the_tables() {
         );
         assert!((measured - bar.speedup).abs() < 0.001, "{}", bar.model);
         let slowed = ["vgg-16", "vgg-19", "inception_v3"].contains(&bar.model.as_str());
-        assert!(
-            (-0.01..if slowed { 0.14 } else { 0.06 }).contains(&excess),
-            "{}",
-            bar.model
-        );
+        assert!((-0.01..if slowed { 0.14 } else { 0.06 }).contains(&excess), "{}", bar.model);
     }
 }
 
@@ -142,10 +130,7 @@ fn one_by_one_on_the_gpu_beats_the_split_of_three_networks() {
         let one_by_one = makespan(&gpu_one_by_one(), &problem);
         let simulated = makespan(&Greedy::default(), &problem);
         let measured = longest(bar.measured);
-        println!(
-            "{:<16} {:>9.0} {one_by_one:>15.0} {simulated:>16.0} {measured:>15.0}",
-            bar.model, bar.gpu_alone
-        );
+        println!("{:<16} {:>9.0} {one_by_one:>15.0} {simulated:>16.0} {measured:>15.0}", bar.model, bar.gpu_alone);
         assert_eq!(one_by_one < simulated, one_by_one < measured, "{}", bar.model);
         if one_by_one < measured {
             beaten.push(bar.model);
@@ -181,10 +166,7 @@ fn tables_that_thrash_are_flagged_and_refused_beyond_their_end() {
             ("mobilenet", "igpu"),
         ]
     );
-    let refusal = run(
-        &Greedy::default(),
-        &problem(&trace, Lookup::Kcc2020, "densenet-121", 200),
-    );
+    let refusal = run(&Greedy::default(), &problem(&trace, Lookup::Kcc2020, "densenet-121", 200));
     assert_eq!(
         refusal.unwrap_err().to_string(),
         "no calibration for densenet-121 at batch 200 on cpu: the table ends at batch 65 and is not extrapolated, \
@@ -209,17 +191,10 @@ fn a_slowdown_derived_from_vgg_16_explains_vgg_19() {
         let measured = longest(published_bar(model).measured);
         let without = 1.0 - makespan(&Greedy::default(), &problem) / measured;
         problem.contention = true;
-        problem.platform.slowdowns = vec![Slowdown {
-            device: DeviceId(CPU as u32),
-            busy: DeviceId(IGPU as u32),
-            excess_ppm,
-        }];
+        problem.platform.slowdowns =
+            vec![Slowdown { device: DeviceId(CPU as u32), busy: DeviceId(IGPU as u32), excess_ppm }];
         let with = 1.0 - makespan(&Greedy::default(), &problem) / measured;
-        println!(
-            "{model}: makespan too short by {:.1} % without, {:.1} % with",
-            100.0 * without,
-            100.0 * with
-        );
+        println!("{model}: makespan too short by {:.1} % without, {:.1} % with", 100.0 * without, 100.0 * with);
         assert!((without - error_without).abs() < 0.01 && (0.0..0.035).contains(&with));
     }
 }
@@ -231,20 +206,10 @@ fn recorded_shares_fit_the_memory_of_the_scenarios() {
         let of_model = runs().into_iter().filter(move |recorded| recorded.model == model);
         of_model.map(|recorded| recorded.split[GPU]).max().unwrap()
     };
-    let files = [
-        "vgg16",
-        "vgg19",
-        "mobilenet",
-        "resnet34",
-        "resnet50",
-        "squeezenet-1.1",
-        "inception-v3",
-        "densenet121",
-    ];
+    let files =
+        ["vgg16", "vgg19", "mobilenet", "resnet34", "resnet50", "squeezenet-1.1", "inception-v3", "densenet121"];
     for file in files {
-        let scenario: toml::Table = kcc2020::read(&format!("scenarios/kcc2020-{file}.toml"))
-            .parse()
-            .unwrap();
+        let scenario: toml::Table = kcc2020::read(&format!("scenarios/kcc2020-{file}.toml")).parse().unwrap();
         let bytes = |value: &toml::Value| value.as_str().unwrap().parse::<Bytes>().unwrap();
         let model = &scenario["models"][0];
         let sizes = &model["opaque"];
@@ -276,9 +241,7 @@ fn simulated_makespans_are_within_5_percent_of_the_recorded_runs() {
         let mean = |values: &mut dyn Iterator<Item = f64>| 100.0 * values.sum::<f64>() / count as f64;
         let mean_error = mean(&mut errors.iter().map(|error| error.abs()));
         let bias = mean(&mut errors.iter().copied());
-        let largest = errors
-            .iter()
-            .fold(0.0, |most: f64, error| most.max(100.0 * error.abs()));
+        let largest = errors.iter().fold(0.0, |most: f64, error| most.max(100.0 * error.abs()));
         println!("{model:<16} {count:>4} {mean_error:>9.2} % {largest:>6.1} % {bias:>+5.1} %");
         let band = if model == "densenet-121" { 30.0..36.0 } else { 1.3..5.0 };
         assert!(band.contains(&mean_error), "{model}: {mean_error:.2} %");
@@ -334,20 +297,9 @@ fn check_gaps(table: &str, networks: &[&str], expected: [(f64, f64); 3]) {
 
 #[test]
 fn greedy_is_never_better_than_exact_and_close_to_it_for_large_batches() {
-    let nine: Vec<&str> = PREDICTABLE
-        .into_iter()
-        .chain(["resnet-18", "squeezenet_v1.0"])
-        .collect();
-    check_gaps(
-        "kcc2020-profile-with-io",
-        &nine,
-        [(9.61, 118.7), (2.97, 19.2), (0.62, 18.7)],
-    );
-    check_gaps(
-        "kcc2020-profile",
-        &PREDICTABLE,
-        [(11.91, 103.4), (2.60, 21.4), (0.74, 13.8)],
-    );
+    let nine: Vec<&str> = PREDICTABLE.into_iter().chain(["resnet-18", "squeezenet_v1.0"]).collect();
+    check_gaps("kcc2020-profile-with-io", &nine, [(9.61, 118.7), (2.97, 19.2), (0.62, 18.7)]);
+    check_gaps("kcc2020-profile", &PREDICTABLE, [(11.91, 103.4), (2.60, 21.4), (0.74, 13.8)]);
 }
 
 #[test]
@@ -377,10 +329,7 @@ fn bound_exact_with_micro_batches_and_exact_are_ordered() {
 #[test]
 fn the_later_variant_works_within_its_tables_and_fails_clearly_beyond() {
     let trace = kcc2020::trace("kcc2020-profile-with-io");
-    let later = Greedy {
-        variant: Variant::Later,
-        ..Greedy::default()
-    };
+    let later = Greedy { variant: Variant::Later, ..Greedy::default() };
     let at = |batch: u32| run(&later, &problem(&trace, Lookup::Kcc2020Later, "vgg-16", batch));
     let (split, makespan) = at(64).unwrap();
     println!("later variant, vgg-16 at 64: {split:?}, {makespan}");

@@ -27,38 +27,21 @@ impl CostModel for PerRow {
         let cells = work.region.samples.len() as u64 * work.region.rows.len() as u64;
         let nanos = self.0[device.0 as usize] * 1000 * cells * work.segment.layers().count() as u64;
         let nanos = nanos * 10_000 / u64::from(share.basis_points());
-        Ok(Estimate {
-            time: Duration::from_nanos(nanos),
-            basis: Basis::Modelled,
-        })
+        Ok(Estimate { time: Duration::from_nanos(nanos), basis: Basis::Modelled })
     }
     fn transfer(&self, _: LinkId, size: Bytes) -> Result<Estimate, Uncalibrated> {
-        Ok(Estimate {
-            time: Duration::from_nanos(size.0),
-            basis: Basis::Modelled,
-        })
+        Ok(Estimate { time: Duration::from_nanos(size.0), basis: Basis::Modelled })
     }
 }
 
 /// input -> conv1 -> conv2 -> sum(conv1, conv2) -> dense: a chain with one branch.
 pub(crate) fn graph() -> Graph {
-    let conv = || {
-        Op::Conv(Window {
-            size: 3,
-            stride: 1,
-            pad: 1,
-        })
-    };
+    let conv = || Op::Conv(Window { size: 3, stride: 1, pad: 1 });
     let layer = |name: &str, op, inputs: &[u32], rows| Layer {
         name: name.into(),
         op,
         inputs: inputs.iter().copied().map(LayerId).collect(),
-        output: Shape {
-            channels: 1,
-            rows,
-            cols: 2,
-            element_bytes: 4,
-        },
+        output: Shape { channels: 1, rows, cols: 2, element_bytes: 4 },
         parameters: Bytes(100),
     };
     let layers = vec![
@@ -77,11 +60,7 @@ pub(crate) fn problem(samples: u32, home: Option<DeviceId>) -> Problem {
         name: name.into(),
         kind,
         memory: Bytes(10_000),
-        unsupported: if kind == DeviceKind::Dla {
-            BTreeSet::from([OpKind::Dense])
-        } else {
-            BTreeSet::new()
-        },
+        unsupported: if kind == DeviceKind::Dla { BTreeSet::from([OpKind::Dense]) } else { BTreeSet::new() },
     };
     let link = |(name, from, to, direction): (&str, DeviceId, DeviceId, Direction)| Link {
         name: name.into(),
@@ -94,13 +73,7 @@ pub(crate) fn problem(samples: u32, home: Option<DeviceId>) -> Problem {
     Problem {
         models: vec![Model { graph: graph(), home }],
         platform: Platform {
-            devices: [
-                ("cpu", DeviceKind::Cpu),
-                ("gpu", DeviceKind::Gpu),
-                ("dla", DeviceKind::Dla),
-            ]
-            .map(device)
-            .into(),
+            devices: [("cpu", DeviceKind::Cpu), ("gpu", DeviceKind::Gpu), ("dla", DeviceKind::Dla)].map(device).into(),
             links: [
                 ("up", CPU, GPU, Direction::OneWay),
                 ("down", GPU, CPU, Direction::OneWay),
@@ -117,40 +90,23 @@ pub(crate) fn problem(samples: u32, home: Option<DeviceId>) -> Problem {
 }
 
 pub(crate) fn with_contention(mut problem: Problem, slowdowns: &[(DeviceId, DeviceId, u32)]) -> Problem {
-    let slowdown = |&(device, busy, excess_ppm): &_| Slowdown {
-        device,
-        busy,
-        excess_ppm,
-    };
+    let slowdown = |&(device, busy, excess_ppm): &_| Slowdown { device, busy, excess_ppm };
     problem.platform.slowdowns = slowdowns.iter().map(slowdown).collect();
     problem.contention = true;
     problem
 }
 
 pub(crate) fn lane(device: DeviceId) -> Lane {
-    Lane::Compute {
-        device,
-        share: Share::FULL,
-        memory: Bytes(5_000),
-    }
+    Lane::Compute { device, share: Share::FULL, memory: Bytes(5_000) }
 }
 
 pub(crate) fn compute(layers: RangeInclusive<u32>, samples: Range<u32>, rows: Range<u32>) -> Action {
     let segment = Segment::range(LayerId(*layers.start()), LayerId(*layers.end()));
-    Action::Compute(Work {
-        model: MODEL,
-        segment,
-        region: Region { samples, rows },
-    })
+    Action::Compute(Work { model: MODEL, segment, region: Region { samples, rows } })
 }
 
 pub(crate) fn transfer(layer: u32, samples: Range<u32>, rows: Range<u32>, to: DeviceId) -> Action {
-    Action::Transfer {
-        model: MODEL,
-        layer: LayerId(layer),
-        region: Region { samples, rows },
-        to,
-    }
+    Action::Transfer { model: MODEL, layer: LayerId(layer), region: Region { samples, rows }, to }
 }
 
 /// Each device runs the whole network on its own samples; the home's inputs and outputs travel.
@@ -199,11 +155,8 @@ pub(crate) fn front_and_tail(samples: u32, on_gpu: u32) -> Plan {
 /// Two lanes that hold parts of the GPU; one runs layer 1 in small batches, the other the rest.
 pub(crate) fn shares(samples: u32) -> Plan {
     let mut plan = Plan::default();
-    let part = |points| Lane::Compute {
-        device: GPU,
-        share: Share::from_basis_points(points).unwrap(),
-        memory: Bytes(4_000),
-    };
+    let part =
+        |points| Lane::Compute { device: GPU, share: Share::from_basis_points(points).unwrap(), memory: Bytes(4_000) };
     let (a, b) = (plan.lane(part(6_000)), plan.lane(part(4_000)));
     for sample in 0..samples {
         let first = plan.step(a, compute(1..=1, sample..sample + 1, 0..ROWS), &[]);

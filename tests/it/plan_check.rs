@@ -38,21 +38,14 @@ fn plans_of_all_five_strategies_are_accepted() {
 #[test]
 fn indices_must_point_at_something() {
     let found = changed(|plan| {
-        plan.lanes[0] = Lane::Compute {
-            device: DeviceId(7),
-            share: Share::FULL,
-            memory: Bytes(1),
-        };
+        plan.lanes[0] = Lane::Compute { device: DeviceId(7), share: Share::FULL, memory: Bytes(1) };
         plan.lanes[2] = Lane::Link(LinkId(9));
         plan.steps[0].lane = Some(LaneId(4));
         plan.steps[1].action = transfer(5, 1..4, 0..ROWS, DeviceId(3));
         plan.steps[2].action = Action::Compute(Work {
             model: ModelId(1),
             segment: Segment::range(LayerId(1), LayerId(4)),
-            region: Region {
-                samples: 0..1,
-                rows: 0..1,
-            },
+            region: Region { samples: 0..1, rows: 0..1 },
         });
     });
     assert_eq!(
@@ -100,24 +93,15 @@ fn a_step_fits_its_lane() {
 #[test]
 fn a_link_has_one_lane() {
     let found = changed(|plan| plan.lanes.push(Lane::Link(CPU_TO_GPU)));
-    assert_eq!(
-        found,
-        ["link `up` has 2 lanes, and transfers on a link wait for each other"]
-    );
+    assert_eq!(found, ["link `up` has 2 lanes, and transfers on a link wait for each other"]);
 }
 
 #[test]
 fn a_region_is_a_part_of_the_output() {
     let found = changed(|plan| plan.steps[0].action = compute(1..=4, 0..5, 0..1));
-    assert_eq!(
-        found,
-        ["step 0 covers samples 0..5, rows 0..1, which is empty or outside net's 4 samples and 1 rows"]
-    );
+    assert_eq!(found, ["step 0 covers samples 0..5, rows 0..1, which is empty or outside net's 4 samples and 1 rows"]);
     let found = changed(|plan| plan.steps[0].action = compute(1..=4, 1..1, 0..2));
-    assert_eq!(
-        found,
-        ["step 0 covers samples 1..1, rows 0..2, which is empty or outside net's 4 samples and 1 rows"]
-    );
+    assert_eq!(found, ["step 0 covers samples 1..1, rows 0..2, which is empty or outside net's 4 samples and 1 rows"]);
 }
 
 #[test]
@@ -130,15 +114,8 @@ fn inputs_are_not_computed() {
 fn segments_are_convex() {
     let found = changed(|plan| {
         let segment = Segment::new([1, 3, 4].map(LayerId)).unwrap();
-        let region = Region {
-            samples: 0..1,
-            rows: 0..1,
-        };
-        plan.steps[0].action = Action::Compute(Work {
-            model: MODEL,
-            segment,
-            region,
-        });
+        let region = Region { samples: 0..1, rows: 0..1 };
+        plan.steps[0].action = Action::Compute(Work { model: MODEL, segment, region });
     });
     assert_eq!(found, ["step 0 runs layers 1,3-4 of net, which `conv2` lies between"]);
 }
@@ -146,10 +123,7 @@ fn segments_are_convex() {
 #[test]
 fn rows_are_split_only_where_one_layer_is_read_outside() {
     let found = changed(|plan| plan.steps[0].action = compute(1..=2, 0..1, 0..4));
-    assert_eq!(
-        found,
-        ["step 0 splits the rows of layers 1-2 of net, but `conv1` is read outside them too"]
-    );
+    assert_eq!(found, ["step 0 splits the rows of layers 1-2 of net, but `conv1` is read outside them too"]);
 }
 
 #[test]
@@ -172,30 +146,14 @@ fn transfers_follow_their_link() {
 #[test]
 fn shares_and_memory_of_a_device_are_not_exceeded() {
     let found = changed(|plan| {
-        plan.lane(Lane::Compute {
-            device: GPU,
-            share: Share::from_basis_points(1).unwrap(),
-            memory: Bytes(5_001),
-        });
+        plan.lane(Lane::Compute { device: GPU, share: Share::from_basis_points(1).unwrap(), memory: Bytes(5_001) });
     });
-    assert_eq!(
-        found,
-        [
-            "lanes of `gpu` reserve 100.01 % of it",
-            "lanes of `gpu` reserve 9.77 KiB of its 9.77 KiB"
-        ]
-    );
+    assert_eq!(found, ["lanes of `gpu` reserve 100.01 % of it", "lanes of `gpu` reserve 9.77 KiB of its 9.77 KiB"]);
 }
 
 #[test]
 fn a_lane_holds_the_working_set_of_its_steps() {
-    let found = changed(|plan| {
-        plan.lanes[1] = Lane::Compute {
-            device: GPU,
-            share: Share::FULL,
-            memory: Bytes(975),
-        }
-    });
+    let found = changed(|plan| plan.lanes[1] = Lane::Compute { device: GPU, share: Share::FULL, memory: Bytes(975) });
     // Four layers of 100 B of weights and the sum's two inputs and output, 8 rows of 8 B, for three samples.
     assert_eq!(found, ["lane 1 reserves 975 B, but its steps need 976 B"]);
 }
@@ -218,35 +176,23 @@ fn what_is_read_is_there() {
 #[test]
 fn nothing_is_computed_twice() {
     let found = changed(|plan| plan.steps[0].action = compute(1..=4, 0..2, 0..1));
-    assert_eq!(
-        found,
-        ["steps 0 and 2 both compute `dense` of net for samples 1..2, rows 0..1"]
-    );
+    assert_eq!(found, ["steps 0 and 2 both compute `dense` of net for samples 1..2, rows 0..1"]);
 }
 
 #[test]
 fn every_output_is_computed() {
     let found = changed(|plan| plan.steps.drain(..1).for_each(drop));
-    assert!(
-        found.iter().any(|message| message.contains("does not come before it")),
-        "{found:?}"
-    );
+    assert!(found.iter().any(|message| message.contains("does not come before it")), "{found:?}");
     let mut plan = Plan::default();
     let cpu = plan.lane(lane(CPU));
     plan.step(cpu, compute(1..=4, 1..4, 0..1), &[]);
-    assert_eq!(
-        violations(plan, &problem(4, None)),
-        ["no step computes samples 0..1, rows 0..1 of the output of net"]
-    );
+    assert_eq!(violations(plan, &problem(4, None)), ["no step computes samples 0..1, rows 0..1 of the output of net"]);
 }
 
 #[test]
 fn outputs_come_home() {
     let found = changed(|plan| plan.steps.truncate(3));
-    assert_eq!(
-        found,
-        ["samples 1..4, rows 0..1 of the output of net does not come back to `cpu`"]
-    );
+    assert_eq!(found, ["samples 1..4, rows 0..1 of the output of net does not come back to `cpu`"]);
 }
 
 /// One cell of data: a layer's output for a sample and a row.
@@ -268,10 +214,7 @@ fn is_sound(plan: &Plan, problem: &Problem) -> bool {
             let queued = step.lane.is_some() && plan.steps[earlier].lane == step.lane;
             if queued || step.after.contains(&StepId(earlier as u32)) {
                 let reached = before[earlier].clone();
-                before[at]
-                    .iter_mut()
-                    .zip(reached)
-                    .for_each(|(before, reached)| *before |= reached);
+                before[at].iter_mut().zip(reached).for_each(|(before, reached)| *before |= reached);
                 before[at][earlier] = true;
             }
         }
@@ -280,10 +223,7 @@ fn is_sound(plan: &Plan, problem: &Problem) -> bool {
         let rows = graph.layers().get(layer as usize)?.output.rows;
         let inside = region.samples.end <= problem.samples() && region.rows.end <= rows && !region.is_empty();
         let rows = region.rows.clone();
-        let all = region
-            .samples
-            .clone()
-            .flat_map(|sample| rows.clone().map(move |row| (layer, sample, row)));
+        let all = region.samples.clone().flat_map(|sample| rows.clone().map(move |row| (layer, sample, row)));
         inside.then(|| all.collect())
     };
     // What each step reads and puts where.
@@ -306,11 +246,7 @@ fn is_sound(plan: &Plan, problem: &Problem) -> bool {
                 };
                 let inside = |layer: u32| layers.contains(&layer);
                 let is_read = |layer: u32| {
-                    let readers = graph
-                        .layers()
-                        .iter()
-                        .zip(0..)
-                        .filter(|(l, _)| l.inputs.contains(&LayerId(layer)));
+                    let readers = graph.layers().iter().zip(0..).filter(|(l, _)| l.inputs.contains(&LayerId(layer)));
                     layer == graph.output().0 || readers.map(|(_, id)| id).any(|id: u32| !inside(id))
                 };
                 let mut computed = target.clone();
@@ -321,10 +257,7 @@ fn is_sound(plan: &Plan, problem: &Problem) -> bool {
                     }
                     let all_rows = graph.layers()[layer as usize].output.rows;
                     if layer != last && is_read(layer) {
-                        let whole = Region {
-                            samples: work.region.samples.clone(),
-                            rows: 0..all_rows,
-                        };
+                        let whole = Region { samples: work.region.samples.clone(), rows: 0..all_rows };
                         computed.extend(cells(layer, &whole).unwrap());
                         if work.region.rows != (0..graph.layers()[last as usize].output.rows) {
                             return false;
@@ -343,12 +276,8 @@ fn is_sound(plan: &Plan, problem: &Problem) -> bool {
                     reached
                 };
                 let outside = reached(&layers);
-                let returns = |&layer: &u32| {
-                    graph.layers()[layer as usize]
-                        .inputs
-                        .iter()
-                        .any(|input| outside.contains(&input.0))
-                };
+                let returns =
+                    |&layer: &u32| graph.layers()[layer as usize].inputs.iter().any(|input| outside.contains(&input.0));
                 if layers.iter().any(returns) {
                     return false;
                 }
@@ -371,15 +300,7 @@ fn is_sound(plan: &Plan, problem: &Problem) -> bool {
                 reads.push((Some(on), needed));
                 puts.push((Some(on), computed));
             }
-            (
-                Action::Transfer {
-                    model,
-                    layer,
-                    region,
-                    to,
-                },
-                Some(&Lane::Link(link)),
-            ) => {
+            (Action::Transfer { model, layer, region, to }, Some(&Lane::Link(link))) => {
                 let Some(link) = problem.platform.links.get(link.0 as usize) else {
                     return false;
                 };
@@ -429,18 +350,14 @@ fn is_sound(plan: &Plan, problem: &Problem) -> bool {
             Lane::Compute { device, share, memory } if device == DeviceId(id) => Some((share, memory)),
             _ => None,
         });
-        let (points, memory) = own.fold((0u64, 0u64), |(p, m), (share, memory)| {
-            (p + u64::from(share.basis_points()), m + memory.0)
-        });
+        let (points, memory) =
+            own.fold((0u64, 0u64), |(p, m), (share, memory)| (p + u64::from(share.basis_points()), m + memory.0));
         if points > 10_000 || memory > device.memory.0 {
             return false;
         }
     }
     let link_lanes: Vec<_> = plan.lanes.iter().filter(|lane| matches!(lane, Lane::Link(_))).collect();
-    let twice = link_lanes
-        .iter()
-        .enumerate()
-        .any(|(index, lane)| link_lanes[..index].contains(lane));
+    let twice = link_lanes.iter().enumerate().any(|(index, lane)| link_lanes[..index].contains(lane));
     let unknown = plan.lanes.iter().any(|lane| match lane {
         Lane::Compute { device: id, .. } => device(*id).is_none(),
         Lane::Link(link) => link.0 as usize >= problem.platform.links.len(),
@@ -500,11 +417,7 @@ fn mutate(plan: &mut Plan, at: prop::sample::Index, mutation: Mutation) {
             plan.steps.remove(at);
             for later in &mut plan.steps[at..] {
                 later.after.retain(|on| on.0 as usize != at);
-                later
-                    .after
-                    .iter_mut()
-                    .filter(|on| on.0 as usize > at)
-                    .for_each(|on| on.0 -= 1);
+                later.after.iter_mut().filter(|on| on.0 as usize > at).for_each(|on| on.0 -= 1);
             }
         }
         (Mutation::Repeat, _) => {

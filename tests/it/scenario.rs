@@ -27,10 +27,7 @@ fn check(snapshot: &str, said: Option<Diagnostics>) {
 
 #[test]
 fn what_is_wrong_with_each_broken_file_is_said() {
-    let mut paths: Vec<_> = std::fs::read_dir("tests/broken")
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let mut paths: Vec<_> = std::fs::read_dir("tests/broken").unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
     paths.sort();
     for path in paths {
@@ -44,26 +41,12 @@ fn a_sound_scenario_is_a_case() {
     let scenario = read(SOUND, &[]).unwrap();
     let case = scenario.case().unwrap();
     assert_eq!((scenario.name(), scenario.seed()), ("sound", 0));
-    let inputs: Vec<_> = scenario
-        .inputs()
-        .iter()
-        .map(|input| input.path.to_str().unwrap())
-        .collect();
+    let inputs: Vec<_> = scenario.inputs().iter().map(|input| input.path.to_str().unwrap()).collect();
     assert_eq!(inputs, ["tests/broken/sound.toml", "tests/broken/sound.csv"]);
     assert_eq!(case.baseline, Some(DeviceId(1)));
-    let names: Vec<_> = case
-        .strategies
-        .iter()
-        .map(|entry| (entry.name.as_str(), entry.strategy.name()))
-        .collect();
+    let names: Vec<_> = case.strategies.iter().map(|entry| (entry.name.as_str(), entry.strategy.name())).collect();
     assert_eq!(names, [("greedy", "greedy"), ("gpu alone", "single")]);
-    let links: Vec<_> = case
-        .problem
-        .platform
-        .links
-        .iter()
-        .map(|link| link.name.as_str())
-        .collect();
+    let links: Vec<_> = case.problem.platform.links.iter().map(|link| link.name.as_str()).collect();
     assert_eq!(links, ["pcie:cpu>gpu", "pcie:gpu>cpu"]);
     assert_eq!(case.problem.platform.slowdowns[0].excess_ppm, 120_000);
     assert_eq!(case.problem.samples(), 4);
@@ -120,10 +103,7 @@ fn what_is_wrong_with_overrides_is_said() {
 fn settings(overrides: &[&str]) -> Vec<String> {
     let points = read_sweep(overrides).unwrap().points().unwrap();
     let setting = |(path, value): &(std::sync::Arc<str>, std::sync::Arc<str>)| format!("{path}={value}");
-    points
-        .iter()
-        .map(|point| point.settings().iter().map(setting).collect::<Vec<_>>().join(" "))
-        .collect()
+    points.iter().map(|point| point.settings().iter().map(setting).collect::<Vec<_>>().join(" ")).collect()
 }
 
 #[test]
@@ -139,35 +119,21 @@ fn a_sweep_goes_through_its_grid_and_leaves_out_what_is_excluded() {
 fn overrides_add_axes_replace_them_and_fix_them() {
     let fixed = "strategies.greedy.threshold=1";
     assert_eq!(
-        settings(&[
-            fixed,
-            "load.offline.samples=2..=8*2",
-            "devices.gpu.memory=1 GiB,2 GiB",
-            "seed=4"
-        ])[..2],
+        settings(&[fixed, "load.offline.samples=2..=8*2", "devices.gpu.memory=1 GiB,2 GiB", "seed=4"])[..2],
         [
             "load.offline.samples=2 strategies.greedy.threshold=1 devices.gpu.memory=1 GiB",
             "load.offline.samples=2 strategies.greedy.threshold=1 devices.gpu.memory=2 GiB",
         ]
     );
-    assert_eq!(
-        settings(&[fixed, "load.offline.samples=7"]),
-        ["load.offline.samples=7 strategies.greedy.threshold=1"]
-    );
+    assert_eq!(settings(&[fixed, "load.offline.samples=7"]), ["load.offline.samples=7 strategies.greedy.threshold=1"]);
 }
 
 #[test]
 fn a_zip_is_one_further_axis() {
     let zip = "sweep.zip={ \"devices.gpu.memory\" = [\"1 GiB\", \"2 GiB\"], contention = [true, false] }";
     let found = settings(&["strategies.greedy.threshold=1", "load.offline.samples=1,2", zip]);
-    let tail: Vec<&str> = found
-        .iter()
-        .map(|text| text.split_once("threshold=1 ").unwrap().1)
-        .collect();
-    let pair = [
-        "devices.gpu.memory=1 GiB contention=true",
-        "devices.gpu.memory=2 GiB contention=false",
-    ];
+    let tail: Vec<&str> = found.iter().map(|text| text.split_once("threshold=1 ").unwrap().1).collect();
+    let pair = ["devices.gpu.memory=1 GiB contention=true", "devices.gpu.memory=2 GiB contention=false"];
     assert_eq!(tail, [pair, pair].concat());
 }
 
@@ -176,10 +142,7 @@ fn a_point_is_a_case_with_its_values() {
     let scenario = read_sweep(&["devices.cpu.trace=sound.csv,./sound.csv"]).unwrap();
     assert_eq!(scenario.inputs().len(), 2);
     let points = scenario.points().unwrap();
-    let samples: Vec<u32> = points
-        .iter()
-        .map(|point| scenario.case_at(point).unwrap().problem.samples())
-        .collect();
+    let samples: Vec<u32> = points.iter().map(|point| scenario.case_at(point).unwrap().problem.samples()).collect();
     assert_eq!(samples, [1, 1, 1, 1, 2, 2, 2, 2, 4, 4, 4, 4]);
 }
 
@@ -192,27 +155,12 @@ fn sweep_faults(overrides: &[&str]) -> Option<Diagnostics> {
 
 #[test]
 fn what_is_wrong_with_points_is_said_at_their_values() {
-    check(
-        "sweep-points",
-        sweep_faults(&["load.offline.samples=0,1,2000000,x", "devices.gpu.memory=1 GiB,1 GB/s"]),
-    );
-    check(
-        "sweep-paths",
-        sweep_faults(&["load.offline.sample=1,2", "devices.dla.memory=1 GiB,2 GiB"]),
-    );
-    check(
-        "sweep-too-large",
-        sweep_faults(&["load.offline.samples=1..=1000", "seed=0..=999"]),
-    );
+    check("sweep-points", sweep_faults(&["load.offline.samples=0,1,2000000,x", "devices.gpu.memory=1 GiB,1 GB/s"]));
+    check("sweep-paths", sweep_faults(&["load.offline.sample=1,2", "devices.dla.memory=1 GiB,2 GiB"]));
+    check("sweep-too-large", sweep_faults(&["load.offline.samples=1..=1000", "seed=0..=999"]));
     check("sweep-all-excluded", sweep_faults(&["load.offline.samples=3"]));
-    check(
-        "sweep-ranges",
-        sweep_faults(&["seed=5..=1", "load.offline.samples=1..=many"]),
-    );
-    check(
-        "sweep-traces",
-        sweep_faults(&["devices.gpu.trace=sound.csv,nan-time.csv,nowhere.csv"]),
-    );
+    check("sweep-ranges", sweep_faults(&["seed=5..=1", "load.offline.samples=1..=many"]));
+    check("sweep-traces", sweep_faults(&["devices.gpu.trace=sound.csv,nan-time.csv,nowhere.csv"]));
 }
 
 #[test]

@@ -11,9 +11,8 @@ const ORDER: [&str; 15] = [
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<PathBuf> = entries
-        .flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] })
-        .collect();
+    let mut files: Vec<PathBuf> =
+        entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "rs"));
     files.sort();
     files
@@ -27,23 +26,14 @@ fn root() -> PathBuf {
 fn modules_use_only_those_below_them() {
     let mut wrong = vec![];
     for path in sources(&root().join("src")) {
-        let relative = path
-            .strip_prefix(root().join("src"))
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .to_owned();
+        let relative = path.strip_prefix(root().join("src")).unwrap().to_str().unwrap().to_owned();
         let module = relative.split(['/', '.']).next().unwrap();
         let Some(rank) = ORDER.iter().position(|name| *name == module) else {
             assert!(module == "lib", "src/{relative} is in no module of the order");
             continue;
         };
         let text = fs::read_to_string(&path).unwrap();
-        let code = text
-            .lines()
-            .filter(|line| !line.trim_start().starts_with("//"))
-            .collect::<Vec<_>>()
-            .join("\n");
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
         for above in &ORDER[rank + 1..] {
             if code.contains(&format!("crate::{above}")) || code.contains(&format!("coinfer::{above}")) {
                 wrong.push(format!("src/{relative} uses `{above}`, which lies above `{module}`"));
@@ -58,21 +48,10 @@ fn every_path_that_the_documents_name_exists() {
     for document in ["src/architecture.md", "README.md"] {
         let text = fs::read_to_string(root().join(document)).unwrap();
         for word in text.split(|c: char| c.is_whitespace() || "`(),;|\"".contains(c)) {
-            let named = [
-                "src/",
-                "scenarios/",
-                "traces/",
-                "tests/",
-                "scripts/",
-                "docs/",
-                "benches/",
-            ];
+            let named = ["src/", "scenarios/", "traces/", "tests/", "scripts/", "docs/", "benches/"];
             if named.iter().any(|folder| word.starts_with(folder)) && !word.contains(['*', '<', 'N']) {
                 let path = word.trim_end_matches(['.', ':']);
-                assert!(
-                    root().join(path).exists(),
-                    "{document} names {path}, which does not exist"
-                );
+                assert!(root().join(path).exists(), "{document} names {path}, which does not exist");
             }
         }
     }

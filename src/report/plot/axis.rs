@@ -25,9 +25,7 @@ impl Axis {
         let rough = max / f64::from(count.max(1));
         let power = rough.log10().floor();
         let unit = 10f64.powf(power);
-        let multiple = [1.0, 2.0, 5.0]
-            .into_iter()
-            .find(|&multiple| multiple * unit >= rough * 0.999);
+        let multiple = [1.0, 2.0, 5.0].into_iter().find(|&multiple| multiple * unit >= rough * 0.999);
         let step = multiple.unwrap_or(10.0) * unit;
         let last = (max / step * 0.999_999).ceil().clamp(1.0, 100.0) as u32;
         Axis {
@@ -49,40 +47,16 @@ impl Axis {
             let x = frame.x(self.at(tick));
             let (from, to, at, anchor): (Pixel, Pixel, Pixel, Anchor) = match side {
                 Side::Left => ((frame.left, y), (frame.right, y), (frame.left - 8, y), Anchor::Right),
-                Side::Right => (
-                    (frame.right, y),
-                    (frame.right + 4, y),
-                    (frame.right + 8, y),
-                    Anchor::Left,
-                ),
-                Side::Bottom => (
-                    (x, frame.top),
-                    (x, frame.bottom),
-                    (x, frame.bottom + 14),
-                    Anchor::Center,
-                ),
+                Side::Right => ((frame.right, y), (frame.right + 4, y), (frame.right + 8, y), Anchor::Left),
+                Side::Bottom => ((x, frame.top), (x, frame.bottom), (x, frame.bottom + 14), Anchor::Center),
             };
             canvas.line(from, to, if side == Side::Right { GREY } else { GRID }, 1);
             canvas.text(&label, at, anchor, TEXT, INK, 100);
         }
         let middle = (frame.top + frame.bottom) / 2;
         match side {
-            Side::Left => canvas.text(
-                title,
-                (frame.left - 70, middle),
-                Anchor::Upward,
-                TEXT,
-                INK,
-                frame.height(),
-            ),
-            Side::Right => canvas.text(
-                title,
-                (frame.right + 62, middle),
-                Anchor::Downward,
-                TEXT,
-                INK,
-                frame.height(),
-            ),
+            Side::Left => canvas.text(title, (frame.left - 70, middle), Anchor::Upward, TEXT, INK, frame.height()),
+            Side::Right => canvas.text(title, (frame.right + 62, middle), Anchor::Downward, TEXT, INK, frame.height()),
             Side::Bottom => {
                 let at = ((frame.left + frame.right) / 2, frame.bottom + 38);
                 canvas.text(title, at, Anchor::Center, TEXT, INK, frame.width());
@@ -135,11 +109,7 @@ mod tests {
     fn labels_are_short() {
         let labels = |max: f64| {
             let axis = Axis::new(max, 3);
-            axis.ticks
-                .iter()
-                .map(|&tick| axis.label(tick))
-                .collect::<Vec<_>>()
-                .join(" ")
+            axis.ticks.iter().map(|&tick| axis.label(tick)).collect::<Vec<_>>().join(" ")
         };
         assert_eq!(labels(0.3), "0 0.1 0.2 0.3");
         assert_eq!(labels(53.2), "0 20 40 60");
@@ -153,10 +123,7 @@ mod tests {
             assert_eq!(Axis::new(max, 5), Axis::new(1.0, 5), "{max}");
         }
         for max in [1e-9, 1e-6, 9.99e14] {
-            assert!(
-                ticks(max).len() > 2 && ticks(max).last() >= Some(&(max * 0.999)),
-                "{max}"
-            );
+            assert!(ticks(max).len() > 2 && ticks(max).last() >= Some(&(max * 0.999)), "{max}");
         }
     }
 }

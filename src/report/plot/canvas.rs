@@ -73,18 +73,8 @@ pub(super) struct Canvas<'a> {
 /// An SVG of this size that `paint` fills.
 pub(super) fn draw((width, height): Pixel, paint: impl FnOnce(&mut Canvas<'_>)) -> String {
     let mut text = String::new();
-    let mut canvas = Canvas {
-        svg: SVGBackend::with_string(&mut text, (width.unsigned_abs(), height.unsigned_abs())),
-    };
-    canvas.fill(
-        Frame {
-            left: 0,
-            top: 0,
-            right: width,
-            bottom: height,
-        },
-        WHITE,
-    );
+    let mut canvas = Canvas { svg: SVGBackend::with_string(&mut text, (width.unsigned_abs(), height.unsigned_abs())) };
+    canvas.fill(Frame { left: 0, top: 0, right: width, bottom: height }, WHITE);
     paint(&mut canvas);
     written(canvas.svg.present());
     drop(canvas);
@@ -130,10 +120,7 @@ impl Canvas<'_> {
         let lines = match index % 4 {
             0 => return,
             1 => hatching(frame, 7),
-            2 => hatching(frame, 7)
-                .into_iter()
-                .map(|(x, y)| (x, frame.top + frame.bottom - y))
-                .collect(),
+            2 => hatching(frame, 7).into_iter().map(|(x, y)| (x, frame.top + frame.bottom - y)).collect(),
             _ => rungs(frame, 6),
         };
         self.path(lines, WHITE, 1);
@@ -213,9 +200,7 @@ impl Canvas<'_> {
             Anchor::Left | Anchor::Center | Anchor::Right => (at.0, at.1 + 1),
             Anchor::Upward | Anchor::Downward => at,
         };
-        let style = TextStyle::from(font)
-            .color(&colour)
-            .pos(Pos::new(position, VPos::Center));
+        let style = TextStyle::from(font).color(&colour).pos(Pos::new(position, VPos::Center));
         written(self.svg.draw_text(&fitted(text, size, room), &style, at));
     }
 
@@ -287,10 +272,7 @@ fn dashed(points: &[Pixel], dash: f64, gap: f64) -> Vec<Vec<Pixel>> {
         let mut done = 0.0;
         while length - done > left {
             done += left;
-            let at = (
-                from.0 + (dx * done / length).round() as i32,
-                from.1 + (dy * done / length).round() as i32,
-            );
+            let at = (from.0 + (dx * done / length).round() as i32, from.1 + (dy * done / length).round() as i32);
             if is_dash {
                 piece.push(at);
                 pieces.push(std::mem::take(&mut piece));
@@ -324,41 +306,24 @@ mod tests {
     #[test]
     fn dashes_follow_the_path_round_its_corners() {
         let pieces = dashed(&[(0, 0), (10, 0), (10, 10)], 6.0, 2.0);
-        assert_eq!(
-            pieces,
-            [
-                vec![(0, 0), (6, 0)],
-                vec![(8, 0), (10, 0), (10, 4)],
-                vec![(10, 6), (10, 10)]
-            ]
-        );
+        assert_eq!(pieces, [vec![(0, 0), (6, 0)], vec![(8, 0), (10, 0), (10, 4)], vec![(10, 6), (10, 10)]]);
         assert_eq!(dashed(&[], 6.0, 2.0), [vec![]]);
     }
 
     #[test]
     fn hatching_stays_inside_its_frame() {
         for (right, bottom) in [(0, 0), (3, 3), (100, 10), (4, 200)] {
-            let frame = Frame {
-                left: 0,
-                top: 0,
-                right,
-                bottom,
-            };
+            let frame = Frame { left: 0, top: 0, right, bottom };
             let points = hatching(frame, 7).into_iter().chain(rungs(frame, 6));
             for (x, y) in points {
-                assert!(
-                    (0..=right).contains(&x) && (0..=bottom).contains(&y),
-                    "({x}, {y}) in {frame:?}"
-                );
+                assert!((0..=right).contains(&x) && (0..=bottom).contains(&y), "({x}, {y}) in {frame:?}");
             }
         }
     }
 
     #[test]
     fn text_is_escaped() {
-        let svg = draw((100, 100), |canvas| {
-            canvas.text("a<b & \u{0}c", (0, 0), Anchor::Left, TEXT, INK, 100)
-        });
+        let svg = draw((100, 100), |canvas| canvas.text("a<b & \u{0}c", (0, 0), Anchor::Left, TEXT, INK, 100));
         assert!(svg.contains("a&lt;b &amp;  c"), "{svg}");
     }
 }

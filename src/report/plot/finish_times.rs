@@ -64,12 +64,7 @@ pub fn finish_times_svg(title: &str, rows: &[FinishRow]) -> String {
     devices.truncate(SERIES_MAX);
     let bar = (72 / devices.len().max(1) as i32).clamp(8, 24);
     let group = (bar * devices.len() as i32 + 24).max(108);
-    let names_width = devices
-        .iter()
-        .map(|name| text_width(name, TEXT))
-        .max()
-        .unwrap_or(0)
-        .min(260);
+    let names_width = devices.iter().map(|name| text_width(name, TEXT)).max().unwrap_or(0).min(260);
     let frame = Frame {
         left: 90,
         top: 48,
@@ -80,11 +75,7 @@ pub fn finish_times_svg(title: &str, rows: &[FinishRow]) -> String {
     let width = legend + 110.max(names_width + 46);
     draw((width, frame.bottom + 96), |canvas| {
         canvas.title(title, width);
-        let millis = |row: &FinishRow| {
-            row.finish
-                .map(Duration::as_millis_f64)
-                .filter(|&value| is_drawable(value))
-        };
+        let millis = |row: &FinishRow| row.finish.map(Duration::as_millis_f64).filter(|&value| is_drawable(value));
         let cells: BTreeMap<(&str, &str), &FinishRow> =
             rows.iter().map(|row| ((&*row.strategy, &*row.device), row)).collect();
         let axis = Axis::new(rows.iter().filter_map(millis).fold(0.0, f64::max), 6);
@@ -111,22 +102,10 @@ pub fn finish_times_svg(title: &str, rows: &[FinishRow]) -> String {
         canvas.line((frame.left, frame.bottom), (frame.right, frame.bottom), GREY, 1);
         for (index, device) in devices.iter().enumerate() {
             let top = frame.top + LINE * index as i32;
-            let sample = Frame {
-                left: legend,
-                top: top + 3,
-                right: legend + 28,
-                bottom: top + 17,
-            };
+            let sample = Frame { left: legend, top: top + 3, right: legend + 28, bottom: top + 17 };
             canvas.device_box(sample, index);
             canvas.outline(sample, INK);
-            canvas.text(
-                device,
-                (legend + 36, top + 10),
-                Anchor::Left,
-                TEXT,
-                INK,
-                width - legend - 40,
-            );
+            canvas.text(device, (legend + 36, top + 10), Anchor::Left, TEXT, INK, width - legend - 40);
         }
         if rows.is_empty() {
             let at = ((frame.left + frame.right) / 2, (frame.top + frame.bottom) / 2);
@@ -190,10 +169,7 @@ mod tests {
                 finish: (!index.is_multiple_of(5)).then(|| Duration::from_nanos((index as u64) << (index % 64))),
             };
             let rows: Vec<_> = (0..strategies * devices).map(row).collect();
-            assert!(
-                finish_times_svg("t", &rows).ends_with("</svg>\n"),
-                "{strategies} x {devices}"
-            );
+            assert!(finish_times_svg("t", &rows).ends_with("</svg>\n"), "{strategies} x {devices}");
         }
     }
     proptest! {

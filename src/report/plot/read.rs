@@ -35,10 +35,7 @@ pub(super) fn read_rows<T>(
     columns: &[&'static str],
     mut row: impl FnMut(&mut Line<'_>) -> Option<T>,
 ) -> Result<Vec<T>, Vec<CsvFault>> {
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .from_reader(bytes);
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes);
     let mut faults = Vec::new();
     let mut lines = LineCounter { bytes, at: 0, line: 1 };
     let mut records = reader.byte_records().map(|record| {
@@ -65,13 +62,7 @@ pub(super) fn read_rows<T>(
             }
         };
         let count = record.len();
-        let mut line = Line {
-            number,
-            columns,
-            places: &places,
-            record,
-            faults: &mut faults,
-        };
+        let mut line = Line { number, columns, places: &places, record, faults: &mut faults };
         if count == columns.len() {
             rows.extend(row(&mut line));
         } else {
@@ -93,9 +84,7 @@ struct LineCounter<'a> {
 impl LineCounter<'_> {
     /// The line of the first byte from `start` on that ends no line; `start` never decreases.
     fn line_of_record(&mut self, start: usize) -> u64 {
-        let ends = self.bytes[start..]
-            .iter()
-            .take_while(|byte| matches!(byte, b'\r' | b'\n'));
+        let ends = self.bytes[start..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
         let start = start + ends.count();
         let passed = &self.bytes[self.at..start];
         self.line += passed.iter().filter(|&&byte| byte == b'\n').count() as u64;
@@ -111,11 +100,7 @@ fn header_places(header: &StringRecord, columns: &[&str]) -> Result<Vec<usize>, 
     if places.len() == columns.len() && header.len() == columns.len() {
         return Ok(places);
     }
-    let missing: Vec<&str> = columns
-        .iter()
-        .copied()
-        .filter(|column| place(column).is_none())
-        .collect();
+    let missing: Vec<&str> = columns.iter().copied().filter(|column| place(column).is_none()).collect();
     let is_extra = |(index, _): &(usize, &str)| !places.contains(index);
     let extra = header.iter().enumerate().filter(is_extra).take(EXTRA_MAX);
     let extra: Vec<String> = extra.map(|(_, name)| format!("`{}`", shown(name))).collect();
@@ -192,11 +177,7 @@ impl Line<'_> {
 
     /// Says that the line is wrong.
     pub(super) fn fault(&mut self, cause: String, remedy: String) {
-        self.faults.push(CsvFault {
-            line: self.number,
-            cause,
-            remedy,
-        });
+        self.faults.push(CsvFault { line: self.number, cause, remedy });
     }
 
     fn or_fault<T>(&mut self, value: Option<T>, column: &str, expected: &str) -> Option<T> {
@@ -292,11 +273,7 @@ mod tests {
         for start in ["", "\u{feff}", "\r\n\n"] {
             let text = format!("{start}name,count,nanos,quantity,millis\r\na,1,2,3,4\r\n\na,x,2,3,4\r\n");
             let expected = format!("line {}: ", 4 + start.matches('\n').count());
-            assert!(
-                check(text.as_bytes()).starts_with(&expected),
-                "{}",
-                check(text.as_bytes())
-            );
+            assert!(check(text.as_bytes()).starts_with(&expected), "{}", check(text.as_bytes()));
         }
     }
 

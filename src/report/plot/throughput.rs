@@ -12,19 +12,9 @@ use crate::report::rows::distinct;
 pub fn throughput_svg(title: &str, rows: &[ThroughputRow]) -> String {
     let mut strategies = distinct(rows.iter().map(|row| row.strategy.as_str()));
     strategies.truncate(SERIES_MAX);
-    let names_width = strategies
-        .iter()
-        .map(|name| text_width(name, TEXT))
-        .max()
-        .unwrap_or(0)
-        .min(260);
+    let names_width = strategies.iter().map(|name| text_width(name, TEXT)).max().unwrap_or(0).min(260);
     let has_speedups = rows.iter().any(|row| row.speedup.is_some_and(is_drawable));
-    let all = Frame {
-        left: 90,
-        top: 48,
-        right: 740,
-        bottom: 548.max(48 + LINE * (strategies.len() as i32 + 3)),
-    };
+    let all = Frame { left: 90, top: 48, right: 740, bottom: 548.max(48 + LINE * (strategies.len() as i32 + 3)) };
     let legend = all.right + if has_speedups { 100 } else { 30 };
     let width = legend + 180.max(names_width + 60);
     draw((width, all.bottom + 60), |canvas| {
@@ -38,20 +28,9 @@ pub fn throughput_svg(title: &str, rows: &[ThroughputRow]) -> String {
         }
         let cut = all.y(if has_speedups { 0.66 } else { 1.0 });
         let below = Frame { top: cut, ..all };
-        let above = Frame {
-            bottom: cut - 16,
-            ..all
-        };
+        let above = Frame { bottom: cut - 16, ..all };
         let rate = |row: &ThroughputRow| Some(row.samples_per_s);
-        panel(
-            canvas,
-            below,
-            Side::Left,
-            "throughput (samples/s)",
-            rows,
-            &batches,
-            &rate,
-        );
+        panel(canvas, below, Side::Left, "throughput (samples/s)", rows, &batches, &rate);
         if has_speedups {
             let speedup = |row: &ThroughputRow| row.speedup;
             panel(canvas, above, Side::Right, "speed-up", rows, &batches, &speedup);
@@ -78,12 +57,7 @@ fn panel(
     batches.draw_grid(canvas, frame);
     if side == Side::Right {
         for &tick in &axis.ticks {
-            canvas.line(
-                (frame.left, frame.y(axis.at(tick))),
-                (frame.right, frame.y(axis.at(tick))),
-                GRID,
-                1,
-            );
+            canvas.line((frame.left, frame.y(axis.at(tick))), (frame.right, frame.y(axis.at(tick))), GRID, 1);
         }
     }
     axis.draw(canvas, frame, side, title);
@@ -140,22 +114,14 @@ impl Batches {
         let drawn = |row: &&ThroughputRow| row.batch > 0 && is_drawable(row.samples_per_s);
         let batches = rows.iter().filter(drawn).map(|row| row.batch);
         let (Some(min), Some(max)) = (batches.clone().min(), batches.max()) else {
-            return Batches {
-                first: 0,
-                last: 1,
-                is_empty: true,
-            };
+            return Batches { first: 0, last: 1, is_empty: true };
         };
         let (mut first, mut last) = (min.ilog2(), (max - 1).checked_ilog2().map_or(0, |power| power + 1));
         if first == last {
             first = first.saturating_sub(1);
             last += 1;
         }
-        Batches {
-            first,
-            last,
-            is_empty: false,
-        }
+        Batches { first, last, is_empty: false }
     }
 
     /// The share of the axis to the left of `batch`.
@@ -209,25 +175,12 @@ mod tests {
     use super::*;
 
     fn row(batch: u32, strategy: &str, samples_per_s: f64, speedup: Option<f64>) -> ThroughputRow {
-        ThroughputRow {
-            batch,
-            strategy: strategy.into(),
-            samples_per_s,
-            speedup,
-        }
+        ThroughputRow { batch, strategy: strategy.into(), samples_per_s, speedup }
     }
 
     #[test]
     fn values_that_cannot_be_drawn_are_left_out() {
-        for value in [
-            0.0,
-            -1.0,
-            f64::NAN,
-            f64::INFINITY,
-            f64::NEG_INFINITY,
-            f64::MAX,
-            f64::MIN_POSITIVE,
-        ] {
+        for value in [0.0, -1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, f64::MIN_POSITIVE] {
             let drawn = [row(4, "a", 10.0, Some(1.0)), row(8, "a", 20.0, Some(2.0))];
             let mut rows = drawn.to_vec();
             rows.insert(1, row(5, "a", value, Some(value)));
@@ -251,12 +204,7 @@ mod tests {
     fn every_range_of_batches_has_an_axis() {
         let ticks = |batches: &[u32]| -> Vec<String> {
             let rows: Vec<_> = batches.iter().map(|&batch| row(batch, "a", 1.0, None)).collect();
-            let frame = Frame {
-                left: 0,
-                top: 0,
-                right: 400,
-                bottom: 300,
-            };
+            let frame = Frame { left: 0, top: 0, right: 400, bottom: 300 };
             Batches::new(&rows).ticks(frame).map(|(_, label)| label).collect()
         };
         assert_eq!(ticks(&[1]), ["1", "2"]);

@@ -75,12 +75,7 @@ mod tests {
     use crate::report::{Failure, example};
 
     fn row(batch: u32, strategy: &str, samples_per_s: f64, speedup: Option<f64>) -> ThroughputRow {
-        ThroughputRow {
-            batch,
-            strategy: strategy.into(),
-            samples_per_s,
-            speedup,
-        }
+        ThroughputRow { batch, strategy: strategy.into(), samples_per_s, speedup }
     }
 
     #[test]
@@ -95,10 +90,7 @@ mod tests {
 
     /// Batch and strategy of each row of results with these numbers of samples; 0 stands for a failure.
     fn rows_of(results: &[(&str, u32)]) -> Vec<(u32, String)> {
-        let failure = Failure {
-            strategy: "legion".into(),
-            reason: "no rows".into(),
-        };
+        let failure = Failure { strategy: "legion".into(), reason: "no rows".into() };
         let mut outcomes = vec![];
         for (strategy, samples) in results {
             let mut outcome = example::summary(&[strategy]).outcomes.remove(0);
@@ -107,11 +99,7 @@ mod tests {
         }
         let results = outcomes.iter().map(|outcome| ResultRow {
             settings: &[],
-            result: if outcome.samples > 0 {
-                Ok(outcome)
-            } else {
-                Err(&failure)
-            },
+            result: if outcome.samples > 0 { Ok(outcome) } else { Err(&failure) },
         });
         let rows = throughput_rows(&results.collect::<Vec<_>>());
         rows.into_iter().map(|row| (row.batch, row.strategy)).collect()

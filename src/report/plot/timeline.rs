@@ -16,19 +16,9 @@ use crate::units::{Duration, Time};
 pub fn timeline_svg(title: &str, rows: &[TimelineRow]) -> String {
     let all = lanes(rows);
     let lanes = &all[..all.len().min(LANES_MAX)];
-    let names_width = lanes
-        .iter()
-        .map(|lane| text_width(&lane.name, TEXT))
-        .max()
-        .unwrap_or(0)
-        .clamp(40, 220);
+    let names_width = lanes.iter().map(|lane| text_width(&lane.name, TEXT)).max().unwrap_or(0).clamp(40, 220);
     let left = names_width + 24;
-    let frame = Frame {
-        left,
-        top: 44,
-        right: left + 860,
-        bottom: 44 + ROW * lanes.len().max(1) as i32,
-    };
+    let frame = Frame { left, top: 44, right: left + 860, bottom: 44 + ROW * lanes.len().max(1) as i32 };
     let width = frame.right + 40;
     draw((width, frame.bottom + 86), |canvas| {
         canvas.title(title, width);
@@ -159,12 +149,7 @@ fn blocks(rows: &[&TimelineRow], scale: &Scale, shortest: i32) -> Vec<Block> {
                 last.width = width;
                 last.samples = None;
             }
-            _ => blocks.push(Block {
-                left,
-                right,
-                width,
-                samples: Some(row.samples),
-            }),
+            _ => blocks.push(Block { left, right, width, samples: Some(row.samples) }),
         }
     }
     blocks
@@ -246,15 +231,8 @@ mod tests {
     /// Edges of the boxes of `count` steps of `length` ns, `gap` ns apart, on one lane of 100 pixels.
     fn edges(count: u64, length: u64, gap: u64) -> Vec<(i32, i32)> {
         let start = |index| index * (length + gap);
-        let rows: Vec<_> = (0..count)
-            .map(|index| row(0, "cpu", false, start(index), start(index) + length))
-            .collect();
-        let frame = Frame {
-            left: 0,
-            top: 0,
-            right: 100,
-            bottom: 10,
-        };
+        let rows: Vec<_> = (0..count).map(|index| row(0, "cpu", false, start(index), start(index) + length)).collect();
+        let frame = Frame { left: 0, top: 0, right: 100, bottom: 10 };
         let scale = Scale::new(&rows, frame);
         let blocks = blocks(&lanes(&rows)[0].rows, &scale, shortest(rows.len(), 1, frame));
         blocks.iter().map(|block| (block.left, block.right)).collect()
@@ -288,12 +266,7 @@ mod tests {
         let shown: Vec<_> = lanes.iter().map(|lane| (lane.name.as_str(), lane.fill)).collect();
         assert_eq!(
             shown,
-            [
-                ("gpu #1", Some(colour(0))),
-                ("pcie", None),
-                ("cpu", Some(colour(1))),
-                ("gpu #2", Some(colour(0)))
-            ]
+            [("gpu #1", Some(colour(0))), ("pcie", None), ("cpu", Some(colour(1))), ("gpu #2", Some(colour(0)))]
         );
     }
 }

@@ -64,11 +64,7 @@ pub fn read_timeline_csv(bytes: &[u8]) -> Result<Vec<TimelineRow>, Vec<CsvFault>
             return Some(row);
         }
         let now = described(&row.place, row.is_link);
-        let cause = format!(
-            "lane {} is {now}, but in line {first} it is {}",
-            row.lane,
-            described(place, *is_link)
-        );
+        let cause = format!("lane {} is {now}, but in line {first} it is {}", row.lane, described(place, *is_link));
         line.fault(cause, REMEDY.into());
         None
     })
@@ -148,11 +144,7 @@ mod tests {
         };
         assert_eq!(
             timeline_rows(&run.problem, &run.plan, &run.timeline),
-            [
-                row(0, "cpu", false, 6, 0, 18),
-                row(2, "gpu", false, 4, 0, 4),
-                row(3, "pcie", true, 4, 4, 5)
-            ]
+            [row(0, "cpu", false, 6, 0, 18), row(2, "gpu", false, 4, 0, 4), row(3, "pcie", true, 4, 4, 5)]
         );
     }
     #[test]
@@ -186,37 +178,21 @@ mod tests {
     fn planned(problem: &Problem, steps: &[Drawn]) -> (Plan, Timeline) {
         let mut plan = Plan::default();
         for device in 0..problem.platform.devices.len() as u32 {
-            plan.lane(Lane::Compute {
-                device: DeviceId(device),
-                share: Share::FULL,
-                memory: Bytes(0),
-            });
+            plan.lane(Lane::Compute { device: DeviceId(device), share: Share::FULL, memory: Bytes(0) });
         }
         let link = plan.lane(Lane::Link(LinkId(0)));
         let segment = problem.models[0].graph.whole().unwrap();
         let mut spans = Vec::new();
         for &(lane, (first, count), (start, length)) in steps {
             let (first, count) = (u32::from(first), u32::from(count));
-            let region = Region {
-                samples: first..first + count,
-                rows: 0..8,
-            };
+            let region = Region { samples: first..first + count, rows: 0..8 };
             let model = ModelId(0);
             match lane.map(|lane| LaneId(lane % plan.lanes.len() as u32)) {
                 None => plan.join(&[]),
                 Some(lane) if lane == link => {
                     let layer = problem.models[0].graph.output();
                     let to = DeviceId(0);
-                    plan.step(
-                        lane,
-                        Action::Transfer {
-                            model,
-                            layer,
-                            region,
-                            to,
-                        },
-                        &[],
-                    )
+                    plan.step(lane, Action::Transfer { model, layer, region, to }, &[])
                 }
                 Some(lane) => {
                     let segment = segment.clone();

@@ -24,15 +24,8 @@ pub(super) const IGPU: usize = 1;
 pub(super) const GPU: usize = 2;
 
 /// The networks whose tables grow in proportion to the batch.
-pub(super) const PREDICTABLE: [&str; 7] = [
-    "squeezenet_v1.1",
-    "mobilenet",
-    "vgg-16",
-    "vgg-19",
-    "resnet-34",
-    "resnet-50",
-    "inception_v3",
-];
+pub(super) const PREDICTABLE: [&str; 7] =
+    ["squeezenet_v1.1", "mobilenet", "vgg-16", "vgg-19", "resnet-34", "resnet-50", "inception_v3"];
 
 /// One value for each device, in the order of `DEVICES`.
 pub(super) type OfDevice<T> = [T; 3];
@@ -121,14 +114,9 @@ impl Row {
 
 fn rows(name: &str) -> Vec<Row> {
     let text = read(&format!("tests/data/{name}.csv"));
-    let mut reader = csv::ReaderBuilder::new()
-        .comment(Some(b'#'))
-        .from_reader(text.as_bytes());
+    let mut reader = csv::ReaderBuilder::new().comment(Some(b'#')).from_reader(text.as_bytes());
     let columns = reader.headers().unwrap().clone();
-    let row = |values: Result<csv::StringRecord, csv::Error>| Row {
-        columns: columns.clone(),
-        values: values.unwrap(),
-    };
+    let row = |values: Result<csv::StringRecord, csv::Error>| Row { columns: columns.clone(), values: values.unwrap() };
     reader.records().map(row).collect()
 }
 
@@ -149,26 +137,13 @@ fn build(trace: &Trace, lookup: Lookup, model: &str, samples: u32, extrapolate_u
         memory: Bytes(1 << 50),
         unsupported: BTreeSet::new(),
     };
-    let platform = Platform {
-        devices: DEVICES.map(device).into(),
-        links: vec![],
-        slowdowns: vec![],
-    };
-    let models = vec![Model {
-        graph: Graph::opaque(model, 1, 1, Bytes(1), Bytes(1)).unwrap(),
-        home: None,
-    }];
+    let platform = Platform { devices: DEVICES.map(device).into(), links: vec![], slowdowns: vec![] };
+    let models = vec![Model { graph: Graph::opaque(model, 1, 1, Bytes(1), Bytes(1)).unwrap(), home: None }];
     let costs = TraceCosts::new(&platform, &[&models[0].graph], |device, _| {
         let (.., profile) = DEVICES[device.0 as usize];
         Curve::new(trace, profile, model, lookup, extrapolate_unpredictable)
     });
-    Problem {
-        models,
-        platform,
-        load: Load::Offline { samples },
-        costs: Box::new(costs),
-        contention: false,
-    }
+    Problem { models, platform, load: Load::Offline { samples }, costs: Box::new(costs), contention: false }
 }
 
 /// Milliseconds of `batch` samples on a device alone; none take no time.
@@ -180,10 +155,7 @@ pub(super) fn time(problem: &Problem, device: usize, batch: u32) -> f64 {
     let work = Work {
         model: ModelId(0),
         segment: graph.whole().unwrap(),
-        region: Region {
-            samples: 0..batch,
-            rows: 0..graph.layer(graph.output()).output.rows,
-        },
+        region: Region { samples: 0..batch, rows: 0..graph.layer(graph.output()).output.rows },
     };
     let estimate = problem.costs.compute(DeviceId(device as u32), Share::FULL, &work);
     estimate.unwrap().time.as_millis_f64()
