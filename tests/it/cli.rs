@@ -168,6 +168,23 @@ fn wrong_input_ends_with_code_2_and_leaves_nothing() {
 }
 
 #[test]
+fn every_broken_scenario_ends_with_code_2_and_a_diagnostic() {
+    let mut count = 0;
+    for entry in fs::read_dir(root().join("tests/broken")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "toml") && !path.ends_with("sound.toml") {
+            let output = coinfer(&["check", path.to_str().unwrap()]);
+            let message = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(2), "{}: {message}", path.display());
+            assert!(message.contains("error: ") && message.contains("help: "), "{}: {message}", path.display());
+            assert!(output.stdout.is_empty());
+            count += 1;
+        }
+    }
+    assert!(count >= 20, "{count}");
+}
+
+#[test]
 fn a_strategy_without_a_plan_ends_with_code_1_and_the_others_are_shown() {
     let out = tempfile::tempdir().unwrap();
     let scenario = "scenarios/kcc2020-later-vgg16.toml";

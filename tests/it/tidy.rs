@@ -47,7 +47,7 @@ fn modules_use_only_those_below_them() {
 fn every_path_that_the_documents_name_exists() {
     for document in ["src/architecture.md", "README.md"] {
         let text = fs::read_to_string(root().join(document)).unwrap();
-        for word in text.split(|c: char| c.is_whitespace() || "`(),;|\"".contains(c)) {
+        for word in text.split(|c: char| c.is_whitespace() || "`(),;:|\"".contains(c)) {
             let named = ["src/", "scenarios/", "traces/", "tests/", "scripts/", "docs/", "benches/"];
             if named.iter().any(|folder| word.starts_with(folder)) && !word.contains(['*', '<', 'N']) {
                 let path = word.trim_end_matches(['.', ':']);
