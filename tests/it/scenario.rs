@@ -171,15 +171,11 @@ fn a_sweep_of_two_hundred_points_resolves_at_once() {
 }
 
 #[test]
-fn the_schema_knows_every_key_and_no_null() {
+fn the_schema_requires_what_a_scenario_needs_and_knows_no_null() {
     let schema = coinfer::scenario::schema();
-    let text = serde_json::to_string_pretty(&schema).unwrap();
-    assert!(!text.contains("null"), "{text}");
+    assert!(!schema.to_string().contains("null"), "{schema}");
     assert_eq!(schema["$schema"], "http://json-schema.org/draft-07/schema#");
     let device = &schema["definitions"]["DeviceForm"];
     assert_eq!(device["required"], serde_json::json!(["name", "kind", "memory"]));
     assert_eq!(device["additionalProperties"], false);
-    insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
-        insta::assert_snapshot!("schema", text);
-    });
 }
