@@ -174,8 +174,8 @@ mod tests {
     }
 
     const FINISH: &str = "strategy,device,finish_ms\ngreedy,cpu,1.5\n";
-    const TIMELINE: &str = "step,lane,device_or_link,action,model,layers,samples_start,samples_end,rows_start,rows_end,\
-                            start_ns,end_ns,isolated_ns,basis\n0,0,cpu,compute,net,1,0,6,0,8,0,18,18,measured\n";
+    const TIMELINE: &str = "step,lane,device_or_link,device_index,action,model,layers,samples_start,samples_end,rows_start,\
+                            rows_end,start_ns,end_ns,isolated_ns,basis\n0,0,cpu,0,compute,net,1,0,6,0,8,0,18,18,measured\n";
 
     #[test]
     fn figures_of_a_folder_and_those_in_it_are_drawn_with_the_scenario_as_title() {
@@ -208,7 +208,7 @@ mod tests {
         no figure is drawn:
           /a/finish-times.csv:2: `finish_ms` is `x`, not a number of milliseconds from 0 to 1.8e13; correct it or make the results again
           /a/finish-times.csv: and 2 more faults
-          /b/timeline.csv:1: columns are missing: lane, device_or_link, action, model, layers, samples_start, samples_end, rows_start, rows_end, start_ns, end_ns, isolated_ns, basis; make the results again, or name these columns: step,lane,device_or_link,action,model,layers,samples_start,samples_end,rows_start,rows_end,start_ns,end_ns,isolated_ns,basis
+          /b/timeline.csv:1: columns are missing: lane, device_or_link, device_index, action, model, layers, samples_start, samples_end, rows_start, rows_end, start_ns, end_ns, isolated_ns, basis; make the results again, or name these columns: step,lane,device_or_link,device_index,action,model,layers,samples_start,samples_end,rows_start,rows_end,start_ns,end_ns,isolated_ns,basis
         ");
     }
 

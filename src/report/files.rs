@@ -2,12 +2,13 @@
 
 use serde::Serialize;
 
-use super::rows::csv_bytes;
+use super::rows::{csv_bytes, text};
 use super::summary::basis_name;
 use crate::cost::Estimate;
-use crate::plan::{Action, Lane, Plan};
+use crate::plan::{Action, Lane, Plan, Step};
+use crate::platform::DeviceId;
 use crate::problem::Problem;
-use crate::timeline::{Timeline, chrome_trace};
+use crate::timeline::{Span, Timeline, chrome_trace};
 
 /// The plan as JSON, one line a lane and one a step. Reads back as the same plan.
 pub fn plan_json(plan: &Plan) -> Vec<u8> {
@@ -23,10 +24,11 @@ pub fn timeline_json(problem: &Problem, plan: &Plan, timeline: &Timeline) -> Vec
 }
 
 /// The columns of [`timeline_csv`].
-pub(super) const TIMELINE_COLUMNS: [&str; 14] = [
+pub(super) const TIMELINE_COLUMNS: [&str; 15] = [
     "step",
     "lane",
     "device_or_link",
+    "device_index",
     "action",
     "model",
     "layers",
@@ -42,15 +44,13 @@ pub(super) const TIMELINE_COLUMNS: [&str; 14] = [
 
 /// The timeline as CSV, one line a step in the plan's order. What a step does not have is empty.
 ///
-/// `layers` are indices in the model's graph; times are nanoseconds since the run began.
+/// `device_index` is the device's place in the platform, and `layers` are indices in the model's graph; times are
+/// nanoseconds since the run began.
 pub fn timeline_csv(problem: &Problem, plan: &Plan, timeline: &Timeline, estimates: &[Estimate]) -> Vec<u8> {
     let steps = plan.steps.iter().zip(&timeline.spans).zip(estimates).enumerate();
     let line = |(index, ((step, span), estimate)): (usize, _)| {
-        let (step, span, estimate): (&crate::plan::Step, &crate::timeline::Span, &Estimate) = (step, span, estimate);
-        let (lane, place) = match step.lane {
-            Some(lane) => (lane.0.to_string(), lane_name(problem, plan.lane_at(lane)).to_owned()),
-            None => Default::default(),
-        };
+        let (step, span, estimate): (&Step, &Span, &Estimate) = (step, span, estimate);
+        let (place, device) = step.lane.map(|lane| place(problem, plan.lane_at(lane))).unwrap_or_default();
         let (action, what) = match &step.action {
             Action::Compute(work) => ("compute", Some((work.model, work.segment.to_string(), &work.region))),
             Action::Transfer { model, layer, region, .. } => ("transfer", Some((*model, layer.0.to_string(), region))),
@@ -67,7 +67,8 @@ pub fn timeline_csv(problem: &Problem, plan: &Plan, timeline: &Timeline, estimat
             ],
             None => Default::default(),
         };
-        let mut line = vec![index.to_string(), lane, place, action.to_owned()];
+        let (lane, device) = (text(step.lane.map(|lane| lane.0)), text(device.map(|device| device.0)));
+        let mut line = vec![index.to_string(), lane, place.to_owned(), device, action.to_owned()];
         line.extend(what);
         line.extend([
             span.start.as_nanos().to_string(),
@@ -80,11 +81,11 @@ pub fn timeline_csv(problem: &Problem, plan: &Plan, timeline: &Timeline, estimat
     csv_bytes(std::iter::once(TIMELINE_COLUMNS.map(str::to_owned).into()).chain(steps.map(line)))
 }
 
-/// The name of the device or link that `lane` is on.
-pub(super) fn lane_name<'a>(problem: &'a Problem, lane: &Lane) -> &'a str {
-    match lane {
-        Lane::Compute { device, .. } => &problem.platform.device(*device).name,
-        Lane::Link(link) => &problem.platform.link(*link).name,
+/// The name of the device or link that `lane` is on, and which device that is.
+pub(super) fn place<'a>(problem: &'a Problem, lane: &Lane) -> (&'a str, Option<DeviceId>) {
+    match *lane {
+        Lane::Compute { device, .. } => (&problem.platform.device(device).name, Some(device)),
+        Lane::Link(link) => (&problem.platform.link(link).name, None),
     }
 }
 
@@ -114,11 +115,11 @@ mod tests {
         let run = example::run(&[(0, 0..6, 0..8), (2, 6..10, 0..8)]);
         let bytes = timeline_csv(&run.problem, &run.plan, &run.timeline, &run.estimates);
         insta::assert_snapshot!(String::from_utf8(bytes).unwrap(), @"
-        step,lane,device_or_link,action,model,layers,samples_start,samples_end,rows_start,rows_end,start_ns,end_ns,isolated_ns,basis
-        0,0,cpu,compute,net,1,0,6,0,8,0,18000000,18000000,measured
-        1,2,gpu,compute,net,1,6,10,0,8,0,4000000,4000000,modelled
-        2,3,pcie,transfer,net,1,6,10,0,8,4000000,5000000,1000000,modelled
-        3,,,join,,,,,,,18000000,18000000,0,measured
+        step,lane,device_or_link,device_index,action,model,layers,samples_start,samples_end,rows_start,rows_end,start_ns,end_ns,isolated_ns,basis
+        0,0,cpu,0,compute,net,1,0,6,0,8,0,18000000,18000000,measured
+        1,2,gpu,2,compute,net,1,6,10,0,8,0,4000000,4000000,modelled
+        2,3,pcie,,transfer,net,1,6,10,0,8,4000000,5000000,1000000,modelled
+        3,,,,join,,,,,,,18000000,18000000,0,measured
         ");
     }
 }

@@ -11,7 +11,7 @@ use crate::units::{Duration, Time};
 
 /// The figure: a line a lane that has steps, a box a step, with its number of samples where there is room for it.
 ///
-/// Computing has the colour of its device, and transfers are hatched. Of more than 2000 steps, those that are too
+/// Computing has the colour of its device, which is that of its finish time, and transfers are hatched. Of more than 2000 steps, those that are too
 /// short to be told apart are drawn as one.
 pub fn timeline_svg(title: &str, rows: &[TimelineRow]) -> String {
     let all = lanes(rows);
@@ -74,7 +74,7 @@ struct Block {
     samples: Option<u32>,
 }
 
-/// The lanes that `rows` are on, ascending. Devices have colours in the order of their first lanes.
+/// The lanes that `rows` are on, ascending.
 fn lanes(rows: &[TimelineRow]) -> Vec<Lane<'_>> {
     let mut by_lane: BTreeMap<u32, Vec<&TimelineRow>> = BTreeMap::new();
     for row in rows {
@@ -85,20 +85,18 @@ fn lanes(rows: &[TimelineRow]) -> Vec<Lane<'_>> {
     for rows in by_lane.values() {
         counts.entry(&rows[0].place).or_default().0 += 1;
     }
-    let mut devices: BTreeMap<&str, usize> = BTreeMap::new();
     let mut lanes = Vec::new();
     for mut rows in by_lane.into_values() {
         rows.sort_by_key(|row| row.start);
-        let TimelineRow { place, is_link, .. } = rows[0];
+        let TimelineRow { place, device, .. } = rows[0];
         let (count, before) = counts.entry(place).or_default();
         *before += 1;
-        let index = devices.len();
         lanes.push(Lane {
             name: match count {
                 1 => place.clone(),
                 _ => format!("{place} #{before}"),
             },
-            fill: (!is_link).then(|| colour(*devices.entry(place).or_insert(index))),
+            fill: device.map(|device| colour(device.0 as usize)),
             rows,
         });
     }
@@ -194,7 +192,7 @@ impl Block {
 
 fn draw_caption(canvas: &mut Canvas<'_>, frame: Frame, rows: &[TimelineRow], lane_count: usize) {
     let mut notes = vec!["colour: device"];
-    if rows.iter().any(|row| row.is_link) {
+    if rows.iter().any(|row| row.device.is_none()) {
         notes.push("hatched: transfer");
     }
     notes.push("number: samples");
@@ -216,12 +214,13 @@ fn readable_on(RGBColor(red, green, blue): RGBColor) -> RGBColor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::DeviceId;
 
-    fn row(lane: u32, place: &str, is_link: bool, start: u64, end: u64) -> TimelineRow {
+    fn row(lane: u32, place: &str, device: Option<u32>, start: u64, end: u64) -> TimelineRow {
         TimelineRow {
             lane,
             place: place.into(),
-            is_link,
+            device: device.map(DeviceId),
             samples: 1,
             start: Time::from_nanos(start),
             end: Time::from_nanos(end),
@@ -231,7 +230,8 @@ mod tests {
     /// Edges of the boxes of `count` steps of `length` ns, `gap` ns apart, on one lane of 100 pixels.
     fn edges(count: u64, length: u64, gap: u64) -> Vec<(i32, i32)> {
         let start = |index| index * (length + gap);
-        let rows: Vec<_> = (0..count).map(|index| row(0, "cpu", false, start(index), start(index) + length)).collect();
+        let rows: Vec<_> =
+            (0..count).map(|index| row(0, "cpu", Some(0), start(index), start(index) + length)).collect();
         let frame = Frame { left: 0, top: 0, right: 100, bottom: 10 };
         let scale = Scale::new(&rows, frame);
         let blocks = blocks(&lanes(&rows)[0].rows, &scale, shortest(rows.len(), 1, frame));
@@ -249,24 +249,24 @@ mod tests {
     #[test]
     fn a_timeline_without_steps_or_time_is_drawn() {
         assert!(timeline_svg("t", &[]).ends_with("</svg>\n"));
-        assert!(timeline_svg("t", &[row(0, "cpu", false, 5, 5)]).ends_with("</svg>\n"));
-        let extreme = [row(u32::MAX, "cpu", false, 0, u64::MAX), row(7, "pcie", true, 9, 3)];
+        assert!(timeline_svg("t", &[row(0, "cpu", Some(0), 5, 5)]).ends_with("</svg>\n"));
+        let extreme = [row(u32::MAX, "cpu", Some(0), 0, u64::MAX), row(7, "pcie", None, 9, 3)];
         assert!(timeline_svg("t", &extreme).ends_with("</svg>\n"));
     }
 
     #[test]
-    fn lanes_on_one_device_are_numbered_and_share_its_colour() {
+    fn lanes_on_one_device_are_numbered_and_share_the_colour_of_its_place_in_the_platform() {
         let rows = [
-            row(9, "gpu", false, 0, 1),
-            row(4, "pcie", true, 0, 1),
-            row(5, "cpu", false, 0, 1),
-            row(2, "gpu", false, 0, 1),
+            row(9, "gpu", Some(2), 0, 1),
+            row(4, "pcie", None, 0, 1),
+            row(5, "cpu", Some(0), 0, 1),
+            row(2, "gpu", Some(2), 0, 1),
         ];
         let lanes = lanes(&rows);
         let shown: Vec<_> = lanes.iter().map(|lane| (lane.name.as_str(), lane.fill)).collect();
         assert_eq!(
             shown,
-            [("gpu #1", Some(colour(0))), ("pcie", None), ("cpu", Some(colour(1))), ("gpu #2", Some(colour(0)))]
+            [("gpu #1", Some(colour(2))), ("pcie", None), ("cpu", Some(colour(0))), ("gpu #2", Some(colour(2)))]
         );
     }
 }

@@ -5,8 +5,9 @@ use std::fmt::Display;
 
 use super::read::{CsvFault, Line, REMEDY, read_rows, shown};
 use crate::plan::{Action, Plan, Step};
+use crate::platform::DeviceId;
 use crate::problem::Problem;
-use crate::report::files::{TIMELINE_COLUMNS, lane_name};
+use crate::report::files::{TIMELINE_COLUMNS, place};
 use crate::timeline::{Span, Timeline};
 use crate::units::Time;
 
@@ -17,8 +18,8 @@ pub struct TimelineRow {
     pub lane: u32,
     /// The name of the lane's device or link.
     pub place: String,
-    /// Whether the place is a link, so that the step is a transfer.
-    pub is_link: bool,
+    /// The device that the place is; `None` if it is a link, so that the step is a transfer.
+    pub device: Option<DeviceId>,
     /// Samples that the step computes or copies, wholly or in part.
     pub samples: u32,
     /// When it began.
@@ -31,16 +32,17 @@ pub struct TimelineRow {
 pub fn timeline_rows(problem: &Problem, plan: &Plan, timeline: &Timeline) -> Vec<TimelineRow> {
     let steps = plan.steps.iter().zip(&timeline.spans);
     let row = |(step, span): (&Step, &Span)| {
-        let (is_link, samples) = match &step.action {
-            Action::Compute(work) => (false, work.region.samples.len()),
-            Action::Transfer { region, .. } => (true, region.samples.len()),
+        let samples = match &step.action {
+            Action::Compute(work) => work.region.samples.len(),
+            Action::Transfer { region, .. } => region.samples.len(),
             Action::Join => return None,
         };
         let lane = step.lane?;
+        let (place, device) = place(problem, plan.lane_at(lane));
         Some(TimelineRow {
             lane: lane.0,
-            place: lane_name(problem, plan.lane_at(lane)).to_owned(),
-            is_link,
+            place: place.to_owned(),
+            device,
             samples: samples as u32,
             start: span.start,
             end: span.end,
@@ -54,17 +56,17 @@ pub fn timeline_rows(problem: &Problem, plan: &Plan, timeline: &Timeline) -> Vec
 /// # Errors
 /// All faults of the file, in its order.
 pub fn read_timeline_csv(bytes: &[u8]) -> Result<Vec<TimelineRow>, Vec<CsvFault>> {
-    // Each lane's place, and the line that says so.
-    let mut places: BTreeMap<u32, (String, bool, u64)> = BTreeMap::new();
+    // Each lane's place and device, and the line that says so.
+    let mut places: BTreeMap<u32, (String, Option<DeviceId>, u64)> = BTreeMap::new();
     read_rows(bytes, &TIMELINE_COLUMNS, |line| {
         let row = row_of(line)?;
-        let here = (row.place.clone(), row.is_link, line.number());
-        let (place, is_link, first) = places.entry(row.lane).or_insert(here);
-        if (&*place, *is_link) == (&row.place, row.is_link) {
+        let here = (row.place.clone(), row.device, line.number());
+        let (place, device, first) = places.entry(row.lane).or_insert(here);
+        if (&*place, *device) == (&row.place, row.device) {
             return Some(row);
         }
-        let now = described(&row.place, row.is_link);
-        let cause = format!("lane {} is {now}, but in line {first} it is {}", row.lane, described(place, *is_link));
+        let now = described(&row.place, row.device);
+        let cause = format!("lane {} is {now}, but in line {first} it is {}", row.lane, described(place, *device));
         line.fault(cause, REMEDY.into());
         None
     })
@@ -83,6 +85,7 @@ fn row_of(line: &mut Line<'_>) -> Option<TimelineRow> {
         }
     };
     let lane = line.count("lane");
+    let device = if is_link { Some(None) } else { line.count("device_index").map(|index| Some(DeviceId(index))) };
     let samples = ascending(line, "samples_start", "samples_end", Line::count);
     let span = ascending(line, "start_ns", "end_ns", Line::nanos);
     let (first, last) = samples?;
@@ -90,7 +93,7 @@ fn row_of(line: &mut Line<'_>) -> Option<TimelineRow> {
     Some(TimelineRow {
         lane: lane?,
         place: line.text("device_or_link").to_owned(),
-        is_link,
+        device: device?,
         samples: last - first,
         start: Time::from_nanos(start),
         end: Time::from_nanos(end),
@@ -113,9 +116,9 @@ fn ascending<'a, T: PartialOrd + Display>(
     None
 }
 
-fn described(place: &str, is_link: bool) -> String {
-    let kind = if is_link { "link" } else { "device" };
-    format!("the {kind} `{}`", shown(place))
+fn described(place: &str, device: Option<DeviceId>) -> String {
+    let kind = device.map_or("the link".to_owned(), |device| format!("device {},", device.0));
+    format!("{kind} `{}`", shown(place))
 }
 
 #[cfg(test)]
@@ -126,7 +129,7 @@ mod tests {
     use crate::cost::{Basis, Estimate};
     use crate::model::{ModelId, Region, Work};
     use crate::plan::{Lane, LaneId};
-    use crate::platform::{DeviceId, LinkId};
+    use crate::platform::LinkId;
     use crate::report::{example, timeline_csv};
     use crate::timeline::Origin;
     use crate::units::{Bytes, Duration, Share};
@@ -134,36 +137,38 @@ mod tests {
     #[test]
     fn every_step_but_joins_has_a_row() {
         let run = example::run(&[(0, 0..6, 0..8), (2, 6..10, 0..8)]);
-        let row = |lane, place: &str, is_link, samples, start: u64, end: u64| TimelineRow {
+        let row = |lane, place: &str, device: Option<u32>, samples, start: u64, end: u64| TimelineRow {
             lane,
             place: place.into(),
-            is_link,
+            device: device.map(DeviceId),
             samples,
             start: Time::from_nanos(start * 1_000_000),
             end: Time::from_nanos(end * 1_000_000),
         };
         assert_eq!(
             timeline_rows(&run.problem, &run.plan, &run.timeline),
-            [row(0, "cpu", false, 6, 0, 18), row(2, "gpu", false, 4, 0, 4), row(3, "pcie", true, 4, 4, 5)]
+            [row(0, "cpu", Some(0), 6, 0, 18), row(2, "gpu", Some(2), 4, 0, 4), row(3, "pcie", None, 4, 4, 5)]
         );
     }
+
     #[test]
     fn what_contradicts_itself_is_told() {
         let header = TIMELINE_COLUMNS.join(",");
         let text = format!(
-            "{header}\n0,0,cpu,compute,net,1,6,0,0,8,5,4,4,measured\n1,0,cpu,compute,net,1,0,6,0,8,4,4,4,measured\n\
-             2,0,cpu,transfer,net,1,0,6,0,8,4,5,1,measured\n3,0,gpu,compute,net,1,0,6,0,8,4,5,1,measured\n\
-             4,,,join,,,,,,,18,18,0,measured\n5,,,sleep,,,,,,,18,18,0,measured\n6,,,compute,,,,,,,,,,\n"
+            "{header}\n0,0,cpu,0,compute,net,1,6,0,0,8,5,4,4,measured\n1,0,cpu,0,compute,net,1,0,6,0,8,4,4,4,measured\n\
+             2,0,cpu,,transfer,net,1,0,6,0,8,4,5,1,measured\n3,0,cpu,1,compute,net,1,0,6,0,8,4,5,1,measured\n\
+             4,,,,join,,,,,,,18,18,0,measured\n5,,,,sleep,,,,,,,18,18,0,measured\n6,,,,compute,,,,,,,,,,\n"
         );
         let faults = read_timeline_csv(text.as_bytes()).unwrap_err();
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
         insta::assert_snapshot!(faults.join("\n"), @"
         line 2: `samples_end` is 0, less than `samples_start`, 6; correct it or make the results again
         line 2: `end_ns` is 4, less than `start_ns`, 5; correct it or make the results again
-        line 4: lane 0 is the link `cpu`, but in line 3 it is the device `cpu`; correct it or make the results again
-        line 5: lane 0 is the device `gpu`, but in line 3 it is the device `cpu`; correct it or make the results again
+        line 4: lane 0 is the link `cpu`, but in line 3 it is device 0, `cpu`; correct it or make the results again
+        line 5: lane 0 is device 1, `cpu`, but in line 3 it is device 0, `cpu`; correct it or make the results again
         line 7: `action` is `sleep`, not `compute`, `transfer` or `join`; correct it or make the results again
         line 8: `lane` is empty, not a whole number from 0 to 4294967295; correct it or make the results again
+        line 8: `device_index` is empty, not a whole number from 0 to 4294967295; correct it or make the results again
         line 8: `samples_start` is empty, not a whole number from 0 to 4294967295; correct it or make the results again
         line 8: `samples_end` is empty, not a whole number from 0 to 4294967295; correct it or make the results again
         line 8: `start_ns` is empty, not a whole number of nanoseconds from 0 to 2^64 - 1; correct it or make the results again
