@@ -142,14 +142,11 @@ pub fn slugs<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     slugs
 }
 
-/// Lower-case letters, digits, `_`, `-` and inner dots, at most 64.
+/// Lower-case letters, digits, `_` and `-`, at most 64. Without dots it is the name of no file beside it.
 fn slug(name: &str) -> String {
-    let kept = |c: char| match c.to_ascii_lowercase() {
-        c if c.is_ascii_alphanumeric() || matches!(c, '_' | '.') => c,
-        _ => '-',
-    };
+    let kept = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c.to_ascii_lowercase() } else { '-' };
     let slug: String = name.chars().map(kept).take(64).collect();
-    match slug.trim_matches(['-', '.']) {
+    match slug.trim_matches('-') {
         "" => "unnamed".to_owned(),
         slug => slug.to_owned(),
     }
@@ -327,10 +324,10 @@ mod tests {
 
     #[test]
     fn slugs_are_safe_and_distinct() {
-        let names = ["greedy", "Greedy", "greedy: threshold = 1.5", "../..", "", "배치"];
+        let names = ["greedy", "Greedy", "greedy: threshold = 1.5", "results.csv", "../..", "", "배치"];
         assert_eq!(
             slugs(names),
-            ["greedy", "greedy-2", "greedy--threshold---1.5", "unnamed", "unnamed-2", "unnamed-3"]
+            ["greedy", "greedy-2", "greedy--threshold---1-5", "results-csv", "unnamed", "unnamed-2", "unnamed-3"]
         );
         assert_eq!(slugs([&*"x".repeat(300)])[0].len(), 64);
     }
