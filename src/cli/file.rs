@@ -1,15 +1,21 @@
 //! Single files that the user named or that lie beside one.
 
 use std::fmt::Display;
+use std::fs;
 use std::io::Write;
 use std::path::Path;
 
 use super::Error;
 
-/// Writes a file that appears complete or not at all.
+/// Writes a file that appears complete or not at all. Links are followed, and what is no file, such as `/dev/stdout`,
+/// is written to instead of replaced.
 pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let failed = |error: &dyn Display| Error::Failed(format!("cannot write `{}`: {error}", path.display()));
-    let folder = match path.parent() {
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return fs::write(path, bytes).map_err(|error| failed(&error));
+    }
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = match target.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
@@ -18,6 +24,29 @@ pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less what the umask takes
     let mut file = builder.tempfile_in(folder).map_err(|error| failed(&error))?;
     file.write_all(bytes).map_err(|error| failed(&error))?;
-    file.persist(path).map_err(|error| failed(&error))?;
+    file.persist(&target).map_err(|error| failed(&error))?;
     Ok(())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_stays_a_link_and_its_file_is_written() {
+        let place = tempfile::tempdir().unwrap();
+        let (file, link) = (place.path().join("plan.json"), place.path().join("link"));
+        fs::write(&file, "earlier").unwrap();
+        std::os::unix::fs::symlink("plan.json", &link).unwrap();
+        write_whole(&link, b"new").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_replaced() {
+        let place = tempfile::tempdir().unwrap();
+        assert!(matches!(write_whole(place.path(), b"new"), Err(Error::Failed(_))));
+        assert!(place.path().is_dir());
+    }
 }
