@@ -6,9 +6,9 @@ use super::diagnostic::{Faults, Span, did_you_mean, likely, list};
 use super::document::{Node, Table};
 
 /// A list longer than this is a mistake, and checks over pairs would take long.
-const LIST_MAX: usize = 512;
+pub(super) const LIST_MAX: usize = 512;
 
-/// Read from a TOML value. `None` if it is wrong; then `faults` has at least one more.
+/// Read from a TOML value. If it is wrong, `faults` has at least one more, and what is right of it may be returned.
 pub(super) trait Decode: Sized {
     fn decode(node: &Node, faults: &mut Faults) -> Option<Self>;
 }
@@ -144,11 +144,15 @@ macro_rules! form {
                 faults: &mut $crate::scenario::diagnostic::Faults,
             ) -> Option<Self> {
                 let known = [$(stringify!($field)),*];
-                let fields = $crate::scenario::decode::Fields::open(node, $noun, &known, faults)?;
+                let at = node.at.clone();
+                // So that it still counts as an entry, whose name is not known.
+                let Some(fields) = $crate::scenario::decode::Fields::open(node, $noun, &known, faults) else {
+                    return Some($name { $($field: None,)* at });
+                };
                 $(fields.one_of(&$kinds, $kind_example, faults);)?
                 Some($name {
                     $($field: form!(@field fields $field faults $($example)?),)*
-                    at: node.at.clone(),
+                    at,
                 })
             }
         }

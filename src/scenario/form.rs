@@ -4,7 +4,7 @@
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::decode::{At, Decode, form, table};
+use super::decode::{At, Decode, LIST_MAX, form, table};
 use super::diagnostic::{Faults, Span};
 use super::document::{Node, Value};
 use super::parsed::Parsed;
@@ -231,6 +231,11 @@ impl Decode for Pairs {
         table(node, "this part of the sweep", faults)?;
         let mut pairs = Vec::new();
         flatten("", None, node, &mut pairs);
+        if pairs.len() > LIST_MAX {
+            let cause = format!("this part of the sweep has {} paths", pairs.len());
+            faults.add(&node.at, cause, format!("use at most {LIST_MAX}"));
+            return None;
+        }
         pairs.sort_by_key(|(path, _)| path.at.end);
         Some(Pairs(pairs))
     }

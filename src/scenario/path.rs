@@ -34,6 +34,11 @@ impl Path {
         Some(Path(segments))
     }
 
+    /// Whether the first part is `key`.
+    pub(super) fn begins_with(&self, key: &str) -> bool {
+        self.0.first().is_some_and(|first| first == key)
+    }
+
     /// Whether the last part is `key`.
     pub(super) fn ends_with(&self, key: &str) -> bool {
         self.0.last().is_some_and(|last| last == key)

@@ -76,6 +76,8 @@ pub(super) fn apply(
     let listed = if single.is_none() { sweep::listed(value, &value_at, faults) } else { None };
     match listed {
         Some(values) if sweeps => changes.push(Override::Axis(Axis::new(path, parsed, &path_at, values))),
+        // The range is wrong, which has been said.
+        Some(values) if values.is_empty() => {}
         Some(values) if values.iter().all(|node| matches!(node.value, Value::Integer(_) | Value::Float(_))) => {
             let remedy = "give one value, or run `coinfer sweep`";
             faults.add(&value_at, "several values make a sweep, and this is a single run", remedy);

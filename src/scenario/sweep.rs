@@ -112,6 +112,9 @@ impl Sweep {
                 None => {}
             }
         }
+        for axis in grid.iter().chain(&zip).filter(|axis| axis.path.begins_with("sweep")) {
+            faults.add(&axis.at, "an axis cannot change the sweep itself", "name the value that is to be swept");
+        }
         find_repeated(grid.iter().chain(&zip), faults);
         if let Some(shortest) = zip.iter().min_by_key(|axis| axis.values.len())
             && let Some(longest) = zip.iter().max_by_key(|axis| axis.values.len())

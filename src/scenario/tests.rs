@@ -60,6 +60,8 @@ fn large_and_deep_texts_are_refused_in_time() {
     check(&format!("x = {}", "[".repeat(200_000)), "recurs");
     check(&format!("a{} = 1", ".a".repeat(200_000)), "recursion limit");
     check(&format!("devices = [{}]", "1,".repeat(100_000)), "the list has 100000 entries");
+    let axes: String = (0..100_000).map(|index| format!("a{index} = [1]\n")).collect();
+    check(&format!("[sweep.grid]\n{axes}"), "this part of the sweep has 100000 paths");
     check(&"[[devices]]\n".repeat(100_000), "the list has 100000 entries");
     check(&format!("name = \"{}\"", "x".repeat(1_000_000)), "cannot name a folder of results");
     check(&"a = 1\n".repeat(50_000), "and 49");
