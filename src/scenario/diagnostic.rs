@@ -204,12 +204,12 @@ impl Place {
     fn new(at: &Span, label: String, sources: &Sources) -> Place {
         let source = sources.source(at.start);
         let text = source.text.as_str();
-        let start = floor_char_boundary(text, at.start - source.start);
+        let start = text.floor_char_boundary(at.start - source.start);
         let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
         let line_end = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
         let line_end = line_start + text[line_start..line_end].trim_end_matches('\r').len();
         let start = start.min(line_end);
-        let end = floor_char_boundary(text, at.end.saturating_sub(source.start)).clamp(start, line_end);
+        let end = text.floor_char_boundary(at.end.saturating_sub(source.start)).clamp(start, line_end);
         let shown = !text.is_empty() && line_end - line_start <= LINE_BYTES_MAX;
         Place {
             origin: source.origin.clone(),
@@ -238,14 +238,6 @@ impl Place {
             .annotation(kind.span(self.span.clone()).label(label))
             .into()
     }
-}
-
-fn floor_char_boundary(text: &str, index: usize) -> usize {
-    let mut index = index.min(text.len());
-    while !text.is_char_boundary(index) {
-        index -= 1;
-    }
-    index
 }
 
 /// Names in backticks with commas between them; at most ten.

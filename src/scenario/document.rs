@@ -48,22 +48,27 @@ pub(super) fn parse(text: &str, start: usize, faults: &mut Faults) -> Node {
     for error in errors {
         let at = error.span().unwrap_or(0..0);
         let cause = format!("this is not valid TOML: {}", error.message());
-        faults.add(&(start + at.start..start + at.end), cause, "correct it; https://toml.io has examples");
+        faults.add(&shifted(at, start), cause, "correct it; https://toml.io has examples");
     }
     let root = Spanned::new(table.span(), DeValue::Table(table.into_inner()));
-    Node::new(root, &|at| start + at.start..start + at.end)
+    Node::new(root, start)
 }
 
 /// The TOML value that `text` is, if it is one; the text begins at `start` of the sources.
 pub(super) fn parse_value(text: &str, start: usize) -> Option<Node> {
     // A comment would hide the rest of the text.
     let value = DeValue::parse(text).ok().filter(|value| value.span().end == text.len())?;
-    Some(Node::new(value, &|at| start + at.start..start + at.end))
+    Some(Node::new(value, start))
+}
+
+/// A span of a text as one of the sources, where the text begins at `start`.
+fn shifted(at: Span, start: usize) -> Span {
+    start + at.start..start + at.end
 }
 
 impl Node {
-    fn new(node: Spanned<DeValue<'_>>, to: &impl Fn(Span) -> Span) -> Node {
-        let at = to(node.span());
+    fn new(node: Spanned<DeValue<'_>>, start: usize) -> Node {
+        let at = shifted(node.span(), start);
         let value = match node.into_inner() {
             DeValue::String(text) => Value::String(text.into_owned()),
             DeValue::Integer(integer) => match i64::from_str_radix(integer.as_str(), integer.radix()) {
@@ -73,11 +78,11 @@ impl Node {
             DeValue::Float(float) => Value::Float(float.as_str().parse().unwrap_or(f64::NAN)),
             DeValue::Boolean(value) => Value::Boolean(value),
             DeValue::Datetime(date) => Value::Date(date.to_string()),
-            DeValue::Array(list) => Value::List(list.into_iter().map(|entry| Node::new(entry, to)).collect()),
+            DeValue::Array(list) => Value::List(list.into_iter().map(|entry| Node::new(entry, start)).collect()),
             DeValue::Table(table) => {
                 let entry = |(key, node): (Spanned<std::borrow::Cow<'_, str>>, _)| {
-                    let key_at = to(key.span());
-                    Entry { key: key.into_inner().into_owned(), key_at, node: Node::new(node, to) }
+                    let key_at = shifted(key.span(), start);
+                    Entry { key: key.into_inner().into_owned(), key_at, node: Node::new(node, start) }
                 };
                 let mut entries: Vec<Entry> = table.into_iter().map(entry).collect();
                 entries.sort_by_key(|entry| (entry.key_at.start, entry.node.at.start));

@@ -4,11 +4,11 @@
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::decode::{At, Decode, LIST_MAX, form, table};
+use super::decode::{At, Decode, LIST_MAX, form, inline_schema, table};
 use super::diagnostic::{Faults, Span};
 use super::document::{Node, Value};
 use super::parsed::Parsed;
-use super::scalar::Word;
+use super::scalar::{Misfit, Scalar, Word};
 use crate::cost::Lookup;
 use crate::model::OpKind;
 use crate::platform::DeviceKind;
@@ -55,11 +55,11 @@ form! {
         /// All samples are present at the start.
         offline: OfflineForm,
         /// One sample; the next when it is done. Not simulated so far.
-        single_stream: NotSimulated,
+        single_stream: At<NotSimulated>,
         /// Several samples at a time; the next query when they are done. Not simulated so far.
-        multi_stream: NotSimulated,
+        multi_stream: At<NotSimulated>,
         /// Poisson arrivals of one sample. Not simulated so far.
-        server: NotSimulated,
+        server: At<NotSimulated>,
     }
 
     /// All samples are present at the start.
@@ -188,24 +188,15 @@ pub(super) enum Duplex {
 #[derive(Clone, Debug)]
 pub(super) struct NotSimulated;
 
-impl Decode for NotSimulated {
-    fn decode(node: &Node, faults: &mut Faults) -> Option<Self> {
-        let remedy = "use `offline = { samples = .. }`";
-        faults.add(&node.at, "only the offline load is simulated so far", remedy);
-        None
-    }
-}
+impl Scalar for NotSimulated {
+    const NOUN: &'static str = "another load";
+    const REMEDY: &'static str = "use `offline = { samples = .. }`";
 
-impl JsonSchema for NotSimulated {
-    fn inline_schema() -> bool {
-        true
+    fn read(_: &Value) -> Result<Self, Misfit> {
+        Err(Misfit::Value("only the offline load is simulated so far".to_owned(), None))
     }
 
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "NotSimulated".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+    fn schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "not": {} })
     }
 }
@@ -241,19 +232,7 @@ impl Decode for Pairs {
     }
 }
 
-impl JsonSchema for Pairs {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Pairs".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "object" })
-    }
-}
+inline_schema!([] Pairs, |_| json_schema!({ "type": "object" }));
 
 /// Paths and the values that each goes through.
 #[derive(Clone, Debug)]
@@ -265,25 +244,13 @@ impl Decode for Axes {
     }
 }
 
-impl JsonSchema for Axes {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Axes".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "object",
-            "additionalProperties": {
-                "anyOf": [
-                    { "type": "array", "minItems": 1 },
-                    { "type": "string", "pattern": r"^\s*[0-9_]+\s*\.\.=\s*[0-9_]+\s*(\*\s*[0-9_]+\s*)?$" },
-                    { "type": "object" },
-                ],
-            },
-        })
-    }
-}
+inline_schema!([] Axes, |_| json_schema!({
+    "type": "object",
+    "additionalProperties": {
+        "anyOf": [
+            { "type": "array", "minItems": 1 },
+            { "type": "string", "pattern": r"^\s*[0-9_]+\s*\.\.=\s*[0-9_]+\s*(\*\s*[0-9_]+\s*)?$" },
+            { "type": "object" },
+        ],
+    },
+}));

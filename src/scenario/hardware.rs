@@ -14,8 +14,8 @@ use crate::units::{Bytes, Duration};
 pub(super) fn lower(form: &ScenarioForm, faults: &mut Faults) -> (Platform, Names) {
     let mut names = Names::new("devices");
     let mut platform = Platform::default();
-    for (index, device) in form.devices.iter().flatten().enumerate() {
-        names.insert(device.name.as_ref(), index as u32, faults);
+    for device in form.devices.iter().flatten() {
+        names.insert(device.name.as_ref(), faults);
         platform.devices.extend(lower_device(device, faults));
     }
     let mut links = Links { names: Names::new("links"), joined: BTreeMap::new() };
@@ -49,7 +49,7 @@ struct Links {
 
 impl Links {
     fn lower(&mut self, form: &LinkForm, devices: &Names, faults: &mut Faults) -> Vec<Link> {
-        self.names.insert(form.name.as_ref(), 0, faults);
+        self.names.insert(form.name.as_ref(), faults);
         if let Some(name) = form.name.as_ref().filter(|name| name.value.contains('>')) {
             faults.add(&name.at, "a link's name has no `>`, which tells its directions apart", "use another name");
         }

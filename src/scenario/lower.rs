@@ -80,8 +80,8 @@ fn lower_models(
 ) -> Vec<Model> {
     let mut names = Names::new("models");
     let mut models = Vec::new();
-    for (index, model) in form.models.iter().flatten().enumerate() {
-        names.insert(model.name.as_ref(), index as u32, faults);
+    for model in form.models.iter().flatten() {
+        names.insert(model.name.as_ref(), faults);
         let home = model.home.as_ref().and_then(|name| devices.find(name, faults)).map(DeviceId);
         homes.extend(home.zip(model.home.as_ref().map(|name| name.at.clone())));
         let graph = match (&model.name, &model.opaque) {
@@ -232,13 +232,13 @@ impl<'a> Curves<'a> {
 fn lower_strategies(form: &ScenarioForm, devices: &Names, faults: &mut Faults) -> Vec<Entry> {
     let mut names = Names::new("strategies");
     let mut entries = Vec::new();
-    for (index, entry) in form.strategies.iter().flatten().enumerate() {
+    for entry in form.strategies.iter().flatten() {
         check_strategy(entry, devices, faults);
         let Some((kind, strategy)) = strategy(entry) else {
             continue;
         };
         let name = entry.name.clone().unwrap_or_else(|| At { value: kind.to_owned(), at: entry.at.clone() });
-        names.insert(Some(&name), index as u32, faults);
+        names.insert(Some(&name), faults);
         entries.push(Entry { name: name.value, strategy });
     }
     entries

@@ -10,6 +10,7 @@ pub(super) struct Names {
     /// The list, in the plural.
     list: &'static str,
     known: BTreeMap<String, (u32, Span)>,
+    count: u32,
     /// Whether a name is missing, so that not finding one says nothing.
     is_incomplete: bool,
 }
@@ -19,11 +20,13 @@ const NAME_CHARS_MAX: usize = 100;
 
 impl Names {
     pub(super) fn new(list: &'static str) -> Names {
-        Names { list, known: BTreeMap::new(), is_incomplete: false }
+        Names { list, known: BTreeMap::new(), count: 0, is_incomplete: false }
     }
 
-    /// Gives `name` to entry number `index`.
-    pub(super) fn insert(&mut self, name: Option<&At<String>>, index: u32, faults: &mut Faults) {
+    /// Gives `name` to the next entry.
+    pub(super) fn insert(&mut self, name: Option<&At<String>>, faults: &mut Faults) {
+        let index = self.count;
+        self.count += 1;
         let Some(At { value: name, at }) = name else {
             self.is_incomplete = true;
             return;

@@ -1,12 +1,11 @@
 //! Tables whose types derive how they are read, such as the strategies.
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
-use super::decode::{At, Decode, shorten, table};
+use super::decode::{At, Decode, inline_schema, shorten, table};
 use super::diagnostic::{Faults, Span, did_you_mean};
 use super::document::{Node, Value};
-use super::scalar::{Misfit, Scalar};
 
 /// A table whose type says through serde how it is read, such as a strategy.
 #[derive(Clone, Debug)]
@@ -30,7 +29,8 @@ impl<T: DeserializeOwned> Decode for Parsed<T> {
         let mut whole = toml::Table::new();
         for entry in entries {
             // Says what is wrong with numbers that serde would take, or that TOML's own value cannot hold.
-            if <At<Finite>>::decode(&entry.node, faults).is_none() {
+            let is_number = matches!(entry.node.value, Value::Float(_) | Value::Huge(_));
+            if is_number && At::<f64>::decode(&entry.node, faults).is_none() {
                 continue;
             }
             let Some(value) = entry.node.value.to_toml() else {
@@ -53,52 +53,20 @@ impl<T: DeserializeOwned> Decode for Parsed<T> {
     }
 }
 
-impl<T: JsonSchema> JsonSchema for Parsed<T> {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        T::schema_name()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        generator.subschema_for::<T>()
-    }
-}
-
-/// Any value but a number that is not finite.
-struct Finite;
-
-impl Scalar for Finite {
-    const NOUN: &'static str = "a value";
-    const REMEDY: &'static str = f64::REMEDY;
-
-    fn read(value: &Value) -> Result<Self, Misfit> {
-        match value {
-            Value::Float(_) | Value::Huge(_) => f64::read(value).map(|_| Finite),
-            _ => Ok(Finite),
-        }
-    }
-
-    fn schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!(true)
-    }
-}
+inline_schema!([T: JsonSchema] Parsed<T>, |generator| generator.subschema_for::<T>());
 
 /// A message of serde as cause and remedy.
 fn explain(message: &str, key_at: &Span, at: &Span, faults: &mut Faults) {
     let (what, expected) = message.split_once(", expected ").unwrap_or((message, ""));
-    let word = what.split('`').nth(1).unwrap_or_default();
-    if what.starts_with("unknown field") || what.starts_with("unknown variant") {
-        let (noun, words) = if what.starts_with("unknown field") {
-            ("a key of this table", "keys")
-        } else {
-            ("one of the words that can stand here", "words")
-        };
+    let mut unknown = |at: &Span, noun: &str, words: &str| {
+        let word = what.split('`').nth(1).unwrap_or_default();
         let cause = format!("`{}` is not {noun}", shorten(word));
-        let at = if words == "keys" { key_at } else { at };
         faults.add(at, cause, did_you_mean(word, expected_words(expected), words));
+    };
+    if what.starts_with("unknown field") {
+        unknown(key_at, "a key of this table", "keys");
+    } else if what.starts_with("unknown variant") {
+        unknown(at, "one of the words that can stand here", "words");
     } else if let Some(found) = what.strip_prefix("invalid type: ").or(what.strip_prefix("invalid value: ")) {
         let expected = match expected {
             "f64" => "a number",

@@ -4,7 +4,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeOwned, IntoDeserializer};
 
-use super::decode::{At, Decode, shorten};
+use super::decode::{At, Decode, inline_schema, shorten};
 use super::diagnostic::{Faults, did_you_mean};
 use super::document::{Node, Value};
 use super::parsed::expected_words;
@@ -46,19 +46,7 @@ impl<T: Scalar> Decode for At<T> {
     }
 }
 
-impl<T: Scalar> JsonSchema for At<T> {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        T::NOUN.into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        T::schema(generator)
-    }
-}
+inline_schema!([T: Scalar] At<T>, T::schema);
 
 impl Scalar for String {
     const NOUN: &'static str = "a text";
@@ -173,39 +161,22 @@ quantities! {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Word<T>(pub(super) T);
 
-impl<T: DeserializeOwned + JsonSchema> Decode for At<Word<T>> {
-    fn decode(node: &Node, faults: &mut Faults) -> Option<Self> {
-        let at = node.at.clone();
-        let Some(text) = node.as_str() else {
-            let found = node.value.type_name();
-            let cause = format!("a word is needed here, not {found}");
-            faults.add(&at, cause, "write it in quotation marks").label(found);
-            return None;
-        };
-        let deserializer: StrDeserializer<'_, serde::de::value::Error> = text.into_deserializer();
-        match T::deserialize(deserializer) {
-            Ok(value) => Some(At { value: Word(value), at }),
-            Err(error) => {
-                let error = error.to_string();
-                let words = expected_words(&error[error.rfind("expected").unwrap_or(0)..]);
-                let cause = format!("`{}` is not one of the words that can stand here", shorten(text));
-                faults.add(&at, cause, did_you_mean(text, words, "words"));
-                None
-            }
-        }
-    }
-}
+impl<T: DeserializeOwned + JsonSchema> Scalar for Word<T> {
+    const NOUN: &'static str = "a word";
+    const REMEDY: &'static str = "write it in quotation marks";
 
-impl<T: JsonSchema> JsonSchema for At<Word<T>> {
-    fn inline_schema() -> bool {
-        true
+    fn read(value: &Value) -> Result<Self, Misfit> {
+        let Value::String(text) = value else { return Err(Misfit::Type) };
+        let deserializer: StrDeserializer<'_, serde::de::value::Error> = text.as_str().into_deserializer();
+        T::deserialize(deserializer).map(Word).map_err(|error| {
+            let error = error.to_string();
+            let words = expected_words(&error[error.rfind("expected").unwrap_or(0)..]);
+            let cause = format!("`{}` is not one of the words that can stand here", shorten(text));
+            Misfit::Value(cause, Some(did_you_mean(text, words, "words")))
+        })
     }
 
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        T::schema_name()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
         generator.subschema_for::<T>()
     }
 }

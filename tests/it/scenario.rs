@@ -101,6 +101,11 @@ fn what_is_wrong_with_overrides_is_said() {
     check("overrides", read(SOUND, &overrides).err());
 }
 
+#[test]
+fn a_device_that_is_no_table_does_not_make_its_name_unknown() {
+    check("device-of-the-wrong-type", read(SOUND, &["devices.cpu=5"]).err());
+}
+
 fn settings(overrides: &[&str]) -> Vec<String> {
     let points = read_sweep(overrides).unwrap().points().unwrap();
     let setting = |(path, value): &(std::sync::Arc<str>, std::sync::Arc<str>)| format!("{path}={value}");
