@@ -131,10 +131,22 @@ impl Table {
         self.0.iter().find(|entry| entry.key == key).map(|entry| &entry.node)
     }
 
+    pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut Node> {
+        self.0.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.node)
+    }
+
+    /// The value of `key`, which is `value` at `at` if there was none.
+    pub(super) fn get_or_insert(&mut self, key: &str, at: &Span, value: Value) -> &mut Node {
+        if self.get(key).is_none() {
+            self.set(key, at, Node { value, at: at.clone() });
+        }
+        self.get_mut(key).expect("it was there or has been added")
+    }
+
     /// Sets `key`, where it stands if it is there already.
     pub(super) fn set(&mut self, key: &str, key_at: &Span, node: Node) {
-        match self.0.iter_mut().find(|entry| entry.key == key) {
-            Some(entry) => entry.node = node,
+        match self.get_mut(key) {
+            Some(found) => *found = node,
             None => self.0.push(Entry { key: key.to_owned(), key_at: key_at.clone(), node }),
         }
     }

@@ -46,7 +46,18 @@ impl Path {
 
     /// Puts `value` where the path leads in `root`. What is wrong with the path is at `at`.
     pub(super) fn set(&self, root: &mut Node, at: &Span, value: Node, faults: &mut Faults) {
-        Setter { at, faults }.set(root, &self.0, None, value);
+        // Only the root's lists are entered by name; within their entries, lists are values.
+        if let [list, name, rest @ ..] = self.0.as_slice()
+            && LISTS.contains(&list.as_str())
+            && let Value::Table(table) = &mut root.value
+            && let Value::List(entries) = &mut table.get_or_insert(list, at, Value::List(Vec::new())).value
+        {
+            if let Some(index) = find(entries, list, name, at, faults) {
+                set_in_entry(&mut entries[index], list, rest, at, value, faults);
+            }
+        } else {
+            set_in(root, &self.0, at, value, faults);
+        }
     }
 }
 
@@ -77,96 +88,75 @@ fn unquote(segment: &str) -> &str {
     inner('"').or(inner('\'')).unwrap_or(segment)
 }
 
-struct Setter<'a> {
-    at: &'a Span,
-    faults: &'a mut Faults,
+fn set_in_entry(entry: &mut Node, list: &str, path: &[String], at: &Span, value: Node, faults: &mut Faults) {
+    // A key of a strategy's own table may follow the entry at once.
+    if list == "strategies"
+        && path.first().is_some_and(|key| key != "name" && !STRATEGIES.contains(&key.as_str()))
+        && let Some(kind) = kind_of(entry)
+        && let Value::Table(table) = &mut entry.value
+        && let Some(strategy) = table.get_mut(kind)
+    {
+        set_in(strategy, path, at, value, faults);
+    } else {
+        set_in(entry, path, at, value, faults);
+    }
 }
 
-impl Setter<'_> {
-    /// Puts `value` where `path` leads from `node`; `within` is the key of the list of tables that `node` is.
-    fn set(&mut self, node: &mut Node, path: &[String], within: Option<&str>, value: Node) {
-        let Some((first, rest)) = path.split_first() else {
-            *node = value;
-            return;
-        };
-        match &mut node.value {
-            Value::Table(table) if rest.is_empty() => table.set(first, self.at, value),
-            Value::Table(table) => {
-                // Only the root's lists are entered by name; within them, lists are values.
-                let list = (within.is_none() && LISTS.contains(&first.as_str())).then_some(first.as_str());
-                let child = self.child(table, first, list.is_some());
-                self.set(child, rest, list.or(Some("")), value);
-            }
-            Value::List(entries) if within.is_some_and(|list| !list.is_empty()) => {
-                let list = within.unwrap_or_default();
-                if let Some(entry) = self.find(entries, list, first) {
-                    self.set_in_entry(entry, list, rest, value);
-                }
-            }
-            other => {
-                let cause = format!("the path asks for `{first}` in {}, which has no parts", other.type_name());
-                self.faults.add(self.at, cause, "end the path earlier, and give the whole value");
-            }
+/// Puts `value` where `path` leads over keys from `node`.
+fn set_in(node: &mut Node, path: &[String], at: &Span, value: Node, faults: &mut Faults) {
+    let Some((first, rest)) = path.split_first() else {
+        *node = value;
+        return;
+    };
+    match &mut node.value {
+        Value::Table(table) if rest.is_empty() => table.set(first, at, value),
+        Value::Table(table) => {
+            let child = table.get_or_insert(first, at, Value::Table(Table::default()));
+            set_in(child, rest, at, value, faults);
+        }
+        other => {
+            let cause = format!("the path asks for `{first}` in {}, which has no parts", other.type_name());
+            faults.add(at, cause, "end the path earlier, and give the whole value");
         }
     }
+}
 
-    fn child<'t>(&self, table: &'t mut Table, key: &str, is_list: bool) -> &'t mut Node {
-        if table.get(key).is_none() {
-            let value = if is_list { Value::List(Vec::new()) } else { Value::Table(Table::default()) };
-            table.set(key, self.at, Node { value, at: self.at.clone() });
-        }
-        let found = table.0.iter_mut().find(|entry| entry.key == key);
-        &mut found.expect("it was there or has been added").node
+/// The index of the entry of `list` that is called `name`, or that is the only strategy of this kind.
+fn find(entries: &[Node], list: &str, name: &str, at: &Span, faults: &mut Faults) -> Option<usize> {
+    let names: Vec<Option<&str>> = entries.iter().map(|entry| name_of(entry, list)).collect();
+    if let Some(index) = names.iter().position(|&known| known == Some(name)) {
+        return Some(index);
     }
-
-    fn set_in_entry(&mut self, entry: &mut Node, list: &str, path: &[String], value: Node) {
-        // A key of a strategy's own table may follow the entry at once.
-        if let (true, Some(key)) = (list == "strategies", path.first())
-            && key != "name"
-            && !STRATEGIES.contains(&key.as_str())
-            && let Value::Table(table) = &mut entry.value
-            && let Some(strategy) = table.0.iter_mut().find(|entry| STRATEGIES.contains(&entry.key.as_str()))
-        {
-            self.set(&mut strategy.node, path, Some(""), value);
-        } else {
-            self.set(entry, path, Some(""), value);
-        }
-    }
-
-    fn find<'n>(&mut self, entries: &'n mut [Node], list: &str, name: &str) -> Option<&'n mut Node> {
-        let names: Vec<Option<&str>> = entries.iter().map(|entry| name_of(entry, list)).collect();
-        if let Some(index) = names.iter().position(|&known| known == Some(name)) {
-            return Some(&mut entries[index]);
-        }
-        let of_kind = |entry: &Node| list == "strategies" && STRATEGIES.contains(&name) && entry.get(name).is_some();
-        let matching: Vec<usize> = (0..entries.len()).filter(|&index| of_kind(&entries[index])).collect();
-        if let &[only] = matching.as_slice() {
-            return Some(&mut entries[only]);
-        }
-        let (cause, remedy) = if matching.is_empty() {
+    let of_kind = |entry: &Node| list == "strategies" && STRATEGIES.contains(&name) && entry.get(name).is_some();
+    let matching: Vec<usize> = (0..entries.len()).filter(|&index| of_kind(&entries[index])).collect();
+    match matching.as_slice() {
+        &[only] => return Some(only),
+        [] => {
             let remedy = did_you_mean(name, names.into_iter().flatten(), &format!("named {list}"));
-            (format!("none of the {list} is called `{name}`"), remedy)
-        } else {
-            let named = matching.iter().filter_map(|&index| names[index]);
+            faults.add(at, format!("none of the {list} is called `{name}`"), remedy);
+        }
+        several => {
+            let named = several.iter().filter_map(|&index| names[index]);
             let remedy = format!("use a name instead: {}", self::list(named));
-            (format!("{} of the {list} are `{name}`", matching.len()), remedy)
-        };
-        self.faults.add(self.at, cause, remedy);
-        None
+            faults.add(at, format!("{} of the {list} are `{name}`", several.len()), remedy);
+        }
     }
+    None
 }
 
 /// The name of an entry of a list; strategies without one are called as their table.
 fn name_of<'a>(entry: &'a Node, list: &str) -> Option<&'a str> {
-    let table = entry.as_table()?;
-    match table.get("name") {
+    match entry.get("name") {
         Some(name) => name.as_str(),
-        None if list == "strategies" => {
-            let kinds = table.0.iter().map(|entry| entry.key.as_str());
-            kinds.into_iter().find(|key| STRATEGIES.contains(key))
-        }
+        None if list == "strategies" => kind_of(entry),
         None => None,
     }
+}
+
+/// The key of the first table of a strategy entry that is a strategy.
+fn kind_of(entry: &Node) -> Option<&'static str> {
+    let mut keys = entry.as_table()?.0.iter().map(|entry| entry.key.as_str());
+    keys.find_map(|key| STRATEGIES.into_iter().find(|kind| *kind == key))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::decode::{At, shorten};
+use super::decode::shorten;
 use super::diagnostic::{Faults, Sources};
 use super::document::{self, Node, Value};
 use super::file::FileFault;
@@ -106,20 +106,18 @@ pub(super) fn name(root: &Node, path: &Path, faults: &mut Faults) -> String {
         (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_plain) && !name.starts_with('.')
     };
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let given = root.get("name").and_then(|node| Some(At { value: node.as_str()?.to_owned(), at: node.at.clone() }));
-    match given {
-        Some(At { value, at }) if !is_safe(&value) => {
-            let remedy = "use letters, digits, `.`, `_` and `-`, not beginning with `.`";
-            faults.add(&at, format!("`{}` cannot name a folder of results", shorten(&value)), remedy);
-            value
+    let Some(given) = root.get("name") else {
+        if !is_safe(&stem) {
+            let cause = format!("the file's name `{}` cannot name a folder of results", shorten(&stem));
+            faults.add(&(0..0), cause, "add for example `name = \"my-scenario\"`");
         }
-        Some(At { value, .. }) => value,
-        None => {
-            if root.get("name").is_none() && !is_safe(&stem) {
-                let cause = format!("the file's name `{}` cannot name a folder of results", shorten(&stem));
-                faults.add(&(0..0), cause, "add for example `name = \"my-scenario\"`");
-            }
-            stem.into_owned()
-        }
+        return stem.into_owned();
+    };
+    // That it is a text is seen to where the whole scenario is read.
+    let name = given.as_str().unwrap_or(&stem);
+    if given.as_str().is_some() && !is_safe(name) {
+        let remedy = "use letters, digits, `.`, `_` and `-`, not beginning with `.`";
+        faults.add(&given.at, format!("`{}` cannot name a folder of results", shorten(name)), remedy);
     }
+    name.to_owned()
 }
