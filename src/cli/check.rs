@@ -31,7 +31,7 @@ impl Check {
             check_plan(path, &case.problem)?;
         }
         let platform = &case.problem.platform;
-        terminal.print(&format!(
+        terminal.print(format!(
             "{}: sound ({} devices, {} models, {} strategies, {} points)\n",
             scenario.name(),
             platform.devices.len(),

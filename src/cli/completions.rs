@@ -16,6 +16,6 @@ impl Completions {
     pub(super) fn execute(self, terminal: &Terminal) -> Result<(), Error> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "coinfer", &mut script);
-        Ok(terminal.print(&String::from_utf8_lossy(&script))?)
+        Ok(terminal.print(script)?)
     }
 }

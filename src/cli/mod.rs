@@ -127,14 +127,8 @@ pub fn main() -> ExitCode {
             terminal.error(diagnostics.render(terminal.is_colored()).trim_end());
             ExitCode::from(2)
         }
-        Err(Error::Usage(message)) => {
-            terminal.error(&format!("error: {message}"));
-            ExitCode::from(2)
-        }
-        Err(Error::Failed(message)) => {
-            terminal.error(&format!("error: {message}"));
-            ExitCode::FAILURE
-        }
+        Err(Error::Usage(message)) => terminal.fail(&message, 2),
+        Err(Error::Failed(message)) => terminal.fail(&message, 1),
         Err(Error::OutputClosed) => ExitCode::SUCCESS,
     }
 }

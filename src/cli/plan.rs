@@ -44,7 +44,7 @@ impl Plan {
             .map_err(|reason| Error::Failed(format!("{}: {reason}", entry.name)))?;
         let json = plan_json(&plan);
         match &self.output {
-            None => terminal.print(&String::from_utf8_lossy(&json))?,
+            None => terminal.print(&json)?,
             Some(path) => write_whole(path, &json)?,
         }
         Ok(())

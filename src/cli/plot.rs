@@ -47,7 +47,7 @@ impl Plot {
         }
         for (path, svg) in drawn {
             write_whole(&path, svg.as_bytes())?;
-            terminal.print(&format!("{}\n", path.display()))?;
+            terminal.print(format!("{}\n", path.display()))?;
         }
         Ok(())
     }

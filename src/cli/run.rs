@@ -47,20 +47,15 @@ impl Run {
         let summary = summarise(scenario.name(), &case, &evaluated);
         write_results(&results, &case, &evaluated, &summary)?;
         let folder = results.commit()?;
-        terminal.print(&match self.format {
-            Format::Table => table(&summary, terminal.is_bold()),
-            Format::Csv => String::from_utf8_lossy(&results_csv(&rows(&evaluated))).into_owned(),
-            Format::Json => summary_json(&summary),
+        terminal.print(match self.format {
+            Format::Table => table(&summary, terminal.is_bold()).into_bytes(),
+            Format::Csv => results_csv(&rows(&evaluated)),
+            Format::Json => summary_json(&summary).into_bytes(),
         })?;
         terminal.tell(&format!("results in {}", folder.display()));
-        match summary.failures.as_slice() {
-            [] => Ok(()),
-            failures => {
-                let reasons: Vec<String> =
-                    failures.iter().map(|Failure { strategy, reason }| format!("{strategy}: {reason}")).collect();
-                Err(Error::Failed(reasons.join("\nerror: ")))
-            }
-        }
+        let reason = |Failure { strategy, reason }: &Failure| format!("{strategy}: {reason}");
+        let reasons: Vec<String> = summary.failures.iter().map(reason).collect();
+        if reasons.is_empty() { Ok(()) } else { Err(Error::Failed(reasons.join("\nerror: "))) }
     }
 }
 

@@ -12,6 +12,6 @@ pub(super) struct Schema {}
 impl Schema {
     pub(super) fn execute(self, terminal: &Terminal) -> Result<(), Error> {
         let schema = serde_json::to_string_pretty(&scenario::schema()).expect("a schema is JSON");
-        Ok(terminal.print(&format!("{schema}\n"))?)
+        Ok(terminal.print(format!("{schema}\n"))?)
     }
 }

@@ -67,21 +67,18 @@ impl Sweep {
         results.write("results.csv", &csv)?;
         write_figure(&results, scenario.name(), &rows)?;
         let folder = results.commit()?;
-        terminal.print(&match self.format {
-            Format::Table => sweep_table(scenario.name(), &rows, terminal.is_bold()),
-            Format::Csv => String::from_utf8_lossy(&csv).into_owned(),
-            Format::Json => sweep_json(scenario.name(), &rows),
+        terminal.print(match self.format {
+            Format::Table => sweep_table(scenario.name(), &rows, terminal.is_bold()).into_bytes(),
+            Format::Csv => csv,
+            Format::Json => sweep_json(scenario.name(), &rows).into_bytes(),
         })?;
         terminal.tell(&format!("results in {}", folder.display()));
-        match rows.iter().filter_map(|row| row.result.err()).collect::<Vec<_>>().as_slice() {
-            [] => Ok(()),
-            failures => {
-                let Failure { strategy, reason } = failures[0];
-                let (failed, all) = (failures.len(), rows.len());
-                let message = format!("{failed} of {all} results failed; the first: {strategy}: {reason}");
-                Err(Error::Failed(message))
-            }
-        }
+        let failures: Vec<&Failure> = rows.iter().filter_map(|row| row.result.err()).collect();
+        let Some(Failure { strategy, reason }) = failures.first() else {
+            return Ok(());
+        };
+        let (failed, all) = (failures.len(), rows.len());
+        Err(Error::Failed(format!("{failed} of {all} results failed; the first: {strategy}: {reason}")))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is printed where: results on standard output, everything else on standard error.
 
 use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -16,9 +17,9 @@ impl Terminal {
     }
 
     /// Prints a result.
-    pub(super) fn print(&self, text: &str) -> io::Result<()> {
+    pub(super) fn print(&self, text: impl AsRef<[u8]>) -> io::Result<()> {
         let mut output = io::stdout().lock();
-        output.write_all(text.as_bytes())?;
+        output.write_all(text.as_ref())?;
         output.flush()
     }
 
@@ -39,6 +40,12 @@ impl Terminal {
     /// Prints an error. That standard error is closed is no reason to fail.
     pub(super) fn error(&self, text: &str) {
         let _ = writeln!(io::stderr().lock(), "{text}");
+    }
+
+    /// Prints why the program ends with this code.
+    pub(super) fn fail(&self, reason: &str, code: u8) -> ExitCode {
+        self.error(&format!("error: {reason}"));
+        ExitCode::from(code)
     }
 
     /// Whether standard error shows colours: it is a terminal, and NO_COLOR is not set (<https://no-color.org>).

@@ -18,9 +18,7 @@ pub fn plan_json(plan: &Plan) -> Vec<u8> {
 
 /// The timeline in the Chrome trace format, which Perfetto opens.
 pub fn timeline_json(problem: &Problem, plan: &Plan, timeline: &Timeline) -> Vec<u8> {
-    let mut text = chrome_trace(problem, plan, timeline).to_string();
-    text.push('\n');
-    text.into_bytes()
+    format!("{}\n", chrome_trace(problem, plan, timeline)).into_bytes()
 }
 
 /// The columns of [`timeline_csv`].
@@ -78,7 +76,7 @@ pub fn timeline_csv(problem: &Problem, plan: &Plan, timeline: &Timeline, estimat
         ]);
         line
     };
-    csv_bytes(std::iter::once(TIMELINE_COLUMNS.map(str::to_owned).into()).chain(steps.map(line)))
+    csv_bytes(TIMELINE_COLUMNS, steps.map(line))
 }
 
 /// The name of the device or link that `lane` is on, and which device that is.

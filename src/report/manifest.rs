@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::summary::json_text;
+
 /// What a run was made of. All but `created` follows from the inputs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Manifest {
@@ -32,18 +34,9 @@ pub struct Input {
     pub blake3: String,
 }
 
-impl Input {
-    /// The file at `path` with these bytes.
-    pub fn new(path: impl Into<String>, bytes: &[u8]) -> Input {
-        Input { path: path.into(), blake3: blake3::hash(bytes).to_hex().to_string() }
-    }
-}
-
 /// The manifest as JSON with a newline at its end.
 pub fn manifest_json(manifest: &Manifest) -> Vec<u8> {
-    let mut text = serde_json::to_string_pretty(manifest).expect("all keys are strings and writing to memory succeeds");
-    text.push('\n');
-    text.into_bytes()
+    json_text(manifest).into_bytes()
 }
 
 #[cfg(test)]
@@ -56,7 +49,7 @@ mod tests {
             scenario: "kcc2020".into(),
             command: ["run", "scenarios/kcc2020.toml"].map(String::from).into(),
             settings: vec![("load.samples".into(), "200".into())],
-            inputs: vec![Input::new("scenarios/kcc2020.toml", b"")],
+            inputs: vec![Input { path: "scenarios/kcc2020.toml".into(), blake3: "af1349b9".into() }],
             seed: None,
             version: "0.1.0".into(),
             commit: None,
@@ -78,7 +71,7 @@ mod tests {
           "inputs": [
             {
               "path": "scenarios/kcc2020.toml",
-              "blake3": "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"
+              "blake3": "af1349b9"
             }
           ],
           "seed": null,

@@ -48,12 +48,16 @@ pub fn results_csv(rows: &[ResultRow<'_>]) -> Vec<u8> {
         }
         line
     };
-    csv_bytes(std::iter::once(header).chain(rows.iter().map(line)))
+    csv_bytes(header, rows.iter().map(line))
 }
 
-/// Lines of equal length as CSV.
-pub(super) fn csv_bytes<F: AsRef<[u8]>>(lines: impl IntoIterator<Item = Vec<F>>) -> Vec<u8> {
+/// Lines as CSV below a header of equal length.
+pub(super) fn csv_bytes<H: AsRef<[u8]>>(
+    header: impl IntoIterator<Item = H>,
+    lines: impl IntoIterator<Item = Vec<String>>,
+) -> Vec<u8> {
     let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(header).expect("writing to memory succeeds");
     for line in lines {
         writer.write_record(line).expect("lines have equal lengths and writing to memory succeeds");
     }

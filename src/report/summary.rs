@@ -37,9 +37,12 @@ pub fn summary_json(summary: &Summary) -> String {
         contention: summary.contention,
         baseline: summary.baseline.as_deref(),
     };
-    let mut text = serde_json::to_string_pretty(&object).expect("all keys are strings and writing to memory succeeds");
-    text.push('\n');
-    text
+    json_text(&object)
+}
+
+/// `value` as indented JSON with a newline at its end.
+pub(super) fn json_text(value: &impl Serialize) -> String {
+    serde_json::to_string_pretty(value).expect("all keys are strings and writing to memory succeeds") + "\n"
 }
 
 /// The name of a basis in files.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::grid::{NAME_BREAKS, PADDING, WIDTH, columns, decimals, grid, wrap};
 use super::rows::distinct;
-use super::summary::{Entry, FailureEntry, Pairs};
+use super::summary::{Entry, FailureEntry, Pairs, json_text};
 use super::{Outcome, ResultRow};
 
 /// The sweep as lines of at most 80 columns: a line a strategy, then what the columns mean, and failures.
@@ -38,9 +38,7 @@ pub fn sweep_json(scenario: &str, rows: &[ResultRow<'_>]) -> String {
             Err(failure) => object.failures.push(AtPoint { settings, entry: failure.into() }),
         }
     }
-    let mut text = serde_json::to_string_pretty(&object).expect("all keys are strings and writing to memory succeeds");
-    text.push('\n');
-    text
+    json_text(&object)
 }
 
 #[derive(Serialize)]

@@ -53,13 +53,12 @@ impl Axis {
             canvas.line(from, to, if side == Side::Right { GREY } else { GRID }, 1);
             canvas.text(&label, at, anchor, TEXT, INK, 100);
         }
-        let middle = (frame.top + frame.bottom) / 2;
+        let (center, middle) = frame.middle();
         match side {
             Side::Left => canvas.text(title, (frame.left - 70, middle), Anchor::Upward, TEXT, INK, frame.height()),
             Side::Right => canvas.text(title, (frame.right + 62, middle), Anchor::Downward, TEXT, INK, frame.height()),
             Side::Bottom => {
-                let at = ((frame.left + frame.right) / 2, frame.bottom + 38);
-                canvas.text(title, at, Anchor::Center, TEXT, INK, frame.width());
+                canvas.text(title, (center, frame.bottom + 38), Anchor::Center, TEXT, INK, frame.width());
             }
         }
     }

@@ -23,6 +23,10 @@ impl Frame {
     pub(super) fn height(self) -> i32 {
         self.bottom - self.top
     }
+
+    pub(super) fn middle(self) -> Pixel {
+        ((self.left + self.right) / 2, (self.top + self.bottom) / 2)
+    }
 }
 
 /// Which part of a text is at its point.
@@ -204,6 +208,11 @@ impl Canvas<'_> {
         written(self.svg.draw_text(&fitted(text, size, room), &style, at));
     }
 
+    /// Says that a figure has nothing to show.
+    pub(super) fn no_data(&mut self, frame: Frame) {
+        self.text("no data", frame.middle(), Anchor::Center, TEXT, INK, frame.width());
+    }
+
     /// The figure's title.
     pub(super) fn title(&mut self, title: &str, width: i32) {
         self.text(title, (width / 2, 22), Anchor::Center, TITLE, INK, width - 40);
@@ -214,6 +223,11 @@ impl Canvas<'_> {
 pub(super) fn text_width(text: &str, size: i32) -> i32 {
     let ems: f64 = text.chars().map(|c| if c < '\u{1100}' { 0.58 } else { 1.0 }).sum();
     (ems * f64::from(size)).ceil() as i32
+}
+
+/// How many pixels the widest of `names` takes.
+pub(super) fn widest<'a>(names: impl IntoIterator<Item = &'a str>) -> i32 {
+    names.into_iter().map(|name| text_width(name, TEXT)).max().unwrap_or(0)
 }
 
 /// The text, or what of it fits into `room` pixels and an ellipsis.

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::axis::{Axis, Side};
-use super::canvas::{Anchor, Canvas, Frame, GREY, INK, LINE, Pixel, TEXT, draw, text_width};
+use super::canvas::{Anchor, Canvas, Frame, GREY, INK, LINE, Pixel, TEXT, draw, text_width, widest};
 use super::read::{CsvFault, Line, read_rows};
-use super::{SERIES_MAX, is_drawable};
+use super::{is_drawable, series};
 use crate::report::Outcome;
-use crate::report::rows::{csv_bytes, distinct, text};
+use crate::report::rows::{csv_bytes, text};
 use crate::units::Duration;
 
 /// When one device ended its last step under one strategy.
@@ -39,7 +39,7 @@ pub fn finish_times_csv(rows: &[FinishRow]) -> Vec<u8> {
         let finish = text(row.finish.map(Duration::as_millis_f64));
         vec![row.strategy.clone(), row.device.clone(), finish]
     };
-    csv_bytes(std::iter::once(COLUMNS.map(str::to_owned).into()).chain(rows.iter().map(line)))
+    csv_bytes(COLUMNS, rows.iter().map(line))
 }
 
 /// The rows of a file that [`finish_times_csv`] wrote.
@@ -58,13 +58,11 @@ pub fn read_finish_times_csv(bytes: &[u8]) -> Result<Vec<FinishRow>, Vec<CsvFaul
 
 /// The figure: a group of bars a strategy, a bar a device.
 pub fn finish_times_svg(title: &str, rows: &[FinishRow]) -> String {
-    let mut strategies = distinct(rows.iter().map(|row| row.strategy.as_str()));
-    strategies.truncate(SERIES_MAX);
-    let mut devices = distinct(rows.iter().map(|row| row.device.as_str()));
-    devices.truncate(SERIES_MAX);
+    let strategies = series(rows.iter().map(|row| row.strategy.as_str()));
+    let devices = series(rows.iter().map(|row| row.device.as_str()));
     let bar = (72 / devices.len().max(1) as i32).clamp(8, 24);
     let group = (bar * devices.len() as i32 + 24).max(108);
-    let names_width = devices.iter().map(|name| text_width(name, TEXT)).max().unwrap_or(0).min(260);
+    let names_width = widest(devices.iter().copied()).min(260);
     let frame = Frame {
         left: 90,
         top: 48,
@@ -108,8 +106,7 @@ pub fn finish_times_svg(title: &str, rows: &[FinishRow]) -> String {
             canvas.text(device, (legend + 36, top + 10), Anchor::Left, TEXT, INK, width - legend - 40);
         }
         if rows.is_empty() {
-            let at = ((frame.left + frame.right) / 2, (frame.top + frame.bottom) / 2);
-            canvas.text("no data", at, Anchor::Center, TEXT, INK, frame.width());
+            canvas.no_data(frame);
         }
     })
 }

@@ -20,6 +20,15 @@ pub use throughput_rows::{ThroughputRow, read_throughput_csv, throughput_csv, th
 pub use timeline::timeline_svg;
 pub use timeline_rows::{TimelineRow, read_timeline_csv, timeline_rows};
 
+use super::rows::distinct;
+
+/// The strategies or devices that a figure shows, in the order of first appearance.
+fn series<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut series = distinct(names);
+    series.truncate(SERIES_MAX);
+    series
+}
+
 /// Further strategies and devices are not drawn; the figure could not be read.
 const SERIES_MAX: usize = 100;
 

@@ -1,18 +1,16 @@
 //! Throughput and speed-up against the batch size, a line for each strategy.
 
 use super::axis::{Axis, Side};
-use super::canvas::{Anchor, Canvas, Frame, GREY, GRID, INK, LINE, Pixel, TEXT, colour, draw, text_width};
+use super::canvas::{Anchor, Canvas, Frame, GREY, GRID, INK, LINE, Pixel, TEXT, colour, draw, text_width, widest};
 use super::throughput_rows::ThroughputRow;
-use super::{SERIES_MAX, is_drawable};
-use crate::report::rows::distinct;
+use super::{is_drawable, series};
 
 /// The figure: throughput below with its axis on the left, speed-up dashed above with its axis on the right.
 ///
 /// Batch sizes are on a binary logarithmic axis. Markers are thinned where points are dense.
 pub fn throughput_svg(title: &str, rows: &[ThroughputRow]) -> String {
-    let mut strategies = distinct(rows.iter().map(|row| row.strategy.as_str()));
-    strategies.truncate(SERIES_MAX);
-    let names_width = strategies.iter().map(|name| text_width(name, TEXT)).max().unwrap_or(0).min(260);
+    let strategies = series(rows.iter().map(|row| row.strategy.as_str()));
+    let names_width = widest(strategies.iter().copied()).min(260);
     let has_speedups = rows.iter().any(|row| row.speedup.is_some_and(is_drawable));
     let all = Frame { left: 90, top: 48, right: 740, bottom: 548.max(48 + LINE * (strategies.len() as i32 + 3)) };
     let legend = all.right + if has_speedups { 100 } else { 30 };
@@ -21,9 +19,8 @@ pub fn throughput_svg(title: &str, rows: &[ThroughputRow]) -> String {
         canvas.title(title, width);
         let batches = Batches::new(rows);
         if batches.is_empty {
-            let middle = ((all.left + all.right) / 2, (all.top + all.bottom) / 2);
             canvas.outline(all, GREY);
-            canvas.text("no data", middle, Anchor::Center, TEXT, INK, all.width());
+            canvas.no_data(all);
             return;
         }
         let cut = all.y(if has_speedups { 0.66 } else { 1.0 });
@@ -50,8 +47,7 @@ fn panel(
     batches: &Batches,
     quantity: &dyn Fn(&ThroughputRow) -> Option<f64>,
 ) {
-    let mut strategies = distinct(rows.iter().map(|row| row.strategy.as_str()));
-    strategies.truncate(SERIES_MAX);
+    let strategies = series(rows.iter().map(|row| row.strategy.as_str()));
     let shown = |row: &ThroughputRow| quantity(row).filter(|&value| is_drawable(value) && row.batch > 0);
     let axis = Axis::new(rows.iter().filter_map(shown).fold(0.0, f64::max), 5);
     batches.draw_grid(canvas, frame);
@@ -152,7 +148,7 @@ impl Batches {
         for (x, label) in self.ticks(frame) {
             canvas.text(&label, (x, frame.bottom + 14), Anchor::Center, TEXT, INK, 100);
         }
-        let at = ((frame.left + frame.right) / 2, frame.bottom + 38);
+        let at = (frame.middle().0, frame.bottom + 38);
         canvas.text("batch size (samples)", at, Anchor::Center, TEXT, INK, frame.width());
     }
 }

@@ -44,7 +44,7 @@ pub fn throughput_csv(rows: &[ThroughputRow]) -> Vec<u8> {
         let rate = row.samples_per_s.to_string();
         vec![row.batch.to_string(), row.strategy.clone(), rate, text(row.speedup)]
     };
-    csv_bytes(std::iter::once(COLUMNS.map(str::to_owned).into()).chain(rows.iter().map(line)))
+    csv_bytes(COLUMNS, rows.iter().map(line))
 }
 
 /// The rows of a file that [`throughput_csv`] wrote.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use plotters::style::{BLACK, RGBColor, WHITE};
 
 use super::axis::{Axis, Side};
-use super::canvas::{Anchor, Canvas, Frame, GREY, INK, TEXT, colour, draw, text_width};
+use super::canvas::{Anchor, Canvas, Frame, GREY, INK, TEXT, colour, draw, text_width, widest};
 use super::timeline_rows::TimelineRow;
 use crate::units::{Duration, Time};
 
@@ -16,7 +16,7 @@ use crate::units::{Duration, Time};
 pub fn timeline_svg(title: &str, rows: &[TimelineRow]) -> String {
     let all = lanes(rows);
     let lanes = &all[..all.len().min(LANES_MAX)];
-    let names_width = lanes.iter().map(|lane| text_width(&lane.name, TEXT)).max().unwrap_or(0).clamp(40, 220);
+    let names_width = widest(lanes.iter().map(|lane| lane.name.as_str())).clamp(40, 220);
     let left = names_width + 24;
     let frame = Frame { left, top: 44, right: left + 860, bottom: 44 + ROW * lanes.len().max(1) as i32 };
     let width = frame.right + 40;
@@ -174,7 +174,7 @@ impl Block {
         };
         let room = text_width(&samples, TEXT) + 6;
         if room < self.width {
-            let at = ((frame.left + frame.right) / 2, (frame.top + frame.bottom) / 2);
+            let at = frame.middle();
             if fill.is_none() {
                 let label = Frame {
                     left: at.0 - room / 2,
@@ -202,7 +202,7 @@ fn draw_caption(canvas: &mut Canvas<'_>, frame: Frame, rows: &[TimelineRow], lan
     if lane_count > LANES_MAX {
         notes.push("further lanes are left out");
     }
-    let at = ((frame.left + frame.right) / 2, frame.bottom + 64);
+    let at = (frame.middle().0, frame.bottom + 64);
     canvas.text(&notes.join("; "), at, Anchor::Center, TEXT, INK, frame.right);
 }
 
