@@ -5,7 +5,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 /// Columns of a terminal.
 pub(super) const WIDTH: usize = 80;
 /// Columns that separate two of a table's.
-pub(super) const PADDING: usize = 2;
+const PADDING: usize = 2;
 /// Names are broken after these.
 pub(super) const NAME_BREAKS: &[char] = &[' ', '_', '-'];
 
@@ -40,6 +40,26 @@ pub(super) fn grid(
     let rule = lines[header..].iter().map(|line| columns(line)).max().unwrap_or(0);
     lines.insert(header, "-".repeat(rule));
     lines
+}
+
+/// The lines of a table and, below them, captions wrapped to the terminal.
+pub(super) fn page(mut lines: Vec<String>, captions: impl IntoIterator<Item = String>) -> String {
+    lines.push(String::new());
+    for caption in captions {
+        lines.extend(wrap(&caption, WIDTH, "  ", &[' ', '/']));
+    }
+    lines.join("\n") + "\n"
+}
+
+/// The columns that are left of a line beside cells of `numbers`, the last columns below `header`.
+pub(super) fn room<const COUNT: usize>(header: &[(&str, &str)], numbers: &[[String; COUNT]]) -> usize {
+    let titles = &header[header.len() - COUNT..];
+    let width_of = |(index, (title, unit)): (usize, &(&str, &str))| {
+        let cells = numbers.iter().map(|row| row[index].len());
+        cells.chain([title.len(), unit.len()]).max().unwrap_or(0)
+    };
+    let taken: usize = titles.iter().enumerate().map(width_of).sum();
+    WIDTH.saturating_sub(taken + PADDING * (header.len() - 1))
 }
 
 /// Decimals that show at least three digits of the smallest value and, beyond that, at most `digits` of the largest.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::grid::{NAME_BREAKS, PADDING, WIDTH, columns, decimals, grid, wrap};
+use super::grid::{NAME_BREAKS, columns, decimals, grid, page, room, wrap};
 use super::rows::distinct;
 use super::summary::{Entry, FailureEntry, Pairs, json_text};
 use super::{Outcome, ResultRow};
@@ -13,15 +13,11 @@ use super::{Outcome, ResultRow};
 ///
 /// With `bold`, the header is set in bold by ANSI escapes.
 pub fn sweep_table(scenario: &str, rows: &[ResultRow<'_>], bold: bool) -> String {
-    let mut lines = match rows {
+    let lines = match rows {
         [] => vec!["The sweep has no results.".to_owned()],
         _ => strategy_grid(rows, bold),
     };
-    lines.push(String::new());
-    for caption in captions(scenario, rows) {
-        lines.extend(wrap(&caption, WIDTH, "  ", &[' ', '/']));
-    }
-    lines.join("\n") + "\n"
+    page(lines, captions(scenario, rows))
 }
 
 /// The sweep as one JSON object with a newline at its end.
@@ -31,8 +27,7 @@ pub fn sweep_table(scenario: &str, rows: &[ResultRow<'_>], bold: bool) -> String
 pub fn sweep_json(scenario: &str, rows: &[ResultRow<'_>]) -> String {
     let mut object = Object { scenario, results: vec![], failures: vec![] };
     for row in rows {
-        let settings = row.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let settings = Pairs(settings.collect());
+        let settings = Pairs(row.settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect());
         match row.result {
             Ok(outcome) => object.results.push(AtPoint { settings, entry: outcome.into() }),
             Err(failure) => object.failures.push(AtPoint { settings, entry: failure.into() }),
@@ -65,6 +60,12 @@ const TITLES: [(&str, &str); 7] = [
     ("worst gap", "%"),
     ("best", "images/s"),
 ];
+/// What the titles mean.
+const MEANINGS: [&str; 3] = [
+    "mean: arithmetic, over the points at which the strategy has a result",
+    "speed-up: over the baseline at the same point",
+    "gap: above the lower bound at the same point, which no plan with these costs can beat",
+];
 /// Further reasons of failures are only counted.
 const REASONS_MAX: usize = 5;
 
@@ -93,14 +94,8 @@ fn strategy_grid(rows: &[ResultRow<'_>], bold: bool) -> Vec<String> {
         ]
     };
     let numbers: Vec<[String; 6]> = strategies.iter().map(numbers).collect();
-    let width_of = |column: usize| {
-        let (title, unit) = TITLES[column + 1];
-        let cells = numbers.iter().map(|row| row[column].len());
-        cells.chain([title.len(), unit.len()]).max().unwrap_or(0)
-    };
-    let taken: usize = (0..6).map(width_of).sum::<usize>() + PADDING * (TITLES.len() - 1);
     let names_width = strategies.iter().map(|name| columns(name)).max().unwrap_or(0);
-    let names_width = names_width.min(WIDTH.saturating_sub(taken)).max(NARROWEST);
+    let names_width = names_width.min(room(&TITLES, &numbers)).max(NARROWEST);
     let lines = strategies.iter().zip(numbers).map(|(strategy, numbers)| {
         let name = wrap(strategy, names_width, "", NAME_BREAKS).join("\n");
         std::iter::once(name).chain(numbers).collect()
@@ -114,38 +109,24 @@ const NARROWEST: usize = 8;
 fn captions(scenario: &str, rows: &[ResultRow<'_>]) -> Vec<String> {
     let points: BTreeSet<_> = rows.iter().map(|row| row.settings).collect();
     let names = distinct(rows.iter().flat_map(|row| row.settings.iter().map(|(name, _)| name.as_str())));
-    let points = match points.len() {
-        1 => "1 point".to_owned(),
-        count => format!("{count} points"),
-    };
-    let mut captions = vec![match names.as_slice() {
-        [] => format!("{scenario}: {points}"),
-        names => format!("{scenario}: {points} of {}", names.join(", ")),
-    }];
+    let mut first = format!("{scenario}: {} point{}", points.len(), if points.len() == 1 { "" } else { "s" });
+    if !names.is_empty() {
+        first += &format!(" of {}", names.join(", "));
+    }
+    let mut captions = vec![first];
     if !rows.is_empty() {
-        captions.push("mean: arithmetic, over the points at which the strategy has a result".to_owned());
-        captions.push("speed-up: over the baseline at the same point".to_owned());
-        captions
-            .push("gap: above the lower bound at the same point, which no plan with these costs can beat".to_owned());
+        captions.extend(MEANINGS.map(str::to_owned));
     }
     // Counts by strategy and reason, in the order of first appearance.
-    let mut failures: Vec<(&str, &str)> = vec![];
-    let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    for failure in rows.iter().filter_map(|row| row.result.err()) {
-        let key = (failure.strategy.as_str(), failure.reason.as_str());
-        let count = counts.entry(key).or_default();
-        if *count == 0 {
-            failures.push(key);
-        }
-        *count += 1;
-    }
-    for key in failures.iter().take(REASONS_MAX) {
-        let (strategy, reason) = key;
-        captions.push(match counts[key] {
-            1 => format!("failed: {strategy}: {reason}"),
-            count => format!("failed: {strategy}: {reason} ({count} times)"),
-        });
-    }
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let failures = rows.iter().filter_map(|row| row.result.err());
+    let failures: Vec<String> = failures.map(|failure| format!("{}: {}", failure.strategy, failure.reason)).collect();
+    failures.iter().for_each(|failure| *counts.entry(failure).or_default() += 1);
+    let failures = distinct(failures.iter().map(String::as_str));
+    captions.extend(failures.iter().take(REASONS_MAX).map(|failure| match counts[*failure] {
+        1 => format!("failed: {failure}"),
+        count => format!("failed: {failure} ({count} times)"),
+    }));
     if let Some(more @ 1..) = failures.len().checked_sub(REASONS_MAX) {
         captions.push(format!("failed: for {more} more reasons, which results.csv has"));
     }
@@ -166,6 +147,7 @@ fn mean(values: &[f64]) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::grid::WIDTH;
     use super::*;
     use crate::report::{Failure, example};
 

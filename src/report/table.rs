@@ -1,22 +1,17 @@
 //! The results of a run as a table for a terminal of 80 columns.
 
-use super::grid::{NAME_BREAKS, PADDING, WIDTH, columns, decimals, grid, wrap};
+use super::grid::{NAME_BREAKS, columns, decimals, grid, page, room, wrap};
 use super::{Outcome, Summary};
-use crate::units::Duration;
 
 /// The summary as lines of at most 80 columns: a table, then what its columns mean, notes and failures.
 ///
 /// With `bold`, the header is set in bold by ANSI escapes.
 pub fn table(summary: &Summary, bold: bool) -> String {
-    let mut lines = match summary.outcomes.as_slice() {
+    let lines = match summary.outcomes.as_slice() {
         [] => vec!["No strategy has a result.".to_owned()],
         outcomes => outcome_grid(outcomes, bold),
     };
-    lines.push(String::new());
-    for caption in captions(summary) {
-        lines.extend(wrap(&caption, WIDTH, "  ", &[' ', '/']));
-    }
-    lines.join("\n") + "\n"
+    page(lines, captions(summary))
 }
 
 /// Each column's title and unit.
@@ -47,21 +42,15 @@ fn outcome_grid(outcomes: &[Outcome], bold: bool) -> Vec<String> {
         ]
     };
     let numbers: Vec<[String; 5]> = outcomes.iter().map(numbers).collect();
-    let width_of = |column: usize| {
-        let cells = numbers.iter().map(|row| row[column].len());
-        cells.chain([TITLES[column + 2].0.len()]).max().unwrap_or(0)
-    };
-    let taken: usize = (0..5).map(width_of).sum::<usize>() + PADDING * (TITLES.len() - 1);
-    let left = WIDTH.saturating_sub(taken);
+    let left = room(&TITLES, &numbers);
 
     let split = |outcome: &Outcome| {
         let samples: Vec<String> = outcome.split.iter().map(|(_, samples)| samples.to_string()).collect();
         samples.join("/")
     };
     let splits: Vec<String> = outcomes.iter().map(split).collect();
-    let longest = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or(0);
-    let names_width = longest(&mut outcomes.iter().map(|outcome| columns(&outcome.strategy)));
-    let splits_width = longest(&mut splits.iter().map(|split| split.len())).max(TITLES[1].0.len());
+    let names_width = outcomes.iter().map(|outcome| columns(&outcome.strategy)).max().unwrap_or(0);
+    let splits_width = splits.iter().map(String::len).max().unwrap_or(0).max(TITLES[1].0.len());
     // Names get what the splits leave, but at least half of what they want to share.
     let names_width = names_width.min(left.saturating_sub(splits_width).max(left / 2)).max(NARROWEST);
     let splits_width = splits_width.min(left.saturating_sub(names_width)).max(NARROWEST);
@@ -86,7 +75,7 @@ fn captions(summary: &Summary) -> Vec<String> {
         captions.push(format!("speed-up: over {baseline}"));
     }
     captions.push(match summary.outcomes.iter().find_map(|outcome| outcome.lower_bound) {
-        Some(bound) => gap_caption(bound),
+        Some(bound) => format!("gap: above the lower bound {bound}, which no plan with these costs can beat"),
         None => "gap: no lower bound is known".to_owned(),
     });
     captions.push("measured: part of the steps' time alone that was measured at just that size".to_owned());
@@ -100,14 +89,12 @@ fn captions(summary: &Summary) -> Vec<String> {
     captions
 }
 
-fn gap_caption(bound: Duration) -> String {
-    format!("gap: above the lower bound {bound}, which no plan with these costs can beat")
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::grid::WIDTH;
     use super::*;
     use crate::report::{Failure, example};
+    use crate::units::Duration;
 
     fn printed(summary: &Summary) -> String {
         let text = table(summary, false);
