@@ -181,10 +181,9 @@ struct Place {
 }
 
 impl Diagnostic {
-    fn new(fault: Fault, sources: &Sources) -> Diagnostic {
-        let mut places = vec![Place::new(&fault.at, fault.label, sources)];
-        places.extend(fault.beside.map(|(at, label)| Place::new(&at, label, sources)));
-        Diagnostic { cause: fault.cause, remedy: fault.remedy, note: fault.note, places }
+    fn new(Fault { at, cause, remedy, label, beside, note }: Fault, sources: &Sources) -> Diagnostic {
+        let places = std::iter::once((at, label)).chain(beside);
+        Diagnostic { cause, remedy, note, places: places.map(|(at, label)| Place::new(&at, label, sources)).collect() }
     }
 
     fn group(&self) -> Group<'_> {

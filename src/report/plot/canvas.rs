@@ -109,13 +109,15 @@ impl Canvas<'_> {
     }
 
     pub(super) fn fill(&mut self, frame: Frame, colour: RGBColor) {
-        let (from, to) = ((frame.left, frame.top), (frame.right, frame.bottom));
-        written(self.svg.draw_rect(from, to, &colour, true));
+        self.rectangle(frame, colour, true);
     }
 
     pub(super) fn outline(&mut self, frame: Frame, colour: RGBColor) {
-        let (from, to) = ((frame.left, frame.top), (frame.right, frame.bottom));
-        written(self.svg.draw_rect(from, to, &colour, false));
+        self.rectangle(frame, colour, false);
+    }
+
+    fn rectangle(&mut self, frame: Frame, colour: RGBColor, is_filled: bool) {
+        written(self.svg.draw_rect((frame.left, frame.top), (frame.right, frame.bottom), &colour, is_filled));
     }
 
     /// A filled frame in the colour and hatching of the device with this index; 28 are distinct.
@@ -139,47 +141,19 @@ impl Canvas<'_> {
 
     /// The marker of the series with this index; its shape repeats after seven, and is then hollow.
     pub(super) fn marker(&mut self, (x, y): Pixel, index: usize) {
-        let corners: &[Pixel] = match index % 7 {
-            0 => &[(-2, -4), (2, -4), (4, -2), (4, 2), (2, 4), (-2, 4), (-4, 2), (-4, -2)],
-            1 => &[(-4, -4), (4, -4), (4, 4), (-4, 4)],
-            2 => &[(0, -5), (5, 4), (-5, 4)],
-            3 => &[(0, -6), (5, 0), (0, 6), (-5, 0)],
-            4 => &[(0, 5), (5, -4), (-5, -4)],
-            5 => &[
-                (-5, -2),
-                (-2, -2),
-                (-2, -5),
-                (2, -5),
-                (2, -2),
-                (5, -2),
-                (5, 2),
-                (2, 2),
-                (2, 5),
-                (-2, 5),
-                (-2, 2),
-                (-5, 2),
-            ],
-            _ => &[
-                (-5, -4),
-                (-3, -5),
-                (0, -2),
-                (3, -5),
-                (5, -4),
-                (2, 0),
-                (5, 4),
-                (3, 5),
-                (0, 2),
-                (-3, 5),
-                (-5, 4),
-                (-2, 0),
-            ],
+        // The corners, x and y in turn.
+        let corners: &[i32] = match index % 7 {
+            0 => &[-2, -4, 2, -4, 4, -2, 4, 2, 2, 4, -2, 4, -4, 2, -4, -2],
+            1 => &[-4, -4, 4, -4, 4, 4, -4, 4],
+            2 => &[0, -5, 5, 4, -5, 4],
+            3 => &[0, -6, 5, 0, 0, 6, -5, 0],
+            4 => &[0, 5, 5, -4, -5, -4],
+            5 => &[-5, -2, -2, -2, -2, -5, 2, -5, 2, -2, 5, -2, 5, 2, 2, 2, 2, 5, -2, 5, -2, 2, -5, 2],
+            _ => &[-5, -4, -3, -5, 0, -2, 3, -5, 5, -4, 2, 0, 5, 4, 3, 5, 0, 2, -3, 5, -5, 4, -2, 0],
         };
-        let points: Vec<Pixel> = corners.iter().map(|(dx, dy)| (x + dx, y + dy)).collect();
+        let points: Vec<Pixel> = corners.chunks_exact(2).map(|corner| (x + corner[0], y + corner[1])).collect();
         let is_hollow = index % 14 >= 7;
-        let (fill, edge) = match is_hollow {
-            false => (colour(index), WHITE),
-            true => (WHITE, colour(index)),
-        };
+        let (fill, edge) = if is_hollow { (WHITE, colour(index)) } else { (colour(index), WHITE) };
         written(self.svg.fill_polygon(points.iter().copied(), &fill));
         let closed = points.iter().chain(points.first()).copied().collect();
         self.path(closed, edge, 1);
@@ -187,23 +161,17 @@ impl Canvas<'_> {
 
     /// Text of at most `room` pixels; what does not fit ends in an ellipsis.
     pub(super) fn text(&mut self, text: &str, at: Pixel, anchor: Anchor, size: i32, colour: RGBColor, room: i32) {
-        let position = match anchor {
-            Anchor::Left => HPos::Left,
-            Anchor::Right => HPos::Right,
-            Anchor::Center | Anchor::Upward | Anchor::Downward => HPos::Center,
-        };
-        // The backend divides by this again.
-        let font = ("sans-serif", f64::from(size) * 1.24).into_font();
-        let font = match anchor {
-            Anchor::Upward => font.transform(FontTransform::Rotate270),
-            Anchor::Downward => font.transform(FontTransform::Rotate90),
-            _ => font,
-        };
         // The backend centres lower-case letters; capitals and digits are taller.
-        let at = match anchor {
-            Anchor::Left | Anchor::Center | Anchor::Right => (at.0, at.1 + 1),
-            Anchor::Upward | Anchor::Downward => at,
+        let (position, turn, lowered) = match anchor {
+            Anchor::Left => (HPos::Left, FontTransform::None, 1),
+            Anchor::Center => (HPos::Center, FontTransform::None, 1),
+            Anchor::Right => (HPos::Right, FontTransform::None, 1),
+            Anchor::Upward => (HPos::Center, FontTransform::Rotate270, 0),
+            Anchor::Downward => (HPos::Center, FontTransform::Rotate90, 0),
         };
+        let at = (at.0, at.1 + lowered);
+        // The backend divides by this again.
+        let font = ("sans-serif", f64::from(size) * 1.24).into_font().transform(turn);
         let style = TextStyle::from(font).color(&colour).pos(Pos::new(position, VPos::Center));
         written(self.svg.draw_text(&fitted(text, size, room), &style, at));
     }
@@ -248,30 +216,23 @@ fn hatching(frame: Frame, distance: i32) -> Vec<Pixel> {
     if width < 3 || height < 3 {
         return Vec::new();
     }
-    let mut points = Vec::new();
-    let offsets = (-height..width).step_by(distance.max(1) as usize).skip(1);
-    for (index, offset) in offsets.enumerate() {
+    let offsets = (-height..width).step_by(distance as usize).skip(1);
+    zigzag(offsets.map(|offset| {
         let (first, last) = (offset.max(0), (offset + height).min(width));
-        let mut ends = [first, last].map(|x| (frame.left + x, frame.bottom - (x - offset)));
-        if index % 2 == 1 {
-            ends.reverse();
-        }
-        points.extend(ends);
-    }
-    points
+        [first, last].map(|x| (frame.left + x, frame.bottom - (x - offset)))
+    }))
 }
 
 /// One path that crosses the frame from side to side every `distance` pixels, turning at the edges.
 fn rungs(frame: Frame, distance: i32) -> Vec<Pixel> {
-    let heights = (frame.top..frame.bottom).step_by(distance.max(1) as usize).skip(1);
-    let ends = |(index, y): (usize, i32)| {
-        let mut ends = [(frame.left, y), (frame.right, y)];
-        if index % 2 == 1 {
-            ends.reverse();
-        }
-        ends
-    };
-    heights.enumerate().flat_map(ends).collect()
+    let heights = (frame.top..frame.bottom).step_by(distance as usize).skip(1);
+    zigzag(heights.map(|y| [(frame.left, y), (frame.right, y)]))
+}
+
+/// One path over all lines, every second backwards.
+fn zigzag(lines: impl Iterator<Item = [Pixel; 2]>) -> Vec<Pixel> {
+    let turned = |(index, [from, to]): (usize, [Pixel; 2])| if index % 2 == 1 { [to, from] } else { [from, to] };
+    lines.enumerate().flat_map(turned).collect()
 }
 
 /// The pieces of a path that dashes cover.

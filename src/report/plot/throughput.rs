@@ -17,12 +17,11 @@ pub fn throughput_svg(title: &str, rows: &[ThroughputRow]) -> String {
     let width = legend + 180.max(names_width + 60);
     draw((width, all.bottom + 60), |canvas| {
         canvas.title(title, width);
-        let batches = Batches::new(rows);
-        if batches.is_empty {
+        let Some(batches) = Batches::new(rows) else {
             canvas.outline(all, GREY);
             canvas.no_data(all);
             return;
-        }
+        };
         let cut = all.y(if has_speedups { 0.66 } else { 1.0 });
         let below = Frame { top: cut, ..all };
         let above = Frame { bottom: cut - 16, ..all };
@@ -102,22 +101,20 @@ fn draw_legend(canvas: &mut Canvas<'_>, (x, mut y): Pixel, strategies: &[&str], 
 struct Batches {
     first: u32,
     last: u32,
-    is_empty: bool,
 }
 
 impl Batches {
-    fn new(rows: &[ThroughputRow]) -> Batches {
+    /// `None` if nothing can be drawn.
+    fn new(rows: &[ThroughputRow]) -> Option<Batches> {
         let drawn = |row: &&ThroughputRow| row.batch > 0 && is_drawable(row.samples_per_s);
         let batches = rows.iter().filter(drawn).map(|row| row.batch);
-        let (Some(min), Some(max)) = (batches.clone().min(), batches.max()) else {
-            return Batches { first: 0, last: 1, is_empty: true };
-        };
+        let (min, max) = (batches.clone().min()?, batches.max()?);
         let (mut first, mut last) = (min.ilog2(), (max - 1).checked_ilog2().map_or(0, |power| power + 1));
         if first == last {
             first = first.saturating_sub(1);
             last += 1;
         }
-        Batches { first, last, is_empty: false }
+        Some(Batches { first, last })
     }
 
     /// The share of the axis to the left of `batch`.
@@ -201,7 +198,7 @@ mod tests {
         let ticks = |batches: &[u32]| -> Vec<String> {
             let rows: Vec<_> = batches.iter().map(|&batch| row(batch, "a", 1.0, None)).collect();
             let frame = Frame { left: 0, top: 0, right: 400, bottom: 300 };
-            Batches::new(&rows).ticks(frame).map(|(_, label)| label).collect()
+            Batches::new(&rows).unwrap().ticks(frame).map(|(_, label)| label).collect()
         };
         assert_eq!(ticks(&[1]), ["1", "2"]);
         assert_eq!(ticks(&[8]), ["4", "8", "16"]);
