@@ -1,11 +1,12 @@
 //! `coinfer check`: whether a scenario, its traces and a plan are sound, without running anything.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::{Error, ScenarioArgs, Terminal};
 use crate::plan;
+use crate::problem::Problem;
 use crate::scenario::Scenario;
 
 #[derive(Debug, Args)]
@@ -43,7 +44,7 @@ impl Check {
     }
 }
 
-fn check_plan(path: &std::path::Path, problem: &crate::problem::Problem) -> Result<(), Error> {
+fn check_plan(path: &Path, problem: &Problem) -> Result<(), Error> {
     let shown = path.display();
     let text = std::fs::read(path).map_err(|error| Error::Usage(format!("cannot read the plan `{shown}`: {error}")))?;
     let found: plan::Plan = serde_json::from_slice(&text)

@@ -1,6 +1,6 @@
 //! The folder of a run's results, which appears complete or not at all.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
@@ -185,9 +185,8 @@ fn remove_abandoned(parent: &Path, prefix: &str, target: &Path) {
         let Ok(lock) = File::options().write(true).open(entry.path().join(LOCK)) else {
             continue;
         };
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock | TryLockError::Error(_)) => continue,
+        if lock.try_lock().is_err() {
+            continue;
         }
         let old = entry.path().join(OLD);
         let is_lost = old.is_dir() && matches!(fs::exists(target), Ok(false));

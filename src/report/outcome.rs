@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::cost::{Basis, Estimate};
 use crate::model::ModelId;
-use crate::plan::{Action, CheckedPlan, Lane};
+use crate::plan::{Action, CheckedPlan, Lane, Step};
 use crate::platform::DeviceId;
 use crate::problem::Problem;
 use crate::timeline::Timeline;
@@ -100,18 +100,22 @@ fn measured_share(estimates: &[Estimate]) -> Option<f64> {
 fn split(problem: &Problem, plan: &CheckedPlan) -> Vec<(String, u32)> {
     let mut parts: Vec<Vec<(ModelId, Range<u32>)>> = vec![Vec::new(); problem.platform.devices.len()];
     for step in &plan.steps {
-        let (Action::Compute(work), Some(lane)) = (&step.action, step.lane) else {
-            continue;
-        };
-        let Lane::Compute { device, .. } = plan.lane_at(lane) else {
-            continue;
-        };
-        if work.segment.contains(problem.model(work.model).graph.output()) {
+        if let (Action::Compute(work), Some(device)) = (&step.action, device_of(plan, step))
+            && work.segment.contains(problem.model(work.model).graph.output())
+        {
             parts[device.0 as usize].push((work.model, work.region.samples.clone()));
         }
     }
     let devices = problem.platform.devices.iter().zip(parts);
     devices.map(|(device, parts)| (device.name.clone(), count_union(parts))).collect()
+}
+
+/// The device that runs `step`; `None` for joins and transfers.
+fn device_of(plan: &CheckedPlan, step: &Step) -> Option<DeviceId> {
+    match *plan.lane_at(step.lane?) {
+        Lane::Compute { device, .. } => Some(device),
+        Lane::Link(_) => None,
+    }
 }
 
 /// The number of samples in the union of ranges, each of its own model.
@@ -134,9 +138,8 @@ fn finish(problem: &Problem, plan: &CheckedPlan, timeline: &Timeline) -> Vec<(St
     let start = timeline.spans.iter().map(|span| span.start).min().unwrap_or_default();
     let mut ends: Vec<Option<Time>> = vec![None; problem.platform.devices.len()];
     for (step, span) in plan.steps.iter().zip(&timeline.spans) {
-        let lane = step.lane.map(|lane| plan.lane_at(lane));
-        if let Some(&Lane::Compute { device: DeviceId(device), .. }) = lane {
-            let end = &mut ends[device as usize];
+        if let Some(device) = device_of(plan, step) {
+            let end = &mut ends[device.0 as usize];
             *end = (*end).max(Some(span.end));
         }
     }
