@@ -9,9 +9,7 @@ use coinfer::plan::check;
 use coinfer::platform::{Device, DeviceId, DeviceKind, Direction, Link, LinkId, Platform};
 use coinfer::problem::{Load, Model, Problem};
 use coinfer::strategy::bound::lower_bound;
-use coinfer::strategy::{
-    Even, Exact, Greedy, Guided, MicroBatchedSingle, PlanError, Proportional, Single, Strategy as _, Variant,
-};
+use coinfer::strategy::{Even, Exact, Greedy, Guided, MicroBatchedSingle, PlanError, Proportional, Single, Variant};
 use coinfer::units::{Bytes, BytesPerSec, Duration, Share};
 use proptest::prelude::*;
 
