@@ -6,4 +6,5 @@ mod evidence;
 mod fixture;
 mod plan_check;
 mod scenario;
+mod strategies;
 mod tidy;

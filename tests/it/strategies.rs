@@ -1,0 +1,178 @@
+//! What holds for the plan of every strategy on any platform, whatever its devices cost.
+
+use std::collections::BTreeSet;
+
+use coinfer::cost::{Basis, CostModel, Estimate, Uncalibrated};
+use coinfer::engine::simulate;
+use coinfer::model::{Graph, Work};
+use coinfer::plan::check;
+use coinfer::platform::{Device, DeviceId, DeviceKind, Direction, Link, LinkId, Platform};
+use coinfer::problem::{Load, Model, Problem};
+use coinfer::strategy::bound::lower_bound;
+use coinfer::strategy::{Even, Exact, Greedy, Guided, MicroBatchedSingle, PlanError, Proportional, Single, Variant};
+use coinfer::units::{Bytes, BytesPerSec, Duration, Share};
+use proptest::prelude::*;
+
+const BATCH_MAX: u32 = 24;
+
+/// Microseconds of each batch on each device, in any order, and links as the platform says.
+#[derive(Clone, Debug)]
+struct Table {
+    micros: Vec<Vec<u64>>,
+    bandwidth: u32,
+}
+
+impl CostModel for Table {
+    fn compute(&self, device: DeviceId, _: Share, work: &Work) -> Result<Estimate, Uncalibrated> {
+        let micros = self.micros[device.0 as usize][work.region.samples.len() - 1];
+        Ok(Estimate { time: Duration::from_nanos(micros * 1000), basis: Basis::Measured })
+    }
+    fn transfer(&self, _: LinkId, size: Bytes) -> Result<Estimate, Uncalibrated> {
+        let rate = BytesPerSec::new(f64::from(self.bandwidth)).unwrap();
+        Ok(Estimate { time: size / rate, basis: Basis::Modelled })
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Drawn {
+    table: Table,
+    /// Samples that each device's memory holds.
+    capacities: Vec<u32>,
+    samples: u32,
+    /// Whether inputs start on the first device, and whether its links are half-duplex.
+    home: Option<bool>,
+}
+
+fn drawn() -> impl Strategy<Value = Drawn> {
+    let device = (prop::collection::vec(1u64..1000, BATCH_MAX as usize), 1..=BATCH_MAX);
+    (prop::collection::vec(device, 1..4), 1..=BATCH_MAX, prop::option::of(any::<bool>()), 1_000u32..1_000_000).prop_map(
+        |(devices, samples, home, bandwidth)| {
+            let (micros, capacities) = devices.into_iter().unzip();
+            Drawn { table: Table { micros, bandwidth }, capacities, samples, home }
+        },
+    )
+}
+
+fn problem(drawn: &Drawn) -> Problem {
+    let (parameters, activations) = (100, 10);
+    let device = |(index, capacity): (usize, &u32)| Device {
+        name: format!("d{index}"),
+        kind: DeviceKind::Gpu,
+        memory: Bytes(parameters + activations * u64::from(*capacity) + 9),
+        unsupported: BTreeSet::new(),
+    };
+    let mut links = vec![];
+    for other in 1..drawn.capacities.len() as u32 {
+        let link = |from, to, direction| Link {
+            name: format!("{from}-{to}"),
+            from: DeviceId(from),
+            to: DeviceId(to),
+            direction,
+            latency: Duration::ZERO,
+            bandwidth: BytesPerSec::new(1.0).unwrap(),
+        };
+        match drawn.home {
+            Some(true) => links.push(link(0, other, Direction::EitherWay)),
+            _ => links.extend([link(0, other, Direction::OneWay), link(other, 0, Direction::OneWay)]),
+        }
+    }
+    let graph = Graph::opaque("net", 4, 6, Bytes(parameters), Bytes(activations)).unwrap();
+    Problem {
+        models: vec![Model { graph, home: drawn.home.map(|_| DeviceId(0)) }],
+        platform: Platform {
+            devices: drawn.capacities.iter().enumerate().map(device).collect(),
+            links,
+            slowdowns: vec![],
+        },
+        load: Load::Offline { samples: drawn.samples },
+        costs: Box::new(drawn.table.clone()),
+        contention: false,
+    }
+}
+
+fn strategies() -> Vec<Box<dyn coinfer::strategy::Strategy>> {
+    vec![
+        Box::new(Exact { micro_batches: true }),
+        Box::new(Exact::default()),
+        Box::new(Greedy::default()),
+        Box::new(Greedy { variant: Variant::Later, ..Greedy::default() }),
+        Box::new(Greedy { threshold: 1.3, exchange: true, ..Greedy::default() }),
+        Box::new(Single::default()),
+        Box::new(MicroBatchedSingle::default()),
+        Box::new(Even::default()),
+        Box::new(Proportional::default()),
+        Box::new(Guided::default()),
+    ]
+}
+
+fn makespan(problem: &Problem, strategy: &dyn coinfer::strategy::Strategy) -> Result<Duration, PlanError> {
+    let plan = check(strategy.plan(problem)?, problem).unwrap_or_else(|found| panic!("{}: {found:?}", strategy.name()));
+    let timeline = simulate(problem, &plan)?;
+    assert!(timeline.obeys(&plan));
+    Ok(timeline.makespan())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn every_plan_is_sound_and_not_faster_than_the_bound_or_the_optimum(drawn in drawn()) {
+        let problem = problem(&drawn);
+        let bound = lower_bound(&problem).unwrap();
+        let times: Vec<Duration> =
+            strategies().iter().map(|strategy| makespan(&problem, strategy.as_ref()).unwrap()).collect();
+        for time in &times {
+            prop_assert!(*time >= bound, "{time} < {bound}");
+        }
+        // With copies, steps of one device overlap with the copies of others, which the optimum does not count on.
+        if drawn.home.is_none() {
+            prop_assert!(times.iter().all(|time| *time >= times[0]), "{times:?}");
+            let all_fit = drawn.capacities.iter().all(|&capacity| capacity >= drawn.samples);
+            let one_step_each = [1, 2, 3, 4, 5, 7, 8];
+            prop_assert!(!all_fit || one_step_each.iter().all(|&index| times[index] >= times[1]), "{times:?}");
+        }
+    }
+
+    #[test]
+    fn the_optimum_is_that_of_trying_everything(drawn in drawn()) {
+        let drawn = Drawn { samples: drawn.samples.min(7), home: None, ..drawn };
+        let problem = problem(&drawn);
+        // The least time of each number of samples on a device, over all ways to cut them into steps.
+        fn cut(times: &[u64], capacity: u32, left: u32) -> u64 {
+            let sizes = 1..=left.min(capacity);
+            sizes.map(|size| times[size as usize - 1] + cut(times, capacity, left - size)).min().unwrap_or(0)
+        }
+        fn share(drawn: &Drawn, device: usize, left: u32) -> u64 {
+            if device == drawn.capacities.len() {
+                return if left == 0 { 0 } else { u64::MAX };
+            }
+            let own = |own: u32| cut(&drawn.table.micros[device], drawn.capacities[device], own);
+            (0..=left).map(|part| own(part).max(share(drawn, device + 1, left - part))).min().unwrap()
+        }
+        let tried = Duration::from_nanos(share(&drawn, 0, drawn.samples) * 1000);
+        prop_assert_eq!(makespan(&problem, &Exact { micro_batches: true }).unwrap(), tried);
+    }
+
+    #[test]
+    fn more_bandwidth_never_slows_a_single_device(drawn in drawn(), factor in 2u32..10) {
+        let slow = Drawn { home: Some(true), ..drawn };
+        let mut fast = slow.clone();
+        fast.table.bandwidth = slow.table.bandwidth.saturating_mul(factor);
+        let last = format!("d{}", slow.capacities.len() - 1);
+        let alone = MicroBatchedSingle { device: Some(last), ..MicroBatchedSingle::default() };
+        let time = |drawn: &Drawn| makespan(&problem(drawn), &alone).unwrap();
+        prop_assert!(time(&fast) <= time(&slow));
+    }
+
+    #[test]
+    fn optima_of_all_batches_are_those_of_each(drawn in drawn()) {
+        let drawn = Drawn { home: None, ..drawn };
+        let optima = Exact::default().optima(&problem(&drawn)).unwrap();
+        prop_assert_eq!(optima.len(), drawn.samples as usize);
+        let capacity_min = *drawn.capacities.iter().min().unwrap();
+        for samples in 1..=drawn.samples.min(capacity_min) {
+            let one = makespan(&problem(&Drawn { samples, ..drawn.clone() }), &Exact::default()).unwrap();
+            prop_assert_eq!(optima[samples as usize - 1], Some(one));
+        }
+    }
+}
