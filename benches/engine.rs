@@ -129,5 +129,48 @@ fn engine(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, engine);
+/// The check of the plans that the engine runs, and of one whose computations all wait for transfers by one join.
+fn checking(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("check");
+    group.sample_size(10);
+    let hundred_thousand = 100_000;
+    let (lanes, slots) = (problem(1000, hundred_thousand, None), problem(2, hundred_thousand, None));
+    let mut at_home = slots;
+    at_home.models[0].home = Some(DeviceId(0));
+    let cases = [
+        ("100 k steps over 1000 lanes", &lanes, plan(&lanes, 1000, hundred_thousand, 1)),
+        ("100 k samples sent, joined, computed and returned", &at_home, joined_plan(&at_home, hundred_thousand)),
+    ];
+    for (name, problem, plan) in cases {
+        group.throughput(Throughput::Elements(plan.steps.len() as u64));
+        let plan: Plan = (*plan).clone();
+        group.bench_function(name, |bencher| bencher.iter(|| check(plan.clone(), problem)));
+    }
+    group.finish();
+}
+
+/// Each sample is sent to the second device, all are awaited by one join, computed one by one and sent back.
+fn joined_plan(problem: &Problem, samples: u32) -> CheckedPlan {
+    let mut plan = Plan::default();
+    let computing = plan.lane(Lane::Compute { device: DeviceId(1), share: Share::FULL, memory: Bytes(8) });
+    let (there, back) = (plan.lane(Lane::Link(LinkId(0))), plan.lane(Lane::Link(LinkId(1))));
+    let region = |index: u32| Region { samples: index..index + 1, rows: 0..1 };
+    let transfer = |layer, index, to| Action::Transfer {
+        model: ModelId(0),
+        layer: LayerId(layer),
+        region: region(index),
+        to: DeviceId(to),
+    };
+    let sent: Vec<StepId> = (0..samples).map(|index| plan.step(there, transfer(0, index, 1), &[])).collect();
+    let all = plan.join(&sent);
+    for index in 0..samples {
+        let segment = Segment::range(LayerId(1), LayerId(1));
+        let work = Work { model: ModelId(0), segment, region: region(index) };
+        let computed = plan.step(computing, Action::Compute(work), &[all]);
+        plan.step(back, transfer(1, index, 0), &[computed]);
+    }
+    check(plan, problem).expect("the plan is sound")
+}
+
+criterion_group!(benches, engine, checking);
 criterion_main!(benches);

@@ -1,7 +1,7 @@
 //! Quantities of time, data and device share, with their text forms.
 //!
-//! One newtype per unit and only the operators that mean something. Every
-//! conversion between floats and integer nanoseconds is in this file.
+//! One newtype per unit and only the operators that mean something. Floats become
+//! nanoseconds in this file only.
 
 use std::fmt;
 use std::ops::{Add, AddAssign, Div, Mul, Sub};
@@ -85,7 +85,8 @@ impl Duration {
 
     /// Nanoseconds, rounded to the nearest whole one. Negative and NaN give zero.
     pub fn from_nanos_f64(nanos: f64) -> Duration {
-        Duration((nanos + 0.5) as u64) // as `round`, without a call; the cast saturates and drops the fraction
+        let whole = nanos as u64; // drops the fraction and saturates
+        Duration(whole.saturating_add(u64::from(nanos - whole as f64 >= 0.5)))
     }
 
     /// Nanoseconds as a float; exact up to 104 days.
@@ -190,12 +191,6 @@ impl BytesPerSec {
     /// `None` unless `rate` is finite and positive.
     pub fn new(rate: f64) -> Option<BytesPerSec> {
         (rate.is_finite() && rate > 0.0).then_some(BytesPerSec(rate))
-    }
-}
-
-impl fmt::Display for BytesPerSec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} GB/s", self.0 / 1e9)
     }
 }
 
@@ -409,5 +404,12 @@ mod tests {
         assert_eq!(Duration::MAX + Duration::from_nanos(1), Duration::MAX);
         assert_eq!(Bytes(u64::MAX) * 2, Bytes(u64::MAX));
         assert_eq!(Duration::from_millis_f64(1e300), Duration::MAX);
+    }
+
+    #[test]
+    fn floats_are_rounded_to_the_nearest_nanosecond() {
+        let rounded = |nanos: f64| Duration::from_nanos_f64(nanos).as_nanos();
+        assert_eq!([0.49999999999999994, 0.5, 1.5, -1.0, f64::NAN].map(rounded), [0, 1, 2, 0, 0]);
+        assert_eq!(rounded(4503599627370497.0), 4503599627370497);
     }
 }

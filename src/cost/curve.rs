@@ -18,7 +18,7 @@ pub enum Lookup {
     #[default]
     PiecewiseLinear,
     /// Affine from batch 2 on, least squares of the relative error; batch 1 as profiled, since it often runs
-    /// other kernels.
+    /// other kernels; with two profiled batches or fewer, through all of them.
     Affine,
     /// Profiled batches only.
     Exact,
@@ -145,7 +145,9 @@ impl Curve {
             Lookup::Kcc2020 => self.kcc2020(batch)?,
             Lookup::Kcc2020Later => self.kcc2020_later(batch)?,
         };
-        Ok(Estimate { time: Duration::from_millis_f64(millis), basis: basis.max(self.at_points) })
+        // Something always takes some time, however flat a fit is.
+        let time = Duration::from_millis_f64(millis).max(Duration::from_nanos(1));
+        Ok(Estimate { time, basis: basis.max(self.at_points) })
     }
 
     fn position(&self, batch: u32) -> Result<usize, usize> {
@@ -211,14 +213,18 @@ impl Curve {
         Ok((lerp(low, high, batch, of_sample) * f64::from(batch), Basis::Interpolated))
     }
 
-    /// The points at 2^n + 1 and 2^(n+1) - 1 around a batch that was not profiled.
+    /// The points at 2^n + 1 and 2^(n+1) - 1 around a batch that was not profiled and lies between them.
     fn around(&self, batch: u32) -> Result<(&Profiled, &Profiled), Refusal> {
-        let power = 1u32 << batch.ilog2();
-        let point = |wanted: u32| match self.position(wanted) {
-            Ok(index) => Ok(&self.points[index]),
-            Err(_) => Err(Refusal::NotProfiled(wanted)),
+        let power = u64::from(1u32 << batch.ilog2());
+        let (low, high) = (power + 1, 2 * power - 1);
+        if !(low < batch.into() && u64::from(batch) < high) {
+            return Err(Refusal::NotProfiled(batch));
+        }
+        let point = |wanted: u64| {
+            let wanted = wanted as u32; // below 2 * batch, and a table ends at a million
+            self.position(wanted).map(|index| &self.points[index]).map_err(|_| Refusal::NotProfiled(wanted))
         };
-        Ok((point(power + 1)?, point(2 * power - 1)?))
+        Ok((point(low)?, point(high)?))
     }
 }
 
@@ -258,8 +264,16 @@ mod tests {
     }
 
     #[test]
+    fn kcc2020_refuses_what_lies_between_no_two_points_of_its_rule() {
+        let curve = curve(Lookup::Kcc2020, &[(1, 1.0), (3, 9.0), (5, 10.0), (7, 28.0)]);
+        assert_eq!(curve.estimate(2), Err(Refusal::NotProfiled(2)));
+        assert_eq!(curve.estimate(4), Err(Refusal::NotProfiled(4)));
+    }
+
+    #[test]
     fn the_later_lookup_fails_past_its_table() {
         let curve = curve(Lookup::Kcc2020Later, &[(4, 8.0), (5, 10.0), (7, 14.0)]);
+        assert_eq!(curve.estimate(10), Err(Refusal::NotProfiled(9)));
         assert_eq!(curve.estimate(9), Err(Refusal::NotProfiled(9)));
         assert_eq!(curve.estimate(6), Err(Refusal::NoIo(5)));
     }

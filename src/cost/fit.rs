@@ -14,9 +14,6 @@ impl Affine {
     }
 }
 
-/// Milliseconds of a batch.
-pub(super) type Point = (u32, f64);
-
 /// The closest non-decreasing sequence, in least squares (Ayer et al., 1955).
 pub(super) fn pool_adjacent_violators(values: &[f64]) -> Vec<f64> {
     let mut pools: Vec<(f64, usize)> = Vec::new();
@@ -39,7 +36,7 @@ pub(super) fn pool_adjacent_violators(values: &[f64]) -> Vec<f64> {
 ///
 /// # Panics
 /// If there is no point.
-pub(super) fn fit_affine(points: &[Point]) -> Affine {
+pub(super) fn fit_affine(points: &[(u32, f64)]) -> Affine {
     let has_own_first = points.len() > 2 && points[0].0 == 1;
     let fitted = if has_own_first { &points[1..] } else { points };
     let mut sums = [0.0; 5];
@@ -62,7 +59,7 @@ pub(super) fn fit_affine(points: &[Point]) -> Affine {
 ///
 /// Either time grows by more than 2.5 per doubling of the batch twice in a row, or it falls by more than 1.5 as the
 /// batch grows: memory thrash, or a measurement that was disturbed.
-pub(super) fn find_thrash(points: &[Point]) -> Option<String> {
+pub(super) fn find_thrash(points: &[(u32, f64)]) -> Option<String> {
     let growth = |batch: u32| {
         let time_at = |wanted: u32| points.binary_search_by_key(&wanted, |point| point.0).ok().map(|at| points[at].1);
         Some(time_at(batch.checked_mul(2)?)? / time_at(batch)?)

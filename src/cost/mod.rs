@@ -8,7 +8,7 @@ mod read;
 mod trace;
 
 pub use curve::{Curve, Lookup, Refusal};
-pub use trace::{Fault, Kind, LayerKey, Row, Rows, Statistic, Trace};
+pub use trace::{Fault, Kind, LayerKey, Point, Row, Rows, Statistic, Trace};
 
 use serde::{Deserialize, Serialize};
 

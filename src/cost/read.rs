@@ -11,6 +11,8 @@ const PER_BATCH: &str = "time_ms";
 const PER_SAMPLE: &str = "time_ms_per_sample";
 /// The largest batch that a trace may have.
 const BATCH_MAX: u32 = 1_000_000;
+/// The shortest time that a trace may have: a nanosecond.
+const TIME_MS_MIN: f64 = 1e-6;
 /// The longest time that a trace may have: 1000 days.
 const TIME_MS_MAX: f64 = 8.64e10;
 
@@ -205,8 +207,12 @@ impl Columns {
         };
         let time = &record[self.time];
         let time_ms = time.parse::<f64>().unwrap_or(f64::NAN);
-        if !(time_ms > 0.0 && time_ms <= TIME_MS_MAX) {
-            faults.push(fault(line, format!("`{time}` is not a time"), "use milliseconds above 0, at most 1000 days"));
+        if !(TIME_MS_MIN..=TIME_MS_MAX).contains(&time_ms) {
+            faults.push(fault(
+                line,
+                format!("`{time}` is not a time"),
+                "use milliseconds from 0.000001, a nanosecond, to 1000 days",
+            ));
         }
         let layer = match layer {
             "whole" => LayerKey::Whole,
@@ -281,9 +287,9 @@ mod tests {
             &format!("{COLUMNS}{rows}"),
             &[
                 "9: `0` is not a batch; use a whole number from 1 to 1000000",
-                "10: `-1` is not a time; use milliseconds above 0, at most 1000 days",
+                "10: `-1` is not a time; use milliseconds from 0.000001, a nanosecond, to 1000 days",
                 "11: `avg` is not a statistic; use raw, median, mean, sum or min",
-                "11: `NaN` is not a time; use milliseconds above 0, at most 1000 days",
+                "11: `NaN` is not a time; use milliseconds from 0.000001, a nanosecond, to 1000 days",
                 "12: the row has 3 fields where the table has 8 columns; give every column a value; the file may be cut off",
                 "14: this measures the same as line 13: a m at batch 2; remove one, or number raw repeats differently",
             ],

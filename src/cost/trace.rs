@@ -118,16 +118,6 @@ impl Trace {
         }
         points.into_iter().map(|(batch, rows)| (batch, summarise(&rows))).collect()
     }
-
-    /// The devices it has, each once, in name order.
-    pub fn devices(&self) -> std::collections::BTreeSet<&str> {
-        self.rows.iter().map(|row| row.device.as_str()).collect()
-    }
-
-    /// The networks it has on `device`, each once, in name order.
-    pub fn models(&self, device: &str) -> std::collections::BTreeSet<&str> {
-        self.rows.iter().filter(|row| row.device == device).map(|row| row.model.as_str()).collect()
-    }
 }
 
 /// The time at one batch, in the form that it was recorded in.

@@ -26,7 +26,9 @@ pub fn simulate(problem: &Problem, plan: &CheckedPlan) -> Result<Timeline, Uncal
     let steps = plan.step_ids().map(prepare).collect::<Result<_, _>>()?;
     let mut lanes = SimulatedLanes::new(problem, plan, steps);
     let Ok(spans) = execute(plan, &mut lanes);
-    Ok(Timeline { origin: Origin::Simulated, spans })
+    let timeline = Timeline { origin: Origin::Simulated, spans };
+    debug_assert!(timeline.obeys(plan), "the engine starts a step only when all that it waits for has ended");
+    Ok(timeline)
 }
 
 /// How long each step takes when nothing disturbs it, by step id. Joins take no time.

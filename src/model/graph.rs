@@ -243,11 +243,6 @@ impl Graph {
         Segment::new((0..self.layers.len() as u32).map(LayerId).filter(|&id| !self.is_input(id))).ok()
     }
 
-    /// Whether `segment` is one that computes the whole network.
-    pub fn is_whole(&self, segment: &Segment) -> bool {
-        self.whole().as_ref() == Some(segment)
-    }
-
     /// Layers of `segment` whose output is read outside it, or is the network's result.
     pub fn exposed<'a>(&'a self, segment: &'a Segment) -> impl Iterator<Item = LayerId> + 'a {
         segment.layers().filter(move |&id| {
@@ -319,21 +314,35 @@ impl Graph {
         segment.layers().map(|id| self.layer(id).parameters).sum()
     }
 
-    /// The most bytes of activations that are live while `work` runs layer by layer: inputs and output of the
-    /// largest layer, for all its samples.
+    /// The most bytes of activations that are live while `work` runs layer by layer, for all its samples.
+    ///
+    /// What the segment reads is live until its last reader in it, and what a layer computes until its own; what is
+    /// read outside stays to the end.
     pub fn activations(&self, work: &Work) -> Bytes {
-        let needed = self.rows_needed(&work.segment, &work.region.rows);
-        let bytes =
-            |id: &LayerId| needed.get(id).map_or(Bytes(0), |rows| self.layer(*id).output.bytes(rows.len() as u32));
-        let live = |id: LayerId| {
-            let layer = self.layer(id);
-            let around = layer.inputs.iter().map(bytes).sum::<Bytes>() + bytes(&id);
-            match layer.op {
-                Op::Opaque { activations } => activations.max(around),
-                _ => around,
-            }
-        };
-        work.segment.layers().map(live).max().unwrap_or(Bytes(0)) * work.region.samples.len() as u64
+        let segment = &work.segment;
+        let needed = self.rows_needed(segment, &work.region.rows);
+        let order: Vec<LayerId> = segment.layers().collect();
+        let stays: Vec<LayerId> = self.exposed(segment).collect();
+        // What each tensor adds when it appears and takes away after its last use, by position in `order`.
+        let mut change = vec![(Bytes(0), Bytes(0)); order.len() + 1];
+        for (&id, rows) in &needed {
+            let readers = order.iter().rposition(|&layer| self.layer(layer).inputs.contains(&id));
+            let first = order.iter().position(|&layer| layer == id).unwrap_or(0);
+            let last = if stays.contains(&id) { order.len() - 1 } else { readers.unwrap_or(first).max(first) };
+            let size = self.layer(id).output.bytes(rows.len() as u32);
+            change[first].0 = change[first].0 + size;
+            change[last + 1].1 = change[last + 1].1 + size;
+        }
+        let (mut live, mut most) = (Bytes(0), Bytes(0));
+        for (&layer, (appear, disappear)) in order.iter().zip(change) {
+            live = Bytes((live + appear).0.saturating_sub(disappear.0));
+            let inside = match self.layer(layer).op {
+                Op::Opaque { activations } => activations,
+                _ => Bytes(0),
+            };
+            most = most.max(live).max(inside);
+        }
+        most * work.region.samples.len() as u64
     }
 }
 
@@ -417,6 +426,22 @@ mod tests {
         assert_eq!(graph.activations(&work(1, 2, 0..1, 0..16)), Bytes(32 * row));
         assert_eq!(graph.activations(&work(1, 2, 0..3, 8..16)), Bytes((10 + 9) * row * 3));
         assert_eq!(graph.parameters(&Segment::range(LayerId(1), LayerId(3))), Bytes(300));
+    }
+
+    #[test]
+    fn what_a_skip_connection_needs_later_is_live_all_along() {
+        let conv = || Op::Conv(Window { size: 3, stride: 1, pad: 1 });
+        let layers = vec![
+            layer("input", Op::Input, &[], 1),
+            layer("a", conv(), &[0], 1),
+            layer("b", conv(), &[1], 1),
+            layer("c", conv(), &[2], 1),
+            layer("sum", Op::Add, &[1, 3], 1),
+        ];
+        let graph = Graph::new("skip", layers).unwrap();
+        let segment = Segment::range(LayerId(1), LayerId(4));
+        let work = Work { model: crate::model::ModelId(0), segment, region: Region { samples: 0..1, rows: 0..1 } };
+        assert_eq!(graph.activations(&work), Bytes(3 * 8 * 16 * 4), "a, b and c while c runs");
     }
 
     #[test]

@@ -51,7 +51,7 @@ impl Segment {
         let mut ranges: SmallVec<[Range<u32>; 1]> = SmallVec::new();
         for LayerId(layer) in layers {
             match ranges.last_mut() {
-                Some(range) if range.end == layer => range.end += 1,
+                Some(range) if range.end == layer => range.end = layer.checked_add(1).ok_or(SegmentError)?,
                 Some(range) if range.end > layer => return Err(SegmentError),
                 _ => ranges.push(layer..layer.checked_add(1).ok_or(SegmentError)?),
             }
@@ -62,7 +62,7 @@ impl Segment {
     /// The layers `first` to `last`, both included.
     ///
     /// # Panics
-    /// If `last` comes before `first`.
+    /// If `last` comes before `first`, or is the largest number there is.
     pub fn range(first: LayerId, last: LayerId) -> Segment {
         assert!(first <= last, "a segment is not empty");
         Segment(smallvec![first.0..last.0 + 1])

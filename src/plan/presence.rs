@@ -1,10 +1,10 @@
 //! Where data is: every row that is read must be there, and every output must be computed once and come home.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::cover::{intersection, uncovered};
-use super::{Action, Lane, Plan, StepId, Violation};
+use super::{Action, Lane, LaneId, Plan, StepId, Violation};
 use crate::model::{LayerId, ModelId, Region};
 use crate::platform::DeviceId;
 use crate::problem::{Model, Problem};
@@ -25,14 +25,20 @@ struct Held {
 /// What steps put where, by device, model and layer; each list in order of its first sample.
 struct Holdings {
     computed: BTreeMap<(ModelId, LayerId), Vec<Held>>,
-    on_device: BTreeMap<(DeviceId, ModelId, LayerId), Vec<Held>>,
+    on_device: BTreeMap<(DeviceId, ModelId, LayerId), Shelf>,
+}
+
+/// All that is put in one place.
+#[derive(Default)]
+struct Shelf {
+    held: Vec<Held>,
     /// The most samples that one entry covers.
     samples_max: u32,
 }
 
 impl Holdings {
     fn of(plan: &Plan, problem: &Problem) -> Holdings {
-        let mut holdings = Holdings { computed: BTreeMap::new(), on_device: BTreeMap::new(), samples_max: 0 };
+        let mut holdings = Holdings { computed: BTreeMap::new(), on_device: BTreeMap::new() };
         for by in plan.step_ids() {
             let step = plan.step_at(by);
             match (&step.action, step.lane.map(|lane| plan.lane_at(lane))) {
@@ -56,21 +62,24 @@ impl Holdings {
                 _ => {}
             }
         }
-        for held in holdings.computed.values_mut().chain(holdings.on_device.values_mut()) {
+        let shelves = holdings.on_device.values_mut().map(|shelf| &mut shelf.held);
+        for held in holdings.computed.values_mut().chain(shelves) {
             held.sort_by_key(|held| (held.region.samples.start, held.by));
         }
         holdings
     }
 
     fn hold(&mut self, place: (DeviceId, ModelId, LayerId), held: Held) {
-        self.samples_max = self.samples_max.max(held.region.samples.len() as u32);
-        self.on_device.entry(place).or_default().push(held);
+        let shelf = self.on_device.entry(place).or_default();
+        shelf.samples_max = shelf.samples_max.max(held.region.samples.len() as u32);
+        shelf.held.push(held);
     }
 
     /// What `place` is given of `samples`.
     fn around(&self, place: (DeviceId, ModelId, LayerId), samples: &Range<u32>) -> impl Iterator<Item = &Held> {
-        let held = self.on_device.get(&place).map_or(&[][..], Vec::as_slice);
-        let first = samples.start.saturating_sub(self.samples_max);
+        let (held, samples_max) =
+            self.on_device.get(&place).map_or((&[][..], 0), |shelf| (&shelf.held, shelf.samples_max));
+        let first = samples.start.saturating_sub(samples_max);
         let from = held.partition_point(|held| held.region.samples.start < first);
         let to = held.partition_point(|held| held.region.samples.start < samples.end);
         held[from..to].iter().filter(|held| held.region.samples.end > samples.start)
@@ -78,24 +87,25 @@ impl Holdings {
 }
 
 fn check_inputs(plan: &Plan, problem: &Problem, holdings: &Holdings, found: &mut Vec<Violation>) {
-    let order = Order::of(plan);
+    let mut order = Order::of(plan);
     for id in plan.step_ids() {
         let step = plan.step_at(id);
+        let Some(lane) = step.lane else { continue };
         let mut read = |device: DeviceId, model: ModelId, layer: LayerId, region: Region| {
             let Model { graph, home, .. } = problem.model(model);
             if graph.is_input(layer) && home.is_none_or(|home| home == device) {
                 return;
             }
             let candidates: Vec<&Held> = holdings.around((device, model, layer), &region.samples).collect();
-            let there = order.before(plan, id, candidates);
+            let there = order.before(plan, id, lane, candidates);
             if let Some(region) = uncovered(&region, &there) {
                 let layer = graph.layer(layer).name.clone();
                 let device = problem.platform.device(device).name.clone();
                 found.push(Violation::MissingInput { step: id, region, layer, model: graph.name().to_owned(), device });
             }
         };
-        match (&step.action, step.lane.map(|lane| plan.lane_at(lane))) {
-            (Action::Compute(work), Some(&Lane::Compute { device, .. })) => {
+        match (&step.action, plan.lane_at(lane)) {
+            (Action::Compute(work), &Lane::Compute { device, .. }) => {
                 let graph = &problem.model(work.model).graph;
                 for (layer, rows) in graph.rows_needed(&work.segment, &work.region.rows) {
                     if !work.segment.contains(layer) && !rows.is_empty() {
@@ -103,7 +113,7 @@ fn check_inputs(plan: &Plan, problem: &Problem, holdings: &Holdings, found: &mut
                     }
                 }
             }
-            (Action::Transfer { model, layer, region, to }, Some(&Lane::Link(link))) => {
+            (Action::Transfer { model, layer, region, to }, &Lane::Link(link)) => {
                 let link = problem.platform.link(link);
                 let from = if link.to == *to { link.from } else { link.to };
                 read(from, *model, *layer, region.clone());
@@ -116,41 +126,49 @@ fn check_inputs(plan: &Plan, problem: &Problem, holdings: &Holdings, found: &mut
 /// Which steps have ended before which begin.
 struct Order {
     before_on_lane: Vec<Option<StepId>>,
+    /// For lanes that asked: one bit for each step that is known to have ended before the lane's latest step.
+    ///
+    /// What has ended before a step has ended before all later steps of its lane, so that each lane looks at each
+    /// step once.
+    ended: BTreeMap<LaneId, Vec<u64>>,
 }
 
 impl Order {
     fn of(plan: &Plan) -> Order {
         let mut last = vec![None; plan.lanes.len()];
         let before = |id: StepId| plan.step_at(id).lane.and_then(|lane| last[lane.0 as usize].replace(id));
-        Order { before_on_lane: plan.step_ids().map(before).collect() }
+        Order { before_on_lane: plan.step_ids().map(before).collect(), ended: BTreeMap::new() }
     }
 
-    /// The regions of those candidates that `step` waits for, directly or not.
-    fn before<'a>(&self, plan: &Plan, step: StepId, candidates: Vec<&'a Held>) -> Vec<&'a Region> {
-        let (mut there, mut open) = (Vec::new(), Vec::new());
-        for held in candidates {
-            let same_lane = plan.step_at(held.by).lane == plan.step_at(step).lane && held.by < step;
-            let waited_for = same_lane || plan.step_at(step).after.contains(&held.by);
-            if waited_for {
-                there.push(&held.region)
-            } else if held.by < step {
-                open.push(held)
-            }
-        }
-        let Some(earliest) = open.iter().map(|held| held.by).min() else {
-            return there;
+    /// The regions of those candidates that `step`, which runs on `lane`, waits for, directly or not.
+    fn before<'a>(&mut self, plan: &Plan, step: StepId, lane: LaneId, candidates: Vec<&'a Held>) -> Vec<&'a Region> {
+        let is_direct = |held: &&Held| {
+            let same_lane = plan.step_at(held.by).lane == Some(lane) && held.by < step;
+            same_lane || plan.step_at(step).after.iter().take(DIRECT_MAX).any(|&on| on == held.by)
         };
-        // Walk back from `step`; what is earlier than every candidate cannot lead to one.
-        let mut reached = BTreeSet::new();
-        let mut ahead = vec![step];
-        while let Some(at) = ahead.pop() {
-            let before = plan.step_at(at).after.iter().copied().chain(self.before_on_lane[at.0 as usize]);
-            ahead.extend(before.filter(|&id| id >= earliest && reached.insert(id)));
+        let (direct, open): (Vec<&Held>, Vec<&Held>) = candidates.into_iter().partition(is_direct);
+        let mut there: Vec<&Region> = direct.iter().map(|held| &held.region).collect();
+        if open.iter().any(|held| held.by < step) {
+            let ended = self.ended.entry(lane).or_insert_with(|| vec![0; plan.steps.len().div_ceil(64)]);
+            let mut ahead = vec![step];
+            while let Some(at) = ahead.pop() {
+                let before = plan.step_at(at).after.iter().copied().chain(self.before_on_lane[at.0 as usize]);
+                ahead.extend(before.filter(|id| {
+                    let (word, bit) = (&mut ended[id.0 as usize / 64], 1 << (id.0 % 64));
+                    let is_new = *word & bit == 0;
+                    *word |= bit;
+                    is_new
+                }));
+            }
+            let has_ended = |held: &&&Held| ended[held.by.0 as usize / 64] & (1 << (held.by.0 % 64)) != 0;
+            there.extend(open.iter().filter(has_ended).map(|held| &held.region));
         }
-        there.extend(open.iter().filter(|held| reached.contains(&held.by)).map(|held| &held.region));
         there
     }
 }
+
+/// Of a step that waits for more steps than this, only these are looked through before all its past is.
+const DIRECT_MAX: usize = 16;
 
 fn check_outputs(problem: &Problem, holdings: &Holdings, found: &mut Vec<Violation>) {
     for (&(model, layer), computed) in &holdings.computed {
@@ -158,12 +176,12 @@ fn check_outputs(problem: &Problem, holdings: &Holdings, found: &mut Vec<Violati
         let mut open: Vec<&Held> = Vec::new();
         for held in computed {
             open.retain(|earlier| earlier.region.samples.end > held.region.samples.start);
-            for earlier in &open {
-                if let Some(region) = intersection(&earlier.region, &held.region) {
-                    let (first, second) = (earlier.by.min(held.by), earlier.by.max(held.by));
-                    let (layer, model) = (graph.layer(layer).name.clone(), graph.name().to_owned());
-                    found.push(Violation::ComputedTwice { first, second, layer, model, region });
-                }
+            // One overlap of a step is enough to say: a step that stands there n times would have n * n.
+            let twice = open.iter().find_map(|earlier| Some((earlier, intersection(&earlier.region, &held.region)?)));
+            if let Some((earlier, region)) = twice {
+                let (first, second) = (earlier.by.min(held.by), earlier.by.max(held.by));
+                let (layer, model) = (graph.layer(layer).name.clone(), graph.name().to_owned());
+                found.push(Violation::ComputedTwice { first, second, layer, model, region });
             }
             open.push(held);
         }

@@ -124,7 +124,7 @@ pub enum Violation {
         basis_points: u32,
     },
     /// Memory of a device exceeded.
-    #[error("lanes of `{device}` reserve {reserved} of its {capacity}")]
+    #[error("lanes of `{device}` reserve {} B of its {} B", reserved.0, capacity.0)]
     OutOfMemory {
         /// The device's name.
         device: String,
@@ -134,7 +134,7 @@ pub enum Violation {
         capacity: Bytes,
     },
     /// A lane runs more than it reserved memory for.
-    #[error("lane {} reserves {reserved}, but its steps need {needed}", lane.0)]
+    #[error("lane {} reserves {} B, but its steps need {} B", lane.0, reserved.0, needed.0)]
     WorkingSet {
         /// The lane.
         lane: LaneId,

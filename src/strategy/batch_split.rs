@@ -1,20 +1,28 @@
 //! What all batch splits share: one network, whole, on every device that can take some samples of the batch.
 
+use std::ops::Range;
+
 use crate::cost::Uncalibrated;
-use crate::model::{LayerId, ModelId, Region, Segment, Work};
+use crate::model::{Graph, LayerId, ModelId, Region, Segment, Work};
 use crate::plan::{Action, Lane, LaneId, Plan, StepId};
-use crate::platform::{DeviceId, LinkId};
-use crate::problem::{Model, Problem};
+use crate::platform::{Device, DeviceId, LinkId};
+use crate::problem::Problem;
 use crate::strategy::PlanError;
 use crate::units::{Duration, Share};
 
+/// A problem of one network that is run whole.
+pub(super) struct Whole<'a> {
+    problem: &'a Problem,
+    segment: Segment,
+}
+
 /// A problem of one network whose samples are shared among devices.
 pub(super) struct BatchSplit<'a> {
-    problem: &'a Problem,
-    model: ModelId,
-    whole: Segment,
+    whole: Whole<'a>,
     /// The devices that can take at least one sample, in the platform's order.
     pub(super) units: Vec<Unit>,
+    /// Why each other device cannot.
+    obstacles: Vec<(DeviceId, String)>,
 }
 
 /// A device that can take samples.
@@ -28,69 +36,106 @@ pub(super) struct Unit {
     outward: Vec<(LinkId, DeviceId)>,
 }
 
-impl<'a> BatchSplit<'a> {
-    /// The batch split that `problem` asks for.
+/// The only model that there is.
+const MODEL: ModelId = ModelId(0);
+
+impl<'a> Whole<'a> {
+    /// The network of `problem`, if there is one that has something to compute.
     pub(super) fn new(problem: &'a Problem) -> Result<Self, PlanError> {
         let [model] = problem.models.as_slice() else {
             let count = problem.models.len();
             return Err(PlanError::Unsupported(format!("a batch split shares one model, and there are {count}")));
         };
-        let name = model.graph.name();
-        let Some(whole) = model.graph.whole() else {
-            return Err(PlanError::Infeasible(format!("{name} has nothing to compute")));
-        };
-        let mut obstacles = Vec::new();
-        let mut units = Vec::new();
+        let nothing = || PlanError::Infeasible(format!("{} has nothing to compute", model.graph.name()));
+        let segment = model.graph.whole().ok_or_else(nothing)?;
+        Ok(Whole { problem, segment })
+    }
+
+    fn graph(&self) -> &'a Graph {
+        &self.problem.model(MODEL).graph
+    }
+
+    fn work(&self, samples: Range<u32>) -> Work {
+        let region = self.all_rows(self.graph().output(), samples);
+        Work { model: MODEL, segment: self.segment.clone(), region }
+    }
+
+    fn all_rows(&self, layer: LayerId, samples: Range<u32>) -> Region {
+        Region { samples, rows: 0..self.graph().layer(layer).output.rows }
+    }
+
+    /// The most samples that `device` can run in one step, or why it can run none.
+    pub(super) fn capacity(&self, device: DeviceId) -> Result<u32, String> {
+        let Device { name, memory, unsupported, .. } = self.problem.platform.device(device);
+        let mut layers = self.segment.layers().map(|id| self.graph().layer(id));
+        if let Some(layer) = layers.find(|layer| unsupported.contains(&layer.op.kind())) {
+            return Err(format!("`{name}` does not support `{}`", layer.name));
+        }
+        let activations = self.graph().activations(&self.work(0..1)).0;
+        let left = memory.0.checked_sub(self.graph().parameters(&self.segment).0);
+        match left.map(|left| left.checked_div(activations).unwrap_or(u64::MAX)) {
+            None | Some(0) => Err(format!("`{name}` has {memory}, too little for one sample")),
+            Some(samples) => Ok(samples.min(u32::MAX.into()) as u32),
+        }
+    }
+
+    /// Computing time of `batch` samples in one step on a device that runs alone.
+    pub(super) fn compute_time(&self, device: DeviceId, batch: u32) -> Result<Duration, Uncalibrated> {
+        if batch == 0 {
+            return Ok(Duration::ZERO);
+        }
+        Ok(self.problem.costs.compute(device, Share::FULL, &self.work(0..batch))?.time)
+    }
+}
+
+impl<'a> BatchSplit<'a> {
+    /// The batch split that `problem` asks for.
+    pub(super) fn new(problem: &'a Problem) -> Result<Self, PlanError> {
+        let whole = Whole::new(problem)?;
+        let (mut units, mut obstacles) = (Vec::new(), Vec::new());
         for device in problem.platform.device_ids() {
-            match Unit::new(problem, model, &whole, device) {
+            match Unit::new(&whole, device) {
                 Ok(unit) => units.push(unit),
-                Err(obstacle) => obstacles.push(obstacle),
+                Err(obstacle) => obstacles.push((device, obstacle)),
             }
         }
         if units.is_empty() {
-            return Err(PlanError::Infeasible(format!("no device can run {name}: {}", obstacles.join("; "))));
+            let name = whole.graph().name();
+            let why: Vec<&str> = obstacles.iter().map(|(_, obstacle)| obstacle.as_str()).collect();
+            return Err(PlanError::Infeasible(format!("no device can run {name}: {}", why.join("; "))));
         }
-        Ok(BatchSplit { problem, model: ModelId(0), whole, units })
+        Ok(BatchSplit { whole, units, obstacles })
     }
 
     /// Samples to share.
     pub(super) fn samples(&self) -> u32 {
-        self.problem.samples()
+        self.whole.problem.samples()
     }
 
     /// The index among the units of the device called `name`.
     pub(super) fn unit_named(&self, name: &str) -> Result<usize, PlanError> {
-        let named = |unit: &Unit| self.problem.platform.device(unit.device).name == name;
-        self.units.iter().position(named).ok_or_else(|| {
-            let exists = self.problem.platform.devices.iter().any(|device| device.name == name);
-            let why = if exists { "cannot run this model" } else { "does not exist" };
-            PlanError::Unsupported(format!("the strategy asks for device `{name}`, which {why}"))
+        let is_named = |device: DeviceId| self.whole.problem.platform.device(device).name == name;
+        self.units.iter().position(|unit| is_named(unit.device)).ok_or_else(|| {
+            let obstacle = self.obstacles.iter().find(|&&(device, _)| is_named(device));
+            let why = obstacle.map_or("there is no such device", |(_, obstacle)| obstacle);
+            PlanError::Unsupported(format!("the strategy asks for device `{name}`: {why}"))
         })
-    }
-
-    /// Computing time of `batch` samples in one step on a unit that runs alone.
-    pub(super) fn compute_time(&self, unit: usize, batch: u32) -> Result<Duration, Uncalibrated> {
-        if batch == 0 {
-            return Ok(Duration::ZERO);
-        }
-        let work = self.work(0..batch);
-        Ok(self.problem.costs.compute(self.units[unit].device, Share::FULL, &work)?.time)
     }
 
     /// Time of `batch` samples in one step on a unit that runs alone, from sending inputs to receiving outputs.
     pub(super) fn time(&self, unit: usize, batch: u32) -> Result<Duration, Uncalibrated> {
-        let mut total = self.compute_time(unit, batch)?;
-        let graph = &self.problem.model(self.model).graph;
-        let Unit { inward, outward, .. } = &self.units[unit];
+        let Unit { device, inward, outward, .. } = &self.units[unit];
+        let mut total = self.whole.compute_time(*device, batch)?;
         if batch > 0 && !(inward.is_empty() && outward.is_empty()) {
-            let moved = |layer| graph.bytes(layer, &self.all_rows(layer, 0..batch));
+            let (graph, costs) = (self.whole.graph(), &self.whole.problem.costs);
+            let moved = |layer| graph.bytes(layer, &self.whole.all_rows(layer, 0..batch));
             for layer in self.inputs() {
                 for &(link, _) in inward {
-                    total += self.problem.costs.transfer(link, moved(layer))?.time;
+                    total += costs.transfer(link, moved(layer))?.time;
                 }
             }
             for &(link, _) in outward {
-                total += self.problem.costs.transfer(link, moved(graph.output()))?.time;
+                total += costs.transfer(link, moved(graph.output()))?.time;
             }
         }
         Ok(total)
@@ -101,12 +146,10 @@ impl<'a> BatchSplit<'a> {
         if samples <= self.units[unit].capacity {
             return self.time(unit, samples);
         }
-        let waves = self.waves(unit, samples);
-        // Waves differ by one sample at most, so there are two sizes.
-        let (first, last) = (waves[0], waves[waves.len() - 1]);
-        let count_first = waves.iter().filter(|&&size| size == first).count() as u32;
-        let rest = self.time(unit, last)? * (waves.len() as u32 - count_first);
-        Ok(self.time(unit, first)? * count_first + rest)
+        let count = samples.div_ceil(self.units[unit].capacity);
+        let (size, larger) = (samples / count, samples % count);
+        let rest = self.time(unit, size)? * (count - larger);
+        Ok(if larger > 0 { self.time(unit, size + 1)? * larger + rest } else { rest })
     }
 
     /// `samples` on a unit in the fewest steps that fit its memory, of equal size or one apart.
@@ -115,74 +158,66 @@ impl<'a> BatchSplit<'a> {
         (0..count).map(|index| samples / count + u32::from(index < samples % count)).collect()
     }
 
-    /// The plan in which each unit runs steps of the given sizes, one after the other.
-    pub(super) fn plan(&self, steps_of_unit: &[Vec<u32>]) -> Plan {
-        let mut builder = Builder { split: self, plan: Plan::default(), link_lanes: Vec::new() };
-        let mut next_sample = 0;
-        let mut firsts = Vec::new();
-        for sizes in steps_of_unit {
-            firsts.push(next_sample);
-            next_sample += sizes.iter().sum::<u32>();
-        }
-        let lanes: Vec<Option<LaneId>> =
-            self.units.iter().zip(steps_of_unit).map(|(unit, sizes)| builder.compute_lane(unit, sizes)).collect();
-        let mut ends = Vec::new();
-        for round in 0..steps_of_unit.iter().map(Vec::len).max().unwrap_or(0) {
-            for (index, unit) in self.units.iter().enumerate() {
-                if let (Some(&size), Some(lane)) = (steps_of_unit[index].get(round), lanes[index]) {
-                    let samples = firsts[index]..firsts[index] + size;
-                    firsts[index] += size;
-                    ends.push(builder.step(unit, lane, samples));
-                }
-            }
-        }
-        builder.plan.join(&ends);
-        builder.plan
-    }
-
     /// The plan in which each unit runs its samples in the fewest steps that fit its memory.
     pub(super) fn plan_split(&self, split: &[u32]) -> Plan {
         let steps: Vec<Vec<u32>> = split.iter().enumerate().map(|(unit, &samples)| self.waves(unit, samples)).collect();
         self.plan(&steps)
     }
 
-    fn inputs(&self) -> impl Iterator<Item = LayerId> + '_ {
-        let graph = &self.problem.model(self.model).graph;
+    /// The plan in which each unit runs steps of the given sizes, one after the other.
+    ///
+    /// A step's inputs are sent when the step before it has been computed, so that memory holds those of one step.
+    /// On links that several transfers share, they go in the order in which they are expected to be ready, and a
+    /// step's inputs before the outputs of the step before it.
+    pub(super) fn plan(&self, steps_of_unit: &[Vec<u32>]) -> Plan {
+        let mut builder = Builder { split: self, plan: Plan::default(), link_lanes: Vec::new() };
+        let mut first = 0;
+        let mut queues: Vec<Queue<'_>> = Vec::new();
+        for (unit, sizes) in self.units.iter().zip(steps_of_unit) {
+            let lane = builder.compute_lane(unit, sizes);
+            queues.push(Queue { unit, lane, sizes, first, free: Duration::ZERO, computed: None });
+            first += sizes.iter().sum::<u32>();
+        }
+        let mut ends = Vec::new();
+        let left = |&index: &usize, queues: &[Queue<'_>]| !queues[index].sizes.is_empty();
+        while let Some(index) =
+            (0..queues.len()).filter(|index| left(index, &queues)).min_by_key(|&index| (queues[index].free, index))
+        {
+            let queue = &mut queues[index];
+            let samples = queue.first..queue.first + queue.sizes[0];
+            queue.free += self.time(index, queue.sizes[0]).unwrap_or_default();
+            let before = queue.computed.take();
+            let computed = builder.compute(queue, samples.clone(), before.as_ref().map(|(_, step)| *step));
+            ends.extend(before.map(|(samples, step)| builder.send_back(queue.unit, samples, step)));
+            queue.computed = Some((samples, computed));
+            queue.first += queue.sizes[0];
+            queue.sizes = &queue.sizes[1..];
+        }
+        queues.sort_by_key(|queue| queue.free);
+        for queue in queues {
+            ends.extend(queue.computed.map(|(samples, step)| builder.send_back(queue.unit, samples, step)));
+        }
+        builder.plan.join(&ends);
+        builder.plan
+    }
+
+    fn inputs(&self) -> impl Iterator<Item = LayerId> + use<'a> {
+        let graph = self.whole.graph();
         (0..graph.layers().len() as u32).map(LayerId).filter(|&id| graph.is_input(id))
-    }
-
-    fn all_rows(&self, layer: LayerId, samples: std::ops::Range<u32>) -> Region {
-        Region { samples, rows: 0..self.problem.model(self.model).graph.layer(layer).output.rows }
-    }
-
-    fn work(&self, samples: std::ops::Range<u32>) -> Work {
-        let output = self.problem.model(self.model).graph.output();
-        Work { model: self.model, segment: self.whole.clone(), region: self.all_rows(output, samples) }
     }
 }
 
 impl Unit {
     /// `device` as a unit, or why it cannot be one.
-    fn new(problem: &Problem, model: &Model, whole: &Segment, device: DeviceId) -> Result<Unit, String> {
-        let graph = &model.graph;
-        let Device { name, memory, unsupported, .. } = problem.platform.device(device);
-        if let Some(layer) =
-            whole.layers().map(|id| graph.layer(id)).find(|layer| unsupported.contains(&layer.op.kind()))
-        {
-            return Err(format!("`{name}` does not support `{}`", layer.name));
+    fn new(whole: &Whole<'_>, device: DeviceId) -> Result<Unit, String> {
+        let platform = &whole.problem.platform;
+        let capacity = whole.capacity(device)?;
+        let mut batches = 1..=capacity.min(whole.problem.samples());
+        if !batches.any(|batch| whole.compute_time(device, batch).is_ok()) {
+            return Err(format!("`{}` has no times of {}", platform.device(device).name, whole.graph().name()));
         }
-        let one = Work {
-            model: ModelId(0),
-            segment: whole.clone(),
-            region: Region { samples: 0..1, rows: 0..graph.layer(graph.output()).output.rows },
-        };
-        let left = memory.0.saturating_sub(graph.parameters(whole).0);
-        let capacity = left.checked_div(graph.activations(&one).0).unwrap_or(u64::MAX).min(u32::MAX.into()) as u32;
-        if capacity == 0 || *memory < graph.parameters(whole) {
-            return Err(format!("`{name}` has {memory}, too little for one sample"));
-        }
-        let route = |from, to| problem.platform.route(from, to).map_err(|error| error.to_string());
-        let (inward, outward) = match model.home {
+        let route = |from, to| platform.route(from, to).map_err(|error| error.to_string());
+        let (inward, outward) = match whole.problem.model(MODEL).home {
             Some(home) => (route(home, device)?, route(device, home)?),
             None => (Vec::new(), Vec::new()),
         };
@@ -190,7 +225,19 @@ impl Unit {
     }
 }
 
-use crate::platform::Device;
+/// The steps of a unit that are not in the plan yet.
+struct Queue<'a> {
+    unit: &'a Unit,
+    /// `None` if it has no steps at all.
+    lane: Option<LaneId>,
+    sizes: &'a [u32],
+    /// The first sample of the next step.
+    first: u32,
+    /// When the unit is expected to be done with the steps in the plan.
+    free: Duration,
+    /// Its latest step, whose outputs have not been sent back.
+    computed: Option<(Range<u32>, StepId)>,
+}
 
 /// A plan as it grows.
 struct Builder<'a> {
@@ -203,39 +250,42 @@ impl Builder<'_> {
     /// A lane on the unit's device with memory for the largest of the steps; none if there are none.
     fn compute_lane(&mut self, unit: &Unit, sizes: &[u32]) -> Option<LaneId> {
         let largest = *sizes.iter().max()?;
-        let graph = &self.split.problem.model(self.split.model).graph;
-        let memory = graph.parameters(&self.split.whole) + graph.activations(&self.split.work(0..largest));
+        let whole = &self.split.whole;
+        let memory = whole.graph().parameters(&whole.segment) + whole.graph().activations(&whole.work(0..largest));
         Some(self.plan.lane(Lane::Compute { device: unit.device, share: Share::FULL, memory }))
     }
 
-    /// Adds the transfers and the computation of `samples` on a unit; the id of what ends them.
-    fn step(&mut self, unit: &Unit, lane: LaneId, samples: std::ops::Range<u32>) -> StepId {
-        let split = self.split;
+    /// Adds the transfers of inputs, which wait for the unit's step `before`, and the computation of `samples`.
+    fn compute(&mut self, queue: &Queue<'_>, samples: Range<u32>, before: Option<StepId>) -> StepId {
+        let lane = queue.lane.expect("a queue that has a step has a lane");
         let mut arrived = Vec::new();
-        for layer in split.inputs().filter(|_| !unit.inward.is_empty()) {
-            arrived.push(self.transfer(&unit.inward, layer, &samples, Vec::new()));
+        for layer in self.split.inputs().filter(|_| !queue.unit.inward.is_empty()) {
+            arrived.extend(self.transfer(&queue.unit.inward, layer, &samples, before));
         }
-        let arrived: Vec<StepId> = arrived.into_iter().flatten().collect();
-        let computed = self.plan.step(lane, Action::Compute(split.work(samples.clone())), &arrived);
-        let output = split.problem.model(split.model).graph.output();
-        self.transfer(&unit.outward, output, &samples, vec![computed]).map_or(computed, |returned| returned)
+        self.plan.step(lane, Action::Compute(self.split.whole.work(samples)), &arrived)
     }
 
-    /// Adds the transfers of a layer along a route; the id of the last, if there is one.
+    /// Adds the transfers of the outputs of `computed`; what ends them.
+    fn send_back(&mut self, unit: &Unit, samples: Range<u32>, computed: StepId) -> StepId {
+        let output = self.split.whole.graph().output();
+        self.transfer(&unit.outward, output, &samples, Some(computed)).unwrap_or(computed)
+    }
+
+    /// Adds the transfers of a layer along a route, the first of which waits for `after`; the last, if there is one.
     fn transfer(
         &mut self,
         route: &[(LinkId, DeviceId)],
         layer: LayerId,
-        samples: &std::ops::Range<u32>,
-        mut after: Vec<StepId>,
+        samples: &Range<u32>,
+        mut after: Option<StepId>,
     ) -> Option<StepId> {
         for &(link, to) in route {
-            let region = self.split.all_rows(layer, samples.clone());
+            let region = self.split.whole.all_rows(layer, samples.clone());
             let lane = self.link_lane(link);
-            let action = Action::Transfer { model: self.split.model, layer, region, to };
-            after = vec![self.plan.step(lane, action, &after)];
+            let action = Action::Transfer { model: MODEL, layer, region, to };
+            after = Some(self.plan.step(lane, action, after.as_slice()));
         }
-        after.first().copied()
+        after
     }
 
     fn link_lane(&mut self, link: LinkId) -> LaneId {

@@ -14,6 +14,9 @@ use crate::units::Duration;
 /// takes for the rest to fit, of the sizes that are fastest together. With `micro_batches`, any device may run any
 /// number of steps of any size, which is the optimum over all plans that split the batch.
 ///
+/// If the model has a home, each step counts with its copies one after the other, on links of its own. Plans send
+/// outputs back while the next step runs, so that the result is then good but need not be the optimum.
+///
 /// Time O(U B^2) and memory O(U B) for U devices and B samples.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]

@@ -141,9 +141,12 @@ impl Greedy {
     }
 }
 
+/// Each exchange shortens the batch; this many end the search all the same.
+const EXCHANGES_MAX: u32 = 1000;
+
 /// Moves samples from the slowest unit to another, whichever move helps most, while one helps.
 fn exchange(split: &BatchSplit<'_>, shares: &mut [u32]) -> Result<(), Uncalibrated> {
-    loop {
+    for _ in 0..EXCHANGES_MAX {
         let times = shares
             .iter()
             .enumerate()
@@ -166,11 +169,12 @@ fn exchange(split: &BatchSplit<'_>, shares: &mut [u32]) -> Result<(), Uncalibrat
         }
         let (time, other, moved) = best;
         if time >= times[slowest] {
-            return Ok(());
+            break;
         }
         shares[slowest] -= moved;
         shares[other] += moved;
     }
+    Ok(())
 }
 
 fn first_min(times: &[f64]) -> usize {

@@ -13,7 +13,7 @@ use crate::units::Duration;
 /// Guided self-scheduling (Polychronopoulos and Kuck, IEEE Transactions on Computers 1987): whoever is idle takes
 /// `ceil(left / (divisor * devices))` samples, until none are left.
 ///
-/// The published rule has divisor 1. Its first chunks are too large for devices of very unequal speed, which a
+/// A device counts as idle when its outputs are back. The published rule has divisor 1. Its first chunks are too large for devices of very unequal speed, which a
 /// larger divisor mends at the price of more and smaller steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]

@@ -76,6 +76,66 @@ fn a_slowdown_stretches_only_the_time_that_it_lasts() {
 }
 
 #[test]
+fn slowdowns_add_up_and_reach_every_lane_of_a_device_and_count_a_device_once() {
+    // The GPU has two lanes; CPU and DLA slow it by 50 % each, and two lanes on the CPU count as one busy CPU.
+    let problem = with_contention(problem(6, None), &[(GPU, CPU, 500_000), (GPU, DLA, 500_000)]);
+    let part = |device, memory| Lane::Compute {
+        device,
+        share: coinfer::units::Share::from_basis_points(5_000).unwrap(),
+        memory: coinfer::units::Bytes(memory),
+    };
+    let mut plan = Plan::default();
+    let [a, b] = [(); 2].map(|()| plan.lane(part(GPU, 4_000)));
+    let [c, d] = [(); 2].map(|()| plan.lane(part(CPU, 4_000)));
+    for (lane, sample) in [a, b, c, d].into_iter().zip(0..) {
+        plan.step(lane, compute(1..=4, sample..sample + 1, 0..1), &[]);
+    }
+    let dla = plan.lane(lane(DLA));
+    let front = plan.step(dla, compute(1..=3, 4..5, 0..ROWS), &[]);
+    let side = plan.lane(Lane::Link(GPU_DLA));
+    let moved = plan.step(side, transfer(3, 4..5, 0..ROWS, GPU), &[front]);
+    plan.step(a, compute(4..=4, 4..5, 0..1), &[moved]);
+    plan.step(c, compute(1..=4, 5..6, 0..1), &[]);
+    let timeline = run(&problem, plan);
+    // Alone each GPU step takes 8 us, and everything else runs all the while: twice as long, on both lanes.
+    assert_eq!(timeline.span(StepId(0)).duration(), Duration::from_nanos(16_000));
+    assert_eq!(timeline.span(StepId(1)).duration(), Duration::from_nanos(16_000));
+}
+
+/// When each step ends, in nanoseconds, by small exact reasoning: all rates anew after every end.
+fn fluid(problem: &Problem, plan: &Plan, alone: &[f64]) -> Vec<f64> {
+    let device = |step: usize| match plan.steps[step].lane.map(|lane| &plan.lanes[lane.0 as usize]) {
+        Some(Lane::Compute { device, .. }) => Some(*device),
+        _ => None,
+    };
+    let count = plan.steps.len();
+    let (mut left, mut ends, mut now) = (alone.to_vec(), vec![f64::INFINITY; count], 0.0);
+    while ends.iter().any(|end| end.is_infinite()) {
+        let has_ended = |step: usize| ends[step].is_finite();
+        let may_run = |step: usize| {
+            let before = (0..step)
+                .filter(|&other| plan.steps[step].lane.is_some() && plan.steps[other].lane == plan.steps[step].lane);
+            let waits = plan.steps[step].after.iter().map(|on| on.0 as usize);
+            !has_ended(step) && before.chain(waits).all(has_ended)
+        };
+        let running: Vec<usize> = (0..count).filter(|&step| may_run(step)).collect();
+        let is_busy = |id: DeviceId| running.iter().any(|&step| device(step) == Some(id));
+        let rate = |step: usize| {
+            let slowing =
+                problem.platform.slowdowns.iter().filter(|s| Some(s.device) == device(step) && is_busy(s.busy));
+            1.0 / (1.0 + slowing.map(|s| f64::from(s.excess_ppm) / 1e6).sum::<f64>())
+        };
+        let next = running.iter().map(|&step| left[step] / rate(step)).fold(f64::INFINITY, f64::min);
+        now += next;
+        for &step in &running {
+            left[step] -= next * rate(step);
+        }
+        running.iter().filter(|&&step| left[step] < 1e-3).for_each(|&step| ends[step] = now);
+    }
+    ends
+}
+
+#[test]
 fn with_contention_off_slowdowns_are_ignored() {
     let mut quiet = with_contention(problem(4, Some(CPU)), &[(CPU, GPU, 1_000_000)]);
     quiet.contention = false;
@@ -127,7 +187,12 @@ proptest! {
         }
         let critical_path = ends.iter().copied().max().unwrap_or_default();
         let total: Duration = alone.iter().map(|estimate| estimate.time).sum();
+        let millis: Vec<f64> = alone.iter().map(|estimate| estimate.time.as_nanos_f64()).collect();
         if problem.contention {
+            for (span, end) in timeline.spans.iter().zip(fluid(&problem, &plan, &millis)) {
+                let error = (span.end.as_nanos() as f64 - end).abs();
+                prop_assert!(error <= 2.0 * plan.steps.len() as f64, "{error} ns off the fluid model");
+            }
             prop_assert!(timeline.makespan() >= critical_path);
         } else {
             prop_assert_eq!(timeline.makespan(), critical_path);

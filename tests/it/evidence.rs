@@ -147,7 +147,7 @@ fn one_by_one_on_the_gpu_beats_the_split_of_three_networks() {
 fn tables_that_thrash_are_flagged_and_refused_beyond_their_end() {
     let trace = profile();
     let mut flagged = Vec::new();
-    for model in trace.models("UHD-630") {
+    for model in kcc2020::models(&trace, "UHD-630") {
         for (name, _, profile) in DEVICES {
             let curve = coinfer::cost::Curve::new(&trace, profile, model, Lookup::Kcc2020, false).unwrap();
             if let Some(why) = curve.unpredictable() {

@@ -148,7 +148,7 @@ fn shares_and_memory_of_a_device_are_not_exceeded() {
     let found = changed(|plan| {
         plan.lane(Lane::Compute { device: GPU, share: Share::from_basis_points(1).unwrap(), memory: Bytes(5_001) });
     });
-    assert_eq!(found, ["lanes of `gpu` reserve 100.01 % of it", "lanes of `gpu` reserve 9.77 KiB of its 9.77 KiB"]);
+    assert_eq!(found, ["lanes of `gpu` reserve 100.01 % of it", "lanes of `gpu` reserve 10001 B of its 10000 B"]);
 }
 
 #[test]
@@ -156,6 +156,23 @@ fn a_lane_holds_the_working_set_of_its_steps() {
     let found = changed(|plan| plan.lanes[1] = Lane::Compute { device: GPU, share: Share::FULL, memory: Bytes(975) });
     // Four layers of 100 B of weights and the sum's two inputs and output, 8 rows of 8 B, for three samples.
     assert_eq!(found, ["lane 1 reserves 975 B, but its steps need 976 B"]);
+}
+
+#[test]
+fn a_working_set_is_that_of_the_largest_step_wherever_it_stands() {
+    let plan = |sizes: [u32; 2]| {
+        let mut plan = Plan::default();
+        let cpu = plan.lane(Lane::Compute { device: CPU, share: Share::FULL, memory: Bytes(975) });
+        let mut first = 0;
+        for size in sizes {
+            plan.step(cpu, compute(1..=4, first..first + size, 0..1), &[]);
+            first += size;
+        }
+        violations(plan, &problem(4, None))
+    };
+    assert_eq!(plan([3, 1]), ["lane 0 reserves 975 B, but its steps need 976 B"]);
+    assert_eq!(plan([1, 3]), plan([3, 1]));
+    assert_eq!(plan([2, 2]), [""; 0]);
 }
 
 #[test]

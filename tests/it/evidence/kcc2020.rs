@@ -56,6 +56,11 @@ pub(super) fn read(path: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// The networks that `trace` has on a device.
+pub(super) fn models<'a>(trace: &'a Trace, device: &str) -> BTreeSet<&'a str> {
+    trace.rows.iter().filter(|row| row.device == device).map(|row| row.model.as_str()).collect()
+}
+
 pub(super) fn trace(name: &str) -> Trace {
     Trace::parse(read(&format!("traces/{name}.csv")).as_bytes()).unwrap()
 }
