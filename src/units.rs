@@ -234,7 +234,17 @@ pub enum QuantityError {
         /// A correct one.
         example: &'static str,
     },
-    /// There is no unit, or not one of this quantity.
+    /// There is no unit.
+    #[error("`{text}` has no unit; use one of {accepted}, for example \"{example}\"")]
+    NoUnit {
+        /// What was written.
+        text: String,
+        /// The units that fit.
+        accepted: String,
+        /// A correct one.
+        example: &'static str,
+    },
+    /// The unit is not one of this quantity.
     #[error("`{unit}` is not a unit of {quantity}; use one of {accepted}, for example \"{example}\"")]
     Unit {
         /// What was written after the number.
@@ -310,10 +320,14 @@ impl Scale {
             .ok()
             .filter(|n| n.is_finite())
             .ok_or_else(|| QuantityError::Number { text: text.to_owned(), example: self.example })?;
+        let accepted = || self.units.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+        if unit.is_empty() {
+            return Err(QuantityError::NoUnit { text: text.to_owned(), accepted: accepted(), example: self.example });
+        }
         let scale = self.units.iter().find(|(name, _)| *name == unit).ok_or_else(|| QuantityError::Unit {
             unit: unit.to_owned(),
             quantity: self.quantity,
-            accepted: self.units.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "),
+            accepted: accepted(),
             example: self.example,
         })?;
         Ok(number * scale.1)
@@ -385,10 +399,7 @@ mod tests {
             "`Gib` is not a unit of size; use one of B, kB, MB, GB, KiB, MiB, GiB, for example \"4 GiB\""
         );
         assert_eq!(message::<Duration>("-1 ms"), "`-1 ms` is out of range: time must be from 0 s to 1000 days");
-        assert_eq!(
-            message::<Duration>("12"),
-            "`` is not a unit of time; use one of ns, us, ms, s, for example \"107 us\""
-        );
+        assert_eq!(message::<Duration>("12"), "`12` has no unit; use one of ns, us, ms, s, for example \"107 us\"");
         assert_eq!(
             message::<BytesPerSec>("0 GB/s"),
             "`0 GB/s` is out of range: bandwidth must be from 1 B/s to 1000000 GB/s"

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::file::read_whole;
 use super::{Error, ScenarioArgs, Terminal};
 use crate::plan;
 use crate::problem::Problem;
@@ -46,7 +47,7 @@ impl Check {
 
 fn check_plan(path: &Path, problem: &Problem) -> Result<(), Error> {
     let shown = path.display();
-    let text = std::fs::read(path).map_err(|error| Error::Usage(format!("cannot read the plan `{shown}`: {error}")))?;
+    let text = read_whole(path).map_err(Error::Usage)?;
     let found: plan::Plan = serde_json::from_slice(&text)
         .map_err(|error| Error::Usage(format!("`{shown}` is not a plan: {error}; `coinfer plan` writes one")))?;
     plan::check(found, problem).map(drop).map_err(|violations| {

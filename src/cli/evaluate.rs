@@ -53,6 +53,9 @@ pub(super) fn planned(problem: &Problem, strategy: &dyn Strategy) -> Result<Chec
 fn simulated(problem: &Problem, strategy: &dyn Strategy) -> Result<(CheckedPlan, Timeline, Vec<Estimate>), String> {
     let plan = planned(problem, strategy)?;
     let timeline = simulate(problem, &plan).map_err(|error| error.to_string())?;
+    if timeline.makespan() == Duration::MAX {
+        return Err("it would take 584 years or more, which is the longest that can be simulated".into());
+    }
     let estimates = estimates(problem, &plan).map_err(|error| error.to_string())?;
     Ok((plan, timeline, estimates))
 }

@@ -2,10 +2,28 @@
 
 use std::fmt::Display;
 use std::fs;
-use std::io::Write;
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use super::Error;
+
+/// A larger file is none that this program wrote.
+const BYTES_MAX: u64 = 1 << 30;
+
+/// The bytes of a file, or why there are none.
+pub(super) fn read_whole(path: &Path) -> Result<Vec<u8>, String> {
+    let read = || {
+        let mut bytes = Vec::new();
+        fs::File::open(path)?.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
+        io::Result::Ok(bytes)
+    };
+    let shown = path.display();
+    match read() {
+        Ok(bytes) if bytes.len() as u64 > BYTES_MAX => Err(format!("`{shown}` is larger than 1 GiB")),
+        Ok(bytes) => Ok(bytes),
+        Err(error) => Err(format!("cannot read `{shown}`: {error}")),
+    }
+}
 
 /// Writes a file that appears complete or not at all. Links are followed, and what is no file, such as `/dev/stdout`,
 /// is written to instead of replaced.

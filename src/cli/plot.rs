@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::file::write_whole;
+use super::file::{read_whole, write_whole};
 use super::{Error, Terminal};
 use crate::report::plot::{self, CsvFault};
 use crate::report::slugs;
@@ -87,7 +87,7 @@ fn find(results: &Path) -> Result<Vec<(PathBuf, Figure)>, Error> {
 /// The SVG of a CSV file, or what is wrong with it, with the file's name.
 fn draw(path: &Path, figure: Figure) -> Result<String, Vec<String>> {
     let shown = path.display();
-    let bytes = fs::read(path).map_err(|error| vec![format!("cannot read `{shown}`: {error}")])?;
+    let bytes = read_whole(path).map_err(|cause| vec![cause])?;
     figure(&title(path), &bytes).map_err(|faults| {
         let mut told: Vec<String> = faults
             .iter()

@@ -30,6 +30,9 @@ pub(super) struct Sweep {
     out: PathBuf,
 }
 
+/// More threads only wait for each other.
+const JOBS_MAX: usize = 1024;
+
 /// What a strategy did at one point.
 type Attempt = Result<Outcome, Failure>;
 
@@ -41,7 +44,8 @@ impl Sweep {
         let results = Results::begin(&self.out, "sweep-", "sweep", &scenario, overrides)?;
 
         let progress = terminal.progress(points.len() as u64);
-        let threads = self.jobs.map_or(0, NonZeroUsize::get); // 0 leaves the choice to rayon
+        // 0 leaves the choice to rayon; more threads than points would have nothing to do.
+        let threads = self.jobs.map_or(0, |jobs| jobs.get().min(points.len()).min(JOBS_MAX));
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         let pool = pool.map_err(|error| Error::Failed(format!("cannot start {threads} threads: {error}")))?;
         let of_point = |point| {

@@ -78,6 +78,9 @@ fn read_kind(header: &Header, faults: &mut Vec<Fault>) -> Kind {
     let Some((line, values)) = header.get("kind") else {
         return Kind::Measured;
     };
+    if values.len() > 1 {
+        faults.push(fault(*line, "the header states `kind` more than once", "state it once"));
+    }
     match values.first().map(String::as_str) {
         Some("measured") => Kind::Measured,
         Some("digitised") => Kind::Digitised,
@@ -193,7 +196,7 @@ impl Columns {
         } else {
             Rows::Count(number("number of rows (or `all`)", rows, 1..=BATCH_MAX))
         };
-        let repeat = number("repeat", repeat, u32::from(statistic == "sum")..=BATCH_MAX);
+        let repeat = number("repeat", repeat, u32::from(statistic != "raw")..=BATCH_MAX);
         let statistic = match statistic {
             "raw" => Statistic::Raw,
             "median" => Statistic::Median,
@@ -288,6 +291,7 @@ mod tests {
             &[
                 "9: `0` is not a batch; use a whole number from 1 to 1000000",
                 "10: `-1` is not a time; use milliseconds from 0.000001, a nanosecond, to 1000 days",
+                "11: `0` is not a repeat; use a whole number from 1 to 1000000",
                 "11: `avg` is not a statistic; use raw, median, mean, sum or min",
                 "11: `NaN` is not a time; use milliseconds from 0.000001, a nanosecond, to 1000 days",
                 "12: the row has 3 fields where the table has 8 columns; give every column a value; the file may be cut off",

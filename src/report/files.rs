@@ -18,7 +18,7 @@ pub fn plan_json(plan: &Plan) -> Vec<u8> {
 
 /// The timeline in the Chrome trace format, which Perfetto opens.
 pub fn timeline_json(problem: &Problem, plan: &Plan, timeline: &Timeline) -> Vec<u8> {
-    format!("{}\n", chrome_trace(problem, plan, timeline)).into_bytes()
+    chrome_trace(problem, plan, timeline).into_bytes()
 }
 
 /// The columns of [`timeline_csv`].

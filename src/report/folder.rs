@@ -59,6 +59,20 @@ const LOCK: &str = "lock";
 const NEW: &str = "new";
 const OLD: &str = "old";
 
+/// Moves what a user has put beside the results, which is all but folders of plans, from the replaced folder to the
+/// new one.
+fn keep_foreign(old: &Path, new: &Path) -> Result<(), FolderError> {
+    let failed_to_keep = |cause| failed("keep files of", new)(cause);
+    for entry in fs::read_dir(old).map_err(failed_to_keep)? {
+        let entry = entry.map_err(failed_to_keep)?;
+        let place = new.join(entry.file_name());
+        if fs::symlink_metadata(&place).is_err() && !entry.path().join("plan.json").exists() {
+            fs::rename(entry.path(), &place).map_err(failed_to_keep)?;
+        }
+    }
+    Ok(())
+}
+
 impl Folder {
     /// Begins a folder that will be at `target`; creates the directories above it.
     ///
@@ -108,7 +122,8 @@ impl Folder {
         fs::write(&path, bytes).map_err(failed("write", &shown))
     }
 
-    /// Moves the files into place and returns where that is. Earlier results there are removed, or kept if this fails.
+    /// Moves the files into place and returns where that is. Earlier results there are replaced, or kept if this
+    /// fails; other files beside them stay.
     pub fn commit(self) -> Result<PathBuf, FolderError> {
         refuse_foreign(&self.target)?;
         let new = self.temporary.path().join(NEW);
@@ -125,6 +140,9 @@ impl Folder {
                 return Err(failed("put results into place; the earlier ones are now in", &path)(cause));
             }
             return Err(failed("create", &self.target)(cause));
+        }
+        if replaces {
+            keep_foreign(&old, &self.target)?;
         }
         Ok(self.target)
     }
@@ -243,14 +261,15 @@ mod tests {
     }
 
     #[test]
-    fn new_results_replace_all_earlier_ones() {
+    fn new_results_replace_all_earlier_ones_and_leave_other_files() {
         let place = tempfile::tempdir().unwrap();
         let target = place.path().join("run");
         let first = written(&target, "1");
         first.write("exact/plan.json", "1").unwrap();
         first.commit().unwrap();
+        fs::write(target.join("notes.txt"), "a user's").unwrap();
         written(&target, "2").commit().unwrap();
-        assert_eq!(listing(place.path()), ["run/greedy/plan.json", "run/manifest.json"]);
+        assert_eq!(listing(place.path()), ["run/greedy/plan.json", "run/manifest.json", "run/notes.txt"]);
         assert_eq!(fs::read_to_string(target.join(MANIFEST)).unwrap(), "2");
     }
 

@@ -1,39 +1,43 @@
 //! A timeline in the Chrome trace event format, which Perfetto and `chrome://tracing` open.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Timeline;
 use crate::plan::{Action, Lane, Plan};
 use crate::problem::Problem;
 
-/// The timeline as a Chrome trace: one thread a lane, one complete event a step, times in microseconds.
-pub fn chrome_trace(problem: &Problem, plan: &Plan, timeline: &Timeline) -> Value {
-    let mut events = Vec::with_capacity(plan.lanes.len() + plan.steps.len());
-    for (index, lane) in plan.lanes.iter().enumerate() {
+/// The timeline as a Chrome trace in JSON: one thread a lane, one complete event a step, times in microseconds.
+pub fn chrome_trace(problem: &Problem, plan: &Plan, timeline: &Timeline) -> String {
+    let lanes = plan.lanes.iter().enumerate().map(|(index, lane)| {
         let name = match lane {
             Lane::Compute { device, .. } => &problem.platform.device(*device).name,
             Lane::Link(link) => &problem.platform.link(*link).name,
         };
-        events.push(json!({"ph": "M", "pid": 0, "tid": index, "name": "thread_name", "args": {"name": name}}));
-    }
-    for (index, (step, span)) in plan.steps.iter().zip(&timeline.spans).enumerate() {
-        let Some(lane) = step.lane else { continue };
+        json!({"ph": "M", "pid": 0, "tid": index, "name": "thread_name", "args": {"name": name}})
+    });
+    let steps = plan.steps.iter().zip(&timeline.spans).enumerate().filter_map(|(index, (step, span))| {
         let (category, model, region) = match &step.action {
             Action::Compute(work) => ("compute", work.model, &work.region),
             Action::Transfer { model, region, .. } => ("transfer", *model, region),
-            Action::Join => continue,
+            Action::Join => return None,
         };
-        let name = format!("{} x {}", problem.model(model).graph.name(), region.samples.len());
-        events.push(json!({
+        Some(json!({
             "ph": "X",
             "pid": 0,
-            "tid": lane.0,
-            "name": name,
+            "tid": step.lane?.0,
+            "name": format!("{} x {}", problem.model(model).graph.name(), region.samples.len()),
             "cat": category,
-            "ts": span.start.as_nanos() as f64 / 1e3,
-            "dur": span.duration().as_nanos() as f64 / 1e3,
+            "ts": span.start.since_start().as_nanos_f64() / 1e3,
+            "dur": span.duration().as_nanos_f64() / 1e3,
             "args": {"step": index, "region": region.to_string()},
-        }));
+        }))
+    });
+    // One event a line, each written at once: a tree of a million of them would take gigabytes.
+    let mut text = String::from("{\"displayTimeUnit\":\"ms\",\"traceEvents\":[");
+    for (index, event) in lanes.chain(steps).enumerate() {
+        text.push_str(if index > 0 { ",\n" } else { "\n" });
+        text.push_str(&event.to_string());
     }
-    json!({"displayTimeUnit": "ms", "traceEvents": events})
+    text.push_str("\n]}\n");
+    text
 }
