@@ -70,6 +70,7 @@ fn explain(message: &str, key_at: &Span, at: &Span, faults: &mut Faults) {
     } else if let Some(found) = what.strip_prefix("invalid type: ").or(what.strip_prefix("invalid value: ")) {
         let expected = match expected {
             "f64" => "a number",
+            "u8" => "a whole number from 0 to 255",
             "u32" => "a whole number from 0 to 4294967295",
             "a nonzero u32" => "a whole number from 1 to 4294967295",
             "a boolean" => "`true` or `false`",
