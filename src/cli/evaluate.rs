@@ -2,7 +2,7 @@
 
 use super::Terminal;
 use crate::cost::Estimate;
-use crate::engine::{estimates, simulate};
+use crate::engine::{estimates, simulate_estimated};
 use crate::plan::{CheckedPlan, check};
 use crate::platform::DeviceId;
 use crate::problem::Problem;
@@ -52,11 +52,11 @@ pub(super) fn planned(problem: &Problem, strategy: &dyn Strategy) -> Result<Chec
 
 fn simulated(problem: &Problem, strategy: &dyn Strategy) -> Result<(CheckedPlan, Timeline, Vec<Estimate>), String> {
     let plan = planned(problem, strategy)?;
-    let timeline = simulate(problem, &plan).map_err(|error| error.to_string())?;
+    let estimates = estimates(problem, &plan).map_err(|error| error.to_string())?;
+    let timeline = simulate_estimated(problem, &plan, &estimates);
     if timeline.makespan() == Duration::MAX {
         return Err("it would take 584 years or more, which is the longest that can be simulated".into());
     }
-    let estimates = estimates(problem, &plan).map_err(|error| error.to_string())?;
     Ok((plan, timeline, estimates))
 }
 

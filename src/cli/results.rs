@@ -40,7 +40,7 @@ impl Results {
             command: vec![command.to_owned(), inputs.first().map_or_else(String::new, |file| file.path.clone())],
             settings: overrides.iter().map(|text| split_setting(text)).collect(),
             inputs,
-            seed: Some(scenario.seed()),
+            seed: scenario.seed(),
             version: version.to_owned(),
             commit: option_env!("COINFER_COMMIT").map(str::to_owned),
             created: now(),

@@ -72,7 +72,7 @@ fn summarise(name: &str, case: &Case, evaluated: &Evaluations) -> Summary {
         failures: evaluated.iter().filter_map(|run| run.as_ref().err().cloned()).collect(),
         notes: case.notes.clone(),
         contention: case.problem.contention,
-        baseline: Some(baseline),
+        baseline,
     }
 }
 

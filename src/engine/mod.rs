@@ -8,7 +8,7 @@ use slowdown::Slowdowns;
 
 use crate::cost::{Basis, Estimate, Uncalibrated};
 use crate::execute::{Completion, Lanes, execute};
-use crate::plan::{Action, CheckedPlan, Lane, LaneId, StepId};
+use crate::plan::{Action, CheckedPlan, Lane, LaneId, Step, StepId};
 use crate::problem::Problem;
 use crate::timeline::{Origin, Timeline};
 use crate::units::{Duration, Time};
@@ -23,12 +23,25 @@ use std::convert::Infallible;
 /// its estimate.
 pub fn simulate(problem: &Problem, plan: &CheckedPlan) -> Result<Timeline, Uncalibrated> {
     let prepare = |step| Ok(Prepared { isolated: estimate(problem, plan, step)?.time, lane: plan.step_at(step).lane });
-    let steps = plan.step_ids().map(prepare).collect::<Result<_, _>>()?;
+    Ok(run(problem, plan, plan.step_ids().map(prepare).collect::<Result<_, _>>()?))
+}
+
+/// As [`simulate`] with what [`estimates`] gave for the plan, for those who report both.
+///
+/// # Panics
+/// If there is not one estimate for each step.
+pub fn simulate_estimated(problem: &Problem, plan: &CheckedPlan, estimates: &[Estimate]) -> Timeline {
+    assert_eq!(estimates.len(), plan.steps.len(), "each step has an estimate");
+    let prepare = |(estimate, step): (&Estimate, &Step)| Prepared { isolated: estimate.time, lane: step.lane };
+    run(problem, plan, estimates.iter().zip(&plan.steps).map(prepare).collect())
+}
+
+fn run(problem: &Problem, plan: &CheckedPlan, steps: Vec<Prepared>) -> Timeline {
     let mut lanes = SimulatedLanes::new(problem, plan, steps);
     let Ok(spans) = execute(plan, &mut lanes);
     let timeline = Timeline { origin: Origin::Simulated, spans };
     debug_assert!(timeline.obeys(plan), "the engine starts a step only when all that it waits for has ended");
-    Ok(timeline)
+    timeline
 }
 
 /// How long each step takes when nothing disturbs it, by step id. Joins take no time.

@@ -115,6 +115,6 @@ pub(super) fn summary(strategies: &[&str]) -> Summary {
         failures: vec![],
         notes: vec![],
         contention: false,
-        baseline: Some("single on gpu".into()),
+        baseline: "single on gpu".into(),
     }
 }

@@ -15,8 +15,8 @@ pub struct Manifest {
     pub settings: Vec<(String, String)>,
     /// Every file that was read.
     pub inputs: Vec<Input>,
-    /// The seed of random draws, if any were made.
-    pub seed: Option<u64>,
+    /// The scenario's seed of random draws.
+    pub seed: u64,
     /// Version of this program.
     pub version: String,
     /// The git commit that it was built from, if known.
@@ -50,7 +50,7 @@ mod tests {
             command: ["run", "scenarios/kcc2020.toml"].map(String::from).into(),
             settings: vec![("load.samples".into(), "200".into())],
             inputs: vec![Input { path: "scenarios/kcc2020.toml".into(), blake3: "af1349b9".into() }],
-            seed: None,
+            seed: 7,
             version: "0.1.0".into(),
             commit: None,
             created: "2020-07-01T12:00:00Z".into(),
@@ -74,7 +74,7 @@ mod tests {
               "blake3": "af1349b9"
             }
           ],
-          "seed": null,
+          "seed": 7,
           "version": "0.1.0",
           "commit": null,
           "created": "2020-07-01T12:00:00Z"

@@ -21,7 +21,7 @@ pub struct Summary {
     /// Whether concurrent steps slowed each other.
     pub contention: bool,
     /// What speed-ups are relative to, such as `single on gpu`.
-    pub baseline: Option<String>,
+    pub baseline: String,
 }
 
 /// The summary as one JSON object with a newline at its end.
@@ -35,7 +35,7 @@ pub fn summary_json(summary: &Summary) -> String {
         failures: summary.failures.iter().map(FailureEntry::from).collect(),
         notes: &summary.notes,
         contention: summary.contention,
-        baseline: summary.baseline.as_deref(),
+        baseline: &summary.baseline,
     };
     json_text(&object)
 }
@@ -62,7 +62,7 @@ struct Object<'a> {
     failures: Vec<FailureEntry<'a>>,
     notes: &'a [String],
     contention: bool,
-    baseline: Option<&'a str>,
+    baseline: &'a str,
 }
 
 /// What is said of an outcome.

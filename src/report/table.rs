@@ -71,8 +71,7 @@ fn captions(summary: &Summary) -> Vec<String> {
         captions.push(format!("split: {}", devices.join("/")));
     }
     if summary.outcomes.iter().any(|outcome| outcome.speedup.is_some()) {
-        let baseline = summary.baseline.as_deref().unwrap_or("the baseline");
-        captions.push(format!("speed-up: over {baseline}"));
+        captions.push(format!("speed-up: over {}", summary.baseline));
     }
     captions.push(match summary.outcomes.iter().find_map(|outcome| outcome.lower_bound) {
         Some(bound) => format!("gap: above the lower bound {bound}, which no plan with these costs can beat"),

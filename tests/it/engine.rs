@@ -1,6 +1,6 @@
 //! What holds for every plan that is simulated, and exact timelines of small ones.
 
-use coinfer::engine::{estimates, simulate};
+use coinfer::engine::{estimates, simulate, simulate_estimated};
 use coinfer::plan::{Lane, Plan, StepId, check};
 use coinfer::platform::DeviceId;
 use coinfer::problem::Problem;
@@ -175,6 +175,7 @@ proptest! {
         let timeline = simulate(&problem, &checked).unwrap();
         prop_assert!(timeline.obeys(&checked));
         prop_assert_eq!(&timeline, &simulate(&problem, &checked).unwrap());
+        prop_assert_eq!(&timeline, &simulate_estimated(&problem, &checked, &alone));
 
         let mut ends: Vec<Duration> = vec![];
         let mut free = vec![Duration::ZERO; plan.lanes.len()];
