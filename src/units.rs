@@ -24,6 +24,13 @@ pub struct Duration(u64);
 #[serde(transparent)]
 pub struct Bytes(pub u64);
 
+/// A number of multiply-accumulates. Sums and products saturate.
+///
+/// A multiply-accumulate is two floating-point operations; see [`Macs::flops`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Macs(pub u64);
+
 /// A transfer rate in bytes per second. Invariant: finite and positive.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct BytesPerSec(f64);
@@ -184,6 +191,33 @@ impl fmt::Display for Bytes {
             .unwrap_or(("B", 1));
         let value = self.0 as f64 / divisor as f64;
         if value.fract() == 0.0 { write!(f, "{value} {unit}") } else { write!(f, "{value:.2} {unit}") }
+    }
+}
+
+impl Macs {
+    /// Floating-point operations: two for each multiply-accumulate.
+    pub fn flops(self) -> u64 {
+        self.0.saturating_mul(2)
+    }
+}
+
+impl Add for Macs {
+    type Output = Macs;
+    fn add(self, other: Macs) -> Macs {
+        Macs(self.0.saturating_add(other.0))
+    }
+}
+
+impl std::iter::Sum for Macs {
+    fn sum<I: Iterator<Item = Macs>>(counts: I) -> Macs {
+        counts.fold(Macs(0), Add::add)
+    }
+}
+
+impl Mul<u64> for Macs {
+    type Output = Macs;
+    fn mul(self, times: u64) -> Macs {
+        Macs(self.0.saturating_mul(times))
     }
 }
 

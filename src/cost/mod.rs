@@ -111,7 +111,7 @@ impl TraceCosts {
         let profiled = |graph: &&Graph| Profiled {
             name: graph.name().to_owned(),
             whole: graph.whole(),
-            rows: graph.layer(graph.output()).output.rows,
+            rows: graph.shape(graph.output()).rows,
         };
         let model_ids = || (0..models.len() as u32).map(ModelId);
         let pairs = platform.device_ids().flat_map(|device| model_ids().map(move |model| (device, model)));

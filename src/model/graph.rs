@@ -1,77 +1,15 @@
 //! A network as layers in topological order, with the rows and bytes that any part of it needs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use super::{LayerId, Region, Segment, Work};
+use super::op::Misfit;
+use super::{LayerId, Op, Parameter, Region, Segment, Shape, Work};
 use crate::units::Bytes;
-
-/// Output shape of one sample.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
-    /// Feature maps.
-    pub channels: u32,
-    /// Height: the dimension that row splits divide.
-    pub rows: u32,
-    /// Width.
-    pub cols: u32,
-    /// Bytes of one element: 4 for fp32, 2 for fp16, 1 for int8.
-    pub element_bytes: u32,
-}
-
-/// Sliding-window geometry along the rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// Rows under the window.
-    pub size: u32,
-    /// Rows between two positions of the window.
-    pub stride: u32,
-    /// Rows of padding above the input.
-    pub pad: u32,
-}
-
-/// What a layer computes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Op {
-    /// Samples enter here; nothing is computed.
-    Input,
-    /// A whole network, or a part of one, whose inside is not known.
-    Opaque {
-        /// Most bytes live at once inside it, per sample, input and output included.
-        activations: Bytes,
-    },
-    /// Convolution.
-    Conv(Window),
-    /// Pooling.
-    Pool(Window),
-    /// Fully connected: every output needs every input.
-    Dense,
-    /// Elementwise sum of inputs of one shape.
-    Add,
-}
-
-/// The kind of an [`Op`], which devices support or do not.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum OpKind {
-    /// [`Op::Input`].
-    Input,
-    /// [`Op::Opaque`].
-    Opaque,
-    /// [`Op::Conv`].
-    Conv,
-    /// [`Op::Pool`].
-    Pool,
-    /// [`Op::Dense`].
-    Dense,
-    /// [`Op::Add`].
-    Add,
-}
+use crate::units::Macs;
 
 /// One operator of a network and where its inputs come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Layer {
     /// Unique in its graph.
     pub name: String,
@@ -79,17 +17,15 @@ pub struct Layer {
     pub op: Op,
     /// Layers it reads, all earlier in the graph.
     pub inputs: Vec<LayerId>,
-    /// What one sample's output looks like.
-    pub output: Shape,
-    /// Weights that must be resident to run it.
-    pub parameters: Bytes,
 }
 
 /// A network: layers in topological order, the last of which is its output.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Graph {
     name: String,
     layers: Vec<Layer>,
+    shapes: Vec<Shape>,
+    parameters: Vec<Bytes>,
     /// For each layer, whether a later one reads it.
     consumers: Vec<Vec<LayerId>>,
 }
@@ -116,10 +52,18 @@ pub enum GraphError {
         /// How many it has.
         count: usize,
     },
-    /// A window that never moves or covers nothing, or a shape of zero elements.
-    #[error("layer `{layer}` has a dimension, window size or stride of zero")]
-    Zero {
+    /// The operator cannot have these inputs.
+    #[error("layer `{layer}` {misfit}")]
+    Misfit {
         /// The layer.
+        layer: String,
+        /// What does not fit; completes the sentence.
+        misfit: String,
+    },
+    /// Two layers of one name.
+    #[error("two layers are called `{layer}`")]
+    Duplicate {
+        /// The name.
         layer: String,
     },
     /// A layer other than the last that nobody reads.
@@ -130,31 +74,8 @@ pub enum GraphError {
     },
 }
 
-impl Shape {
-    /// A shape of `bytes` that has no rows to split.
-    pub fn flat(bytes: u32) -> Shape {
-        Shape { channels: bytes, rows: 1, cols: 1, element_bytes: 1 }
-    }
-
-    /// Bytes of `rows` rows of one sample.
-    pub fn bytes(&self, rows: u32) -> Bytes {
-        Bytes(u64::from(self.channels) * u64::from(self.cols)) * u64::from(self.element_bytes) * u64::from(rows)
-    }
-}
-
-impl Op {
-    /// The kind that device support is stated for.
-    pub fn kind(&self) -> OpKind {
-        match self {
-            Op::Input => OpKind::Input,
-            Op::Opaque { .. } => OpKind::Opaque,
-            Op::Conv(_) => OpKind::Conv,
-            Op::Pool(_) => OpKind::Pool,
-            Op::Dense => OpKind::Dense,
-            Op::Add => OpKind::Add,
-        }
-    }
-}
+/// Elements of one sample's output, and weights of one layer, that a network may have at most.
+const ELEMENTS_MAX: u64 = u32::MAX as u64;
 
 impl Graph {
     /// A network of `layers`, the last of which is its output.
@@ -162,27 +83,33 @@ impl Graph {
         if layers.is_empty() {
             return Err(GraphError::Empty);
         }
+        let mut names = BTreeSet::new();
         let mut consumers = vec![Vec::new(); layers.len()];
+        let mut shapes: Vec<Shape> = Vec::with_capacity(layers.len());
+        let mut parameters = Vec::with_capacity(layers.len());
         for (index, layer) in layers.iter().enumerate() {
-            let reads_nothing = layer.op == Op::Input;
-            if reads_nothing != layer.inputs.is_empty() {
-                return Err(GraphError::Arity { layer: layer.name.clone(), count: layer.inputs.len() });
+            let name = || layer.name.clone();
+            if !names.insert(layer.name.as_str()) {
+                return Err(GraphError::Duplicate { layer: name() });
             }
-            let shape = layer.output;
-            let window_is_zero = matches!(layer.op, Op::Conv(w) | Op::Pool(w) if w.size == 0 || w.stride == 0);
-            if window_is_zero || [shape.channels, shape.rows, shape.cols, shape.element_bytes].contains(&0) {
-                return Err(GraphError::Zero { layer: layer.name.clone() });
+            if !layer.op.allows_inputs(layer.inputs.len()) {
+                return Err(GraphError::Arity { layer: name(), count: layer.inputs.len() });
             }
             for input in &layer.inputs {
                 if input.0 as usize >= index {
-                    return Err(GraphError::Order { layer: layer.name.clone(), input: input.0 });
+                    return Err(GraphError::Order { layer: name(), input: input.0 });
                 }
                 consumers[input.0 as usize].push(LayerId(index as u32));
             }
+            let inputs: Vec<Shape> = layer.inputs.iter().map(|input| shapes[input.0 as usize]).collect();
+            let misfit = |misfit| GraphError::Misfit { layer: name(), misfit };
+            let shape = checked_shape(&layer.op, &inputs).map_err(misfit)?;
+            parameters.push(checked_parameters(&layer.op, inputs.first().copied()).map_err(misfit)?);
+            shapes.push(shape);
         }
         match consumers.iter().position(Vec::is_empty) {
             Some(unread) if unread + 1 < layers.len() => Err(GraphError::Unread { layer: layers[unread].name.clone() }),
-            _ => Ok(Graph { name: name.into(), layers, consumers }),
+            _ => Ok(Graph { name: name.into(), layers, shapes, parameters, consumers }),
         }
     }
 
@@ -196,21 +123,10 @@ impl Graph {
         parameters: Bytes,
         activations: Bytes,
     ) -> Result<Graph, GraphError> {
-        let input_layer = Layer {
-            name: "input".into(),
-            op: Op::Input,
-            inputs: vec![],
-            output: Shape::flat(input),
-            parameters: Bytes(0),
-        };
-        let whole = Layer {
-            name: "whole".into(),
-            op: Op::Opaque { activations },
-            inputs: vec![LayerId(0)],
-            output: Shape::flat(output),
-            parameters,
-        };
-        Graph::new(name, vec![input_layer, whole])
+        let opaque = Op::Opaque { output: Shape::flat(output), parameters, activations };
+        let layer = |name: &str, op, inputs| Layer { name: name.into(), op, inputs };
+        let input = layer("input", Op::Input(Shape::flat(input)), vec![]);
+        Graph::new(name, vec![input, layer("whole", opaque, vec![LayerId(0)])])
     }
 
     /// The network's name, by which traces refer to it.
@@ -228,6 +144,21 @@ impl Graph {
         &self.layers[id.0 as usize]
     }
 
+    /// What one sample's output of this layer looks like.
+    pub fn shape(&self, id: LayerId) -> Shape {
+        self.shapes[id.0 as usize]
+    }
+
+    /// The layer called `name`.
+    pub fn find(&self, name: &str) -> Option<LayerId> {
+        self.layers.iter().position(|layer| layer.name == name).map(|index| LayerId(index as u32))
+    }
+
+    /// Ids of all layers, in topological order.
+    pub fn layer_ids(&self) -> impl DoubleEndedIterator<Item = LayerId> + use<> {
+        (0..self.layers.len() as u32).map(LayerId)
+    }
+
     /// The layer whose output is the network's result.
     pub fn output(&self) -> LayerId {
         LayerId(self.layers.len() as u32 - 1)
@@ -235,12 +166,12 @@ impl Graph {
 
     /// Whether `id` only brings samples in.
     pub fn is_input(&self, id: LayerId) -> bool {
-        self.layer(id).op == Op::Input
+        matches!(self.layer(id).op, Op::Input(_))
     }
 
     /// Everything that is computed: all layers but the inputs. `None` if there are only inputs.
     pub fn whole(&self) -> Option<Segment> {
-        Segment::new((0..self.layers.len() as u32).map(LayerId).filter(|&id| !self.is_input(id))).ok()
+        Segment::new(self.layer_ids().filter(|&id| !self.is_input(id))).ok()
     }
 
     /// Layers of `segment` whose output is read outside it, or is the network's result.
@@ -267,18 +198,9 @@ impl Graph {
         None
     }
 
-    /// Rows of the input `height` rows tall that rows `rows` of `layer`'s output need: its halo.
-    fn rows_read(&self, layer: LayerId, rows: &Range<u32>, height: u32) -> Range<u32> {
-        match self.layer(layer).op {
-            Op::Input | Op::Add => rows.start.min(height)..rows.end.min(height),
-            Op::Opaque { .. } | Op::Dense => 0..height,
-            Op::Conv(window) | Op::Pool(window) => {
-                let first = u64::from(rows.start) * u64::from(window.stride);
-                let last = u64::from(rows.end.saturating_sub(1)) * u64::from(window.stride) + u64::from(window.size);
-                let clamp = |row: u64| row.saturating_sub(window.pad.into()).min(height.into()) as u32;
-                clamp(first)..clamp(last)
-            }
-        }
+    /// Rows of `layer`'s input `input` that rows `rows` of its output need: its halo.
+    pub fn rows_read(&self, layer: LayerId, rows: &Range<u32>, input: LayerId) -> Range<u32> {
+        self.layer(layer).op.rows_read(rows, self.shape(input).rows)
     }
 
     /// The rows of each layer that computing `rows` of the last layer of `segment` needs, in layer order:
@@ -288,13 +210,13 @@ impl Graph {
     pub fn rows_needed(&self, segment: &Segment, rows: &Range<u32>) -> BTreeMap<LayerId, Range<u32>> {
         let mut needed: BTreeMap<LayerId, Range<u32>> = BTreeMap::new();
         for id in self.exposed(segment).filter(|&id| id != segment.last()) {
-            needed.insert(id, 0..self.layer(id).output.rows);
+            needed.insert(id, 0..self.shape(id).rows);
         }
         needed.insert(segment.last(), rows.clone());
         for id in segment.layers().rev() {
             let Some(rows) = needed.get(&id).cloned() else { continue };
             for &input in &self.layer(id).inputs {
-                let read = self.rows_read(id, &rows, self.layer(input).output.rows);
+                let read = self.rows_read(id, &rows, input);
                 needed
                     .entry(input)
                     .and_modify(|all| *all = all.start.min(read.start)..all.end.max(read.end))
@@ -306,12 +228,42 @@ impl Graph {
 
     /// Bytes of `region` of `layer`'s output.
     pub fn bytes(&self, layer: LayerId, region: &Region) -> Bytes {
-        self.layer(layer).output.bytes(region.rows.len() as u32) * region.samples.len() as u64
+        self.shape(layer).bytes(region.rows.len() as u32) * region.samples.len() as u64
     }
 
     /// Weights of the layers of `segment`.
     pub fn parameters(&self, segment: &Segment) -> Bytes {
-        segment.layers().map(|id| self.layer(id).parameters).sum()
+        segment.layers().map(|id| self.layer_parameters(id)).sum()
+    }
+
+    /// Weights of one layer that must be resident to run it.
+    pub fn layer_parameters(&self, id: LayerId) -> Bytes {
+        self.parameters[id.0 as usize]
+    }
+
+    /// The weight tensors of one layer. Empty for layers without weights and for those whose inside is not known.
+    pub fn weights(&self, id: LayerId) -> Vec<Parameter> {
+        let input = self.layer(id).inputs.first().map(|&input| self.shape(input));
+        input.map_or_else(Vec::new, |input| self.layer(id).op.parameters(input))
+    }
+
+    /// Numbers that training has set, which is what published counts of parameters count.
+    pub fn trained_count(&self) -> u64 {
+        let weights = self.layer_ids().flat_map(|id| self.weights(id));
+        weights.filter(|weight| weight.is_trained).map(|weight| weight.elements()).sum()
+    }
+
+    /// Multiply-accumulates of `work`: of convolutions, fully connected and recurrent layers, for the rows of each that
+    /// the region needs. Overlapping parts of a split count in each.
+    pub fn macs(&self, work: &Work) -> Macs {
+        let needed = self.rows_needed(&work.segment, &work.region.rows);
+        let of_layer = |id: LayerId| {
+            let layer = self.layer(id);
+            let input = self.shape(*layer.inputs.first()?);
+            Some(layer.op.macs(input, self.shape(id), needed.get(&id)?))
+        };
+        let per_sample: Macs = work.segment.layers().filter_map(of_layer).sum();
+        per_sample * work.region.samples.len() as u64
     }
 
     /// The most bytes of activations that are live while `work` runs layer by layer, for all its samples.
@@ -329,7 +281,7 @@ impl Graph {
             let readers = order.iter().rposition(|&layer| self.layer(layer).inputs.contains(&id));
             let first = order.iter().position(|&layer| layer == id).unwrap_or(0);
             let last = if stays.contains(&id) { order.len() - 1 } else { readers.unwrap_or(first).max(first) };
-            let size = self.layer(id).output.bytes(rows.len() as u32);
+            let size = self.shape(id).bytes(rows.len() as u32);
             change[first].0 = change[first].0 + size;
             change[last + 1].1 = change[last + 1].1 + size;
         }
@@ -337,7 +289,7 @@ impl Graph {
         for (&layer, (appear, disappear)) in order.iter().zip(change) {
             live = Bytes((live + appear).0.saturating_sub(disappear.0));
             let inside = match self.layer(layer).op {
-                Op::Opaque { activations } => activations,
+                Op::Opaque { activations, .. } => activations,
                 _ => Bytes(0),
             };
             most = most.max(live).max(inside);
@@ -346,31 +298,56 @@ impl Graph {
     }
 }
 
+fn checked_shape(op: &Op, inputs: &[Shape]) -> Result<Shape, Misfit> {
+    let shape = op.shape(inputs)?;
+    if !op.is_finite() {
+        return Err("has a number that is not finite".into());
+    }
+    if shape.elements() == 0 || shape.element_bytes == 0 {
+        return Err("has a dimension of zero".into());
+    }
+    if shape.elements() > ELEMENTS_MAX {
+        return Err(format!("has {shape} elements a sample, more than 2^32"));
+    }
+    Ok(shape)
+}
+
+fn checked_parameters(op: &Op, input: Option<Shape>) -> Result<Bytes, Misfit> {
+    if let Op::Opaque { parameters, .. } = op {
+        return Ok(*parameters);
+    }
+    let Some(input) = input else { return Ok(Bytes(0)) };
+    let elements = op.parameters(input).iter().fold(0, |sum: u64, weight| sum.saturating_add(weight.elements()));
+    if elements > ELEMENTS_MAX {
+        return Err(format!("has {elements} weights, more than 2^32"));
+    }
+    Ok(Bytes(elements) * u64::from(input.element_bytes))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn layer(name: &str, op: Op, inputs: &[u32], rows: u32) -> Layer {
-        let output = Shape { channels: 8, rows, cols: 16, element_bytes: 4 };
-        Layer {
-            name: name.into(),
-            op,
-            inputs: inputs.iter().copied().map(LayerId).collect(),
-            output,
-            parameters: Bytes(100),
-        }
+    use crate::model::{Conv, Pooling, Window};
+
+    const INPUT: Op = Op::Input(Shape::fp32(8, 16, 16));
+    const CONV: Op = Op::Conv(Conv::square(8, 3).pad(1));
+    const DENSE: Op = Op::Dense { units: 8, bias: false };
+
+    fn layer(name: &str, op: Op, inputs: &[u32]) -> Layer {
+        Layer { name: name.into(), op, inputs: inputs.iter().copied().map(LayerId).collect() }
     }
 
     fn chain() -> Graph {
-        let conv = Op::Conv(Window { size: 3, stride: 1, pad: 1 });
-        let pool = Op::Pool(Window { size: 2, stride: 2, pad: 0 });
+        let window = Window::new(2).stride(2);
+        let pool = Op::Pool { pooling: Pooling::Max, rows: window, cols: Window::new(1) };
         let layers = vec![
-            layer("input", Op::Input, &[], 16),
-            layer("conv1", conv.clone(), &[0], 16),
-            layer("conv2", conv, &[1], 16),
-            layer("pool", pool, &[2], 8),
-            layer("sum", Op::Add, &[3, 3], 8),
-            layer("dense", Op::Dense, &[4], 1),
+            layer("input", INPUT, &[]),
+            layer("conv1", CONV, &[0]),
+            layer("conv2", CONV, &[1]),
+            layer("pool", pool, &[2]),
+            layer("sum", Op::Add, &[3, 3]),
+            layer("dense", DENSE, &[4]),
         ];
         Graph::new("chain", layers).unwrap()
     }
@@ -425,18 +402,17 @@ mod tests {
         let row = 8 * 16 * 4;
         assert_eq!(graph.activations(&work(1, 2, 0..1, 0..16)), Bytes(32 * row));
         assert_eq!(graph.activations(&work(1, 2, 0..3, 8..16)), Bytes((10 + 9) * row * 3));
-        assert_eq!(graph.parameters(&Segment::range(LayerId(1), LayerId(3))), Bytes(300));
+        assert_eq!(graph.parameters(&Segment::range(LayerId(1), LayerId(3))), Bytes(2 * 8 * 8 * 9 * 4));
     }
 
     #[test]
     fn what_a_skip_connection_needs_later_is_live_all_along() {
-        let conv = || Op::Conv(Window { size: 3, stride: 1, pad: 1 });
         let layers = vec![
-            layer("input", Op::Input, &[], 1),
-            layer("a", conv(), &[0], 1),
-            layer("b", conv(), &[1], 1),
-            layer("c", conv(), &[2], 1),
-            layer("sum", Op::Add, &[1, 3], 1),
+            layer("input", Op::Input(Shape::fp32(8, 1, 16)), &[]),
+            layer("a", CONV, &[0]),
+            layer("b", CONV, &[1]),
+            layer("c", CONV, &[2]),
+            layer("sum", Op::Add, &[1, 3]),
         ];
         let graph = Graph::new("skip", layers).unwrap();
         let segment = Segment::range(LayerId(1), LayerId(4));
@@ -448,19 +424,17 @@ mod tests {
     fn layers_that_form_no_network_are_refused() {
         let message = |layers| Graph::new("x", layers).unwrap_err().to_string();
         assert_eq!(message(vec![]), "a network needs at least one layer");
-        assert_eq!(
-            message(vec![layer("in", Op::Input, &[], 4), layer("a", Op::Add, &[2], 4)]),
-            "layer `a` reads layer 2, which does not come before it"
-        );
-        assert_eq!(
-            message(vec![layer("a", Op::Dense, &[], 4)]),
-            "layer `a` has 0 inputs, which its operator does not allow"
-        );
-        assert_eq!(
-            message(vec![layer("in", Op::Input, &[], 0)]),
-            "layer `in` has a dimension, window size or stride of zero"
-        );
-        let fork = vec![layer("in", Op::Input, &[], 4), layer("a", Op::Dense, &[0], 4), layer("b", Op::Dense, &[0], 4)];
+        let with = |op, inputs| message(vec![layer("in", INPUT, &[]), layer("a", op, inputs)]);
+        assert_eq!(with(Op::Add, &[2]), "layer `a` reads layer 2, which does not come before it");
+        assert_eq!(with(DENSE, &[]), "layer `a` has 0 inputs, which its operator does not allow");
+        assert_eq!(with(CONV, &[0, 0]), "layer `a` has 2 inputs, which its operator does not allow");
+        assert_eq!(with(Op::Dense { units: 0, bias: false }, &[0]), "layer `a` has a dimension of zero");
+        let wide = Op::Conv(Conv::square(8, 17));
+        assert_eq!(with(wide, &[0]), "layer `a` has a window over 17 elements where there are 16");
+        let grouped = Op::Conv(Conv::square(8, 1).groups(3));
+        assert_eq!(with(grouped, &[0]), "layer `a` divides 8 channels and 8 filters into 3 groups");
+        let fork = vec![layer("in", INPUT, &[]), layer("a", DENSE, &[0]), layer("b", DENSE, &[0])];
         assert_eq!(message(fork), "nothing reads layer `a`, and it is not the last");
+        assert_eq!(message(vec![layer("a", INPUT, &[]), layer("a", DENSE, &[0])]), "two layers are called `a`");
     }
 }

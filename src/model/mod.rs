@@ -4,9 +4,11 @@
 //! Nothing here knows how long anything takes.
 
 mod graph;
+mod op;
 mod work;
 
-pub use graph::{Graph, GraphError, Layer, Op, OpKind, Shape, Window};
+pub use graph::{Graph, GraphError, Layer};
+pub use op::{Activation, Conv, Op, OpKind, Parameter, Pooling, Shape, Steps, Window};
 pub use work::{Region, Segment, SegmentError, Work};
 
 use serde::{Deserialize, Serialize};

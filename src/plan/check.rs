@@ -133,7 +133,7 @@ fn check_compute(problem: &Problem, step: StepId, work: &Work, device: DeviceId,
         let hole = graph.layer(hole).name.clone();
         found.push(Violation::NotConvex { step, segment: segment.to_string(), model: model(), hole });
     }
-    let is_split = work.region.rows != (0..graph.layer(segment.last()).output.rows);
+    let is_split = work.region.rows != (0..graph.shape(segment.last()).rows);
     if let (true, Some(exposed)) = (is_split, graph.exposed(segment).find(|&id| id != segment.last())) {
         let exposed = graph.layer(exposed).name.clone();
         found.push(Violation::SplitOutputs { step, segment: segment.to_string(), model: model(), exposed });
@@ -149,7 +149,7 @@ fn check_region(
     found: &mut Vec<Violation>,
 ) {
     let graph = &problem.model(model).graph;
-    let (samples, rows) = (problem.samples(), graph.layer(layer).output.rows);
+    let (samples, rows) = (problem.samples(), graph.shape(layer).rows);
     if region.is_empty() || region.samples.end > samples || region.rows.end > rows {
         let (region, model) = (region.clone(), graph.name().to_owned());
         found.push(Violation::Region { step, region, model, samples, rows });
@@ -201,6 +201,6 @@ fn working_sets(plan: &Plan, problem: &Problem) -> Vec<Bytes> {
             activations[lane] = activations[lane].max(problem.model(work.model).graph.activations(work));
         }
     }
-    let parameters = |&(model, layer): &(ModelId, LayerId)| problem.model(model).graph.layer(layer).parameters;
+    let parameters = |&(model, layer): &(ModelId, LayerId)| problem.model(model).graph.layer_parameters(layer);
     layers.iter().zip(activations).map(|(layers, live)| layers.iter().map(parameters).sum::<Bytes>() + live).collect()
 }

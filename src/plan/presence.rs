@@ -48,7 +48,7 @@ impl Holdings {
                         let rows = if layer == work.segment.last() {
                             work.region.rows.clone()
                         } else {
-                            0..graph.layer(layer).output.rows
+                            0..graph.shape(layer).rows
                         };
                         let region = Region { samples: work.region.samples.clone(), rows };
                         let computed = holdings.computed.entry((work.model, layer)).or_default();
@@ -188,7 +188,7 @@ fn check_outputs(problem: &Problem, holdings: &Holdings, found: &mut Vec<Violati
     }
     for (index, Model { graph, home, .. }) in problem.models.iter().enumerate() {
         let (model, output) = (ModelId(index as u32), graph.output());
-        let all = Region { samples: 0..problem.samples(), rows: 0..graph.layer(output).output.rows };
+        let all = Region { samples: 0..problem.samples(), rows: 0..graph.shape(output).rows };
         if graph.is_input(output) {
             continue;
         }

@@ -61,7 +61,7 @@ impl<'a> Whole<'a> {
     }
 
     fn all_rows(&self, layer: LayerId, samples: Range<u32>) -> Region {
-        Region { samples, rows: 0..self.graph().layer(layer).output.rows }
+        Region { samples, rows: 0..self.graph().shape(layer).rows }
     }
 
     /// The most samples that `device` can run in one step, or why it can run none.

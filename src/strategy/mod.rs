@@ -60,7 +60,7 @@ pub enum PlanError {
 ///     fn plan(&self, problem: &Problem) -> Result<Plan, PlanError> {
 ///         let graph = &problem.models[0].graph;
 ///         let whole = graph.whole().ok_or_else(|| PlanError::Infeasible("nothing to compute".into()))?;
-///         let rows = 0..graph.layer(graph.output()).output.rows;
+///         let rows = 0..graph.shape(graph.output()).rows;
 ///         let region = Region { samples: 0..problem.samples(), rows };
 ///         let memory = problem.platform.device(DeviceId(0)).memory;
 ///         let mut plan = Plan::default();

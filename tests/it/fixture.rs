@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::{Range, RangeInclusive};
 
 use coinfer::cost::{Basis, CostModel, Estimate, Uncalibrated};
-use coinfer::model::{Graph, Layer, LayerId, ModelId, Op, OpKind, Region, Segment, Shape, Window, Work};
+use coinfer::model::{Conv, Graph, Layer, LayerId, ModelId, Op, OpKind, Region, Segment, Shape, Work};
 use coinfer::plan::{Action, Lane, Plan};
 use coinfer::platform::{Device, DeviceId, DeviceKind, Direction, Link, LinkId, Platform, Slowdown};
 use coinfer::problem::{Load, Model, Problem};
@@ -36,20 +36,18 @@ impl CostModel for PerRow {
 
 /// input -> conv1 -> conv2 -> sum(conv1, conv2) -> dense: a chain with one branch.
 pub(crate) fn graph() -> Graph {
-    let conv = || Op::Conv(Window { size: 3, stride: 1, pad: 1 });
-    let layer = |name: &str, op, inputs: &[u32], rows| Layer {
+    let conv = || Op::Conv(Conv::square(1, 3).pad(1));
+    let layer = |name: &str, op, inputs: &[u32]| Layer {
         name: name.into(),
         op,
         inputs: inputs.iter().copied().map(LayerId).collect(),
-        output: Shape { channels: 1, rows, cols: 2, element_bytes: 4 },
-        parameters: Bytes(100),
     };
     let layers = vec![
-        layer("input", Op::Input, &[], ROWS),
-        layer("conv1", conv(), &[0], ROWS),
-        layer("conv2", conv(), &[1], ROWS),
-        layer("sum", Op::Add, &[1, 2], ROWS),
-        layer("dense", Op::Dense, &[3], 1),
+        layer("input", Op::Input(Shape::fp32(1, ROWS, 2)), &[]),
+        layer("conv1", conv(), &[0]),
+        layer("conv2", conv(), &[1]),
+        layer("sum", Op::Add, &[1, 2]),
+        layer("dense", Op::Dense { units: 2, bias: false }, &[3]),
     ];
     Graph::new("net", layers).unwrap()
 }

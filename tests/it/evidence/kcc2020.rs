@@ -160,7 +160,7 @@ pub(super) fn time(problem: &Problem, device: usize, batch: u32) -> f64 {
     let work = Work {
         model: ModelId(0),
         segment: graph.whole().unwrap(),
-        region: Region { samples: 0..batch, rows: 0..graph.layer(graph.output()).output.rows },
+        region: Region { samples: 0..batch, rows: 0..graph.shape(graph.output()).rows },
     };
     let estimate = problem.costs.compute(DeviceId(device as u32), Share::FULL, &work);
     estimate.unwrap().time.as_millis_f64()
