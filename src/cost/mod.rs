@@ -6,6 +6,7 @@ mod curve;
 mod fit;
 mod read;
 mod trace;
+mod write;
 
 pub use curve::{Curve, Lookup, Refusal};
 pub use trace::{Fault, Kind, LayerKey, Point, Row, Rows, Statistic, Trace};
