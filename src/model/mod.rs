@@ -6,6 +6,7 @@
 mod graph;
 mod op;
 mod work;
+pub mod zoo;
 
 pub use graph::{Graph, GraphError, Layer};
 pub use op::{Activation, Conv, Op, OpKind, Parameter, Pooling, Shape, Steps, Window};
