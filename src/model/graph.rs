@@ -129,6 +129,11 @@ impl Graph {
         Graph::new(name, vec![input, layer("whole", opaque, vec![LayerId(0)])])
     }
 
+    /// The network under another name.
+    pub fn named(self, name: impl Into<String>) -> Graph {
+        Graph { name: name.into(), ..self }
+    }
+
     /// The network's name, by which traces refer to it.
     pub fn name(&self) -> &str {
         &self.name

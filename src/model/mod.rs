@@ -5,11 +5,14 @@
 
 mod graph;
 mod op;
+pub mod onnx;
+mod weights;
 mod work;
 pub mod zoo;
 
 pub use graph::{Graph, GraphError, Layer};
 pub use op::{Activation, Conv, Op, OpKind, Parameter, Pooling, Shape, Steps, Window};
+pub use weights::Weights;
 pub use work::{Region, Segment, SegmentError, Work};
 
 use serde::{Deserialize, Serialize};

@@ -10,6 +10,7 @@ mod form;
 mod hardware;
 mod lower;
 mod names;
+mod networks;
 mod parsed;
 mod path;
 mod profiles;
@@ -21,6 +22,7 @@ mod sweep;
 mod tests;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
@@ -36,8 +38,10 @@ use file::FileFault;
 use profiles::Traces;
 use sweep::Sweep;
 
+use crate::model::Weights;
 use crate::platform::DeviceId;
 use crate::problem::Problem;
+use crate::replay::cpu::Unit;
 use crate::strategy::Strategy;
 
 /// A scenario without faults, with its overrides and traces.
@@ -64,6 +68,10 @@ pub struct Case {
     pub seed: u64,
     /// What a reader of the results should know, in one line each.
     pub notes: Vec<String>,
+    /// Weights by model; `None` for networks whose inside is not known.
+    pub weights: Vec<Option<Arc<Weights>>>,
+    /// By device, which cores of this machine it is.
+    pub units: Vec<Option<Unit>>,
 }
 
 /// A strategy of a scenario.
