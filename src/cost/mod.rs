@@ -4,11 +4,18 @@
 
 mod curve;
 mod fit;
+mod lookup;
+mod noise;
 mod read;
+mod series;
+mod statistics;
 mod trace;
 mod write;
 
-pub use curve::{Curve, Lookup, Refusal};
+pub use curve::{Curve, Refusal};
+pub use lookup::{Lookup, Score};
+pub use noise::Noise;
+pub use statistics::Errors;
 pub use trace::{Fault, Kind, LayerKey, Point, Row, Rows, Statistic, Trace};
 
 use serde::{Deserialize, Serialize};
