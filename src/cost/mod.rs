@@ -4,12 +4,26 @@
 
 mod curve;
 mod fit;
+mod lookup;
+mod noise;
+mod ranking;
 mod read;
+mod series;
+mod statistics;
+mod summary;
 mod trace;
+mod transfer;
+mod validation;
 mod write;
 
-pub use curve::{Curve, Lookup, Refusal};
+pub use curve::{Curve, Refusal};
+pub use lookup::{Lookup, Score};
+pub use noise::Noise;
+pub use ranking::{Choice, Ranking, RankingSummary};
+pub use statistics::Errors;
+pub use summary::{Coverage, Group, Target, group, targets};
 pub use trace::{Fault, Kind, LayerKey, Point, Row, Rows, Statistic, Trace};
+pub use validation::{NOMINAL_COVERAGE, Prediction, Scheme, SeriesValidation, Validation, validate};
 
 use serde::{Deserialize, Serialize};
 
