@@ -9,7 +9,7 @@ mod noise;
 mod ranking;
 mod read;
 mod series;
-mod statistics;
+pub(crate) mod statistics;
 mod summary;
 mod trace;
 mod transfer;

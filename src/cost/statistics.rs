@@ -41,7 +41,7 @@ impl Errors {
 }
 
 /// Arithmetic mean; `None` of nothing.
-pub(super) fn mean(values: &[f64]) -> Option<f64> {
+pub(crate) fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
@@ -49,14 +49,14 @@ pub(super) fn mean(values: &[f64]) -> Option<f64> {
 ///
 /// # Panics
 /// If there is no value.
-pub(super) fn quantile(sorted: &[f64], share: f64) -> f64 {
+pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
     let at = share * (sorted.len() - 1) as f64;
     let (low, high) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
     low + (high - low) * at.fract()
 }
 
 /// Rank correlation of pairs with regard to ties (Kendall, 1945: tau-b); `None` if a side is all ties.
-pub(super) fn kendall_tau(pairs: &[(f64, f64)]) -> Option<f64> {
+pub(crate) fn kendall_tau(pairs: &[(f64, f64)]) -> Option<f64> {
     let (mut score, mut first_differs, mut second_differs) = (0i64, 0i64, 0i64);
     for (index, one) in pairs.iter().enumerate() {
         for other in &pairs[index + 1..] {

@@ -7,9 +7,11 @@ mod clock;
 mod crew;
 pub mod cpu;
 mod mock;
+mod speed;
 
 pub use crew::{Crew, Limits, Round};
 pub use mock::Mock;
+pub use speed::{PROBE_SAMPLES, SpeedProbe};
 
 use crate::plan::{CheckedPlan, LaneId, StepId};
 use crate::units::{Bytes, Duration};
@@ -51,6 +53,15 @@ pub trait Backend {
 
     /// Loads everything that `lane` of `plan` will run: weights, engines, buffers. Not timed.
     fn open(&self, plan: &CheckedPlan, lane: LaneId) -> Result<Box<dyn Session>, BackendError>;
+}
+
+/// Opens every lane of `plan` on `backend`.
+///
+/// # Errors
+/// The backend cannot run one of them.
+pub fn assemble(plan: &CheckedPlan, backend: &dyn Backend) -> Result<Crew, BackendError> {
+    let lanes = (0..plan.lanes.len() as u32).map(LaneId);
+    Ok(Crew::new(lanes.map(|lane| backend.open(plan, lane)).collect::<Result<_, _>>()?))
 }
 
 /// An open lane. It lives on a thread of its own.

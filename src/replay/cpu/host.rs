@@ -36,15 +36,6 @@ pub struct Unit {
     pub slowed: f64,
 }
 
-/// How far outputs are from those of a single device.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Difference {
-    /// The largest absolute difference over the largest magnitude of the single device's outputs.
-    pub relative: f64,
-    /// Numbers that were compared.
-    pub numbers: usize,
-}
-
 /// A machine's cores as devices, with networks and the inputs of one load.
 pub struct Host {
     platform: Platform,
@@ -144,12 +135,12 @@ impl Host {
         if link.to == to { link.from } else { link.to }
     }
 
-    /// Puts the inputs where plans expect them.
-    pub(super) fn fill(&self, store: &Store) {
+    /// Puts the inputs where plans expect them, or on every device.
+    pub(super) fn fill(&self, store: &Store, everywhere: bool) {
         for (index, (network, inputs)) in self.networks.iter().zip(&self.inputs).enumerate() {
             for (&layer, numbers) in inputs {
                 let region = Region { samples: 0..self.samples, rows: 0..network.graph.shape(layer).rows };
-                let at_home = |&device: &DeviceId| network.home.is_none_or(|home| home == device);
+                let at_home = |&device: &DeviceId| everywhere || network.home.is_none_or(|home| home == device);
                 for device in self.platform.device_ids().filter(at_home) {
                     store.put((device, ModelId(index as u32), layer), region.clone(), numbers.clone());
                 }
@@ -190,14 +181,14 @@ impl Host {
     }
 
     /// How far the outputs of `model` in `store` are from those of the first device that is of this machine.
-    pub(super) fn difference(&self, store: &Store, model: ModelId) -> Result<super::Difference, BackendError> {
+    pub(super) fn difference(&self, store: &Store, model: ModelId, samples: u32) -> Result<f64, BackendError> {
         let network = &self.networks[model.0 as usize];
         let (output, shape) = (network.graph.output(), network.graph.shape(network.graph.output()));
         let expected = self.reference(model)?;
         let per_sample = shape.elements() as usize;
         let largest = expected.iter().fold(0.0f64, |largest, number| largest.max(f64::from(number.abs())));
         let mut difference = 0.0f64;
-        for sample in 0..self.samples {
+        for sample in 0..samples {
             let region = Region { samples: sample..sample + 1, rows: 0..shape.rows };
             let devices: Vec<DeviceId> = self.platform.device_ids().collect();
             let parts: Vec<_> = split_rows(shape.rows).flat_map(|rows| {
@@ -222,8 +213,7 @@ impl Host {
                 }
             }
         }
-        let relative = if difference == 0.0 { 0.0 } else { difference / largest };
-        Ok(Difference { relative, numbers: expected.len() })
+        Ok(if difference == 0.0 { 0.0 } else { difference / largest })
     }
 
     /// The outputs of `model` for all samples, by one device.

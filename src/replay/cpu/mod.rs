@@ -9,7 +9,7 @@ mod runtime;
 mod store;
 
 pub use cores::{Hold, available};
-pub use host::{Difference, Host, Network, Unit};
+pub use host::{Host, Network, Unit};
 pub use runtime::{OnnxRuntime, Runtime};
 
 use std::sync::Arc;
@@ -34,20 +34,29 @@ pub struct Cpu {
 }
 
 impl Cpu {
-    /// A backend for one plan on `host`.
+    /// A backend for one plan on `host`, with inputs at the networks' homes.
     pub fn new(host: Arc<Host>) -> Cpu {
+        Cpu::filled(host, false)
+    }
+
+    /// As [`Cpu::new`], with inputs on every device, wherever homes are.
+    pub fn with_inputs_everywhere(host: Arc<Host>) -> Cpu {
+        Cpu::filled(host, true)
+    }
+
+    fn filled(host: Arc<Host>, everywhere: bool) -> Cpu {
         let store = Arc::new(Store::default());
-        host.fill(&store);
+        host.fill(&store, everywhere);
         Cpu { host, store }
     }
 
-    /// The outputs of `model` that the plan's last round has left, compared with those of one device that does
-    /// everything itself.
+    /// How far the outputs of the first `samples` of `model`, which a round of the plan has left, are from those of
+    /// one device that does everything itself: the largest difference over the largest magnitude.
     ///
     /// # Errors
-    /// The plan has not run, or the single device fails.
-    pub fn difference(&self, model: ModelId) -> Result<Difference, BackendError> {
-        self.host.difference(&self.store, model)
+    /// The plan has not computed them, or the single device fails.
+    pub fn difference(&self, model: ModelId, samples: u32) -> Result<f64, BackendError> {
+        self.host.difference(&self.store, model, samples)
     }
 }
 
