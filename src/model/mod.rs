@@ -4,11 +4,14 @@
 //! Nothing here knows how long anything takes.
 
 mod graph;
+pub mod onnx;
 mod op;
+mod weights;
 mod work;
 
 pub use graph::{Graph, GraphError, Layer};
 pub use op::{Activation, Conv, Op, OpKind, Parameter, Pooling, Shape, Steps, Window};
+pub use weights::Weights;
 pub use work::{Region, Segment, SegmentError, Work};
 
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,15 @@
+//! Networks as ONNX: any segment over any rows written as a file of its own, and files of others read.
+//!
+//! What an operator does to numbers is defined by what [`write`] makes of it.
+
+mod file;
+mod operators;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod windows;
+mod wire;
+mod write;
+
+pub use write::{WriteError, write};
