@@ -8,6 +8,7 @@ pub mod onnx;
 mod op;
 mod weights;
 mod work;
+pub mod zoo;
 
 pub use graph::{Graph, GraphError, Layer};
 pub use op::{Activation, Conv, Op, OpKind, Parameter, Pooling, Shape, Steps, Window};
