@@ -4,8 +4,8 @@
 //! Nothing here knows how long anything takes.
 
 mod graph;
-mod op;
 pub mod onnx;
+mod op;
 mod weights;
 mod work;
 pub mod zoo;

@@ -2,6 +2,9 @@
 //!
 //! All of it is exact. What an operator does to numbers is written down once, in the ONNX that [`super::onnx`] writes.
 
+#[cfg(test)]
+pub(super) mod tests;
+
 use std::ops::Range;
 
 use crate::units::{Bytes, Macs};

@@ -1,9 +1,15 @@
-//! stub
-use std::ops::Range;
-use super::{Graph, Segment, Weights};
-/// e
-#[derive(Debug, thiserror::Error)]
-#[error("stub")]
-pub struct WriteError;
-/// w
-pub fn write(_: &Graph, _: &Weights, _: &Segment, _: &Range<u32>, _: Option<u32>) -> Result<Vec<u8>, WriteError> { Err(WriteError) }
+//! Networks as ONNX: any segment over any rows written as a file of its own, and files of others read.
+//!
+//! What an operator does to numbers is defined by what [`write`] makes of it.
+
+mod file;
+mod operators;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod windows;
+mod wire;
+mod write;
+
+pub use write::{WriteError, write};

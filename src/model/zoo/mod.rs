@@ -8,6 +8,8 @@ mod alexnet;
 mod builder;
 mod densenet;
 mod googlenet;
+#[cfg(test)]
+mod halo_tests;
 mod inception;
 mod mobilenet;
 mod recurrent;
@@ -27,7 +29,8 @@ pub struct Published {
     /// Numbers that training sets: weights, biases, and scale and shift of batch-norm.
     pub parameters: u64,
     /// Where the counts are from. What torchvision calls GFLOPS (`_ops` in its source, with three decimals) are
-    /// multiply-accumulates in thousands of millions; fvcore counts the same; tools that add batch-norm and pooling, such as thop, do not.
+    /// multiply-accumulates in thousands of millions. fvcore counts the same; tools that also count batch-norm and
+    /// pooling, such as thop, give more.
     pub source: &'static str,
 }
 
