@@ -174,6 +174,11 @@ impl Graph {
         matches!(self.layer(id).op, Op::Input(_))
     }
 
+    /// The layers that read this one, in topological order.
+    pub fn consumers(&self, id: LayerId) -> &[LayerId] {
+        &self.consumers[id.0 as usize]
+    }
+
     /// Everything that is computed: all layers but the inputs. `None` if there are only inputs.
     pub fn whole(&self) -> Option<Segment> {
         Segment::new(self.layer_ids().filter(|&id| !self.is_input(id))).ok()

@@ -7,6 +7,7 @@ mod clock;
 mod crew;
 pub mod cpu;
 mod mock;
+pub mod profile;
 mod speed;
 
 pub use crew::{Crew, Limits, Round};
