@@ -281,7 +281,7 @@ fn the_layers_of_a_network_are_listed_with_their_counts_and_halos() {
           36024000 parameters
         published: 1260000000 MACs (+0.00 %), 35990000 parameters (+0.09 %)
         source: 66M parameters of LSTM (large) (Merity et al., Pointer sentinel mixture
-          models, 2017, table 2) less embedding and softmax of 10000 words; the 36
+          models, 2017, Penn Treebank) less embedding and softmax of 10000 words; the 36
           million weights once in each of 35 steps
         halo: rows of its input that both halves of a layer's output need
         ");

@@ -25,7 +25,7 @@ pub(super) const NETWORKS: &[Network] = &[
         published: Some(Published {
             macs: Macs(35 * 36_000_000),
             parameters: 66_000_000 - (2 * 10_000 * 1500 + 10_000),
-            source: "66M parameters of LSTM (large) (Merity et al., Pointer sentinel mixture models, 2017, table 2) less \
+            source: "66M parameters of LSTM (large) (Merity et al., Pointer sentinel mixture models, 2017, Penn Treebank) less \
                      embedding and softmax of 10000 words; the 36 million weights once in each of 35 steps",
         }),
         build: || stack(1500, 35, Op::Lstm { hidden: 1500, steps: Steps::All }),
