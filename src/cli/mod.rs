@@ -4,6 +4,7 @@ mod check;
 mod completions;
 mod evaluate;
 mod file;
+mod models;
 mod plan;
 mod plot;
 mod results;
@@ -55,6 +56,8 @@ enum Command {
     Check(check::Check),
     /// Draw the figures of a results folder again
     Plot(plot::Plot),
+    /// List the networks that are known by name, or the layers of one
+    Models(models::Models),
     /// Print the JSON schema of scenario files, for completion in editors
     Schema(schema::Schema),
     /// Print a completion script for a shell
@@ -118,6 +121,7 @@ pub fn main() -> ExitCode {
         Command::Plan(command) => command.execute(&terminal),
         Command::Check(command) => command.execute(&terminal),
         Command::Plot(command) => command.execute(&terminal),
+        Command::Models(command) => command.execute(&terminal),
         Command::Schema(command) => command.execute(&terminal),
         Command::Completions(command) => command.execute(&terminal),
     };
