@@ -67,6 +67,6 @@ fn split_setting(text: &str) -> (String, String) {
 }
 
 #[allow(clippy::disallowed_methods, reason = "the manifest says when it was made; nothing else depends on it")]
-fn now() -> String {
+pub(super) fn now() -> String {
     humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string()
 }

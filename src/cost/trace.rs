@@ -58,7 +58,7 @@ pub struct Row {
 }
 
 /// Which part of a network a measurement is of.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum LayerKey {
     /// All of its computation.
     Whole,
@@ -69,7 +69,7 @@ pub enum LayerKey {
 }
 
 /// Which rows of the output a measurement is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Rows {
     /// All of them.
     All,

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 
 use super::clock::Clock;
-use super::{BackendError, Session};
+use super::{BackendError, Session, cores};
 use crate::execute::{Completion, Lanes, execute};
 use crate::plan::{CheckedPlan, LaneId, StepId};
 use crate::timeline::{Origin, Timeline};
@@ -74,8 +74,16 @@ impl Crew {
         let clock = Clock::start();
         let running = vec![None; plan.lanes.len()];
         let busy = vec![Duration::ZERO; plan.steps.len()];
-        let mut lanes = HardwareLanes { crew: self, plan, clock, running, busy, limits };
-        let outcome = execute(plan, &mut lanes);
+        let Crew { queues, ended, joins, .. } = self;
+        let mut lanes = HardwareLanes { queues, ended, joins, plan, clock, running, busy, limits };
+        // On a thread of its own, since the caller's priority is not ours to change.
+        let outcome = std::thread::scope(|scope| {
+            let lead = scope.spawn(|| {
+                cores::lead();
+                execute(plan, &mut lanes)
+            });
+            lead.join().expect("handing out steps does not panic")
+        });
         let HardwareLanes { busy, running, .. } = lanes;
         self.is_stuck |= outcome.is_err() && running.iter().any(Option::is_some);
         let timeline = Timeline { origin: Origin::Measured, spans: outcome? };
@@ -97,12 +105,7 @@ impl Drop for Crew {
 }
 
 /// The life of a lane's thread.
-fn work(
-    lane: LaneId,
-    mut session: Box<dyn Session>,
-    steps: Receiver<(StepId, Clock)>,
-    done: Sender<(LaneId, Ended)>,
-) {
+fn work(lane: LaneId, mut session: Box<dyn Session>, steps: Receiver<(StepId, Clock)>, done: Sender<(LaneId, Ended)>) {
     for (step, clock) in steps {
         let start = clock.now();
         let outcome = catch_unwind(AssertUnwindSafe(|| session.run(step)));
@@ -118,7 +121,9 @@ fn work(
 }
 
 struct HardwareLanes<'a> {
-    crew: &'a Crew,
+    queues: &'a [Sender<(StepId, Clock)>],
+    ended: &'a mut Receiver<(LaneId, Ended)>,
+    joins: &'a Sender<(LaneId, Ended)>,
     plan: &'a CheckedPlan,
     clock: Clock,
     /// What each lane runs, and since when.
@@ -146,13 +151,13 @@ impl Lanes for HardwareLanes<'_> {
         match self.plan.step_at(step).lane {
             Some(lane) => {
                 self.running[lane.0 as usize] = Some((step, self.clock.now()));
-                let queue = &self.crew.queues[lane.0 as usize];
+                let queue = &self.queues[lane.0 as usize];
                 queue.send((step, self.clock)).map_err(|_| BackendError::Lost { lane })
             }
             None => {
                 let now = self.clock.now();
                 let ended = Ok((Completion { step, start: now, end: now }, Duration::ZERO));
-                self.crew.joins.send((LaneId(u32::MAX), ended)).expect("the crew holds the receiver");
+                self.joins.send((LaneId(u32::MAX), ended)).expect("the crew holds the receiver");
                 Ok(())
             }
         }
@@ -160,7 +165,7 @@ impl Lanes for HardwareLanes<'_> {
 
     fn next(&mut self) -> Result<Completion, BackendError> {
         loop {
-            match self.crew.ended.recv_timeout(GLANCE) {
+            match self.ended.recv_timeout(GLANCE) {
                 Ok((lane, ended)) => {
                     if let Some(running) = self.running.get_mut(lane.0 as usize) {
                         *running = None;

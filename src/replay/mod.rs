@@ -4,12 +4,14 @@
 //! times of all steps from one clock. The only module that may read clocks, start threads or call device runtimes.
 
 mod clock;
-mod crew;
+mod cores;
 pub mod cpu;
+mod crew;
 mod mock;
 pub mod profile;
 mod speed;
 
+pub use cores::{Hold, available};
 pub use crew::{Crew, Limits, Round};
 pub use mock::Mock;
 pub use speed::{PROBE_SAMPLES, SpeedProbe};

@@ -43,7 +43,7 @@ pub enum Target {
 }
 
 /// A timed step.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Measured {
     /// Where.
     pub device: DeviceId,
@@ -123,7 +123,9 @@ impl Measurement {
             let beside = measured.beside.map(|beside| busy[&beside]);
             beside.is_none_or(|(start, end)| start <= span.start && span.end <= end)
         });
-        timed.map(|(&step, measured)| Measured { time: round.timeline.span(step).duration(), ..measured.clone() }).collect()
+        timed
+            .map(|(&step, measured)| Measured { time: round.timeline.span(step).duration(), ..measured.clone() })
+            .collect()
     }
 }
 

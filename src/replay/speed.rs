@@ -71,9 +71,8 @@ impl SpeedProbe {
         let model = Model { graph: graph.clone(), home: None };
         let (platform, load) = (problem.platform.clone(), Load::Offline { samples });
         let probed = Problem { models: vec![model], platform, load, costs: Box::new(NoCosts), contention: false };
-        let plan = check(plan, &probed).map_err(|violations| {
-            unfit(backend, violations.first().map(ToString::to_string).unwrap_or_default())
-        })?;
+        let plan = check(plan, &probed)
+            .map_err(|violations| unfit(backend, violations.first().map(ToString::to_string).unwrap_or_default()))?;
         let crew = assemble(&plan, backend)?;
         Ok(SpeedProbe { plan, crew, expected })
     }

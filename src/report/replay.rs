@@ -101,7 +101,9 @@ impl Comparison {
             computing().map(move |step| relative(duration(predicted, step), duration(&round.timeline, step)))
         });
         let isolation = sorted(replayed.rounds.iter().flat_map(|(round, _)| {
-            let is_long = move |step: &crate::plan::StepId| round.timeline.span(*step).duration() >= Duration::from_nanos(STEP_NANOS_MIN);
+            let is_long = move |step: &crate::plan::StepId| {
+                round.timeline.span(*step).duration() >= Duration::from_nanos(STEP_NANOS_MIN)
+            };
             computing().filter(is_long).map(|step| {
                 let busy = round.busy[step.0 as usize].as_nanos_f64();
                 round.timeline.span(step).duration().as_nanos_f64() / busy.max(1.0)
@@ -157,7 +159,11 @@ impl Comparison {
             return Some(format!("{strategy}: not isolated, steps took {isolation:.2} times their computing time"));
         }
         (error.abs() > tolerance).then(|| {
-            format!("{strategy}: the makespan is off by {:+.1} %, more than {:.1} %", percent(*error), percent(tolerance))
+            format!(
+                "{strategy}: the makespan is off by {:+.1} %, more than {:.1} %",
+                percent(*error),
+                percent(tolerance)
+            )
         })
     }
 }

@@ -103,7 +103,8 @@ pub fn replay_csv(problem: &Problem, plan: &CheckedPlan, rounds: &[(Round, Timel
             let (expected, found) = (predicted.span(id), round.timeline.span(id));
             let ratio = expected.duration().as_nanos_f64() / found.duration().as_nanos_f64().max(1.0) - 1.0;
             let lane = step.lane?;
-            let numbers = [expected.start, expected.end, found.start, found.end].map(|time| time.as_nanos().to_string());
+            let numbers =
+                [expected.start, expected.end, found.start, found.end].map(|time| time.as_nanos().to_string());
             let mut line = vec![index.to_string(), id.0.to_string(), lane.0.to_string()];
             line.extend([place(problem, plan.lane_at(lane)).0.to_owned(), action.to_owned(), samples.to_string()]);
             line.extend(numbers);

@@ -31,7 +31,8 @@ form! {
         description: At<String>,
         /// Seed of all random draws; 0 if absent.
         seed: At<u64>,
-        /// Whether devices that compute at the same time slow each other as `slowdowns` say; false if absent.
+        /// Whether devices that compute at the same time slow each other, as `slowdowns` say or, without them, as was
+        /// measured; false if absent.
         contention: At<bool>,
         /// The device that speed-ups are over, with the whole load on it alone; the fastest if absent.
         baseline: At<String>,
@@ -43,7 +44,7 @@ form! {
         devices: Vec<DeviceForm> = "[[devices]]",
         /// Ways for data between devices.
         links: Vec<LinkForm>,
-        /// How much devices slow each other, used if `contention = true`.
+        /// How much devices slow each other, used if `contention = true`; as the traces say if absent.
         slowdowns: Vec<SlowdownForm>,
         /// Networks to run.
         models: Vec<ModelForm> = "[[models]]",

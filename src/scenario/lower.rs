@@ -10,11 +10,11 @@ use super::hardware;
 use super::names::Names;
 use super::networks;
 use super::parsed::Parsed;
-use super::profiles::Traces;
-use super::{Case, Entry};
+use super::profiles::{Profiles, Traces};
+use super::{Case, Entry, Profile};
 use crate::cost::{Curve, Lookup, TraceCosts};
 use crate::model::{Graph, ModelId};
-use crate::platform::{DeviceId, Platform};
+use crate::platform::{DeviceId, Platform, Slowdown};
 use crate::problem::{Load, Model, Problem};
 use crate::strategy::Strategy;
 
@@ -33,7 +33,7 @@ pub(super) fn lower(root: &Node, traces: &Traces, faults: &mut Faults) -> Option
         }
     }
     let load = form.load.as_ref().and_then(|load| lower_load(load, faults));
-    let (platform, devices) = hardware::lower(&form, faults);
+    let (mut platform, devices) = hardware::lower(&form, faults);
     let is_platform_whole = faults.len() == known;
     let baseline = form.baseline.as_ref().and_then(|name| devices.find(name, faults)).map(DeviceId);
     let units = hardware::lower_units(&form, faults);
@@ -43,23 +43,26 @@ pub(super) fn lower(root: &Node, traces: &Traces, faults: &mut Faults) -> Option
         networks::find_unreachable(&platform, &networks, faults);
     }
     let curves = Curves::new(&form, traces);
-    curves.check(faults);
+    if traces.are_read() {
+        curves.check(faults);
+    }
     let strategies = lower_strategies(&form, &devices, faults);
     if faults.len() > known {
         return None;
     }
-    let (models, weights): (Vec<Model>, _) = networks.into_iter().map(|network| (network.model, network.weights)).unzip();
+    let (models, weights): (Vec<Model>, _) =
+        networks.into_iter().map(|network| (network.model, network.weights)).unzip();
     let graphs: Vec<&Graph> = models.iter().map(|model| &model.graph).collect();
     let costs = TraceCosts::new(&platform, &graphs, |device, model| curves.get(device, model));
     let notes = curves.notes(&platform, &models);
-    let problem = Problem {
-        models,
-        platform,
-        load: load?,
-        costs: Box::new(costs),
-        contention: form.contention.is_some_and(|contention| contention.value),
-    };
-    Some(Case { problem, strategies, baseline, seed, notes, weights, units })
+    let contention = form.contention.as_ref().is_some_and(|contention| contention.value);
+    if contention && form.slowdowns.is_none() {
+        platform.slowdowns = curves.slowdowns();
+    }
+    let problem = Problem { models, platform, load: load?, costs: Box::new(costs), contention };
+    let profiles = curves.profiles();
+    let profiled_models = curves.models.iter().filter_map(|model| Some(profile(model)?.value.clone())).collect();
+    Some(Case { problem, strategies, baseline, seed, notes, weights, units, profiles, profiled_models })
 }
 
 fn lower_load(form: &LoadForm, faults: &mut Faults) -> Option<Load> {
@@ -142,6 +145,37 @@ impl<'a> Curves<'a> {
                 faults.add(&profile.at, cause, remedy);
             }
         }
+    }
+
+    /// By device, where its profile is.
+    fn profiles(&self) -> Vec<Option<Profile>> {
+        let profile = |device: &&DeviceForm| {
+            let trace = &device.trace.as_ref()?.value;
+            let taken_on = self.traces.get(trace).map(Profiles::taken_on);
+            let device = device.profile.as_ref().or(device.name.as_ref())?.value.clone();
+            Some(Profile { trace: self.traces.path(trace), device, taken_on })
+        };
+        self.devices.iter().map(profile).collect()
+    }
+
+    /// How much devices slow each other, as far as their traces say.
+    fn slowdowns(&self) -> Vec<Slowdown> {
+        let models: BTreeSet<&str> =
+            self.models.iter().filter_map(|model| Some(profile(model)?.value.as_str())).collect();
+        let named = |device: &'a DeviceForm| Some(&device.profile.as_ref().or(device.name.as_ref())?.value);
+        let mut slowdowns = Vec::new();
+        for (index, device) in (0..).zip(&self.devices) {
+            let Some(profiles) = device.trace.as_ref().and_then(|trace| self.traces.get(&trace.value)) else {
+                continue;
+            };
+            for (busy_index, busy) in (0..).zip(&self.devices).filter(|(busy, _)| *busy != index) {
+                let (Some(name), Some(busy_name)) = (named(device), named(busy)) else { continue };
+                let Some(factor) = profiles.slowdown(name, busy_name, &models) else { continue };
+                let excess_ppm = ((factor - 1.0).clamp(0.0, 99.0) * 1e6).round() as u32;
+                slowdowns.push(Slowdown { device: DeviceId(index), busy: DeviceId(busy_index), excess_ppm });
+            }
+        }
+        slowdowns
     }
 
     fn notes(&self, platform: &Platform, models: &[Model]) -> Vec<String> {

@@ -8,6 +8,7 @@ use super::InputFile;
 use super::diagnostic::{Faults, Sources};
 use super::document::{Node, Value};
 use super::file::FileFault;
+use crate::cost::statistics::quantile;
 use crate::cost::{Curve, LayerKey, Lookup, Trace};
 
 /// All traces of a scenario and of its sweep.
@@ -15,6 +16,7 @@ use crate::cost::{Curve, LayerKey, Lookup, Trace};
 pub(super) struct Traces {
     /// The folder of the scenario, which traces are named relative to.
     folder: PathBuf,
+    are_read: bool,
     /// By path; `None` if it is faulty.
     loaded: BTreeMap<PathBuf, Option<Profiles>>,
     /// Curves that were asked for. Points of a sweep share them.
@@ -33,17 +35,17 @@ pub(super) struct Profiles {
 }
 
 impl Traces {
-    /// Reads with `load` every trace that one of `named` is the name of.
+    /// Reads with `load` every trace that one of `named` is the name of; none if there is nothing to read with.
     pub(super) fn load(
         folder: &Path,
         named: &[&Node],
-        load: &dyn Fn(&Path) -> Result<Vec<u8>, FileFault>,
+        load: Option<&dyn Fn(&Path) -> Result<Vec<u8>, FileFault>>,
         inputs: &mut Vec<InputFile>,
         sources: &mut Sources,
         faults: &mut Faults,
     ) -> Traces {
         let mut loaded = BTreeMap::new();
-        for node in named {
+        for (node, load) in named.iter().flat_map(|node| Some((node, load?))) {
             let path = folder.join(node.as_str().unwrap_or_default());
             if loaded.contains_key(&path) {
                 continue;
@@ -60,10 +62,20 @@ impl Traces {
             };
             loaded.insert(path, profiles);
         }
-        Traces { folder: folder.to_owned(), loaded, curves: Mutex::default() }
+        Traces { folder: folder.to_owned(), are_read: load.is_some(), loaded, curves: Mutex::default() }
     }
 
-    /// The trace called `name` in the scenario; `None` if it is faulty.
+    /// Whether traces were to be read.
+    pub(super) fn are_read(&self) -> bool {
+        self.are_read
+    }
+
+    /// Where the trace called `name` in the scenario is.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// The trace called `name` in the scenario; `None` if it is faulty or was not to be read.
     pub(super) fn get(&self, name: &str) -> Option<&Profiles> {
         self.loaded.get(&self.folder.join(name))?.as_ref()
     }
@@ -86,6 +98,28 @@ impl Traces {
 }
 
 impl Profiles {
+    /// The hardware and the software that it was taken on.
+    pub(super) fn taken_on(&self) -> (String, String) {
+        let stated = |key| self.trace.header.get(key).map_or_else(String::new, |values| values.join("; "));
+        (stated("hardware"), stated("software"))
+    }
+
+    /// The median factor by which whole networks on `device` are slower while `beside` runs the same, of those in
+    /// `models`; `None` if that was not measured.
+    pub(super) fn slowdown(&self, device: &str, beside: &str, models: &BTreeSet<&str>) -> Option<f64> {
+        let mut factors: Vec<f64> = Vec::new();
+        for model in models {
+            let alone = self.trace.times(device, model, &LayerKey::Whole);
+            let both = self.trace.times_beside(device, model, &LayerKey::Whole, beside);
+            factors.extend(
+                both.iter()
+                    .filter_map(|(&batch, point)| Some(point.of_batch(batch) / alone.get(&batch)?.of_batch(batch))),
+            );
+        }
+        factors.sort_by(f64::total_cmp);
+        (!factors.is_empty()).then(|| quantile(&factors, 0.5))
+    }
+
     /// The devices it has.
     pub(super) fn devices(&self) -> impl Iterator<Item = &str> {
         self.models.keys().map(String::as_str)

@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rand::distr::{Distribution, Uniform};
 use rand::{SeedableRng, rngs::ChaCha8Rng};
 
+use super::memory;
 use super::runtime::{Engine, Input, Runtime, Threads};
 use super::store::Store;
-use super::{cores, memory};
 use crate::model::{Graph, LayerId, ModelId, Op, Region, Segment, Shape, Weights, Work, onnx};
 use crate::platform::{DeviceId, LinkId, Platform};
+use crate::replay::cores;
 use crate::replay::{BackendError, DeviceInfo};
 
 /// A network with its weights.
@@ -191,10 +192,14 @@ impl Host {
         for sample in 0..samples {
             let region = Region { samples: sample..sample + 1, rows: 0..shape.rows };
             let devices: Vec<DeviceId> = self.platform.device_ids().collect();
-            let parts: Vec<_> = split_rows(shape.rows).flat_map(|rows| {
-                let part = Region { rows, ..region.clone() };
-                devices.iter().find_map(|&device| Some((part.clone(), store.gather((device, model, output), &part, shape)?)))
-            }).collect();
+            let parts: Vec<_> = split_rows(shape.rows)
+                .flat_map(|rows| {
+                    let part = Region { rows, ..region.clone() };
+                    devices
+                        .iter()
+                        .find_map(|&device| Some((part.clone(), store.gather((device, model, output), &part, shape)?)))
+                })
+                .collect();
             if parts.len() != shape.rows as usize {
                 let reason = format!("sample {sample} of {} was not computed", network.graph.name());
                 return Err(BackendError::Unfit { backend: "cpu", reason });
@@ -236,7 +241,8 @@ impl Host {
             let input = |(layer, _): &(LayerId, Range<u32>)| {
                 let shape = graph.shape(*layer);
                 let per_sample = shape.elements() as usize;
-                let numbers = &self.inputs[model.0 as usize][layer][first as usize * per_sample..][..count * per_sample];
+                let numbers =
+                    &self.inputs[model.0 as usize][layer][first as usize * per_sample..][..count * per_sample];
                 Input { dims: [count, shape.channels as usize, shape.rows as usize, shape.cols as usize], numbers }
             };
             let inputs: Vec<Input<'_>> = loaded.reads.iter().map(input).collect();
@@ -273,7 +279,7 @@ fn draw_inputs(graph: &Graph, samples: u32, seed: u64, model: u64) -> BTreeMap<L
 }
 
 /// The processor's name, as far as the system tells it.
-fn processor() -> String {
+pub fn processor() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     name.map_or_else(|| "unknown processor".into(), |(_, name)| name.trim().to_owned())

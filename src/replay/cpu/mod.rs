@@ -3,13 +3,11 @@
 //! A device may be slowed on purpose, to stand for a slower one; then each of its steps takes a fixed multiple of the
 //! time that its thread computed. Reports call such devices emulated.
 
-mod cores;
 mod host;
 mod runtime;
 mod store;
 
-pub use cores::{Hold, available};
-pub use host::{Host, Network, Unit};
+pub use host::{Host, Network, Unit, processor};
 pub use runtime::{OnnxRuntime, Runtime};
 
 use std::sync::Arc;
@@ -19,7 +17,7 @@ use runtime::{Input, Threads};
 use store::Store;
 
 use super::clock::{Clock, sleep, thread_time};
-use super::{Backend, BackendError, DeviceInfo, Session};
+use super::{Backend, BackendError, DeviceInfo, Session, cores};
 use crate::model::{LayerId, ModelId, Region, Work};
 use crate::plan::{Action, CheckedPlan, Lane, LaneId, StepId};
 use crate::platform::DeviceId;
@@ -81,7 +79,15 @@ impl Backend for Cpu {
                 });
                 let jobs = jobs.collect::<Result<_, BackendError>>()?;
                 let (threads, slowed, store) = (unit.threads.clone(), unit.slowed, self.store.clone());
-                Ok(Box::new(Computing { device, jobs, threads, slowed, store, host: self.host.clone(), is_pinned: false }))
+                Ok(Box::new(Computing {
+                    device,
+                    jobs,
+                    threads,
+                    slowed,
+                    store,
+                    host: self.host.clone(),
+                    is_pinned: false,
+                }))
             }
             Lane::Link(link) => {
                 let moves = steps.map(|(step, action)| match action {

@@ -9,8 +9,8 @@ use ort::value::TensorRef;
 use rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool, ValueOrView};
 use rten_tensor::NdTensorView;
 
-use super::cores;
 use crate::replay::clock::thread_time;
+use crate::replay::cores;
 use crate::units::Duration;
 
 /// What executes networks on the CPU.

@@ -59,7 +59,9 @@ impl Store {
         let per_row = shape.channels as usize * shape.cols as usize;
         let covers = |piece: &&Piece| {
             let has = &piece.region;
-            has.rows == region.rows && has.samples.start <= region.samples.start && region.samples.end <= has.samples.end
+            has.rows == region.rows
+                && has.samples.start <= region.samples.start
+                && region.samples.end <= has.samples.end
         };
         if let Some(piece) = pieces.iter().find(covers) {
             let per_sample = per_row * region.rows.len();

@@ -2,7 +2,8 @@
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use thread_priority::{
-    RealtimeThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
+    RealtimeThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
+    thread_native_id,
 };
 
 /// How firmly a thread holds its cores.
@@ -14,8 +15,11 @@ pub enum Hold {
     Shared,
 }
 
-/// Priority above ordinary programs and below everything that also asks for real time.
-const PRIORITY: u8 = 1;
+/// Real-time priorities: above ordinary programs, and below everything else that also asks for real time. The thread
+/// that hands out steps goes before those that run them: it needs microseconds, and they would make it wait for the
+/// end of a step.
+const LANE: u8 = 1;
+const LEADER: u8 = 2;
 
 /// The cores that this program may use.
 pub fn available() -> Result<Vec<usize>, String> {
@@ -28,10 +32,19 @@ pub(super) fn pin(cores: &[usize]) -> Result<Hold, String> {
     let mut set = CpuSet::new();
     cores.iter().for_each(|&core| set.set(core));
     sched_setaffinity(None, &set).map_err(|error| format!("cannot run on cores {cores:?}: {error}"))?;
+    Ok(raise(LANE))
+}
+
+/// Lets the calling thread go before those that run steps, where the system allows it.
+pub(super) fn lead() -> Hold {
+    raise(LEADER)
+}
+
+fn raise(priority: u8) -> Hold {
     let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
-    let priority = ThreadPriority::Crossplatform(PRIORITY.try_into().expect("priorities go from 0 to 99"));
+    let priority = ThreadPriority::Crossplatform(priority.try_into().expect("priorities go from 0 to 99"));
     match set_thread_priority_and_policy(thread_native_id(), priority, policy) {
-        Ok(()) => Ok(Hold::RealTime),
-        Err(_) => Ok(Hold::Shared),
+        Ok(()) => Hold::RealTime,
+        Err(_) => Hold::Shared,
     }
 }
