@@ -4,6 +4,7 @@
 
 mod curve;
 mod fit;
+pub mod import;
 mod lookup;
 mod noise;
 mod ranking;
