@@ -1,5 +1,6 @@
 //! The command line: one file for each command, and what they share.
 
+mod calibrate;
 mod check;
 mod completions;
 mod evaluate;
@@ -53,6 +54,8 @@ enum Command {
     Plan(plan::Plan),
     /// Check a scenario, the traces it names, and a plan for it
     Check(check::Check),
+    /// Say how far profiles can be trusted, and which form costs have
+    Calibrate(calibrate::Calibrate),
     /// Draw the figures of a results folder again
     Plot(plot::Plot),
     /// Print the JSON schema of scenario files, for completion in editors
@@ -117,6 +120,7 @@ pub fn main() -> ExitCode {
         Command::Sweep(command) => command.execute(&terminal),
         Command::Plan(command) => command.execute(&terminal),
         Command::Check(command) => command.execute(&terminal),
+        Command::Calibrate(command) => command.execute(&terminal),
         Command::Plot(command) => command.execute(&terminal),
         Command::Schema(command) => command.execute(&terminal),
         Command::Completions(command) => command.execute(&terminal),

@@ -3,6 +3,8 @@
 //! Everything here is a pure function from data to text, except [`Folder`], which puts files into place.
 //! Equal arguments give equal bytes.
 
+mod calibration;
+mod calibration_table;
 #[cfg(test)]
 mod example;
 mod files;
@@ -11,15 +13,19 @@ mod grid;
 mod manifest;
 mod outcome;
 pub mod plot;
+mod readings;
 mod rows;
 mod summary;
 mod sweep;
 mod table;
 
+pub use calibration::{Calibration, calibration_json, errors_csv};
+pub use calibration_table::calibration_table;
 pub use files::{plan_json, timeline_csv, timeline_json};
 pub use folder::{Folder, FolderError, slugs};
 pub use manifest::{Input, Manifest, manifest_json};
 pub use outcome::{Failure, Outcome};
+pub use readings::readings_text;
 pub use rows::{ResultRow, results_csv};
 pub use summary::{Summary, summary_json};
 pub use sweep::{sweep_json, sweep_table};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use coinfer::cost::{Curve, LayerKey, Lookup, RankingSummary, SeriesValidation, Trace, group, validate};
 
-use super::kcc2020::trace;
+use super::kcc2020::{DEVICES, models, trace};
 
 /// Grows as the square of the batch on every device.
 const UNPREDICTABLE: &str = "densenet-121";
@@ -73,9 +73,11 @@ fn an_affine_fit_from_batch_2_on_predicts_batches_beyond_33_within_3_percent() {
     part.rows.retain(|row| row.batch <= 33);
     let error = |lookup: Lookup| {
         let mut errors = vec![];
-        for series in validate(&trace).series.iter().filter(|series| series.model != UNPREDICTABLE) {
-            let curve = Curve::new(&part, &series.device, &series.model, lookup, true).unwrap();
-            for (&batch, time) in trace.times(&series.device, &series.model, &LayerKey::Whole).range(34..) {
+        let devices = DEVICES.iter().map(|(.., device)| *device);
+        let series = devices.flat_map(|device| models(&trace, device).into_iter().map(move |model| (device, model)));
+        for (device, model) in series.filter(|(_, model)| *model != UNPREDICTABLE) {
+            let curve = Curve::new(&part, device, model, lookup, true).unwrap();
+            for (&batch, time) in trace.times(device, model, &LayerKey::Whole).range(34..) {
                 let predicted = curve.estimate(batch).unwrap().time.as_millis_f64();
                 errors.push((predicted / time.of_batch(batch) - 1.0).abs());
             }
