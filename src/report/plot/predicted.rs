@@ -6,7 +6,8 @@ use super::{is_drawable, series};
 use crate::cost::Scheme;
 
 /// The figure: measured times to the right, predicted ones upwards, both logarithmic with the same range, with the
-/// diagonal and the band of 10 % about it.
+/// diagonal and the band of 10 % about it. A panel below has the relative errors; those that it has no room for are
+/// on its edges.
 ///
 /// Filled markers are batches inside the profiled range, hollow ones the smallest and the largest batch, each
 /// predicted from the network's other batches. Other predictions are not drawn.
@@ -18,7 +19,8 @@ pub fn predicted_svg(title: &str, rows: &[PredictedRow]) -> String {
     let frame = Frame { left: 90, top: 48, right: 90 + side, bottom: 48 + side };
     let legend = frame.right + 24;
     let width = legend + 200.max(names_width + 40);
-    draw((width, frame.bottom + 60), |canvas| {
+    let panel = Frame { top: frame.bottom + 20, bottom: frame.bottom + 20 + PANEL, ..frame };
+    draw((width, panel.bottom + 60), |canvas| {
         canvas.title(title, width);
         let values = shown.iter().flat_map(|row| [Some(row.measured_ms), row.predicted_ms]).flatten();
         let Some(axis) = LogAxis::new(values) else {
@@ -27,19 +29,31 @@ pub fn predicted_svg(title: &str, rows: &[PredictedRow]) -> String {
             return;
         };
         draw_band(canvas, frame, &axis);
-        axis.draw(canvas, frame);
+        axis.draw(canvas, frame, panel);
+        let errors = ErrorAxis::new(shown.iter().filter_map(|row| error(row)));
+        errors.draw(canvas, panel);
         let at = |value: f64| axis.at(value);
         canvas.line((frame.left, frame.bottom), (frame.right, frame.top), INK, 1);
         canvas.outline(frame, GREY);
         for is_inside in [false, true] {
             for row in shown.iter().filter(|row| (row.scheme == Scheme::Inside) == is_inside) {
                 let Some(device) = devices.iter().position(|name| *name == row.device) else { continue };
-                let y = frame.y(at(row.predicted_ms.unwrap_or(row.measured_ms)));
-                canvas.marker((frame.x(at(row.measured_ms)), y), marker(device, is_inside));
+                let (Some(predicted), Some(error)) = (row.predicted_ms, error(row)) else { continue };
+                let x = frame.x(at(row.measured_ms));
+                canvas.marker((x, frame.y(at(predicted))), marker(device, is_inside));
+                canvas.marker((x, panel.y(errors.at(error))), marker(device, is_inside));
             }
         }
         draw_legend(canvas, (legend, frame.top + 10), &devices, width);
     })
+}
+
+/// Height of the panel of errors.
+const PANEL: i32 = 180;
+
+/// The relative error of a row, if it has a prediction.
+fn error(row: &PredictedRow) -> Option<f64> {
+    Some(row.predicted_ms? / row.measured_ms - 1.0)
 }
 
 fn is_shown(row: &PredictedRow) -> bool {
@@ -95,6 +109,10 @@ fn draw_legend(canvas: &mut Canvas<'_>, (x, mut y): Pixel, devices: &[&str], wid
         }
         canvas.line((band.left, y), (band.right, y), INK, 1);
     });
+    entry(canvas, "larger errors on edges", &|canvas, (x, y)| {
+        canvas.line((x - 14, y), (x + 14, y), GREY, 1);
+        canvas.marker((x, y), marker(0, true));
+    });
 }
 
 /// An axis of logarithms between round values.
@@ -140,18 +158,63 @@ impl LogAxis {
         factor.ln() / (last / first).ln()
     }
 
-    fn draw(&self, canvas: &mut Canvas<'_>, frame: Frame) {
+    /// Draws both axes of `frame`, and the one that it shares with the panel below.
+    fn draw(&self, canvas: &mut Canvas<'_>, frame: Frame, panel: Frame) {
         for &tick in &self.ticks {
             let (x, y) = (frame.x(self.at(tick)), frame.y(self.at(tick)));
             canvas.line((x, frame.top), (x, frame.bottom), GRID, 1);
+            canvas.line((x, panel.top), (x, panel.bottom), GRID, 1);
             canvas.line((frame.left, y), (frame.right, y), GRID, 1);
             let label = label(tick);
-            canvas.text(&label, (x, frame.bottom + 14), Anchor::Center, TEXT, INK, 100);
+            canvas.text(&label, (x, panel.bottom + 14), Anchor::Center, TEXT, INK, 100);
             canvas.text(&label, (frame.left - 8, y), Anchor::Right, TEXT, INK, 100);
         }
         let (center, middle) = frame.middle();
-        canvas.text("measured (ms)", (center, frame.bottom + 38), Anchor::Center, TEXT, INK, frame.width());
+        canvas.text("measured (ms)", (center, panel.bottom + 38), Anchor::Center, TEXT, INK, frame.width());
         canvas.text("predicted (ms)", (frame.left - 70, middle), Anchor::Upward, TEXT, INK, frame.height());
+    }
+}
+
+/// An axis of relative errors, symmetric about zero.
+struct ErrorAxis {
+    limit: f64,
+}
+
+impl ErrorAxis {
+    /// An axis that has 19 of 20 errors, from 20 to 100 % to either side.
+    fn new(errors: impl Iterator<Item = f64>) -> ErrorAxis {
+        let mut sizes: Vec<f64> = errors.map(f64::abs).collect();
+        sizes.sort_by(f64::total_cmp);
+        let most = sizes.get(sizes.len() * 19 / 20).or(sizes.last()).copied().unwrap_or(0.0);
+        ErrorAxis { limit: [0.2, 0.3, 0.5].into_iter().find(|&limit| most <= limit).unwrap_or(1.0) }
+    }
+
+    /// The share of the axis below `error`.
+    fn at(&self, error: f64) -> f64 {
+        (0.5 + error / self.limit / 2.0).clamp(0.0, 1.0)
+    }
+
+    fn draw(&self, canvas: &mut Canvas<'_>, frame: Frame) {
+        let [low, high] = [-0.1, 0.1].map(|error| frame.y(self.at(error)));
+        canvas.fill(Frame { top: high, bottom: low, ..frame }, GRID);
+        for y in [low, high] {
+            canvas.dashes(&[(frame.left, y), (frame.right, y)], GREY, (6.0, 3.0));
+        }
+        for error in [-self.limit, -0.1, 0.0, 0.1, self.limit] {
+            let y = frame.y(self.at(error));
+            canvas.text(
+                &format!("{:+.0}", 100.0 * error).replace("+0", "0"),
+                (frame.left - 8, y),
+                Anchor::Right,
+                TEXT,
+                INK,
+                100,
+            );
+        }
+        let (_, middle) = frame.middle();
+        canvas.line((frame.left, middle), (frame.right, middle), INK, 1);
+        canvas.outline(frame, GREY);
+        canvas.text("error (%)", (frame.left - 70, middle), Anchor::Upward, TEXT, INK, frame.height());
     }
 }
 
@@ -193,6 +256,18 @@ mod tests {
             assert!(ticks[0] <= values[0] && ticks[ticks.len() - 1] >= values[1], "{ticks:?}");
         }
         assert_eq!(LogAxis::new([].into_iter()), None);
+    }
+
+    #[test]
+    fn the_panel_has_room_for_19_of_20_errors_and_shows_the_others_on_its_edge() {
+        let axis = |errors: &[f64]| ErrorAxis::new(errors.iter().copied());
+        assert_eq!(axis(&[]).limit, 0.2);
+        assert_eq!(axis(&[0.25, -0.1]).limit, 0.3);
+        let mut errors = vec![0.01; 10];
+        errors.push(7.0);
+        assert_eq!(axis(&errors).limit, 1.0);
+        errors.extend([0.01; 20]);
+        assert_eq!((axis(&errors).limit, axis(&errors).at(7.0), axis(&errors).at(0.1)), (0.2, 1.0, 0.75));
     }
 
     #[test]
