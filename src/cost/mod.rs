@@ -5,6 +5,7 @@
 mod curve;
 mod fit;
 pub mod import;
+mod kcc2020;
 mod lookup;
 mod noise;
 mod ranking;
