@@ -26,13 +26,13 @@ pub(super) struct Calibrate {
     /// Format of the files; by their content if absent
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// The device that the files are of, where they do not say so
+    /// The device, in place of the one that a file names
     #[arg(long, value_name = "NAME")]
     device: Option<String>,
-    /// The network that the files are of, where they do not say so
+    /// The network, in place of the one that a file names
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
-    /// Samples of each run, where the files do not say so
+    /// Samples of each run, in place of what a file says
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     batch: Option<u32>,
     /// Which field of a trace a column of a table is, such as latency=time_ms
@@ -107,17 +107,25 @@ impl Calibrate {
         };
         let sources: Vec<Source<'_>> =
             files.traces.iter().map(|file| Source { name: &file.name, bytes: &file.bytes }).collect();
-        import(&sources, &hints).map_err(|found| {
-            let mut faults: BTreeMap<usize, Vec<cost::Fault>> = BTreeMap::new();
-            for fault in found {
-                faults.entry(fault.source).or_default().push(fault.fault);
-            }
-            let faulty = faults.into_iter().filter_map(|(index, found)| {
-                let file = files.traces.get(index)?;
-                Some((file.name.as_str(), &file.bytes[..], found))
-            });
-            Error::Input(Diagnostics::of_files(faulty))
-        })
+        if sources.is_empty() && files.unread.is_empty() {
+            return Err(Error::Usage("the scenario names no trace; name one".to_owned()));
+        }
+        let imported = if sources.is_empty() { Err(vec![]) } else { import(&sources, &hints) };
+        let found = match imported {
+            Ok(imported) if files.unread.is_empty() => return Ok(imported),
+            Ok(_) => vec![],
+            Err(found) => found,
+        };
+        let mut faults: BTreeMap<usize, Vec<cost::Fault>> = BTreeMap::new();
+        for fault in found {
+            faults.entry(fault.source).or_default().push(fault.fault);
+        }
+        let unread = files.unread.iter().map(|(name, fault)| (name.as_str(), &[][..], vec![fault.clone()]));
+        let faulty = faults.into_iter().filter_map(|(index, found)| {
+            let file = files.traces.get(index)?;
+            Some((file.name.as_str(), &file.bytes[..], found))
+        });
+        Err(Error::Input(Diagnostics::of_files(unread.chain(faulty))))
     }
 
     /// An error, unless the user has got a trace.
@@ -152,6 +160,8 @@ impl Calibrate {
 struct Files {
     scenarios: Vec<File>,
     traces: Vec<File>,
+    /// The names of files that cannot be read, and why.
+    unread: Vec<(String, cost::Fault)>,
 }
 
 struct File {
@@ -161,13 +171,13 @@ struct File {
 
 /// Reads the files, and those that scenarios name, each once.
 fn read(paths: &[PathBuf]) -> Result<Files, Error> {
-    let (mut files, mut faults, mut traces) = (Files::default(), Vec::new(), Vec::new());
+    let (mut files, mut unread, mut traces) = (Files::default(), Vec::new(), Vec::new());
     let mut read_file = |path: &Path| {
         let name = path.display().to_string();
         match read_whole(path) {
             Ok(bytes) => Some(File { name, bytes }),
             Err(cause) => {
-                faults.push((name, cost::Fault { line: 1, cause, remedy: "name a file that can be read".into() }));
+                unread.push((name, cost::Fault { line: 1, cause, remedy: "name a file that can be read".into() }));
                 None
             }
         }
@@ -184,11 +194,8 @@ fn read(paths: &[PathBuf]) -> Result<Files, Error> {
     let mut seen = std::collections::BTreeSet::new();
     traces.retain(|path| seen.insert(std::fs::canonicalize(path).unwrap_or_else(|_| path.clone())));
     files.traces = traces.iter().filter_map(|path| read_file(path)).collect();
-    if faults.is_empty() {
-        return Ok(files);
-    }
-    let faulty = faults.iter().map(|(name, fault)| (name.as_str(), &[][..], vec![fault.clone()]));
-    Err(Error::Input(Diagnostics::of_files(faulty)))
+    files.unread = unread;
+    Ok(files)
 }
 
 /// The first file's name without what follows its last dot, safe as a folder's name, and how many others there are.

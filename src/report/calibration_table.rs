@@ -81,10 +81,12 @@ fn entry_grid(
 }
 
 /// Names are wrapped to no less than this.
-const NAMES_MIN: usize = 16;
+const NAMES_MIN: usize = 14;
 
+/// At most six characters, and a sign.
 fn percent(fraction: f64) -> String {
-    format!("{:.1}", 100.0 * fraction)
+    let percent = 100.0 * fraction;
+    if percent.abs() < 9999.95 { format!("{percent:.1}") } else { format!("{percent:.0e}") }
 }
 
 fn or_dash(fraction: Option<f64>) -> String {
@@ -178,7 +180,7 @@ fn form_errors(series: &[SeriesValidation]) -> Option<String> {
     let scored = || series.iter().filter(|series| series.unpredictable.is_none() && !series.scores.is_empty());
     let first = scored().next()?;
     let error = |(index, form): (usize, Lookup)| {
-        let inner = |series: &SeriesValidation| (series.batches - 2) as f64;
+        let inner = |series: &SeriesValidation| series.scores[index].count as f64;
         let sum: f64 = scored().map(|series| series.scores[index].mean * inner(series)).sum();
         format!("{} {} %", form.name(), percent(sum / scored().map(inner).sum::<f64>()))
     };

@@ -78,6 +78,24 @@ fn layers_are_told_as_one_unless_asked_for_and_noise_has_columns() {
 }
 
 #[test]
+fn any_times_and_names_fit_80_columns() {
+    let mut text = HEADER.to_owned();
+    for device in ["d", "a device whose name is far longer than a line of a table has room for"] {
+        for (place, batch) in [1, 2, 3, 5, 8, 13, 21, 1_000_000].into_iter().enumerate() {
+            for (model, wild) in [("wild", if place % 3 == 0 { 1e-6 } else { 8.64e10 }), ("flat", 1.0)] {
+                text += &format!("{device},{model},whole,{batch},all,median,9,{wild}\n");
+                text += &format!("{device},{model},{},{batch},all,median,9,{wild}\n", "layer".repeat(30));
+            }
+        }
+    }
+    let folder = folder(&[("wild.csv", &text)]);
+    let table = printed(folder.path(), &["wild.csv", "--layers"]);
+    for line in table.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+}
+
+#[test]
 fn results_are_the_same_each_time_and_plot_draws_the_same_figure() {
     let folder = folder(&[("a.csv", &(HEADER.to_owned() + &layered("board", &[1, 2, 4, 8])))]);
     let json = printed(folder.path(), &["a.csv", "--print", "json"]);
@@ -109,6 +127,18 @@ fn a_scenario_stands_for_its_traces() {
         object["series"].clone()
     };
     assert_eq!(json("scenarios/kcc2020-vgg16.toml"), json("traces/kcc2020-profile.csv"));
+}
+
+#[test]
+fn a_scenario_can_have_the_forms_that_calibration_prints() {
+    let out = tempfile::tempdir().unwrap();
+    let mut command = Command::cargo_bin("coinfer").unwrap();
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.args(["run", "scenarios/kcc2020-vgg16.toml", "--set", "costs.lookup=cross_validated", "--format", "json"]);
+    let output = command.arg("--out").arg(out.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let object: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(object["results"].as_array().unwrap().len() > 3);
 }
 
 #[test]
@@ -154,6 +184,7 @@ fn wrong_input_ends_with_code_2_says_all_faults_and_leaves_nothing() {
     check(&["two-faults.csv"], &faults);
     check(&["two-faults.csv", "empty.csv"], &[&faults[..], &["empty.csv"]].concat());
     check(&["absent.csv", "gone.csv"], &["absent.csv", "gone.csv", "help: name a file"]);
+    check(&["absent.csv", "two-faults.csv"], &[&faults[..], &["absent.csv"]].concat());
     check(&["."], &["help: name a file"]);
     check(&["broken.toml"], &["broken.toml"]);
     check(&["single.csv"], &["nothing can be validated", "profile several, at least 1, 2, 8 and 64"]);

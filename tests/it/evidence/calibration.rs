@@ -14,7 +14,7 @@ fn errors_by_form(series: &[SeriesValidation]) -> BTreeMap<&'static str, f64> {
     let mut sums: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
     for series in series.iter().filter(|series| series.model != UNPREDICTABLE) {
         for score in &series.scores {
-            let count = (series.batches - 2) as f64;
+            let count = score.count as f64;
             let (sum, total) = sums.entry(score.form.name()).or_default();
             *sum += score.mean * count;
             *total += count;
