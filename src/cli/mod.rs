@@ -1,5 +1,6 @@
 //! The command line: one file for each command, and what they share.
 
+mod calibrate;
 mod check;
 mod completions;
 mod evaluate;
@@ -63,6 +64,8 @@ enum Command {
     Profile(profile::Profile),
     /// Run a plan on the cores of this machine, and compare the times with the prediction
     Replay(replay::Replay),
+    /// Say how far profiles can be trusted, and which form costs have
+    Calibrate(calibrate::Calibrate),
     /// Draw the figures of a results folder again
     Plot(plot::Plot),
     /// List the networks that are known by name, or the layers of one
@@ -136,6 +139,7 @@ pub fn main() -> ExitCode {
         Command::Check(command) => command.execute(&terminal),
         Command::Profile(command) => command.execute(&terminal),
         Command::Replay(command) => command.execute(&terminal),
+        Command::Calibrate(command) => command.execute(&terminal),
         Command::Plot(command) => command.execute(&terminal),
         Command::Models(command) => command.execute(&terminal),
         Command::Schema(command) => command.execute(&terminal),

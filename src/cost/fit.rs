@@ -32,7 +32,7 @@ impl Wave {
 }
 
 /// Larger waves are not looked for.
-const WAVE_MAX: u32 = 64;
+const WAVE_MAX: u32 = 32;
 
 /// The closest non-decreasing sequence, in least squares (Ayer et al., 1955). It may fall only before the indices that
 /// `falls_before` is true of.
@@ -94,7 +94,10 @@ pub(super) fn fit_wave(points: &[(u32, f64)]) -> Wave {
     for size in 2..=WAVE_MAX {
         let waves: Vec<(u32, f64)> = fitted.iter().map(|&(batch, time)| (batch.div_ceil(size), time)).collect();
         let changes = waves.windows(2).filter(|pair| pair[0].0 < pair[1].0).count();
-        let Some(line) = fit_line(&waves, 1).filter(|_| changes >= 2) else { continue };
+        if changes < 2 {
+            continue;
+        }
+        let Some(line) = fit_line(&waves, 1) else { continue };
         let wave = Wave { size, line };
         let found = error(&wave);
         // More than rounding.

@@ -49,6 +49,8 @@ const INNER_MIN: usize = 3;
 pub struct Score {
     /// The form.
     pub form: Lookup,
+    /// Inner batches that were left out; of more than 64, as many evenly spread ones.
+    pub count: usize,
     /// Mean absolute relative error.
     pub mean: f64,
     /// Standard error of this mean.
@@ -74,11 +76,12 @@ impl Lookup {
 
 /// The scores of all candidates; none if there are too few batches to tell.
 pub(super) fn scores(series: &Series) -> Vec<Score> {
-    if series.inner().count() < INNER_MIN {
+    let inner = series.inner();
+    if inner.len() < INNER_MIN {
         return vec![];
     }
     let left_out: Vec<(u32, f64, Series)> =
-        series.inner().map(|batch| (batch, series.times[&batch].of_batch(batch), series.without(batch))).collect();
+        inner.into_iter().map(|batch| (batch, series.times[&batch].of_batch(batch), series.without(batch))).collect();
     let score = |form: Lookup| {
         let error = |(batch, time, others): &(u32, f64, Series)| {
             let predicted = Curve::from_series(others, form, true).estimate(*batch);
@@ -88,8 +91,9 @@ pub(super) fn scores(series: &Series) -> Vec<Score> {
         let errors: Vec<f64> = left_out.iter().map(error).collect();
         let mean = mean(&errors).expect("there are inner batches");
         let squares: f64 = errors.iter().map(|error| (error - mean).powi(2)).sum();
-        let count = errors.len() as f64;
-        Score { form, mean, standard_error: (squares / (count - 1.0) / count).sqrt() }
+        let count = errors.len();
+        let variance = squares / (count - 1) as f64;
+        Score { form, count, mean, standard_error: (variance / count as f64).sqrt() }
     };
     CANDIDATES.into_iter().map(score).collect()
 }
@@ -111,7 +115,7 @@ mod tests {
     use super::*;
 
     fn check(scores: &[(Lookup, f64, f64)], expected: Lookup) {
-        let score = |&(form, mean, standard_error)| Score { form, mean, standard_error };
+        let score = |&(form, mean, standard_error)| Score { form, count: 9, mean, standard_error };
         assert_eq!(choose(&scores.iter().map(score).collect::<Vec<_>>()), expected);
     }
 

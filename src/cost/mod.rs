@@ -4,6 +4,8 @@
 
 mod curve;
 mod fit;
+pub mod import;
+mod kcc2020;
 mod lookup;
 mod noise;
 mod ranking;

@@ -11,7 +11,7 @@ use super::validation::{Scheme, SeriesValidation};
 ///
 /// Plans are splits of a profiled batch over at most three devices, each part a batch inside the profiled range of
 /// its device; the makespan is that of the slowest device. Each part is predicted without its measurement. Of more
-/// than 300 plans of a batch, 300 evenly spread ones count.
+/// than 300 plans of a batch, 300 evenly spread ones count, and of more than eight devices the first eight.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Ranking {
     /// The network, as the trace calls it.
@@ -69,6 +69,7 @@ impl RankingSummary {
 const PLANS_MIN: usize = 3;
 const PLANS_MAX: usize = 300;
 const BUSY_MAX: usize = 3;
+const DEVICES_MAX: usize = 8;
 
 /// One device's share of a plan.
 #[derive(Clone, Copy)]
@@ -87,7 +88,8 @@ pub(super) fn rank_plans(validated: &[SeriesValidation]) -> Vec<Ranking> {
     let mut seen = BTreeSet::new();
     let models = whole().map(|series| series.model.as_str()).filter(|&model| seen.insert(model));
     let ranking = |model: &str| {
-        let of_model: Vec<&SeriesValidation> = whole().filter(|series| series.model == model).collect();
+        let of_model = whole().filter(|series| series.model == model).take(DEVICES_MAX);
+        let of_model: Vec<&SeriesValidation> = of_model.collect();
         let devices: Vec<Vec<Part>> = of_model.iter().map(|series| parts(series)).collect();
         let batches: BTreeSet<u32> =
             of_model.iter().flat_map(|series| series.predictions.iter().map(|prediction| prediction.batch)).collect();

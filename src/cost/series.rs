@@ -17,6 +17,8 @@ pub(super) struct Series {
     pub(super) is_measured: bool,
 }
 
+const INNER_MAX: usize = 64;
+
 impl Series {
     /// What `trace` has; `None` if that is nothing.
     pub(super) fn new(trace: &Trace, device: &str, model: &str, layer: &LayerKey) -> Option<Series> {
@@ -41,9 +43,12 @@ impl Series {
         series
     }
 
-    /// The batches that others lie below and above.
-    pub(super) fn inner(&self) -> impl Iterator<Item = u32> {
-        self.times.keys().copied().skip(1).take(self.times.len().saturating_sub(2))
+    /// The batches that others lie below and above; of more than 64, which would take long to leave out one by one,
+    /// 64 evenly spread ones.
+    pub(super) fn inner(&self) -> Vec<u32> {
+        let inner: Vec<u32> = self.times.keys().copied().skip(1).take(self.times.len().saturating_sub(2)).collect();
+        let count = inner.len().min(INNER_MAX);
+        (0..count).map(|index| inner[index * inner.len() / count]).collect()
     }
 
     /// Whether repeats prove that the time falls from one batch to the next: by more than three times the spread of

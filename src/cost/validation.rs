@@ -99,7 +99,8 @@ const RESIDUALS_MIN: usize = 4;
 /// Predicts each measurement of whole networks and layers from others.
 ///
 /// - Leave one batch out: the curve that [`Lookup::CrossValidated`] gives for the other batches of the series; the
-///   form is chosen anew without the batch. The smallest and the largest batch are apart, as extrapolation.
+///   form is chosen anew without the batch. The smallest and the largest batch are apart, as extrapolation. Of more
+///   than 64 others, 64 evenly spread ones are predicted.
 /// - Leave one network out: the median profiled batch of a whole network stands, and its other batches follow the
 ///   geometric mean of the shapes of the device's other networks: `time(batch) / time(median batch)`. Networks whose
 ///   tables are unpredictable neither lend their shape nor are predicted so.
@@ -163,7 +164,9 @@ fn validate_series(series: &Series, device: &str, model: &str, layer: &LayerKey)
 
 fn leave_batches_out(series: &Series) -> Vec<Prediction> {
     let (first, last) = (series.times.keys().next().copied(), series.times.keys().next_back().copied());
-    let prediction = |(batch, measured_ms): (u32, f64)| {
+    let batches = first.into_iter().chain(series.inner()).chain(last);
+    let prediction = |batch: u32| {
+        let measured_ms = series.times[&batch].of_batch(batch);
         let estimate = Curve::from_series(&series.without(batch), Lookup::CrossValidated, false).estimate(batch);
         let scheme = match Some(batch) {
             batch if batch == first => Scheme::Below,
@@ -173,7 +176,7 @@ fn leave_batches_out(series: &Series) -> Vec<Prediction> {
         let predicted_ms = estimate.ok().map(|estimate| estimate.time.as_millis_f64());
         Prediction { batch, scheme, measured_ms, predicted_ms, interval_ms: None }
     };
-    let mut predictions: Vec<Prediction> = series.of_batch().into_iter().map(prediction).collect();
+    let mut predictions: Vec<Prediction> = batches.map(prediction).collect();
     predictions.sort_by_key(|prediction| (prediction.scheme, prediction.batch));
     predictions
 }

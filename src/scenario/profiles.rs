@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::InputFile;
-use super::diagnostic::{Faults, Sources};
+use super::diagnostic::{Diagnostics, Faults, Sources};
 use super::document::{Node, Value};
 use super::file::FileFault;
+use crate::cost;
 use crate::cost::statistics::quantile;
 use crate::cost::{Curve, LayerKey, Lookup, Trace};
 
@@ -150,19 +151,35 @@ fn parse(path: &Path, bytes: &[u8], sources: &mut Sources, faults: &mut Faults) 
             Some(Profiles { trace, models })
         }
         Err(found) => {
-            let text = String::from_utf8_lossy(bytes);
-            let start = sources.add(path.to_string_lossy(), text.as_ref());
-            let (mut lines, mut end) = (Vec::new(), start);
-            for line in text.split_inclusive('\n') {
-                lines.push(end..end + line.trim_end().len());
-                end += line.len();
-            }
-            for fault in found {
-                let at = lines.get(fault.line.saturating_sub(1)).unwrap_or(&(end..end)).clone();
-                faults.add(&at, fault.cause, fault.remedy);
-            }
+            add_faults(&path.to_string_lossy(), &String::from_utf8_lossy(bytes), found, sources, faults);
             None
         }
+    }
+}
+
+/// Adds what is wrong with a file that has this text.
+fn add_faults(name: &str, text: &str, found: Vec<cost::Fault>, sources: &mut Sources, faults: &mut Faults) {
+    let start = sources.add(name, text);
+    let (mut lines, mut end) = (Vec::new(), start);
+    for line in text.split_inclusive('\n') {
+        lines.push(end..end + line.trim_end().len());
+        end += line.len();
+    }
+    for fault in found {
+        let at = lines.get(fault.line.saturating_sub(1)).unwrap_or(&(end..end)).clone();
+        faults.add(&at, fault.cause, fault.remedy);
+    }
+}
+
+impl Diagnostics {
+    /// What is wrong with files that are no scenarios: each one's name, its bytes and its faults. Lines of files that
+    /// are no text are not shown.
+    pub fn of_files<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8], Vec<cost::Fault>)>) -> Diagnostics {
+        let (mut sources, mut faults) = (Sources::default(), Faults::default());
+        for (name, bytes, found) in files {
+            add_faults(name, std::str::from_utf8(bytes).unwrap_or_default(), found, &mut sources, &mut faults);
+        }
+        Diagnostics::new(faults, &sources)
     }
 }
 

@@ -198,7 +198,9 @@ fn a_strategy_without_a_plan_ends_with_code_1_and_the_others_are_shown() {
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    for command in ["run", "sweep", "plan", "check", "plot", "models", "schema", "completions"] {
+    for command in
+        ["run", "sweep", "plan", "check", "profile", "calibrate", "replay", "plot", "models", "schema", "completions"]
+    {
         let output = coinfer(&[command, "--help"]);
         assert!(output.status.success());
         let help = String::from_utf8(output.stdout).unwrap();
