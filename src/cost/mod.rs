@@ -4,6 +4,7 @@
 
 mod curve;
 mod fit;
+pub mod import;
 mod read;
 mod trace;
 mod write;
