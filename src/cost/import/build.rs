@@ -109,6 +109,11 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Whether anything is wrong so far.
+    pub(super) fn has_faults(&self) -> bool {
+        !self.faults.is_empty()
+    }
+
     /// Records what a careful user should know, once.
     pub(super) fn note(&mut self, note: impl Into<String>) {
         let note = note.into();

@@ -71,7 +71,7 @@ fn by_content(text: &str) -> Option<Format> {
 
 /// Whether a text is a log of trtexec.
 fn is_log(start: &str) -> bool {
-    start.contains("TensorRT.trtexec") || start.contains("[I] === ") || start.contains("] [I] [TRT]")
+    ["TensorRT.trtexec", "[I] === ", "] [I] ", "[I] [TRT]"].iter().any(|mark| start.contains(mark))
 }
 
 #[cfg(test)]

@@ -209,3 +209,70 @@ fn add_run(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Hints;
+    use super::super::tests::{named, readings, summary};
+
+    const NETWORKS: &str =
+        "loop_count = 4\n  a  min =  1.00  max =  3.00  avg =  2.00\n  b  min =  1  max =  1  avg =  1\n";
+
+    fn check(text: &str, hints: &Hints, expected: &str) {
+        assert_eq!(summary(&[("f", text.as_bytes())], hints), expected);
+    }
+
+    #[test]
+    fn one_of_several_networks_is_picked() {
+        check(NETWORKS, &named("d", "b"), "d,b,whole,1,all,mean,4,1\nd,b,whole,1,all,min,4,1");
+        check(NETWORKS, &named("d", "c"), "0:1: the file has no network `c`; it has a, b");
+        let one = NETWORKS.lines().take(2).collect::<Vec<_>>().join("\n");
+        check(&one, &named("d", "c"), "d,c,whole,1,all,mean,4,2\nd,c,whole,1,all,min,4,1");
+    }
+
+    #[test]
+    fn layers_belong_to_the_network_that_follows_without_its_warm_ups() {
+        let run =
+            |ms: &str| format!("Conv   c   {ms}ms    |   [1, 2, 3 *4] -> [1, 2, 3 *4]\nReLU   r     1.00ms    |\n");
+        let text = format!(
+            "loop_count = 2\n{}{}{}  a  min =  1  max =  3  avg =  2\nConv c 9.00ms |\n  b  min =  1  max =  3  avg =  2\n",
+            run("9.00"),
+            run("3.00"),
+            run("4.00")
+        );
+        check(
+            &text,
+            &Hints { device: Some("d".to_owned()), ..Hints::default() },
+            "d,a,c,1,all,raw,1,3\nd,a,c,1,all,raw,2,4\nd,a,r,1,all,raw,1,1\nd,a,r,1,all,raw,2,1\n\
+             d,a,whole,1,all,mean,2,2\nd,a,whole,1,all,min,2,1\nd,b,c,1,all,raw,1,9\n\
+             d,b,whole,1,all,mean,2,2\nd,b,whole,1,all,min,2,1\n\
+             note: the first 1 runs of layers came before the 2 that were timed, and were left out",
+        );
+    }
+
+    #[test]
+    fn layers_on_a_gpu_are_left_out() {
+        let text = "loop_count = 1\ngpu_device = 0\nConv c 9.00ms |\n  a  min =  1  max =  3  avg =  2\n";
+        check(
+            text,
+            &named("d", "a"),
+            "d,a,whole,1,all,mean,1,2\nd,a,whole,1,all,min,1,1\n\
+             note: times of layers on a GPU are those of the host only, and were left out",
+        );
+        let found = readings(&[("f", text.as_bytes())], &named("d", "a"));
+        assert_eq!(found[0], "Dropped c: the host's share of a layer on a GPU");
+    }
+
+    #[test]
+    fn wrong_lines_are_refused() {
+        let text = "loop_count = 4\n  a  min =  1  max =  3  avg = nan\n  b  min =  5  max =  3  avg = 4\n  c  min =  1  max =  3  avg = \nx  min =  1  max =  2  avg =  1\nx  min =  1  max =  2  avg =  1\n";
+        check(
+            text,
+            &Hints { device: Some("d".to_owned()), ..Hints::default() },
+            "0:2: `a` has NaN ms, which is not a time; export it again; times lie between 0 and 1000 days\n\
+             0:3: `b` has an average outside of its minimum and maximum; run it again; lines of two programs may be mixed\n\
+             0:4: `unnamed` is not a time of `c`; run it again; the line may be cut off\n\
+             0:6: this measures the same as line 5 of f: whole of x on d at batch 1; give one of the two only",
+        );
+    }
+}

@@ -250,3 +250,79 @@ fn statistic(name: &str) -> Option<Statistic> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Hints;
+    use super::super::tests::{named, summary};
+
+    fn mapped(columns: &[(&str, &str)]) -> Hints {
+        let columns = columns.iter().map(|(column, field)| (column.to_string(), field.to_string())).collect();
+        Hints { columns, batch: Some(1), ..named("d", "m") }
+    }
+
+    fn check(text: &str, hints: &Hints, expected: &str) {
+        assert_eq!(summary(&[("f", text.as_bytes())], hints), expected);
+    }
+
+    #[test]
+    fn columns_are_mapped_and_units_converted() {
+        check(
+            "op;took;n\nconv;1500;1\nconv;2500;2\n\"a;b\";3;1\n",
+            &mapped(&[("op", "layer"), ("took", "time_us")]),
+            "d,m,conv,1,all,raw,1,1.5\nd,m,conv,1,all,raw,2,2.5\nd,m,a;b,1,all,raw,1,0.003\n\
+             note: columns of f that were not used: n",
+        );
+    }
+
+    #[test]
+    fn statistics_and_parts_are_kept() {
+        check(
+            "device,model,layer,batch,rows,statistic,repeat,time_ms\nx,y,conv,2,7,mean,5,1\nx,y,conv,2,all,median,5,2\nx,y,io,2,,raw,1,3\n",
+            &Hints::default(),
+            "x,y,conv,2,7,mean,5,1\nx,y,conv,2,all,median,5,2\nx,y,io,2,all,raw,1,3",
+        );
+    }
+
+    #[test]
+    fn one_of_several_devices_is_picked() {
+        let text = "device,time_ms\na,1\nb,2\n";
+        let hints = |device: &str| Hints { batch: Some(1), ..named(device, "m") };
+        check(text, &hints("b"), "b,m,whole,1,all,raw,1,2");
+        check(text, &hints("c"), "0:1: no row has the device `c`; the table has a, b");
+        check("device,time_ms\na,1\n", &hints("c"), "c,m,whole,1,all,raw,1,1");
+    }
+
+    #[test]
+    fn wrong_tables_are_refused() {
+        check(
+            "batch,time_ms,statistic\n1,-1,raw\n0,1,raw\nx,1,raw\n1,NaN,raw\n1,1,avg\n1,1\n1,\"1,5\",raw\n1,1e400,raw\n",
+            &named("d", "m"),
+            "0:2: `whole` has -1 ms, which is not a time; export it again; times lie between 0 and 1000 days\n\
+             0:3: no shape says how many samples a run has; give it with --batch, from 1 to 1000000\n\
+             0:4: `x` is not a number for `batch`; use a whole number up to 1000000\n\
+             0:5: `whole` has NaN ms, which is not a time; export it again; times lie between 0 and 1000 days\n\
+             0:6: `avg` is not a statistic; use raw, median, mean, sum or min\n\
+             0:7: the row has 2 fields where the table has 3 columns; give every column a value; the file may be cut off\n\
+             0:8: `1,5` is not a time; write a number with a point, as in 1.25\n\
+             0:9: `whole` has inf ms, which is not a time; export it again; times lie between 0 and 1000 days",
+        );
+        check(
+            "a,b,time_us,time_ms\n",
+            &mapped(&[("c", "layer"), ("a", "power"), ("b", "time_s")]),
+            "0:1: the table has no column `c`; mend --map COLUMN=FIELD\n\
+             0:1: `power` is not a field; map to one of device, model, layer, batch, rows, statistic, repeat, time_ms, time_us, time_ns, time_s\n\
+             0:1: the table has 3 columns of a time where one is needed; name or map one column to time_ms, time_us, time_ns or time_s",
+        );
+        check(
+            "precision,time_ms\nfp16,1\nfp32,2\n",
+            &mapped(&[]),
+            "0:1: the table has times of several precisions: fp16, fp32; keep the rows of one, or map that column to model",
+        );
+        check(
+            "time_ms\n",
+            &mapped(&[]),
+            "0:1: the files have no measurement that can be used; see with --explain how each row was read",
+        );
+    }
+}

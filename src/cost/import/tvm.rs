@@ -206,3 +206,71 @@ fn leading(shapes: &str) -> Option<i64> {
     let (inside, _) = shapes.split_once('[')?.1.split_once(']')?;
     inside.split(',').next()?.trim().parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Hints;
+    use super::super::tests::{named, readings, summary};
+
+    fn call(name: &str, us: f64, device: &str) -> String {
+        format!(
+            "{{\"Name\":{{\"string\":\"{name}\"}},\"Duration (us)\":{{\"microseconds\":{us}}},\"Count\":{{\"count\":1}},\
+             \"Device\":{{\"string\":\"{device}\"}},\"Argument Shapes\":{{\"string\":\"float32[2, 3], float32[2, 4]\"}}}}"
+        )
+    }
+
+    fn report(calls: &[String]) -> String {
+        format!("{{\"calls\":[\n{}],\"device_metrics\":{{}},\"configuration\":{{}}}}", calls.join(",\n"))
+    }
+
+    const WAITS: &str =
+        "note: TVM's profiler waits for the device after each call, so that the sum is more than a plain run takes";
+
+    #[test]
+    fn equal_kernels_are_told_apart_by_order() {
+        let text = report(&[call("k", 1000.0, "cpu0"), call("k", 2000.0, "cpu0")]);
+        let model = Hints { model: Some("m".to_owned()), ..Hints::default() };
+        let expected = format!("cpu0,m,k,2,all,raw,1,1\ncpu0,m,k_2,2,all,raw,1,2\ncpu0,m,whole,2,all,raw,1,3\n{WAITS}");
+        assert_eq!(summary(&[("r", text.as_bytes())], &model), expected);
+    }
+
+    #[test]
+    fn several_devices_need_a_name_and_copies_are_transfers() {
+        let text = report(&[call("k", 1000.0, "cpu0"), call("__copy", 500.0, "cuda0"), call("l", 2000.0, "cuda0")]);
+        let found = summary(&[("r", text.as_bytes())], &Hints { device: None, ..named("", "m") });
+        assert_eq!(found, "0:1: the file does not say which device it was recorded on; name it with --device");
+        let found = summary(&[("r", text.as_bytes())], &named("both", "m"));
+        let note = "note: the network ran on cpu0 and cuda0 together, which are one device here: both";
+        let expected = "both,m,k,2,all,raw,1,1\nboth,m,l,2,all,raw,1,2\nboth,m,whole,2,all,raw,1,3.5";
+        assert_eq!(found, format!("{expected}\n{note}\n{WAITS}"));
+        let found = readings(&[("r", text.as_bytes())], &named("both", "m"));
+        assert!(found.contains(&"Transfer __copy: a copy between devices; counted in the whole only".to_owned()));
+    }
+
+    #[test]
+    fn bare_quotes_in_names_are_read() {
+        let text = report(&[call("say \"x\"", 1000.0, "cpu0")]);
+        let found = summary(&[("r", text.as_bytes())], &named("d", "m"));
+        assert!(found.starts_with("d,m,\"say \"\"x\"\"\",2,all,raw,1,1\n"), "{found}");
+    }
+
+    #[test]
+    fn wrong_reports_are_refused() {
+        let wrong =
+            report(&[call("k", -1.0, "cpu0"), call("", 1.0, "c"), call("k", 1.0, "c").replace("microseconds", "ms")]);
+        assert_eq!(
+            summary(&[("r", wrong.as_bytes())], &named("d", "m")),
+            "0:2: `k` has -0.001 ms, which is not a time; export it again; times lie between 0 and 1000 days\n\
+             0:3: the call has no `Name`; export the report again, with report.json()\n\
+             0:4: the call has no `Duration (us)` in microseconds; export the report again, with report.json()"
+        );
+        let empty = summary(&[("r", report(&[]).as_bytes())], &named("d", "m"));
+        assert!(empty.starts_with("0:1: the report has no call; profile a run of the network"), "{empty}");
+        let table = "Count,Device,Duration (us),Name\n1,cpu0,nan,k\n1,cpu0,1\n";
+        assert_eq!(
+            summary(&[("r", table.as_bytes())], &Hints { batch: Some(1), ..named("d", "m") }),
+            "0:2: `k` has NaN ms, which is not a time; export it again; times lie between 0 and 1000 days\n\
+             0:3: the row has 3 fields where the table has 4 columns; export the report with report.json(), which is read better"
+        );
+    }
+}

@@ -17,11 +17,13 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Adds the lines of a log.
-    pub(super) fn read(&mut self, source: usize, text: &str) {
+    /// Adds the lines of a log; whether it is one.
+    pub(super) fn read(&mut self, source: usize, text: &str) -> bool {
         self.source = source;
+        let mut is_log = false;
         for line in text.lines() {
             let after = |key: &str| line.split_once(key).map(|(_, value)| value.trim().to_owned());
+            is_log |= ["[I] ", "[W] ", "[V] ", "[TRT]", "&&&& "].iter().any(|mark| line.contains(mark));
             let filled = |value: &String| !value.is_empty();
             if let Some(layer) = after("[DlaLayer] ") {
                 self.dla.insert(layer);
@@ -40,6 +42,7 @@ impl Log {
                 self.parallel = true;
             }
         }
+        is_log
     }
 
     /// States the hardware and the version that the log names.

@@ -68,10 +68,11 @@ pub(super) fn read(texts: &[&Text], builder: &mut Builder) {
         let document = Document::new(cleaned);
         if start.starts_with('{') {
             informations.extend(information::read(text.source, &document, builder));
-        } else if start.starts_with('[') && !is_stamp(start) {
+        } else if is_array(start) {
             read_array(text.source, &document, &mut profiles, &mut times, builder);
-        } else {
-            log.read(text.source, cleaned);
+        } else if !log.read(text.source, cleaned) {
+            let cause = "the file is neither an export of trtexec nor its log";
+            builder.refuse(text.source, fault(1, cause, "give the files of --exportProfile, --exportTimes and so on"));
         }
     }
     one_of("exportProfile", profiles.iter().map(|profile| profile.source), builder);
@@ -83,6 +84,9 @@ pub(super) fn read(texts: &[&Text], builder: &mut Builder) {
     let Some(source) = profile.as_ref().map(|profile| profile.source).or(times.as_ref().map(|times| times.source))
     else {
         let source = texts.first().map_or(0, |text| text.source);
+        if builder.has_faults() {
+            return;
+        }
         let remedy = "add the files of --exportProfile and --exportTimes";
         builder.refuse(source, fault(1, "the files have no times, only what describes the engine", remedy));
         return;
@@ -97,9 +101,11 @@ pub(super) fn read(texts: &[&Text], builder: &mut Builder) {
     }
 }
 
-/// A log's line begins with a time in brackets, where an array of JSON goes on with an object.
-fn is_stamp(start: &str) -> bool {
-    start[1..].trim_start().starts_with(|letter: char| letter.is_ascii_digit())
+/// An array goes on with an object, where a line of a log has a time or a level in brackets.
+fn is_array(start: &str) -> bool {
+    start
+        .strip_prefix('[')
+        .is_some_and(|rest| rest.trim_start().is_empty() || rest.trim_start().starts_with(['{', ']']))
 }
 
 /// The text with control characters replaced, which trtexec writes into names, and with bare quotes escaped.
