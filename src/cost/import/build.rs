@@ -1,21 +1,18 @@
 //! The trace in the making, which every reader of a format adds to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::read::{BATCH_MAX, HEADER_KEYS, TIME_MS_MAX, TIME_MS_MIN};
-use super::super::trace::{Fault, Kind, LayerKey, Row, Rows, Statistic, Trace};
+use super::super::read::{BATCH_MAX, TIME_MS_MAX, TIME_MS_MIN};
+use super::super::trace::{Fault, Kind, LayerKey, Row, Rows, Statistic};
 use super::name::{brief, clean, one_line};
-use super::{Class, Hints, Imported, Reading, Source, SourceFault};
+use super::{Class, Hints, Reading, Source, SourceFault};
 
 /// Faults of a file that are listed one by one.
-const FAULTS_MAX: usize = 100;
+pub(super) const FAULTS_MAX: usize = 100;
 /// Faults of a file that are kept, to be put in order of lines.
 const FAULTS_KEPT: usize = 10_000;
 /// Notes that are listed one by one.
 const NOTES_MAX: usize = 50;
-/// Names that a note lists.
-const NAMES_MAX: usize = 5;
-const NOT_STATED: &str = "not stated";
 
 /// A fault of a file.
 pub(super) fn fault(line: usize, cause: impl Into<String>, remedy: impl Into<String>) -> Fault {
@@ -48,29 +45,31 @@ pub(super) struct Place {
 pub(super) struct Builder<'a> {
     /// What the user says.
     pub(super) hints: &'a Hints,
-    names: Vec<&'a str>,
-    kind: Option<(Kind, usize)>,
-    header: BTreeMap<String, Vec<String>>,
+    pub(super) names: Vec<&'a str>,
+    pub(super) kind: Option<(Kind, usize)>,
+    pub(super) header: BTreeMap<String, Vec<String>>,
     stated: BTreeMap<(String, String), usize>,
-    rows: Vec<(usize, usize, Row)>,
-    series: BTreeMap<Place, Series>,
-    readings: Vec<Reading>,
-    notes: Vec<String>,
-    notes_left_out: usize,
+    pub(super) rows: Vec<(usize, usize, Row)>,
+    pub(super) series: BTreeMap<Place, Series>,
+    pub(super) readings: Vec<Reading>,
+    pub(super) notes: Vec<String>,
+    pub(super) notes_left_out: usize,
     /// Places without a measurable time, and places with some repeats too short to measure.
-    untimed: Vec<String>,
-    summed: Vec<String>,
-    faults: Vec<SourceFault>,
+    pub(super) untimed: Vec<String>,
+    pub(super) summed: Vec<String>,
+    pub(super) faults: Vec<SourceFault>,
     /// Faults of each file.
-    fault_counts: BTreeMap<usize, usize>,
+    pub(super) fault_counts: BTreeMap<usize, usize>,
+    /// Files that describe others and have no measurement of their own.
+    pub(super) descriptions: BTreeSet<usize>,
     /// Measurements so far, which gives them their order.
     count: usize,
 }
 
 /// Raw repeats of one place.
-struct Series {
-    order: usize,
-    repeats: Vec<(At, f64)>,
+pub(super) struct Series {
+    pub(super) order: usize,
+    pub(super) repeats: Vec<(At, f64)>,
 }
 
 impl<'a> Builder<'a> {
@@ -91,6 +90,7 @@ impl<'a> Builder<'a> {
             summed: vec![],
             faults: vec![],
             fault_counts: BTreeMap::new(),
+            descriptions: BTreeSet::new(),
             count: 0,
         }
     }
@@ -107,6 +107,11 @@ impl<'a> Builder<'a> {
         if *count <= FAULTS_KEPT {
             self.faults.push(found);
         }
+    }
+
+    /// States that a file has no measurement, and need not have one.
+    pub(super) fn describes(&mut self, source: usize) {
+        self.descriptions.insert(source);
     }
 
     /// Whether anything is wrong so far.
@@ -242,113 +247,9 @@ impl<'a> Builder<'a> {
     pub(super) fn name(&self, source: usize) -> &'a str {
         self.names.get(source).copied().unwrap_or_default()
     }
-
-    /// The finished trace, or all faults.
-    pub(super) fn finish(mut self) -> Result<Imported, Vec<SourceFault>> {
-        self.emit_series();
-        self.note_short();
-        self.find_duplicates();
-        if self.rows.is_empty() && self.faults.is_empty() {
-            let cause = "the files have no measurement that can be used";
-            self.refuse(0, fault(1, cause, "see with --explain how each row was read"));
-        }
-        if !self.faults.is_empty() {
-            return Err(listed(self.faults, &self.fault_counts));
-        }
-        if self.notes_left_out > 0 {
-            self.notes.push(format!("{} more notes were left out", self.notes_left_out));
-        }
-        for note in &self.notes {
-            self.header.entry("note".to_owned()).or_default().push(note.clone());
-        }
-        let kind = self.kind.map_or(Kind::Measured, |(kind, _)| kind);
-        self.header.insert("kind".to_owned(), vec![word(kind).to_owned()]);
-        for key in HEADER_KEYS {
-            let values = self.header.entry(key.to_owned()).or_default();
-            if values.iter().all(String::is_empty) {
-                *values = vec![NOT_STATED.to_owned()];
-            }
-        }
-        self.rows.sort_by_key(|(order, _, _)| *order);
-        self.readings.sort_by_key(|reading| (reading.source, reading.line));
-        let rows = self.rows.into_iter().map(|(_, _, row)| row).collect();
-        let trace = Trace { kind, header: self.header, rows };
-        Ok(Imported { trace, readings: self.readings, notes: self.notes })
-    }
-
-    /// Raw repeats, or their sum where some are too short for the clock of the profiler.
-    fn emit_series(&mut self) {
-        let mut taken: BTreeMap<Place, u32> = BTreeMap::new();
-        for (_, _, row) in &self.rows {
-            if row.statistic == Statistic::Raw {
-                let repeat = taken.entry(place_of(row)).or_insert(0);
-                *repeat = row.repeat.max(*repeat);
-            }
-        }
-        for (place, series) in std::mem::take(&mut self.series) {
-            let Some(&(first, _)) = series.repeats.first() else { continue };
-            let all = series.repeats.len();
-            let earlier = taken.get(&place).copied().unwrap_or(0);
-            let room = (BATCH_MAX - earlier) as usize;
-            if all > room {
-                self.note(format!("{}: {} repeats beyond {BATCH_MAX} were left out", described(&place), all - room));
-            }
-            let repeats = &series.repeats[..all.min(room)];
-            let short = repeats.iter().filter(|(_, time_ms)| *time_ms < TIME_MS_MIN).count();
-            if short == 0 {
-                for (index, &(at, time_ms)) in (earlier + 1..).zip(repeats) {
-                    self.rows.push((series.order, at.source, made_row(at, &place, Statistic::Raw, index, time_ms)));
-                }
-                continue;
-            }
-            let sum: f64 = repeats.iter().map(|(_, time_ms)| time_ms).sum();
-            if sum < TIME_MS_MIN {
-                self.untimed.push(described(&place));
-                continue;
-            }
-            self.summed.push(described(&place));
-            let count = repeats.len();
-            let row = made_row(first, &place, Statistic::Sum, count as u32, sum.min(TIME_MS_MAX));
-            self.rows.push((series.order, first.source, row));
-        }
-    }
-
-    fn note_short(&mut self) {
-        let why = "left out, since it took no measurable time";
-        let untimed = std::mem::take(&mut self.untimed);
-        self.note_of(&untimed, why);
-        let why = "given as the sum of all repeats, since some were too short for the profiler's clock";
-        let summed = std::mem::take(&mut self.summed);
-        self.note_of(&summed, why);
-    }
-
-    fn note_of(&mut self, places: &[String], why: &str) {
-        if !places.is_empty() {
-            let more = places.len().saturating_sub(NAMES_MAX);
-            let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-            self.note(format!("{why}: {}{more}", places[..places.len().min(NAMES_MAX)].join("; ")));
-        }
-    }
-
-    fn find_duplicates(&mut self) {
-        let mut seen: BTreeMap<_, (usize, usize)> = BTreeMap::new();
-        let mut found = vec![];
-        for (_, source, row) in &self.rows {
-            let repeat = if row.statistic == Statistic::Raw { row.repeat } else { 0 };
-            let key = (place_of(row), row.rows, row.beside.clone(), row.statistic, repeat);
-            if let Some((first, line)) = seen.insert(key, (*source, row.line)) {
-                let name = self.names.get(first).copied().unwrap_or_default();
-                let cause = format!("this measures the same as line {line} of {name}: {}", described(&place_of(row)));
-                found.push((*source, fault(row.line, cause, "give one of the two only")));
-            }
-        }
-        for (source, fault) in found {
-            self.refuse(source, fault);
-        }
-    }
 }
 
-fn made_row(at: At, place: &Place, statistic: Statistic, repeat: u32, time_ms: f64) -> Row {
+pub(super) fn made_row(at: At, place: &Place, statistic: Statistic, repeat: u32, time_ms: f64) -> Row {
     Row {
         line: at.line,
         device: place.device.clone(),
@@ -364,12 +265,7 @@ fn made_row(at: At, place: &Place, statistic: Statistic, repeat: u32, time_ms: f
     }
 }
 
-fn place_of(row: &Row) -> Place {
-    let Row { device, model, batch, layer, .. } = row.clone();
-    Place { device, model, batch, layer }
-}
-
-fn described(place: &Place) -> String {
+pub(super) fn described(place: &Place) -> String {
     let layer = match &place.layer {
         LayerKey::Whole => "whole",
         LayerKey::Io => "io",
@@ -378,29 +274,10 @@ fn described(place: &Place) -> String {
     format!("{} of {} on {} at batch {}", brief(layer), brief(&place.model), brief(&place.device), place.batch)
 }
 
-fn word(kind: Kind) -> &'static str {
+pub(super) fn word(kind: Kind) -> &'static str {
     match kind {
         Kind::Measured => "measured",
         Kind::Digitised => "digitised",
         Kind::Derived => "derived",
     }
-}
-
-/// Faults in order of files and lines, with those beyond a bearable number of a file counted only.
-fn listed(mut faults: Vec<SourceFault>, counts: &BTreeMap<usize, usize>) -> Vec<SourceFault> {
-    faults.sort_by_key(|found| (found.source, found.fault.line));
-    let mut listed: Vec<SourceFault> = Vec::new();
-    for of_file in faults.chunk_by(|first, second| first.source == second.source) {
-        let shown = of_file.len().min(FAULTS_MAX);
-        listed.extend_from_slice(&of_file[..shown]);
-        if let [next, ..] = &of_file[shown..] {
-            let cause = format!(
-                "{} more faults follow from here on",
-                counts.get(&next.source).map_or(0, |count| count - shown)
-            );
-            let fault = fault(next.fault.line, cause, "mend those above first");
-            listed.push(SourceFault { source: next.source, fault });
-        }
-    }
-    listed
 }

@@ -6,13 +6,13 @@
 
 mod build;
 mod detect;
+mod finish;
 mod json;
 mod name;
 mod ncnn;
 mod onnx_runtime;
 mod own;
 mod pytorch;
-mod pytorch_events;
 mod table;
 mod text;
 mod trtexec;
@@ -197,6 +197,17 @@ mod tests {
         let empty = "0:1: the file is empty; export it again, and let the program that writes it end first";
         assert_eq!(summary(&[("a", b"")], &Hints::default()), empty);
         assert_eq!(summary(&[("a", b" \n\t")], &Hints::default()), empty);
+    }
+
+    #[test]
+    fn a_file_without_anything_to_read_is_a_fault() {
+        let hints = Hints { format: Some(Format::Ncnn), ..named("d", "m") };
+        let right: (&str, &[u8]) = ("right", b"loop_count = 1\n a min = 1 max = 1 avg = 1\n");
+        assert_eq!(
+            summary(&[right, ("wrong", b"hello\n")], &hints),
+            "1:1: the file has no measurement in the format that it was read as; \
+             check the file, or name another format with --format"
+        );
     }
 
     #[test]

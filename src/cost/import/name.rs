@@ -93,7 +93,8 @@ pub(super) fn foreign_node(name: &str) -> Option<&str> {
     name.trim().strip_prefix("{ForeignNode[")?.strip_suffix("]}")
 }
 
-fn segment(members: &[String]) -> String {
+/// The name of a segment of `members`, which run one after the other.
+pub(super) fn segment(members: &[String]) -> String {
     match members {
         [] => "unnamed".to_owned(),
         [only] => only.clone(),

@@ -16,6 +16,10 @@ pub(super) fn read(texts: &[&Text], builder: &mut Builder) {
             }
         };
         builder.of_kind(text.source, trace.kind);
+        let hints = builder.hints;
+        if hints.device.is_some() || hints.model.is_some() || hints.batch.is_some() {
+            builder.note("traces of the project name device, network and batch in each row, and keep them");
+        }
         for (key, values) in trace.header.iter().filter(|(key, _)| *key != "kind") {
             values.iter().for_each(|value| builder.state(text.source, key, value));
         }

@@ -322,7 +322,7 @@ mod tests {
         check(
             "time_ms\n",
             &mapped(&[]),
-            "0:1: the files have no measurement that can be used; see with --explain how each row was read",
+            "0:1: the file has no measurement in the format that it was read as; check the file, or name another format with --format",
         );
     }
 }

@@ -98,7 +98,10 @@ fn json_call(at: At, call: &BTreeMap<String, Value>) -> Result<Call, Fault> {
         return Err(missing("`Name`"));
     }
     let count = call.get("Count").and_then(|metric| metric.get("count")?.as_i64()).unwrap_or(1);
-    Ok(Call { at, name, device: text("Device"), shapes: text("Argument Shapes"), count, time_ms: us / 1000.0 })
+    // The virtual machine's profiler names the shapes after itself.
+    let shapes = ["Argument Shapes", "VM::Argument Shapes"].map(text).into_iter().find(|shapes| !shapes.is_empty());
+    let shapes = shapes.unwrap_or_default();
+    Ok(Call { at, name, device: text("Device"), shapes, count, time_ms: us / 1000.0 })
 }
 
 fn read_csv(text: &Text, builder: &mut Builder) {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::super::build::Builder;
 use super::super::json::Document;
-use super::super::name::profile;
+use super::super::name::{clean, profile};
 
 /// Layers by name.
 #[derive(Default)]
@@ -31,6 +31,8 @@ struct Layer {
     inputs: Value,
     #[serde(default)]
     stream_id: Option<i64>,
+    #[serde(default)]
+    metadata: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -95,6 +97,21 @@ impl Information {
     /// The type of a layer, in lower case; empty if not known.
     pub(super) fn layer_type(&self, name: &str) -> String {
         self.layers.get(name).map(|layer| layer.layer_type.to_lowercase()).unwrap_or_default()
+    }
+
+    /// The nodes of the ONNX model that a layer was made of, in order; empty if not known.
+    pub(super) fn onnx_nodes(&self, name: &str) -> Vec<String> {
+        let metadata = self.layers.get(name).and_then(|layer| layer.metadata.as_deref()).unwrap_or_default();
+        let mut nodes: Vec<String> = vec![];
+        for part in metadata.split("[ONNX Layer: ").skip(1) {
+            // Names have brackets too; the separator behind the last one was made ` + `.
+            let part = part.trim_end_matches(|letter: char| letter.is_control() || matches!(letter, ' ' | '+'));
+            let node = clean(part.strip_suffix(']').unwrap_or(part));
+            if !nodes.contains(&node) {
+                nodes.push(node);
+            }
+        }
+        nodes
     }
 
     /// Whether TensorRT put a layer in to change a layout.

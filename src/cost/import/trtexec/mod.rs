@@ -67,10 +67,13 @@ pub(super) fn read(texts: &[&Text], builder: &mut Builder) {
         let start = cleaned.trim_start();
         let document = Document::new(cleaned);
         if start.starts_with('{') {
+            builder.describes(text.source);
             informations.extend(information::read(text.source, &document, builder));
         } else if is_array(start) {
             read_array(text.source, &document, &mut profiles, &mut times, builder);
-        } else if !log.read(text.source, cleaned) {
+        } else if log.read(text.source, cleaned) {
+            builder.describes(text.source);
+        } else {
             let cause = "the file is neither an export of trtexec nor its log";
             builder.refuse(text.source, fault(1, cause, "give the files of --exportProfile, --exportTimes and so on"));
         }

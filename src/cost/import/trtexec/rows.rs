@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::super::Class;
 use super::super::build::{At, Builder, fault};
-use super::super::name::{Names, brief, foreign_node, fused, profile};
+use super::super::name::{Fused, Names, brief, foreign_node, fused, profile, segment};
 use super::information::Information;
 use super::log::Log;
 
@@ -96,7 +96,7 @@ impl Layers {
                     brief(full_name)
                 ));
             } else {
-                let fused = fused(full_name);
+                let fused = of_nodes(fused(full_name), &information.onnx_nodes(&row.name));
                 let class = if information.is_reformat(&row.name) { Class::Reformat } else { Class::Layer };
                 let name = names.unique(&fused.layer);
                 let placement = log.placement(full_name, &fused.members);
@@ -114,6 +114,12 @@ impl Layers {
     pub(super) fn total_ms(&self) -> f64 {
         self.rows.iter().map(|(_, _, time_ms)| time_ms).sum()
     }
+}
+
+/// The layer by the nodes of its metadata, where its name has none of them, as those of fused kernels.
+fn of_nodes(fused: Fused, nodes: &[String]) -> Fused {
+    let known = nodes.is_empty() || fused.members.iter().any(|member| nodes.contains(member));
+    if known { fused } else { Fused { layer: segment(nodes), members: nodes.to_vec() } }
 }
 
 /// The edge that a layout change lies on.

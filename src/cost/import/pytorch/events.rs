@@ -6,9 +6,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::build::{At, Builder};
-use super::json::Document;
-use super::text::Text;
+use super::super::build::{At, Builder};
+use super::super::json::Document;
+use super::super::text::Text;
 
 /// Times beyond this many nanoseconds are not exact as written.
 const NANOS_MAX: f64 = 9e15;
