@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::read::{BATCH_MAX, HEADER_KEYS, TIME_MS_MAX, TIME_MS_MIN};
 use super::super::trace::{Kind, Row, Statistic, Trace};
-use super::build::{Builder, FAULTS_MAX, Place, described, fault, made_row, word};
+use super::build::{At, Builder, FAULTS_MAX, Place, described, fault, made_row, word};
 use super::{Imported, SourceFault};
 
 /// Names that a note lists.
@@ -16,6 +16,7 @@ impl Builder<'_> {
     pub(super) fn finish(mut self) -> Result<Imported, Vec<SourceFault>> {
         self.emit_series();
         self.note_short();
+        self.unify_times();
         self.find_duplicates();
         if self.faults.is_empty() {
             self.find_unread();
@@ -100,6 +101,22 @@ impl Builder<'_> {
             let more = if more > 0 { format!("; and {more} more") } else { String::new() };
             self.note(format!("{why}: {}{more}", places[..places.len().min(NAMES_MAX)].join("; ")));
         }
+    }
+
+    /// Makes times of samples times of batches, where files have both: one table has one of them.
+    fn unify_times(&mut self) {
+        let of_samples = self.rows.iter().filter(|(_, _, row)| row.per_sample).count();
+        if of_samples == 0 || of_samples == self.rows.len() {
+            return;
+        }
+        self.note("times of one sample were made times of the batch, as the other files have them");
+        let mut rows = std::mem::take(&mut self.rows);
+        for (_, source, row) in rows.iter_mut().filter(|(_, _, row)| row.per_sample) {
+            row.time_ms *= f64::from(row.batch);
+            row.per_sample = false;
+            self.is_time(At { source: *source, line: row.line }, &row.model, row.time_ms);
+        }
+        self.rows = rows;
     }
 
     /// Refuses files of which nothing was read at all.

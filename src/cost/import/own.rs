@@ -67,6 +67,18 @@ mod tests {
     }
 
     #[test]
+    fn times_of_samples_and_of_batches_are_joined_as_those_of_batches() {
+        let one = trace("measured", "a,m,whole,4,all,,raw,1,2\n").replace("time_ms", "time_ms_per_sample");
+        let two = trace("measured", "a,m,whole,8,all,,raw,1,3\n");
+        let found = summary(&[("1", one.as_bytes()), ("2", two.as_bytes())], &Hints::default());
+        assert_eq!(
+            found,
+            "a,m,whole,4,all,raw,1,8\na,m,whole,8,all,raw,1,3\n\
+             note: times of one sample were made times of the batch, as the other files have them"
+        );
+    }
+
+    #[test]
     fn traces_that_do_not_fit_together_are_refused() {
         let (one, two) =
             (trace("measured", "a,m,whole,1,all,,raw,1,2\n"), trace("derived", "a,m,whole,1,all,,raw,1,3\n"));

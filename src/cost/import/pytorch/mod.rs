@@ -61,7 +61,11 @@ fn read_file(source: usize, events: &[Event], stated: Option<&str>, builder: &mu
     let owners = find_layers(events, &mut runs, builder);
     let on_gpu = events.iter().any(|event| event.sort == Sort::Kernel && event.end > event.start);
     let copies = attribute(events, &mut runs, &owners, builder);
-    let (device, model) = (builder.device(source, stated.filter(|_| on_gpu)), builder.model(source, None));
+    let stated = stated.filter(|_| on_gpu);
+    if let Some(hardware) = stated {
+        builder.state(source, "hardware", hardware);
+    }
+    let (device, model) = (builder.device(source, stated), builder.model(source, None));
     for (run, copied) in runs.iter().zip(copies) {
         let (class, why) = match (run.layers.is_empty(), run.is_warm_up) {
             (true, _) => (Class::Dropped, "a step without operators"),
