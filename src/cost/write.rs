@@ -133,6 +133,18 @@ mod tests {
         }
     }
 
+    /// Found by fuzzing.
+    #[test]
+    fn carriage_returns_within_a_header_are_kept() {
+        let text = "# coinfer trace 1\n# source: s\n# revision: r\"\r\r/\r r\n# hardware: h\n# software: w\n# date: d\n\
+            # kind: measured\n# a\rb: x\ry\ndevice,model,layer,batch,rows,statistic,repeat,time_ms\n\
+            a,\"m\rn\",whole,1,all,raw,1,1\n";
+        let mut trace = Trace::parse(text.as_bytes()).unwrap();
+        let mut read = Trace::parse(trace.to_csv().as_bytes()).unwrap();
+        read.rows.iter_mut().chain(&mut trace.rows).for_each(|row| row.line = 0);
+        assert_eq!(read, trace);
+    }
+
     #[test]
     fn required_keys_come_first() {
         let text = "# coinfer trace 1\n# about: a\n# kind: derived\n# date: d\n# note: n1\n# software: w\n# source: s\n\

@@ -134,7 +134,7 @@ impl<'a> Builder<'a> {
 
     /// Adds to the provenance what no other file stated.
     pub(super) fn state(&mut self, source: usize, key: &str, value: &str) {
-        let value = value.split(['\n', '\r']).map(str::trim).collect::<Vec<_>>().join(" ");
+        let value = value.split('\n').map(str::trim).collect::<Vec<_>>().join(" ");
         let first = *self.stated.entry((key.to_owned(), value.clone())).or_insert(source);
         if first == source {
             self.header.entry(key.to_owned()).or_default().push(value);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::read::{BATCH_MAX, HEADER_KEYS, TIME_MS_MAX, TIME_MS_MIN};
+use super::super::read::{BATCH_MAX, HEADER_KEYS, TIME_MS_MIN};
 use super::super::trace::{Kind, Row, Statistic, Trace};
 use super::build::{At, Builder, FAULTS_MAX, Place, described, fault, made_row, word};
 use super::{Imported, SourceFault};
@@ -79,9 +79,12 @@ impl Builder<'_> {
                 self.untimed.push(described(&place));
                 continue;
             }
+            if !self.is_time(first, "the sum of repeats", sum) {
+                continue;
+            }
             self.summed.push(described(&place));
             let count = repeats.len();
-            let row = made_row(first, &place, Statistic::Sum, count as u32, sum.min(TIME_MS_MAX));
+            let row = made_row(first, &place, Statistic::Sum, count as u32, sum);
             self.rows.push((series.order, first.source, row));
         }
     }
