@@ -85,3 +85,21 @@ fn any_other_table() {
     let hints = Hints { model: Some("tiny".to_owned()), ..Hints::default() };
     check("table", &["table.csv"], &hints);
 }
+
+#[test]
+fn a_cut_off_file_is_refused_or_read_but_never_a_panic() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/import");
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    for file in files {
+        let bytes = fs::read(&file).unwrap();
+        let hints = Hints { batch: Some(2), ..named("cpu", "tiny") };
+        let step = bytes.len() / 40 + 1;
+        for end in (0..bytes.len() - 2).step_by(step) {
+            let sources = [Source { name: "cut off", bytes: &bytes[..end] }];
+            let result = import(&sources, &hints);
+            let structured = file.extension().is_some_and(|extension| extension == "json" || extension == "gz");
+            assert!(!structured || result.is_err(), "{} at {end}", file.display());
+        }
+    }
+}
