@@ -5,6 +5,7 @@ mod cli;
 mod engine;
 mod evidence;
 mod fixture;
+mod import;
 mod plan_check;
 mod scenario;
 mod strategies;
