@@ -64,7 +64,7 @@ pub(super) fn trace(
         Some(profile) => profile.device.clone(),
         None => case.problem.platform.device(device).name.clone(),
     };
-    let mut repeats: BTreeMap<(DeviceId, usize, LayerKey, u32, Rows, Option<DeviceId>), u32> = BTreeMap::new();
+    let mut repeats: BTreeMap<Point, u32> = BTreeMap::new();
     let mut rows = Vec::new();
     for visit in visits {
         for measured in visit.measured.iter().filter(|measured| devices.contains(&measured.device)) {
@@ -90,6 +90,9 @@ pub(super) fn trace(
     rows.sort_by(|one, other| key(one).cmp(&key(other)));
     Trace { kind: Kind::Measured, header, rows }
 }
+
+/// What repeats are of: device, network, part of it, batch, rows, and the device beside.
+type Point = (DeviceId, usize, LayerKey, u32, Rows, Option<DeviceId>);
 
 fn key(row: &Row) -> (&str, &str, &LayerKey, u32, Rows, Option<&str>, u32) {
     (&row.device, &row.model, &row.layer, row.batch, row.rows, row.beside.as_deref(), row.repeat)

@@ -152,7 +152,9 @@ impl Comparison {
     fn objection(&self, tolerance: f64) -> Option<String> {
         let Comparison { strategy, isolation, error, .. } = self;
         let percent = |fraction: f64| fraction * 100.0;
-        if let Some(difference) = self.difference.filter(|difference| !(*difference <= DIFFERENCE_MAX)) {
+        if let Some(difference) =
+            self.difference.filter(|&difference| difference.is_nan() || difference > DIFFERENCE_MAX)
+        {
             return Some(format!("{strategy}: outputs differ from a single device's by {difference:.1e}"));
         }
         if *isolation > ISOLATION_MAX {

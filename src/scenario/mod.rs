@@ -34,7 +34,7 @@ pub use sweep::Point;
 use decode::shorten;
 use diagnostic::{Faults, Sources};
 use document::Node;
-use file::FileFault;
+use file::{FileFault, Load};
 use profiles::Traces;
 use sweep::Sweep;
 
@@ -132,7 +132,7 @@ impl Scenario {
         bytes: Result<Vec<u8>, FileFault>,
         overrides: &[String],
         sweeps: bool,
-        load: Option<&dyn Fn(&Path) -> Result<Vec<u8>, FileFault>>,
+        load: Option<Load<'_>>,
     ) -> Result<Scenario, Diagnostics> {
         let (mut sources, mut faults) = (Sources::default(), Faults::default());
         let mut root = read::parse_file(path, &bytes, &mut sources, &mut faults);

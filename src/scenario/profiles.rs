@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use super::InputFile;
 use super::diagnostic::{Diagnostics, Faults, Sources};
 use super::document::{Node, Value};
-use super::file::FileFault;
+use super::file::{FileFault, Load};
 use crate::cost;
 use crate::cost::statistics::quantile;
 use crate::cost::{Curve, LayerKey, Lookup, Trace};
@@ -40,7 +40,7 @@ impl Traces {
     pub(super) fn load(
         folder: &Path,
         named: &[&Node],
-        load: Option<&dyn Fn(&Path) -> Result<Vec<u8>, FileFault>>,
+        load: Option<Load<'_>>,
         inputs: &mut Vec<InputFile>,
         sources: &mut Sources,
         faults: &mut Faults,

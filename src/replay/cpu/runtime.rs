@@ -89,7 +89,7 @@ impl Threads {
 
 /// A network, or a part of one, ready to run.
 pub(super) enum Engine {
-    Rten { model: Model, inputs: Vec<NodeId>, outputs: Vec<NodeId> },
+    Rten { model: Box<Model>, inputs: Vec<NodeId>, outputs: Vec<NodeId> },
     OnnxRuntime { session: Mutex<Session>, inputs: Vec<String>, outputs: Vec<String> },
 }
 
@@ -116,7 +116,7 @@ impl Engine {
                     names.iter().map(|name| model.node_id(name).map_err(|error| error.to_string())).collect()
                 };
                 let (inputs, outputs) = (find(inputs)?, find(outputs)?);
-                Ok(Engine::Rten { model, inputs, outputs })
+                Ok(Engine::Rten { model: Box::new(model), inputs, outputs })
             }
             Runtime::OnnxRuntime(library) => {
                 let session = open_session(library, &onnx, threads).map_err(|error| error.to_string())?;
