@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Basis;
 use super::noise::{Noise, noise_by_batch};
-use super::trace::{Kind, LayerKey, Point, Trace};
+use super::trace::{Kind, LayerKey, Point, Row, Trace, points};
 
 /// What was measured at each batch.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +27,12 @@ impl Series {
         let copies = trace.times(device, model, &copies);
         let noise = noise_by_batch(trace, device, model, layer);
         (!times.is_empty()).then_some(Series { times, copies, noise, is_measured: trace.kind == Kind::Measured })
+    }
+
+    /// Of these rows, which are of one layer, one number of rows and one device, and not empty.
+    pub(super) fn of_rows(rows: &[&Row], kind: Kind) -> Series {
+        let times = points(rows.iter().copied());
+        Series { times, is_measured: kind == Kind::Measured, ..Series::default() }
     }
 
     /// Milliseconds at each batch, ascending.

@@ -130,15 +130,20 @@ impl Trace {
     }
 
     fn points(&self, device: &str, model: &str, layer: &LayerKey, beside: Option<&str>) -> BTreeMap<u32, Point> {
-        let mut points: BTreeMap<u32, Vec<&Row>> = BTreeMap::new();
-        for row in &self.rows {
+        points(self.rows.iter().filter(|row| {
             let of_network = row.device == device && row.model == model && row.layer == *layer;
-            if of_network && row.rows == Rows::All && row.beside.as_deref() == beside {
-                points.entry(row.batch).or_default().push(row);
-            }
-        }
-        points.into_iter().map(|(batch, rows)| (batch, summarise(&rows))).collect()
+            of_network && row.rows == Rows::All && row.beside.as_deref() == beside
+        }))
     }
+}
+
+/// The time at each batch of rows that differ in nothing else.
+pub(super) fn points<'a>(rows: impl Iterator<Item = &'a Row>) -> BTreeMap<u32, Point> {
+    let mut points: BTreeMap<u32, Vec<&Row>> = BTreeMap::new();
+    for row in rows {
+        points.entry(row.batch).or_default().push(row);
+    }
+    points.into_iter().map(|(batch, rows)| (batch, summarise(&rows))).collect()
 }
 
 /// The time at one batch, in the form that it was recorded in.

@@ -1,6 +1,7 @@
 //! From the form to the problem and the strategies, with every fault of meaning.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::decode::{At, Decode, shorten};
 use super::diagnostic::{Faults, did_you_mean};
@@ -12,7 +13,8 @@ use super::networks;
 use super::parsed::Parsed;
 use super::profiles::{Profiles, Traces};
 use super::{Case, Entry, Profile};
-use crate::cost::{Curve, Lookup, TraceCosts};
+use crate::cost;
+use crate::cost::{Curve, Lookup, Parts, TraceCosts};
 use crate::model::{Graph, ModelId};
 use crate::platform::{DeviceId, Platform, Slowdown};
 use crate::problem::{Load, Model, Problem};
@@ -53,7 +55,10 @@ pub(super) fn lower(root: &Node, traces: &Traces, faults: &mut Faults) -> Option
     let (models, weights): (Vec<Model>, _) =
         networks.into_iter().map(|network| (network.model, network.weights)).unzip();
     let graphs: Vec<&Graph> = models.iter().map(|model| &model.graph).collect();
-    let costs = TraceCosts::new(&platform, &graphs, |device, model| curves.get(device, model));
+    let costs = TraceCosts::new(&platform, &graphs, |device, model| cost::Profile {
+        whole: curves.get(device, model),
+        parts: curves.parts(device, model, graphs[model.0 as usize]),
+    });
     let notes = curves.notes(&platform, &models);
     let contention = form.contention.as_ref().is_some_and(|contention| contention.value);
     if contention && form.slowdowns.is_none() {
@@ -106,6 +111,14 @@ impl<'a> Curves<'a> {
         self.traces.curve(trace, of_device, of_model, self.lookup, self.extrapolate)
     }
 
+    fn parts(&self, device: DeviceId, model: ModelId, graph: &Graph) -> Option<Arc<Parts>> {
+        let (device, model) = (self.devices[device.0 as usize], self.models[model.0 as usize]);
+        let of_device = &device.profile.as_ref().or(device.name.as_ref())?.value;
+        let of_model = &profile(model)?.value;
+        let trace = &device.trace.as_ref()?.value;
+        self.traces.parts(trace, of_device, of_model, graph, self.lookup, self.extrapolate)
+    }
+
     /// Traces must have their devices, and some device must know each model.
     fn check(&self, faults: &mut Faults) {
         let known = faults.len();
@@ -135,7 +148,7 @@ impl<'a> Curves<'a> {
                 continue;
             };
             if !profiled.contains(profile.value.as_str()) {
-                let cause = format!("no trace has the time of `{}` as a whole", shorten(&profile.value));
+                let cause = format!("no trace has the time of `{}`", shorten(&profile.value));
                 let remedy = if profiled.is_empty() {
                     "give a device a `trace` that has it".to_owned()
                 } else {

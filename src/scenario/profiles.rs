@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::InputFile;
 use super::diagnostic::{Diagnostics, Faults, Sources};
@@ -10,7 +10,8 @@ use super::document::{Node, Value};
 use super::file::{FileFault, Load};
 use crate::cost;
 use crate::cost::statistics::quantile;
-use crate::cost::{Curve, LayerKey, Lookup, Trace};
+use crate::cost::{Curve, LayerKey, Lookup, Parts, Trace};
+use crate::model::Graph;
 
 /// All traces of a scenario and of its sweep.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub(super) struct Traces {
     loaded: BTreeMap<PathBuf, Option<Profiles>>,
     /// Curves that were asked for. Points of a sweep share them.
     curves: Mutex<BTreeMap<Key, Option<Curve>>>,
+    parts: Mutex<BTreeMap<Key, Option<Arc<Parts>>>>,
 }
 
 /// Trace, device, model, lookup and whether to extrapolate.
@@ -31,7 +33,7 @@ type Key = (PathBuf, String, String, u8, bool);
 #[derive(Debug)]
 pub(super) struct Profiles {
     trace: Trace,
-    /// The networks whose whole time it has, by device.
+    /// The networks that it has times of, by device.
     models: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -63,7 +65,13 @@ impl Traces {
             };
             loaded.insert(path, profiles);
         }
-        Traces { folder: folder.to_owned(), are_read: load.is_some(), loaded, curves: Mutex::default() }
+        Traces {
+            folder: folder.to_owned(),
+            are_read: load.is_some(),
+            loaded,
+            curves: Mutex::default(),
+            parts: Mutex::default(),
+        }
     }
 
     /// Whether traces were to be read.
@@ -96,6 +104,26 @@ impl Traces {
         let curve = || Curve::new(&profiles.trace, device, model, lookup, extrapolate);
         curves.entry(key).or_insert_with(curve).clone()
     }
+
+    /// The times of the units of `graph`, which the trace calls `model`, on `device`.
+    pub(super) fn parts(
+        &self,
+        trace: &str,
+        device: &str,
+        model: &str,
+        graph: &Graph,
+        lookup: Lookup,
+        extrapolate: bool,
+    ) -> Option<Arc<Parts>> {
+        let profiles = self.get(trace)?;
+        let key = (self.folder.join(trace), device.to_owned(), model.to_owned(), lookup as u8, extrapolate);
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Parts::new(&profiles.trace, device, model, graph, lookup, extrapolate).map(Arc::new);
+        match parts.entry(key).or_insert_with(new) {
+            Some(known) if !known.are_of(graph) => new(),
+            known => known.clone(),
+        }
+    }
 }
 
 impl Profiles {
@@ -126,7 +154,7 @@ impl Profiles {
         self.models.keys().map(String::as_str)
     }
 
-    /// The networks whose whole time it has on `device`, as the trace calls it.
+    /// The networks that it has times of on `device`, as the trace calls it.
     pub(super) fn models(&self, device: &str) -> impl Iterator<Item = &str> {
         self.models.get(device).into_iter().flatten().map(String::as_str)
     }
@@ -144,7 +172,7 @@ fn parse(path: &Path, bytes: &[u8], sources: &mut Sources, faults: &mut Faults) 
             let mut models: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
             for row in &trace.rows {
                 let of_device = models.entry(row.device.clone()).or_default();
-                if row.layer == LayerKey::Whole {
+                if row.layer != LayerKey::Io {
                     of_device.insert(row.model.clone());
                 }
             }
