@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
+use super::evaluate::Evaluated;
 use super::file::read_whole;
 use super::hardware::{HardwareArgs, host, interruption};
 use super::results::Results;
@@ -91,6 +92,12 @@ pub(super) struct Candidate<'a> {
     pub(super) strategy: &'a str,
     pub(super) plan: &'a CheckedPlan,
     pub(super) estimates: &'a [Estimate],
+}
+
+impl<'a> From<&'a Evaluated> for Candidate<'a> {
+    fn from(run: &'a Evaluated) -> Candidate<'a> {
+        Candidate { strategy: &run.outcome.strategy, plan: &run.plan, estimates: &run.estimates }
+    }
 }
 
 /// All replays of a run.

@@ -84,15 +84,7 @@ impl Run {
         evaluated: &Evaluations,
         terminal: &Terminal,
     ) -> Result<Replays, Error> {
-        let candidates: Vec<Candidate<'_>> = evaluated
-            .iter()
-            .flatten()
-            .map(|Evaluated { plan, estimates, outcome, .. }| Candidate {
-                strategy: &outcome.strategy,
-                plan,
-                estimates,
-            })
-            .collect();
+        let candidates: Vec<Candidate<'_>> = evaluated.iter().flatten().map(Candidate::from).collect();
         let replays = replay(scenario.name(), case, &candidates, &self.options, terminal)?;
         replay::write_results(results, &case.problem, &candidates, &replays)?;
         Ok(replays)

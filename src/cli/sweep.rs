@@ -7,10 +7,12 @@ use clap::Args;
 use rayon::prelude::*;
 
 use super::evaluate::{Evaluated, evaluate};
+use super::replay::{Candidate, ReplayArgs, replay};
 use super::results::Results;
 use super::run::Format;
 use super::{Error, ScenarioArgs, Terminal};
-use crate::report::{Failure, Outcome, ResultRow, plot, results_csv, sweep_json, sweep_table};
+use crate::report::{Failure, Outcome, ReplayedPoint, ResultRow, plot, results_csv, sweep_json, sweep_table};
+use crate::report::{replay_sweep_csv, replay_sweep_json, replay_sweep_table};
 use crate::scenario::{Diagnostics, Point, Scenario};
 
 #[derive(Debug, Args)]
@@ -28,6 +30,11 @@ pub(super) struct Sweep {
     /// Folder for results; they go to DIR/<scenario>/sweep-<run>
     #[arg(long, value_name = "DIR", default_value = "results")]
     out: PathBuf,
+    /// Also run each plan on the cores of this machine, point after point, and compare the times with the prediction
+    #[arg(long)]
+    replay: bool,
+    #[command(flatten)]
+    options: ReplayArgs,
 }
 
 /// More threads only wait for each other.
@@ -41,7 +48,13 @@ impl Sweep {
         let ScenarioArgs { scenario: path, overrides } = &self.scenario;
         let scenario = Scenario::read_sweep(path, overrides)?;
         let points = scenario.points()?;
-        let results = Results::begin(&self.out, "sweep-", "sweep", &scenario, overrides)?;
+        let results = Results::begin(
+            &self.out,
+            if self.replay { "sweep-replay-" } else { "sweep-" },
+            "sweep",
+            &scenario,
+            overrides,
+        )?;
 
         let progress = terminal.progress(points.len() as u64, "points");
         // 0 leaves the choice to rayon; more threads than points would have nothing to do.
@@ -70,11 +83,15 @@ impl Sweep {
         let csv = results_csv(&rows);
         results.write("results.csv", &csv)?;
         write_figure(&results, scenario.name(), &rows)?;
+        let replayed = if self.replay { Some(self.replay(&results, &scenario, &points, terminal)?) } else { None };
         let folder = results.commit()?;
-        terminal.print(match self.format {
-            Format::Table => sweep_table(scenario.name(), &rows, terminal.is_bold()).into_bytes(),
-            Format::Csv => csv,
-            Format::Json => sweep_json(scenario.name(), &rows).into_bytes(),
+        terminal.print(match (self.format, &replayed) {
+            (Format::Table, None) => sweep_table(scenario.name(), &rows, terminal.is_bold()).into_bytes(),
+            (Format::Csv, None) => csv,
+            (Format::Json, None) => sweep_json(scenario.name(), &rows).into_bytes(),
+            (Format::Table, Some(replayed)) => replay_sweep_table(replayed, terminal.is_bold()).into_bytes(),
+            (Format::Csv, Some(replayed)) => replay_sweep_csv(replayed),
+            (Format::Json, Some(replayed)) => replay_sweep_json(replayed).into_bytes(),
         })?;
         terminal.tell(&format!("results in {}", folder.display()));
         let failures: Vec<&Failure> = rows.iter().filter_map(|row| row.result.err()).collect();
@@ -83,6 +100,32 @@ impl Sweep {
         };
         let (failed, all) = (failures.len(), rows.len());
         Err(Error::Failed(format!("{failed} of {all} results failed; the first: {strategy}: {reason}")))
+    }
+}
+
+impl Sweep {
+    /// Replays the plans of every point, one point at a time: the cores are needed for measuring.
+    fn replay(
+        &self,
+        results: &Results,
+        scenario: &Scenario,
+        points: &[Point],
+        terminal: &Terminal,
+    ) -> Result<Vec<ReplayedPoint>, Error> {
+        let mut replayed = Vec::new();
+        for (index, point) in points.iter().enumerate() {
+            let settings = settings(point);
+            let shown: Vec<String> = settings.iter().map(|(path, value)| format!("{path}={value}")).collect();
+            terminal.tell(&format!("point {} of {}: {}", index + 1, points.len(), shown.join(" ")));
+            let case = scenario.case_at(point)?;
+            let evaluated = evaluate(&case, None);
+            let candidates: Vec<Candidate<'_>> = evaluated.iter().flatten().map(Candidate::from).collect();
+            let replays = replay(scenario.name(), &case, &candidates, &self.options, terminal)?;
+            replayed.push(ReplayedPoint { settings, replay: replays.replay });
+        }
+        results.write("replay.csv", replay_sweep_csv(&replayed))?;
+        results.write("replay.json", replay_sweep_json(&replayed))?;
+        Ok(replayed)
     }
 }
 
