@@ -11,5 +11,7 @@ mod tests;
 mod windows;
 mod wire;
 mod write;
+#[cfg(test)]
+mod zoo_tests;
 
 pub use write::{WriteError, write};
