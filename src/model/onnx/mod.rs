@@ -5,6 +5,9 @@
 mod file;
 mod operators;
 #[cfg(test)]
+mod python_tests;
+mod read;
+#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
@@ -14,4 +17,5 @@ mod write;
 #[cfg(test)]
 mod zoo_tests;
 
+pub use read::{Imported, ReadFault, read};
 pub use write::{WriteError, write};

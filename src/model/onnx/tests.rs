@@ -230,3 +230,44 @@ fn outputs_of_a_deep_residual_network_keep_a_sensible_scale() {
     let largest = outputs(&graph, &Weights::Seeded(1), 1).pop().unwrap().magnitude();
     assert!((1.0..1e9).contains(&largest), "{largest}");
 }
+
+/// Networks that have all operators between them.
+pub(super) fn every_operator() -> Vec<Graph> {
+    let conv = |rows, cols| Conv { filters: 6, groups: 2, rows, cols, bias: true };
+    let mut ops = vec![
+        Op::Conv(conv(window(3, 2, 1, 0, 1), window(3, 1, 2, 1, 2))),
+        Op::Conv(conv(window(2, 1, 1, 4, 5), window(1, 2, 1, 2, 2))),
+        Op::ConvTransposed { conv: conv(window(3, 2, 1, 1, 1), window(4, 2, 1, 1, 2)), output_pad: (1, 1) },
+        Op::ConvTransposed { conv: conv(window(1, 3, 1, 0, 0), window(2, 1, 2, 0, 1)), output_pad: (2, 0) },
+        Op::BatchNorm { epsilon: 1e-3 },
+        Op::Dropout,
+        Op::Softmax,
+        Op::Flatten,
+        Op::Reshape { channels: 2, rows: 8, cols: 12 },
+        Op::Dense { units: 7, bias: true },
+        Op::Lrn { size: 4, alpha: 0.5, beta: 0.75, bias: 1.5 },
+        Op::SpaceToDepth { block: 2 },
+        Op::Upsample { factor: 3 },
+    ];
+    for pooling in [Pooling::Max, Pooling::Average, Pooling::AverageWithPadding] {
+        ops.push(Op::Pool { pooling, rows: window(3, 2, 1, 1, 1), cols: window(2, 1, 1, 0, 1) });
+        ops.push(Op::Pool { pooling, rows: window(2, 2, 3, 1, 2), cols: window(2, 1, 2, 1, 0) });
+        ops.push(Op::GlobalPool(pooling));
+    }
+    for activation in [
+        Activation::Relu,
+        Activation::Clip { low: -0.2, high: 0.5 },
+        Activation::LeakyRelu { slope: 0.1 },
+        Activation::Sigmoid,
+        Activation::Tanh,
+        Activation::HardSwish,
+        Activation::Silu,
+    ] {
+        ops.push(Op::Activation(activation));
+    }
+    let sequences = [Steps::All, Steps::Last].map(|steps| {
+        chain(Shape::fp32(5, 6, 1), vec![Op::Lstm { hidden: 4, steps: Steps::All }, Op::Gru { hidden: 3, steps }])
+    });
+    let single = ops.into_iter().map(|op| chain(Shape::fp32(4, 8, 6), vec![op]));
+    single.chain(sequences).chain([branches()]).collect()
+}

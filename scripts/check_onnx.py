@@ -1,0 +1,173 @@
+#!/usr/bin/env python3
+"""Holds the ONNX files that coinfer writes and reads to onnx.checker and ONNX Runtime.
+
+Usage:
+  check_onnx.py compare FOLDER    each FOLDER/*/model.onnx is valid, and gives what FOLDER/*/case.json says
+  check_onnx.py collect FOLDER    copies the small models of the onnx package to FOLDER/*/original.onnx
+  check_onnx.py reread FOLDER     each FOLDER/*/rewritten.onnx gives what original.onnx beside it does
+
+The tests in src/model/onnx/python_tests.rs call it, with a Python that has onnx and onnxruntime.
+"""
+
+import itertools
+import json
+import pathlib
+import sys
+
+import numpy as np
+import onnx
+import onnx.numpy_helper
+import onnxruntime
+
+TOLERANCE = 1e-4
+
+
+def session(path):
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def difference(found, expected):
+    """Largest difference over the largest number."""
+    if found.size == 0:
+        return 0.0
+    same = (found == expected) | (np.isnan(found) & np.isnan(expected))
+    scale = max(float(np.nanmax(np.abs(np.where(np.isfinite(expected), expected, 0)))), 1e-30)
+    return float(np.max(np.where(same, 0, np.abs(found - expected)))) / scale
+
+
+def compare(folder):
+    worst, count = 0.0, 0
+    for case in sorted(path for path in folder.iterdir() if path.is_dir()):
+        description = json.loads((case / "case.json").read_text())
+        model = onnx.load(case / "model.onnx")
+        onnx.checker.check_model(model, full_check=True)
+        maps = {
+            kind: {
+                entry["name"]: np.fromfile(case / entry["file"], np.float32).reshape(entry["shape"])
+                for entry in description[kind]
+            }
+            for kind in ("inputs", "outputs")
+        }
+        runtime = session(case / "model.onnx")
+        names = [output.name for output in runtime.get_outputs()]
+        assert names == [entry["name"] for entry in description["outputs"]], (case, names)
+        for name, found in zip(names, runtime.run(None, maps["inputs"])):
+            expected = maps["outputs"][name]
+            assert found.shape == expected.shape, (case, found.shape, expected.shape)
+            off = difference(found, expected)
+            worst, count = max(worst, off), count + 1
+            if off > TOLERANCE:
+                sys.exit(f"{description['name']}: output {name} differs by {off:.1e}")
+    print(f"{count} outputs are valid and equal in ONNX Runtime {onnxruntime.__version__}, at most {worst:.1e} off")
+
+
+def bind(model, data):
+    """Makes weights of all inputs but the first, with the values that the test data has for them."""
+    names = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in names]
+    for index, value in enumerate(inputs[1:], start=1):
+        tensor = onnx.TensorProto()
+        tensor.ParseFromString((data / f"input_{index}.pb").read_bytes())
+        tensor.name = value.name
+        model.graph.initializer.append(tensor)
+        model.graph.input.remove(value)
+
+
+def collect(folder):
+    root = pathlib.Path(onnx.__file__).parent / "backend" / "test" / "data"
+    count = itertools.count()
+    for path in sorted(root.glob("*/*/model.onnx")) + sorted(root.glob("*/*.onnx")):
+        name = str(path.relative_to(root).with_suffix("")).removesuffix("/model")
+        variants = [("", lambda model, data: None)]
+        data = path.parent / "test_data_set_0"
+        if (data / "input_1.pb").exists():
+            variants.append((" with weights bound", bind))
+        for suffix, change in variants:
+            model = onnx.load(path)
+            try:
+                change(model, data)
+            except Exception as error:  # A test whose data is a sequence.
+                print(f"{name}{suffix}: not collected: {type(error).__name__}")
+                continue
+            case = folder / f"{next(count):05}"
+            case.mkdir(parents=True)
+            onnx.save(model, case / "original.onnx")
+            (case / "name").write_text(name + suffix)
+            if (data / "input_0.pb").exists():
+                (case / "input_0.pb").write_bytes((data / "input_0.pb").read_bytes())
+
+
+def sample(value, case, seed):
+    """An input of the original: what its test data says, or random numbers."""
+    given = case / "input_0.pb"
+    if seed == 0 and given.exists():
+        tensor = onnx.TensorProto()
+        tensor.ParseFromString(given.read_bytes())
+        return onnx.numpy_helper.to_array(tensor)
+    shape = [size if isinstance(size, int) else 1 for size in value.shape]
+    kind = {"tensor(float16)": np.float16, "tensor(double)": np.float64}.get(value.type, np.float32)
+    return np.random.default_rng(seed).standard_normal(shape).astype(kind)
+
+
+def layouts(maps, shape):
+    """`maps` as our N x C x H x W: which dimension is which depends on the network."""
+    channels, rows, cols = shape[1:]
+    for order in itertools.permutations(range(maps.ndim)):
+        moved = maps.transpose(order)
+        sizes = list(moved.shape) + [1] * (4 - moved.ndim)
+        if len(sizes) == 4 and sizes[1] == channels and sizes[2] >= rows and sizes[3] >= cols:
+            yield moved.reshape(sizes)[:, :, :rows, :cols].astype(np.float32)
+    if maps.size % (channels * rows * cols) == 0:
+        yield maps.reshape(-1, channels, rows, cols).astype(np.float32)
+
+
+def reread(folder):
+    equal, refused, worst = [], {}, 0.0
+    for case in sorted(path for path in folder.iterdir() if path.is_dir()):
+        name = (case / "name").read_text()
+        if (case / "refused").exists():
+            refused[name] = (case / "refused").read_text()
+            continue
+        onnx.checker.check_model(onnx.load(case / "rewritten.onnx"), full_check=True)
+        rewritten = session(case / "rewritten.onnx")
+        try:
+            original = session(case / "original.onnx")
+        except Exception as error:
+            refused[name] = f"read, but ONNX Runtime refuses the original: {type(error).__name__}"
+            continue
+        samples = {port.name: sample(port, case, seed) for seed, port in enumerate(original.get_inputs())}
+        expected = original.run(None, samples)[0]
+        best = np.inf
+        choices = [list(layouts(samples[port.name], port.shape)) for port in rewritten.get_inputs()]
+        for chosen in itertools.product(*choices):
+            inputs = {port.name: maps for port, maps in zip(rewritten.get_inputs(), chosen)}
+            try:
+                found = rewritten.run(None, inputs)[0]
+            except Exception:
+                continue
+            for order in itertools.permutations(range(found.ndim)):
+                moved = found.transpose(order)
+                if moved.size == expected.size and [n for n in moved.shape if n > 1] == [n for n in expected.shape if n > 1]:
+                    best = min(best, difference(moved.reshape(expected.shape), expected.astype(np.float32)))
+            if best <= TOLERANCE:
+                break
+        if best > TOLERANCE:
+            sys.exit(f"{name}: what was read differs by {best:.1e} from the original")
+        worst = max(worst, best)
+        equal.append(name)
+    print(f"{len(equal)} models of onnx {onnx.__version__} read and equal in ONNX Runtime, at most {worst:.1e} off:")
+    print("  " + "\n  ".join(equal))
+    reasons = {}
+    for name, reason in refused.items():
+        reasons.setdefault(reason, []).append(name)
+    print(f"{len(refused)} refused:")
+    for reason, names in sorted(reasons.items(), key=lambda entry: (-len(entry[1]), entry[0])):
+        print(f"  {len(names)} x {reason.strip()}: {', '.join(names[:3])}")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3 or sys.argv[1] not in ("compare", "collect", "reread"):
+        sys.exit(__doc__)
+    {"compare": compare, "collect": collect, "reread": reread}[sys.argv[1]](pathlib.Path(sys.argv[2]))
