@@ -117,6 +117,9 @@ impl<'n, 'a> Translator<'n, 'a> {
     }
 
     fn elementwise(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
+        if self.opset < 7 {
+            node.expect("broadcast", 0)?;
+        }
         for (maps, constant) in [(0, 1), (1, 0)] {
             if let Some((dims, numbers)) = self.constant(node, constant)? {
                 return self.with_constant(node, maps, &dims, numbers);
@@ -286,9 +289,12 @@ impl<'n, 'a> Translator<'n, 'a> {
     }
 
     fn dropout(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
+        if self.opset < 7 {
+            node.expect("is_test", 1)?;
+        }
         let is_for_training = match self.value(node, 2)? {
             None => false,
-            Some(Value::Tensor(tensor)) => {
+            Some(Value::Tensor(tensor, _)) => {
                 tensor.raw.is_some_and(|raw| raw.iter().any(|&byte| byte != 0))
                     || tensor.integers.iter().any(|&x| x != 0)
             }
@@ -309,9 +315,9 @@ impl<'n, 'a> Translator<'n, 'a> {
         }
         if node.operator == "Cast" && !matches!(value, Value::Numbers(_)) {
             match (node.integer("to", 1)?, &value) {
-                (1 | 10 | 11, Value::Maps(..) | Value::Filled(_)) => {}
-                (6 | 7, Value::Tensor(tensor)) if matches!(tensor.kind, 6 | 7) => {}
-                (1 | 10 | 11, Value::Tensor(tensor)) if matches!(tensor.kind, 1 | 10 | 11) => {}
+                (1 | 10 | 11, Value::Maps(..) | Value::Filled(..)) => {}
+                (6 | 7, Value::Tensor(tensor, _)) if matches!(tensor.kind, 6 | 7) => {}
+                (1 | 10 | 11, Value::Tensor(tensor, _)) if matches!(tensor.kind, 1 | 10 | 11) => {}
                 _ => return Err(Refusal::operator("converts to other numbers")),
             }
         }
@@ -322,7 +328,7 @@ impl<'n, 'a> Translator<'n, 'a> {
     fn expand(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
         match self.constant(node, 0)? {
             Some((_, numbers)) if numbers.iter().all(|&number| number.to_bits() == numbers[0].to_bits()) => {
-                Ok(vec![Value::Filled(numbers.first().copied().unwrap_or(0.0))])
+                Ok(vec![Value::Filled(numbers.first().copied().unwrap_or(0.0), None)])
             }
             _ => Err(Refusal::operator("repeats maps")),
         }

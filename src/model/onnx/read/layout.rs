@@ -47,6 +47,15 @@ impl Axis {
     }
 }
 
+/// A constant with other dimensions.
+fn resized<'n, 'a>(value: Value<'n, 'a>, resize: impl Fn(&[i64]) -> Result<Vec<i64>, Refusal>) -> Values<'n, 'a> {
+    Ok(vec![match value {
+        Value::Tensor(tensor, dims) => Value::Tensor(tensor, resize(&dims)?),
+        Value::Filled(number, Some(dims)) => Value::Filled(number, Some(resize(&dims)?)),
+        other => other,
+    }])
+}
+
 /// Position `at` counted from the end if negative.
 pub(super) fn position(at: i64, rank: usize) -> Result<usize, Refusal> {
     let rank = rank as i64;
@@ -91,11 +100,15 @@ impl<'n, 'a> Translator<'n, 'a> {
 
     pub(super) fn squeeze(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
         let value = self.value(node, 0)?;
-        if let Some(value @ (Value::Numbers(_) | Value::Filled(_))) = value {
-            return Ok(vec![value]);
-        }
-        if let Some(Value::Tensor(_)) = value {
-            return Ok(vec![Value::Numbers(self.numbers(node, 0)?)]);
+        if let Some(value @ (Value::Numbers(_) | Value::Filled(..) | Value::Tensor(..))) = value {
+            let axes = self.axes(node)?;
+            return resized(value, |dims| match &axes {
+                None => Ok(dims.iter().copied().filter(|&dim| dim != 1).collect()),
+                Some(axes) => {
+                    let drops = axes.iter().map(|&at| position(at, dims.len())).collect::<Result<Vec<_>, Refusal>>()?;
+                    Ok((0..dims.len()).filter(|at| !drops.contains(at)).map(|at| dims[at]).collect())
+                }
+            });
         }
         let (layer, axes) = self.maps(node, 0)?;
         let drops = match self.axes(node)? {
@@ -111,11 +124,14 @@ impl<'n, 'a> Translator<'n, 'a> {
 
     pub(super) fn unsqueeze(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
         let value = self.value(node, 0)?;
-        if let Some(value @ (Value::Numbers(_) | Value::Filled(_))) = value {
-            return Ok(vec![value]);
-        }
-        if let Some(Value::Tensor(_)) = value {
-            return Ok(vec![Value::Numbers(self.numbers(node, 0)?)]);
+        if let Some(value @ (Value::Numbers(_) | Value::Filled(..) | Value::Tensor(..))) = value {
+            let named = self.axes(node)?.unwrap_or_default();
+            return resized(value, |dims| {
+                let rank = dims.len() + named.len().min(8);
+                let added = named.iter().map(|&at| position(at, rank)).collect::<Result<Vec<_>, Refusal>>()?;
+                let mut rest = dims.iter().copied();
+                Ok((0..rank).map(|at| if added.contains(&at) { 1 } else { rest.next().unwrap_or(1) }).collect())
+            });
         }
         let (layer, axes) = self.maps(node, 0)?;
         let named = self.axes(node)?.ok_or_else(|| Refusal::invalid("lacks the dimensions to add"))?;
@@ -155,7 +171,8 @@ impl<'n, 'a> Translator<'n, 'a> {
 
     pub(super) fn flatten(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
         let (layer, axes) = self.maps(node, 0)?;
-        if position(node.integer("axis", 1)?, axes.len() + 1)? != 1 {
+        let axis = node.integer("axis", 1)?;
+        if axis != 1 && axis != 1 - axes.len() as i64 {
             return Err(Refusal::operator("does not keep the batch as the first dimension"));
         }
         self.in_order(layer, &axes)?;
@@ -185,8 +202,22 @@ impl<'n, 'a> Translator<'n, 'a> {
             None => self.numbers(node, 1)?,
         };
         let value = self.value(node, 0)?;
-        if let Some(value @ (Value::Numbers(_) | Value::Filled(_) | Value::Tensor(_))) = value {
-            return Ok(vec![value]);
+        if let Some(value @ (Value::Numbers(_) | Value::Filled(..) | Value::Tensor(..))) = value {
+            return resized(value, |dims| {
+                let all = dims.iter().try_fold(1_i64, |product, &dim| product.checked_mul(dim));
+                let sizes = target.iter().enumerate().map(|(at, number)| match *number {
+                    Number::Known(0) => dims.get(at).copied().unwrap_or(0),
+                    Number::Known(size) => size,
+                    Number::Batch => 1,
+                });
+                let sizes: Vec<i64> = sizes.collect();
+                let rest =
+                    sizes.iter().filter(|&&size| size != -1).try_fold(1_i64, |product, &dim| product.checked_mul(dim));
+                let (Some(all), Some(rest @ 1..)) = (all, rest) else {
+                    return Err(Refusal::invalid("makes weights of another size"));
+                };
+                Ok(sizes.into_iter().map(|size| if size == -1 { all / rest } else { size }).collect())
+            });
         }
         if let Some(Value::Squares(layer, block, is_in_front)) = value {
             return self.join_squares(node, layer, block, is_in_front, &target);

@@ -42,9 +42,9 @@ pub struct ReadFault {
 }
 
 /// Operators' versions before this mean other things by the same names.
-const OPSET_MIN: i64 = 7;
+const OPSET_MIN: i64 = 6;
 /// Numbers that weights may take beside one for each byte of the file: one number may be written for many channels.
-const BUDGET: usize = 1 << 24;
+const BUDGET: usize = 1 << 25;
 
 /// The network in the ONNX file `bytes`, which becomes one of this `name`.
 ///

@@ -93,6 +93,9 @@ impl<'n, 'a> Translator<'n, 'a> {
             return Err(Refusal::new("is for training", "export the network for inference: model.eval()"));
         }
         node.expect("spatial", 1)?;
+        if self.opset < 7 {
+            node.expect("is_test", 1)?;
+        }
         let (layer, axes) = self.maps(node, 0)?;
         if !CANONICAL.starts_with(&axes) {
             return Err(Refusal::operator("reads maps in another order than NCHW"));

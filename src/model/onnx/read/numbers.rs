@@ -1,5 +1,6 @@
 //! Constants: weights as floats, and the arithmetic on shapes that exporters leave in a file.
 
+use super::BUDGET;
 use super::layout::position;
 use super::parts::{Node, Tensor};
 use super::translate::{Refusal, Translator, Value, Values};
@@ -65,6 +66,11 @@ impl<'a> Tensor<'a> {
     }
 }
 
+/// Elements of a tensor of `dims`, if they can be counted.
+fn elements(dims: &[i64]) -> Option<usize> {
+    dims.iter().try_fold(1_usize, |product, &dim| product.checked_mul(usize::try_from(dim).ok()?))
+}
+
 /// An IEEE half-precision number.
 fn half(bits: u16) -> f32 {
     let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
@@ -81,13 +87,20 @@ impl<'n, 'a> Translator<'n, 'a> {
     /// The dimensions and elements of the constant that input `index` is, if it is one.
     pub(super) fn constant(&mut self, node: &Node<'a>, index: usize) -> Result<Option<Floats>, Refusal> {
         match self.value(node, index)? {
-            Some(Value::Tensor(tensor)) => {
+            Some(Value::Tensor(tensor, dims)) => {
                 if tensor.kind != 1 {
                     self.notes.insert("computes in 32-bit floats what the file does not".into());
                 }
-                Ok(Some((tensor.dims.clone(), tensor.to_floats()?)))
+                Ok(Some((dims, tensor.to_floats()?)))
             }
-            Some(Value::Filled(value)) => Ok(Some((vec![], vec![value]))),
+            Some(Value::Filled(value, None)) => Ok(Some((vec![], vec![value]))),
+            Some(Value::Filled(value, Some(dims))) => {
+                let elements = elements(&dims).filter(|&elements| elements <= BUDGET);
+                let elements = elements.ok_or_else(|| {
+                    Refusal::operator(format!("reads one number repeated over {dims:?}, which the file does not hold"))
+                })?;
+                Ok(Some((dims, vec![value; elements])))
+            }
             _ => Ok(None),
         }
     }
@@ -104,7 +117,7 @@ impl<'n, 'a> Translator<'n, 'a> {
     pub(super) fn numbers(&self, node: &Node<'a>, index: usize) -> Result<Vec<Number>, Refusal> {
         let numbers = match self.value(node, index)? {
             Some(Value::Numbers(numbers)) => numbers,
-            Some(Value::Tensor(tensor)) => tensor.to_integers()?.into_iter().map(Number::Known).collect(),
+            Some(Value::Tensor(tensor, _)) => tensor.to_integers()?.into_iter().map(Number::Known).collect(),
             _ => {
                 let remedy = "simplify the file, for example with onnxsim";
                 return Err(Refusal::new(format!("reads a shape as input {index} that is no constant"), remedy));
@@ -127,13 +140,13 @@ impl<'n, 'a> Translator<'n, 'a> {
 
     pub(super) fn constant_node(&mut self, node: &'n Node<'a>) -> Values<'n, 'a> {
         let value = if let Some(tensor) = node.tensor("value")? {
-            Value::Tensor(tensor)
+            Value::Tensor(tensor, tensor.dims.clone())
         } else if node.has("value_int") {
             Value::Numbers(vec![Number::Known(node.integer("value_int", 0)?)])
         } else if let Some(numbers) = node.integers("value_ints")? {
             Value::Numbers(numbers.iter().map(|&number| Number::Known(number)).collect())
         } else if node.has("value_float") {
-            Value::Filled(node.float("value_float", 0.0)?)
+            Value::Filled(node.float("value_float", 0.0)?, Some(vec![]))
         } else {
             return Err(Refusal::operator("is a constant that is neither a tensor nor whole numbers"));
         };
@@ -148,7 +161,12 @@ impl<'n, 'a> Translator<'n, 'a> {
                 _ => return Err(Refusal::invalid("fills a tensor with other than one number")),
             },
         };
-        Ok(vec![Value::Filled(value)])
+        // Where the size of the batch is among them, dimensions stay unknown.
+        let dims = match self.value(node, 0)? {
+            Some(Value::Maps(..)) | None => None,
+            Some(_) => self.known_numbers(node, 0).ok(),
+        };
+        Ok(vec![Value::Filled(value, dims)])
     }
 
     pub(super) fn shape(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
@@ -204,7 +222,7 @@ impl<'n, 'a> Translator<'n, 'a> {
     /// Whether all inputs are shapes or constants.
     pub(super) fn is_arithmetic(&self, node: &Node<'a>) -> Result<bool, Refusal> {
         for index in 0..node.inputs.len() {
-            if !matches!(self.value(node, index)?, Some(Value::Numbers(_) | Value::Tensor(_) | Value::Filled(_))) {
+            if !matches!(self.value(node, index)?, Some(Value::Numbers(_) | Value::Tensor(..) | Value::Filled(..))) {
                 return Ok(false);
             }
         }

@@ -42,12 +42,12 @@ pub(super) enum Value<'n, 'a> {
     Padded(usize, [u32; 4]),
     /// The output of a layer cut into squares of a side, and whether their elements stand before the channels.
     Squares(usize, u32, bool),
-    /// Weights.
-    Tensor(&'n Tensor<'a>),
+    /// Weights, with these dimensions.
+    Tensor(&'n Tensor<'a>, Vec<i64>),
     /// A shape, or a part of one.
     Numbers(Vec<Number>),
-    /// A tensor of one number.
-    Filled(f32),
+    /// A tensor of one number, with these dimensions if they are known.
+    Filled(f32, Option<Vec<i64>>),
     /// What could not be read.
     Refused,
 }
@@ -89,7 +89,11 @@ impl<'n, 'a> Translator<'n, 'a> {
             opset,
             given_dims,
             batch: None,
-            values: network.tensors.iter().map(|tensor| (tensor.name, Value::Tensor(tensor))).collect(),
+            values: network
+                .tensors
+                .iter()
+                .map(|tensor| (tensor.name, Value::Tensor(tensor, tensor.dims.clone())))
+                .collect(),
             uses: BTreeMap::new(),
             layers: Vec::new(),
             shapes: Vec::new(),
@@ -117,7 +121,7 @@ impl<'n, 'a> Translator<'n, 'a> {
         }
         for port in &network.inputs {
             // Old files name weights among the inputs.
-            if matches!(self.values.get(port.name), Some(Value::Tensor(_))) {
+            if matches!(self.values.get(port.name), Some(Value::Tensor(..))) {
                 continue;
             }
             let Some(readers) = readers.get(port.name) else {
@@ -220,7 +224,7 @@ impl<'n, 'a> Translator<'n, 'a> {
     pub(super) fn maps(&self, node: &Node<'a>, index: usize) -> Result<(usize, Vec<Axis>), Refusal> {
         match self.value(node, index)? {
             Some(Value::Maps(layer, axes)) => Ok((layer, axes)),
-            Some(Value::Tensor(_) | Value::Numbers(_) | Value::Filled(_)) => Err(Refusal::new(
+            Some(Value::Tensor(..) | Value::Numbers(_) | Value::Filled(..)) => Err(Refusal::new(
                 format!("reads a constant as input {index}"),
                 "simplify the file, for example with onnxsim",
             )),
