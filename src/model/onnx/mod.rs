@@ -2,6 +2,8 @@
 //!
 //! What an operator does to numbers is defined by what [`write`] makes of it.
 
+#[cfg(test)]
+mod arbitrary_tests;
 mod file;
 mod operators;
 #[cfg(test)]

@@ -26,7 +26,7 @@ fn python() -> Option<PathBuf> {
 
 fn script(python: &Path, command: &str, folder: &Path) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/check_onnx.py");
-    let output = Command::new(python).arg(script).arg(command).arg(folder).output().unwrap();
+    let output = Command::new(python).args(["-W", "ignore"]).arg(script).arg(command).arg(folder).output().unwrap();
     let [printed, errors] = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     println!("{printed}");
     assert!(output.status.success(), "{errors}");

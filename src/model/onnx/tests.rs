@@ -8,7 +8,7 @@ use crate::model::{Activation, Conv, Graph, Layer, LayerId, Op, Pooling, Segment
 use crate::units::Bytes;
 
 /// Differences are relative to the largest number of a layer.
-const TOLERANCE: f32 = 1e-5;
+pub(super) const TOLERANCE: f32 = 1e-5;
 
 fn chain(input: Shape, ops: Vec<Op>) -> Graph {
     let inputs = |index: usize| if index == 0 { vec![] } else { vec![LayerId(index as u32 - 1)] };
@@ -18,7 +18,7 @@ fn chain(input: Shape, ops: Vec<Op>) -> Graph {
 }
 
 /// Largest difference between a piece and its layers one by one.
-fn worst(
+pub(super) fn worst(
     graph: &Graph,
     weights: &Weights,
     whole: &[Maps],
@@ -52,7 +52,7 @@ fn check_all_pieces_of(op: Op) {
     check_all_pieces(&chain(Shape::fp32(4, 6, 5), vec![op]));
 }
 
-fn window(size: u32, stride: u32, dilation: u32, pad_before: u32, pad_after: u32) -> Window {
+pub(super) fn window(size: u32, stride: u32, dilation: u32, pad_before: u32, pad_after: u32) -> Window {
     Window { size, stride, dilation, pad_before, pad_after }
 }
 

@@ -43,6 +43,8 @@ pub struct ReadFault {
 
 /// Operators' versions before this mean other things by the same names.
 const OPSET_MIN: i64 = 6;
+/// The newest version whose operators are known; later ones may mean more by the same names.
+const OPSET_KNOWN: i64 = 26;
 /// Numbers that weights may take beside one for each byte of the file: one number may be written for many channels.
 const BUDGET: usize = 1 << 25;
 
@@ -72,6 +74,9 @@ pub fn read(name: &str, bytes: &[u8], dims: &BTreeMap<String, u32>) -> Result<Im
     }
     let plan = Plan::new(network)?;
     let mut translator = Translator::new(network, opset, dims, bytes.len() + BUDGET);
+    if opset > OPSET_KNOWN {
+        translator.notes.insert(format!("uses version {opset} of the operators; those to {OPSET_KNOWN} are known"));
+    }
     translator.enter(&plan);
     for &node in &plan.nodes {
         translator.node(&network.nodes[node], plan.norms.get(&node));

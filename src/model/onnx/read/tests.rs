@@ -116,6 +116,85 @@ fn open_dimensions_are_given_by_name() {
     assert_eq!(read.graph.shape(read.graph.output()), Shape::fp32(2, 3, 4));
 }
 
+fn constant(output: &str, numbers: &[i64]) -> Message {
+    let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+    let tensor = Message::default().integer(1, numbers.len() as i64).integer(2, 7).bytes(9, &bytes);
+    let attribute = Message::default().text(1, "value").message(5, tensor).integer(20, 4);
+    node("Constant", &[], output).message(5, attribute)
+}
+
+fn network(nodes: Vec<Message>) -> Graph {
+    let dims = BTreeMap::from([("H".to_owned(), 3)]);
+    read("x", &file(nodes), &dims).unwrap_or_else(|faults| panic!("{faults:#?}")).graph
+}
+
+#[test]
+fn arithmetic_on_shapes_is_done_while_reading() {
+    // x.view(x.size(0), -1) as PyTorch exports it.
+    let axis = Message::default().text(1, "axis").integer(3, 0).integer(20, 2);
+    let graph = network(vec![
+        node("Shape", &["x"], "shape"),
+        constant("zero", &[0]),
+        node("Gather", &["shape", "zero"], "batch"),
+        node("Unsqueeze", &["batch", "zero"], "first"),
+        constant("rest", &[-1]),
+        node("Concat", &["first", "rest"], "target").message(5, axis),
+        node("Reshape", &["x", "target"], "flat"),
+        node("Relu", &["flat"], "y"),
+    ]);
+    assert_eq!(graph.layers().iter().map(|layer| layer.name.as_str()).collect::<Vec<_>>(), ["x", "flat", "y"]);
+    assert_eq!(graph.shape(graph.output()), Shape::fp32(24, 1, 1));
+}
+
+#[test]
+fn dimensions_in_another_order_cost_nothing() {
+    let order = |numbers: &[i64]| Message::default().text(1, "perm").integers(8, numbers).integer(20, 7);
+    let graph = network(vec![
+        node("Transpose", &["x"], "last").message(5, order(&[0, 2, 3, 1])),
+        node("Relu", &["last"], "relu"),
+        node("Transpose", &["relu"], "first").message(5, order(&[0, 3, 1, 2])),
+        node("GlobalAveragePool", &["first"], "y"),
+    ]);
+    assert_eq!(graph.layers().iter().map(|layer| layer.name.as_str()).collect::<Vec<_>>(), ["x", "relu", "y"]);
+}
+
+#[test]
+fn a_product_with_the_own_sigmoid_is_silu() {
+    let graph = network(vec![node("Sigmoid", &["x"], "s"), node("Mul", &["s", "x"], "y")]);
+    assert_eq!(graph.layer(graph.output()).op, Op::Activation(Activation::Silu));
+    assert_eq!(graph.layers().len(), 2);
+}
+
+#[test]
+fn weights_in_another_file_or_of_other_types_are_faults() {
+    let conv = |tensor: Message| {
+        let attribute = Message::default().text(1, "value").message(5, tensor).integer(20, 4);
+        let weights = node("Constant", &[], "w2").message(5, attribute);
+        faults(vec![weights, node("Conv", &["x", "w2"], "y")])
+    };
+    let tensor = || Message::default().integers(1, &[1, 2, 1, 1]).text(8, "w2");
+    let external = conv(tensor().integer(2, 1).integer(14, 1));
+    assert!(
+        external.starts_with("node `y` (Conv): weights `w2` lie in another file; save it in one file"),
+        "{external}"
+    );
+    let short = conv(tensor().integer(2, 1).bytes(9, &[0; 4]));
+    assert!(short.contains("weights `w2` hold 1 numbers, and their dimensions 2"), "{short}");
+    let whole = conv(tensor().integer(2, 3).bytes(9, &[0; 2]));
+    assert!(whole.contains("are of ONNX data type 3, and floats are read"), "{whole}");
+    let huge = conv(Message::default().integers(1, &[i64::MAX, i64::MAX]).text(8, "w2").integer(2, 1));
+    assert!(huge.contains("negative or huge dimension"), "{huge}");
+}
+
+#[test]
+fn halves_are_read_as_floats() {
+    let halves: [u16; 6] = [0x3c00, 0xc000, 0x0001, 0x7bff, 0x8000, 0x3555];
+    let raw: Vec<u8> = halves.iter().flat_map(|half| half.to_le_bytes()).collect();
+    let tensor = parts::Tensor { dims: vec![6], kind: 10, raw: Some(&raw), ..parts::Tensor::default() };
+    let Ok(floats) = tensor.to_floats() else { panic!("halves are floats") };
+    assert_eq!(floats, [1.0, -2.0, 5.960_464_5e-8, 65504.0, -0.0, 0.333_251_95]);
+}
+
 #[test]
 fn faults_name_node_operator_cause_and_remedy_all_at_once() {
     let found = faults(vec![

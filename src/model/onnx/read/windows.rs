@@ -271,6 +271,9 @@ impl<'n, 'a> Translator<'n, 'a> {
 
     pub(super) fn space_to_depth(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
         let (layer, _) = self.ordered(node, 0)?;
+        if node.text("mode", "DCR")? != "DCR" {
+            return Err(Refusal::operator("puts the elements of a square behind the channels"));
+        }
         let block = unsigned(node.integer("blocksize", 0)?)?;
         let layer = self.add(node, Op::SpaceToDepth { block }, vec![layer], vec![])?;
         Ok(vec![Value::Maps(layer, CANONICAL.to_vec())])
