@@ -3,7 +3,8 @@
 
 Usage:
   check_onnx.py compare FOLDER    each FOLDER/*/model.onnx is valid, and gives what FOLDER/*/case.json says
-  check_onnx.py collect FOLDER    copies the small models of the onnx package to FOLDER/*/original.onnx
+  check_onnx.py collect FOLDER    puts the models that the packages onnx and onnxruntime carry for tests, and some like
+                                  those that exporters write, into FOLDER/*/original.onnx
   check_onnx.py reread FOLDER     each FOLDER/*/rewritten.onnx gives what original.onnx beside it does
 
 The tests in src/model/onnx/python_tests.rs call it, with a Python that has onnx and onnxruntime.
@@ -18,6 +19,7 @@ import numpy as np
 import onnx
 import onnx.backend.test.case.node
 import onnx.numpy_helper
+import onnx.parser
 import onnxruntime
 
 TOLERANCE = 1e-4
@@ -84,6 +86,8 @@ def bind(model, values):
 def models():
     """Names, models and inputs of the onnx package's tests: its files, and those that it makes of single operators."""
     root = pathlib.Path(onnx.__file__).parent / "backend" / "test" / "data"
+    for path in sorted((pathlib.Path(onnxruntime.__file__).parent / "datasets").glob("*.onnx")):
+        yield f"onnxruntime/{path.stem}", path.read_bytes(), [], []
     for path in sorted(root.glob("*/*/model.onnx")) + sorted(root.glob("*/*.onnx")):
         name = str(path.relative_to(root).with_suffix("")).removesuffix("/model")
         values = []
@@ -103,9 +107,91 @@ def models():
             yield f"node/{case.name}", case.model.SerializeToString(), values, outputs
 
 
+# What exporters write, in onnx.parser's notation: the input, weights by shape, nodes. The output is `y`.
+EXPORTS = {
+    **{
+        f"resize by {factor}, {coordinates}": (
+            "float[N,3,5,4] x",
+            {},
+            f'scales = Constant <value_floats=[1.0, 1.0, {factor}.0, {factor}.0]> () '
+            f'y = Resize <mode="nearest", coordinate_transformation_mode="{coordinates}", nearest_mode="{nearest}">'
+            "(x, , scales)",
+        )
+        for factor in (2, 3, 4, 5)
+        for coordinates, nearest in (("half_pixel", "round_prefer_floor"), ("asymmetric", "floor"))
+    },
+    "batch first LSTM with states of zero, last step": (
+        "float[N,7,5] x",
+        {"w": (1, 16, 5), "r": (1, 16, 4), "b": (1, 32)},
+        "t = Transpose <perm=[1,0,2]> (x) shape = Shape (x) zero = Constant <value_ints=[0]> () "
+        "n = Gather (shape, zero) one = Constant <value_ints=[1]> () four = Constant <value_ints=[4]> () "
+        "dims = Concat <axis=0> (one, n, four) h = ConstantOfShape (dims) "
+        "all = LSTM <hidden_size=4> (t, w, r, b, , h, h) s = Squeeze (all, one) "
+        "back = Transpose <perm=[1,0,2]> (s) last = Constant <value_int=-1> () y = Gather <axis=1> (back, last)",
+    ),
+    "GRU and a product at each step": (
+        "float[7,N,5] x",
+        {"w": (1, 12, 5), "r": (1, 12, 4), "m": (4, 6), "c": (6,)},
+        "all = GRU <hidden_size=4, linear_before_reset=1> (x, w, r) one = Constant <value_ints=[1]> () "
+        "s = Squeeze (all, one) p = MatMul (s, m) y = Add (c, p)",
+    ),
+    "maps with channels last": (
+        "float[N,8,6,3] x",
+        {"w": (4, 3, 3, 3)},
+        "t = Transpose <perm=[0,3,1,2]> (x) zeros = Constant <value_ints=[0,0,0,0,0,0,1,1]> () p = Pad (t, zeros) "
+        "c = Conv <kernel_shape=[3,3], strides=[2,2]> (p, w) y = Transpose <perm=[0,2,3,1]> (c)",
+    ),
+    "squeeze and excitation": (
+        "float[N,4,6,5] x",
+        {"w": (2, 4, 1, 1), "v": (4, 2, 1, 1), "b": (4,)},
+        "m = ReduceMean <axes=[2,3]> (x) a = Conv (m, w) r = Relu (a) e = Conv (r, v, b) "
+        "g = HardSigmoid <alpha=0.1666667, beta=0.5> (e) y = Mul (g, x)",
+    ),
+    "constants for each channel": (
+        "float[N,3,4,5] x",
+        {"m": (1, 3, 1, 1), "s": (3, 1, 1), "k": ()},
+        "a = Sub (x, m) b = Div (a, s) c = Mul (k, b) d = Sub (k, c) e = Sigmoid (d) y = Mul (d, e)",
+    ),
+    "ceil_mode and classifier": (
+        "float[N,3,10,9] x",
+        {"w": (5, 48), "b": (5,)},
+        "p = MaxPool <kernel_shape=[3,3], strides=[2,2], ceil_mode=1> (x) "
+        "q = AveragePool <kernel_shape=[2,2], pads=[0,0,1,1], strides=[1,1]> (p) d = Dropout (q) "
+        "f = MaxPool <kernel_shape=[2,1]> (d) shape = Shape (f) zero = Constant <value_int=0> () "
+        "n = Gather (shape, zero) axes = Constant <value_ints=[0]> () u = Unsqueeze (n, axes) "
+        "rest = Constant <value_ints=[-1]> () t = Concat <axis=0> (u, rest) v = Reshape (f, t) "
+        "g = Gemm <alpha=0.5, beta=2.0, transB=1> (v, w, b) y = Softmax <axis=-1> (g)",
+    ),
+    "transposed convolutions": (
+        "float[N,4,5,6] x",
+        {"w": (4, 3, 3, 3), "v": (6, 2, 2, 3)},
+        'a = ConvTranspose <strides=[2,2], pads=[1,1,1,1], output_padding=[1,1], group=2> (x, w) '
+        'y = ConvTranspose <strides=[2,3], auto_pad="SAME_LOWER", group=1> (a, v)',
+    ),
+    "same padding": (
+        "float[N,4,7,6] x",
+        {"w": (4, 1, 3, 2)},
+        'a = Conv <strides=[2,2], auto_pad="SAME_LOWER", group=4> (x, w) '
+        'b = MaxPool <kernel_shape=[2,2], auto_pad="SAME_UPPER"> (a) y = Clip (b)',
+    ),
+}
+
+
+def exports():
+    for seed, (name, (port, weights, nodes)) in enumerate(EXPORTS.items()):
+        text = f'<ir_version: 8, opset_import: ["": 17]> g ({port}) => (float y) {{ {nodes} }}'
+        model = onnx.parser.parse_model(text)
+        numbers = np.random.default_rng(seed)
+        for weight, shape in weights.items():
+            values = numbers.standard_normal(shape).astype(np.float32)
+            model.graph.initializer.append(onnx.numpy_helper.from_array(values, weight))
+        model.graph.output[0].type.tensor_type.ClearField("shape")
+        yield f"export/{name}", model.SerializeToString(), [], []
+
+
 def collect(folder):
     count = itertools.count()
-    for name, content, values, outputs in models():
+    for name, content, values, outputs in itertools.chain(exports(), models()):
         for suffix in ("", " with weights bound"):
             model = onnx.ModelProto.FromString(content)
             if suffix and len(values) < 2:
@@ -157,6 +243,8 @@ def reread(folder):
         name = (case / "name").read_text()
         if (case / "refused").exists():
             refused[name] = (case / "refused").read_text()
+            if name.startswith("export/"):
+                wrong.append(f"{name}: {refused[name]}")
             continue
         onnx.checker.check_model(onnx.load(case / "rewritten.onnx"), full_check=True)
         rewritten = session(case / "rewritten.onnx")
@@ -190,7 +278,9 @@ def reread(folder):
             continue
         worst = max(worst, best)
         equal.append(name)
-    print(f"{len(equal)} models of onnx {onnx.__version__} read and equal in ONNX Runtime, at most {worst:.1e} off:")
+    own = sum(name.startswith("export/") for name in equal)
+    counts = f"{len(equal) - own} models of onnx {onnx.__version__} and onnxruntime, and {own} exports"
+    print(f"{counts}, are read and equal in ONNX Runtime {onnxruntime.__version__}, at most {worst:.1e} off:")
     print("  " + "\n  ".join(equal))
     reasons = {}
     for name, reason in refused.items():

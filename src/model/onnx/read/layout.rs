@@ -26,7 +26,8 @@ impl Axis {
             return Err(Refusal::operator(format!("has {rank} dimensions, and 2 to 4 are read")));
         }
         let canonical = CANONICAL[..rank].to_vec();
-        let [reader] = readers else { return Ok(canonical) };
+        let mut readers = readers.iter().filter(|reader| reader.operator != "Shape");
+        let (Some(reader), None) = (readers.next(), readers.next()) else { return Ok(canonical) };
         let sequence = |node: &Node| ["LSTM", "GRU"].contains(&node.operator);
         match reader.integers("perm")? {
             // A sequence with the batch in front, or maps with the channels at the end.

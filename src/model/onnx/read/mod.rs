@@ -1,6 +1,7 @@
 //! ONNX files of others as networks: what they may hold, and what is wrong when they hold something else.
 
 mod attributes;
+mod dense;
 mod layers;
 mod layout;
 mod normalisation;

@@ -93,6 +93,7 @@ impl<'n, 'a> Translator<'n, 'a> {
                 }
                 Ok(Some((dims, tensor.to_floats()?)))
             }
+            Some(Value::Floats(numbers)) => Ok(Some((vec![numbers.len() as i64], numbers.to_vec()))),
             Some(Value::Filled(value, None)) => Ok(Some((vec![], vec![value]))),
             Some(Value::Filled(value, Some(dims))) => {
                 let elements = elements(&dims).filter(|&elements| elements <= BUDGET);
@@ -145,6 +146,8 @@ impl<'n, 'a> Translator<'n, 'a> {
             Value::Numbers(vec![Number::Known(node.integer("value_int", 0)?)])
         } else if let Some(numbers) = node.integers("value_ints")? {
             Value::Numbers(numbers.iter().map(|&number| Number::Known(number)).collect())
+        } else if let Some(numbers) = node.floats("value_floats")? {
+            Value::Floats(numbers)
         } else if node.has("value_float") {
             Value::Filled(node.float("value_float", 0.0)?, Some(vec![]))
         } else {

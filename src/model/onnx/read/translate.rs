@@ -44,6 +44,8 @@ pub(super) enum Value<'n, 'a> {
     Squares(usize, u32, bool),
     /// Weights, with these dimensions.
     Tensor(&'n Tensor<'a>, Vec<i64>),
+    /// A row of numbers in a node.
+    Floats(&'n [f32]),
     /// A shape, or a part of one.
     Numbers(Vec<Number>),
     /// A tensor of one number, with these dimensions if they are known.
@@ -224,7 +226,7 @@ impl<'n, 'a> Translator<'n, 'a> {
     pub(super) fn maps(&self, node: &Node<'a>, index: usize) -> Result<(usize, Vec<Axis>), Refusal> {
         match self.value(node, index)? {
             Some(Value::Maps(layer, axes)) => Ok((layer, axes)),
-            Some(Value::Tensor(..) | Value::Numbers(_) | Value::Filled(..)) => Err(Refusal::new(
+            Some(Value::Tensor(..) | Value::Floats(_) | Value::Numbers(_) | Value::Filled(..)) => Err(Refusal::new(
                 format!("reads a constant as input {index}"),
                 "simplify the file, for example with onnxsim",
             )),
