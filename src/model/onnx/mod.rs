@@ -1,9 +1,14 @@
 //! Networks as ONNX: any segment over any rows written as a file of its own, and files of others read.
 //!
-//! What an operator does to numbers is defined by what [`write`] makes of it.
+//! What an operator does to numbers is defined by what [`fn@write`] makes of it.
 
+#[cfg(test)]
+mod arbitrary_tests;
 mod file;
 mod operators;
+#[cfg(test)]
+mod python_tests;
+mod read;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -11,5 +16,8 @@ mod tests;
 mod windows;
 mod wire;
 mod write;
+#[cfg(test)]
+mod zoo_tests;
 
+pub use read::{Imported, ReadFault, read};
 pub use write::{WriteError, write};

@@ -90,27 +90,39 @@ pub(super) fn outputs(graph: &Graph, weights: &Weights, samples: u32) -> Vec<Map
     outputs
 }
 
-/// Largest difference between what `segment` over `rows` gives and `whole`, what layers give one by one, over the
-/// largest number of the layer.
-pub(super) fn difference(
+/// Outputs of `segment` over `rows`, by layer, given `whole`, the outputs of all layers.
+pub(super) fn piece(
     graph: &Graph,
     weights: &Weights,
     whole: &[Maps],
     segment: &Segment,
     rows: &Range<u32>,
     samples: Option<u32>,
-) -> f32 {
+) -> BTreeMap<LayerId, Maps> {
     let file = write(graph, weights, segment, rows, samples).unwrap();
     let name = |id: LayerId| graph.layer(id).name.clone();
     let needed = graph.rows_needed(segment, rows);
     let inputs = needed.iter().filter(|(id, _)| !segment.contains(**id));
     let inputs = inputs.map(|(&id, rows)| (name(id), whole[id.0 as usize].rows(rows))).collect();
-    let outputs = run(file, &inputs);
-    let exposed: Vec<LayerId> = graph.exposed(segment).collect();
-    assert_eq!(outputs.len(), exposed.len());
-    let differences = exposed.iter().map(|&id| {
-        let expected = &whole[id.0 as usize];
-        outputs[&name(id)].difference(&expected.rows(&needed[&id]), expected.magnitude())
+    let mut outputs = run(file, &inputs);
+    let by_layer = graph.exposed(segment).map(|id| (id, outputs.remove(&name(id)).unwrap())).collect();
+    assert!(outputs.is_empty());
+    by_layer
+}
+
+/// Largest difference between `piece`, which is `segment` over `rows`, and what `whole` has there, over the largest
+/// number of the layer.
+pub(super) fn difference<'a>(
+    graph: &Graph,
+    piece: &BTreeMap<LayerId, Maps>,
+    whole: impl Fn(LayerId) -> &'a Maps,
+    segment: &Segment,
+    rows: &Range<u32>,
+) -> f32 {
+    let needed = graph.rows_needed(segment, rows);
+    let differences = piece.iter().map(|(&id, found)| {
+        let expected = whole(id);
+        found.difference(&expected.rows(&needed[&id]), expected.magnitude())
     });
     differences.fold(0.0, f32::max)
 }

@@ -278,11 +278,13 @@ impl<'a> Writer<'a> {
         let statistic = |name| of(norm, name).expect("a batch normalisation has four parameters").0;
         let (scale, shift, mean, variance) =
             (statistic("scale"), statistic("shift"), statistic("mean"), statistic("variance"));
-        let factors: Vec<f32> =
-            scale.iter().zip(variance.iter()).map(|(scale, variance)| scale / (variance + epsilon).sqrt()).collect();
+        // In double precision, so that the weights are rounded once.
+        let wide = f64::from;
+        let factor = |(&scale, &variance)| wide(scale) / (wide(variance) + wide(epsilon)).sqrt();
+        let factors: Vec<f64> = scale.iter().zip(variance.iter()).map(factor).collect();
         let mut bias = of(conv, "bias").map_or_else(|| vec![0.0; factors.len()], |(bias, _)| bias.into_owned());
         for (index, bias) in bias.iter_mut().enumerate() {
-            *bias = (*bias - mean[index]) * factors[index] + shift[index];
+            *bias = ((wide(*bias) - wide(mean[index])) * factors[index] + wide(shift[index])) as f32;
         }
         let (weight_name, bias_name) = (self.fresh(), self.fresh());
         let parameter = graph.weights(conv).swap_remove(0);
@@ -292,7 +294,7 @@ impl<'a> Writer<'a> {
             let mut numbers = weights.tensor(graph, conv, &parameter).into_owned();
             let per_filter = numbers.len() / filters;
             for (filter, factor) in numbers.chunks_exact_mut(per_filter).zip(factors) {
-                filter.iter_mut().for_each(|number| *number *= factor);
+                filter.iter_mut().for_each(|number| *number = (wide(*number) * factor) as f32);
             }
             Cow::Owned(numbers)
         });

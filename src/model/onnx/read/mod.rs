@@ -1,0 +1,185 @@
+//! ONNX files of others as networks: what they may hold, and what is wrong when they hold something else.
+
+mod attributes;
+mod dense;
+mod layers;
+mod layout;
+mod normalisation;
+mod numbers;
+mod parts;
+mod recurrent;
+#[cfg(test)]
+mod tests;
+mod translate;
+mod windows;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::{Graph, Layer, LayerId, Weights};
+use parts::{File, Network};
+use translate::Translator;
+
+/// A network that a file held.
+#[derive(Clone, Debug)]
+pub struct Imported {
+    /// Its layers, called as the file's nodes are.
+    pub graph: Graph,
+    /// The file's weights.
+    pub weights: Weights,
+    /// What a user should know: what was left out or converted.
+    pub notes: Vec<String>,
+}
+
+/// What in a file keeps it from being read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {cause}; {remedy}")]
+pub struct ReadFault {
+    /// Node and operator, or the part of the file.
+    pub place: String,
+    /// What is wrong.
+    pub cause: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+/// Operators' versions before this mean other things by the same names.
+const OPSET_MIN: i64 = 6;
+/// The newest version whose operators are known; later ones may mean more by the same names.
+const OPSET_KNOWN: i64 = 26;
+/// Numbers that weights may take beside one for each byte of the file: one number may be written for many channels.
+const BUDGET: usize = 1 << 25;
+
+/// The network in the ONNX file `bytes`, which becomes one of this `name`.
+///
+/// The first dimension of inputs is the batch; other dimensions that the file leaves open are looked up in `dims`.
+/// A file has one output; branches that do not lead to it are left out, with a note. The result computes what the file
+/// does in 32-bit floats.
+///
+/// # Errors
+/// All that cannot be read, in the file's order.
+pub fn read(name: &str, bytes: &[u8], dims: &BTreeMap<String, u32>) -> Result<Imported, Vec<ReadFault>> {
+    let whole = |cause: &str, remedy: &str| {
+        vec![ReadFault { place: "file".into(), cause: cause.into(), remedy: remedy.into() }]
+    };
+    let export = "export the network again";
+    let file = File::parse(bytes).map_err(|_| whole("is no ONNX file, or is cut off", export))?;
+    let network = file.graph.as_ref().ok_or_else(|| whole("holds no graph", export))?;
+    let opset = file.operator_sets.iter().find(|(domain, _)| translate::is_standard(domain));
+    let opset = opset.map_or(OPSET_MIN - 1, |&(_, version)| version);
+    if opset < OPSET_MIN {
+        let cause = format!("uses version {opset} of the operators, and {OPSET_MIN} is the oldest that is read");
+        return Err(whole(&cause, "convert it with onnx.version_converter"));
+    }
+    if network.has_sparse_tensors {
+        return Err(whole("holds sparse weights", "export it with dense weights"));
+    }
+    let plan = Plan::new(network)?;
+    let mut translator = Translator::new(network, opset, dims, bytes.len() + BUDGET);
+    if opset > OPSET_KNOWN {
+        translator.notes.insert(format!("uses version {opset} of the operators; those to {OPSET_KNOWN} are known"));
+    }
+    translator.enter(&plan);
+    for &node in &plan.nodes {
+        translator.node(&network.nodes[node], plan.norms.get(&node));
+    }
+    translator.finish(name, &plan)
+}
+
+/// Which nodes the output needs.
+struct Plan<'a> {
+    output: &'a str,
+    nodes: Vec<usize>,
+    /// Nodes that end a local response normalisation written in simpler operators, and what it is.
+    norms: BTreeMap<usize, normalisation::Lrn<'a>>,
+    notes: Vec<String>,
+}
+
+impl<'a> Plan<'a> {
+    fn new(network: &Network<'a>) -> Result<Plan<'a>, Vec<ReadFault>> {
+        let mut faults = Vec::new();
+        let mut producers: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut given: BTreeSet<&str> = network.tensors.iter().map(|tensor| tensor.name).collect();
+        if given.len() < network.tensors.len() {
+            faults.push(twice("weights", "of one name"));
+        }
+        given.extend(network.inputs.iter().map(|port| port.name));
+        for (index, node) in network.nodes.iter().enumerate() {
+            for output in node.outputs.iter().copied().filter(|output| !output.is_empty()) {
+                if given.contains(output) || producers.insert(output, index).is_some() {
+                    faults.push(twice(output, "is computed twice"));
+                }
+            }
+        }
+        let outputs: Vec<&str> = network.outputs.iter().map(|port| port.name).collect();
+        let &[output] = outputs.as_slice() else {
+            let names = outputs.iter().take(8).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            faults.push(ReadFault {
+                place: "outputs".into(),
+                cause: format!("there are {} ({names}), and a network has one", outputs.len()),
+                remedy: "cut the file down to one with onnx.utils.extract_model".into(),
+            });
+            return Err(faults);
+        };
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let mut needed = BTreeSet::new();
+        let mut norms = BTreeMap::new();
+        let mut left_out = BTreeSet::new();
+        let mut open = vec![output];
+        while let Some(name) = open.pop() {
+            let Some(&producer) = producers.get(name) else { continue };
+            if !needed.insert(producer) {
+                continue;
+            }
+            let node = &network.nodes[producer];
+            match normalisation::find(network, &producers, producer) {
+                Some(lrn) => {
+                    open.push(lrn.input);
+                    left_out.extend(lrn.inside.iter().copied());
+                    norms.insert(producer, lrn);
+                }
+                None => open.extend(&node.inputs),
+            }
+        }
+        let unread = (0..network.nodes.len()).filter(|node| !needed.contains(node) && !left_out.contains(node));
+        let unread: Vec<&str> = unread.map(|node| network.nodes[node].operator).collect();
+        let mut notes = Vec::new();
+        if !unread.is_empty() {
+            let some = unread.iter().take(8).copied().collect::<Vec<_>>().join(", ");
+            notes.push(format!("left out {} nodes that the output does not need: {some}", unread.len()));
+        }
+        Ok(Plan { output, nodes: needed.into_iter().collect(), norms, notes })
+    }
+}
+
+fn twice(place: &str, cause: &str) -> ReadFault {
+    ReadFault { place: place.into(), cause: cause.into(), remedy: "check the file with onnx.checker".into() }
+}
+
+/// Layers that `output` needs, with the weights of each, numbered anew.
+fn prune(
+    layers: Vec<Layer>,
+    weights: BTreeMap<(usize, &'static str), Vec<f32>>,
+    output: usize,
+) -> (Vec<Layer>, Weights) {
+    let mut is_needed = vec![false; output + 1];
+    is_needed[output] = true;
+    for index in (0..=output).rev() {
+        if is_needed[index] {
+            layers[index].inputs.iter().for_each(|input| is_needed[input.0 as usize] = true);
+        }
+    }
+    let mut numbers = vec![LayerId(0); output + 1];
+    let mut kept = Vec::new();
+    for (index, mut layer) in layers.into_iter().enumerate().take(output + 1) {
+        if is_needed[index] {
+            layer.inputs.iter_mut().for_each(|input| *input = numbers[input.0 as usize]);
+            numbers[index] = LayerId(kept.len() as u32);
+            kept.push(layer);
+        }
+    }
+    let kept_weights = weights.into_iter().filter(|((layer, _), _)| is_needed.get(*layer) == Some(&true));
+    let given = kept_weights.map(|((layer, name), tensor)| ((numbers[layer], name), tensor)).collect();
+    (kept, Weights::Given(given))
+}

@@ -1,0 +1,270 @@
+use std::collections::BTreeMap;
+
+use super::super::testing::{Maps, run};
+use super::super::wire::Message;
+use super::super::write;
+use super::*;
+use crate::model::{Activation, Conv, Op, Pooling, Shape, Steps, Window, zoo};
+
+/// `graph` is written, read and written again; both files compute the same.
+fn check_round_trip(graph: &Graph) {
+    let weights = Weights::Seeded(5);
+    let all = 0..graph.shape(graph.output()).rows;
+    let file = write(graph, &weights, &graph.whole().unwrap(), &all, None).unwrap();
+    let imported = read("again", &file, &BTreeMap::new()).unwrap_or_else(|faults| panic!("{faults:#?}"));
+    let again = &imported.graph;
+    assert_eq!(imported.notes, Vec::<String>::new());
+    assert_eq!(again.trained_count() > 0, graph.trained_count() > 0);
+    let rewritten = write(again, &imported.weights, &again.whole().unwrap(), &all, None).unwrap();
+    let needed = graph.rows_needed(&graph.whole().unwrap(), &all);
+    let inputs: BTreeMap<String, Maps> = graph
+        .layer_ids()
+        .filter(|&id| graph.is_input(id))
+        .map(|id| {
+            let shape = graph.shape(id);
+            let dims = [2, shape.channels, shape.rows, shape.cols].map(|dim| dim as usize);
+            let maps = Maps::arbitrary(dims.to_vec(), u64::from(id.0) + 1);
+            (graph.layer(id).name.clone(), maps.rows(&needed[&id]))
+        })
+        .collect();
+    let [expected, found] = [file, rewritten].map(|file| run(file, &inputs).into_values().next().unwrap());
+    let difference = expected.difference(&found, expected.magnitude());
+    assert!(difference <= 1e-6, "{}: {difference}", graph.name());
+}
+
+fn chain(input: Shape, ops: Vec<Op>) -> Graph {
+    let inputs = |index: usize| if index == 0 { vec![] } else { vec![LayerId(index as u32 - 1)] };
+    let ops = std::iter::once(Op::Input(input)).chain(ops);
+    let layer = |(index, op)| Layer { name: format!("layer{index}"), op, inputs: inputs(index) };
+    Graph::new("chain", ops.enumerate().map(layer).collect()).unwrap()
+}
+
+#[test]
+fn what_we_write_we_read() {
+    let input = Shape::fp32(4, 12, 8);
+    let window = Window { size: 3, stride: 2, dilation: 1, pad_before: 1, pad_after: 0 };
+    let conv = Conv { filters: 6, groups: 2, rows: window, cols: window.dilation(2), bias: true };
+    check_round_trip(&chain(input, vec![Op::Conv(conv), Op::BatchNorm { epsilon: 1e-3 }, Op::Dropout]));
+    check_round_trip(&chain(input, vec![Op::ConvTransposed { conv, output_pad: (1, 0) }]));
+    for pooling in [Pooling::Max, Pooling::Average, Pooling::AverageWithPadding] {
+        check_round_trip(&chain(input, vec![Op::Pool { pooling, rows: window, cols: Window::new(2) }]));
+        check_round_trip(&chain(input, vec![Op::GlobalPool(pooling), Op::Flatten]));
+    }
+    let activations = [
+        Activation::Relu,
+        Activation::Clip { low: 0.0, high: 6.0 },
+        Activation::LeakyRelu { slope: 0.1 },
+        Activation::Sigmoid,
+        Activation::Tanh,
+        Activation::HardSwish,
+        Activation::Silu,
+    ];
+    check_round_trip(&chain(input, activations.map(Op::Activation).to_vec()));
+    let lrn = Op::Lrn { size: 5, alpha: 1e-2, beta: 0.75, bias: 2.0 };
+    check_round_trip(&chain(input, vec![lrn, Op::SpaceToDepth { block: 2 }, Op::Upsample { factor: 3 }]));
+    let dense = |units| Op::Dense { units, bias: true };
+    let reshape = Op::Reshape { channels: 2, rows: 4, cols: 48 };
+    check_round_trip(&chain(input, vec![reshape, Op::Flatten, dense(9), dense(3), Op::Softmax]));
+}
+
+#[test]
+fn sequences_that_we_write_we_read() {
+    for steps in [Steps::All, Steps::Last] {
+        let layers = vec![Op::Lstm { hidden: 5, steps: Steps::All }, Op::Gru { hidden: 3, steps }];
+        check_round_trip(&chain(Shape::fp32(4, 6, 1), layers));
+    }
+}
+
+#[test]
+fn known_networks_that_we_write_we_read() {
+    for name in ["squeezenet_v1.1", "mobilenet_v2", "lstm-2x512"] {
+        check_round_trip(&zoo::graph(name).unwrap());
+    }
+}
+
+/// A file of nodes with one input `x` of 1 x 2 x `H` x 4, one output `y` and weights `w` of four numbers.
+fn file(nodes: Vec<Message>) -> Vec<u8> {
+    let number = |size| Message::default().integer(1, size);
+    let dims = [number(1), number(2), Message::default().text(2, "H"), number(4)];
+    let shape = dims.into_iter().fold(Message::default(), |shape, dim| shape.message(1, dim));
+    let tensor = Message::default().integer(1, 1).message(2, shape);
+    let input = Message::default().text(1, "x").message(2, Message::default().message(1, tensor));
+    let weights = Message::default().integers(1, &[4]).integer(2, 1).text(8, "w").bytes(9, &[0; 16]);
+    let mut graph = nodes.into_iter().fold(Message::default(), |graph, node| graph.message(1, node));
+    graph = graph.message(5, weights).message(11, input).message(12, Message::default().text(1, "y"));
+    Message::default().message(8, Message::default().integer(2, 17)).message(7, graph).into_bytes()
+}
+
+fn node(operator: &str, inputs: &[&str], output: &str) -> Message {
+    let node = inputs.iter().fold(Message::default(), |node, input| node.text(1, input));
+    node.text(2, output).text(3, output).text(4, operator)
+}
+
+fn faults(nodes: Vec<Message>) -> String {
+    let dims = BTreeMap::from([("H".to_owned(), 3)]);
+    let faults = read("x", &file(nodes), &dims).unwrap_err();
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn open_dimensions_are_given_by_name() {
+    let relu = || file(vec![node("Relu", &["x"], "y")]);
+    let missing = read("x", &relu(), &BTreeMap::new()).unwrap_err();
+    assert_eq!(missing[0].to_string(), "input `x`: dimension `H` is open; give its size, for example --dim H=224");
+    assert_eq!(missing.len(), 1, "what follows from it is not said again");
+    let read = read("x", &relu(), &BTreeMap::from([("H".to_owned(), 3)])).unwrap();
+    assert_eq!(read.graph.shape(read.graph.output()), Shape::fp32(2, 3, 4));
+}
+
+fn constant(output: &str, numbers: &[i64]) -> Message {
+    let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+    let tensor = Message::default().integer(1, numbers.len() as i64).integer(2, 7).bytes(9, &bytes);
+    let attribute = Message::default().text(1, "value").message(5, tensor).integer(20, 4);
+    node("Constant", &[], output).message(5, attribute)
+}
+
+fn network(nodes: Vec<Message>) -> Graph {
+    let dims = BTreeMap::from([("H".to_owned(), 3)]);
+    read("x", &file(nodes), &dims).unwrap_or_else(|faults| panic!("{faults:#?}")).graph
+}
+
+#[test]
+fn arithmetic_on_shapes_is_done_while_reading() {
+    // x.view(x.size(0), -1) as PyTorch exports it.
+    let axis = Message::default().text(1, "axis").integer(3, 0).integer(20, 2);
+    let graph = network(vec![
+        node("Shape", &["x"], "shape"),
+        constant("zero", &[0]),
+        node("Gather", &["shape", "zero"], "batch"),
+        node("Unsqueeze", &["batch", "zero"], "first"),
+        constant("rest", &[-1]),
+        node("Concat", &["first", "rest"], "target").message(5, axis),
+        node("Reshape", &["x", "target"], "flat"),
+        node("Relu", &["flat"], "y"),
+    ]);
+    assert_eq!(graph.layers().iter().map(|layer| layer.name.as_str()).collect::<Vec<_>>(), ["x", "flat", "y"]);
+    assert_eq!(graph.shape(graph.output()), Shape::fp32(24, 1, 1));
+}
+
+#[test]
+fn dimensions_in_another_order_cost_nothing() {
+    let order = |numbers: &[i64]| Message::default().text(1, "perm").integers(8, numbers).integer(20, 7);
+    let graph = network(vec![
+        node("Transpose", &["x"], "last").message(5, order(&[0, 2, 3, 1])),
+        node("Relu", &["last"], "relu"),
+        node("Transpose", &["relu"], "first").message(5, order(&[0, 3, 1, 2])),
+        node("GlobalAveragePool", &["first"], "y"),
+    ]);
+    assert_eq!(graph.layers().iter().map(|layer| layer.name.as_str()).collect::<Vec<_>>(), ["x", "relu", "y"]);
+}
+
+#[test]
+fn a_product_with_the_own_sigmoid_is_silu() {
+    let graph = network(vec![node("Sigmoid", &["x"], "s"), node("Mul", &["s", "x"], "y")]);
+    assert_eq!(graph.layer(graph.output()).op, Op::Activation(Activation::Silu));
+    assert_eq!(graph.layers().len(), 2);
+}
+
+#[test]
+fn weights_in_another_file_or_of_other_types_are_faults() {
+    let conv = |tensor: Message| {
+        let attribute = Message::default().text(1, "value").message(5, tensor).integer(20, 4);
+        let weights = node("Constant", &[], "w2").message(5, attribute);
+        faults(vec![weights, node("Conv", &["x", "w2"], "y")])
+    };
+    let tensor = || Message::default().integers(1, &[1, 2, 1, 1]).text(8, "w2");
+    let external = conv(tensor().integer(2, 1).integer(14, 1));
+    assert!(
+        external.starts_with("node `y` (Conv): weights `w2` lie in another file; save it in one file"),
+        "{external}"
+    );
+    let short = conv(tensor().integer(2, 1).bytes(9, &[0; 4]));
+    assert!(short.contains("weights `w2` hold 1 numbers, and their dimensions 2"), "{short}");
+    let whole = conv(tensor().integer(2, 3).bytes(9, &[0; 2]));
+    assert!(whole.contains("are of ONNX data type 3, and floats are read"), "{whole}");
+    let huge = conv(Message::default().integers(1, &[i64::MAX, i64::MAX]).text(8, "w2").integer(2, 1));
+    assert!(huge.contains("negative or huge dimension"), "{huge}");
+}
+
+#[test]
+fn halves_are_read_as_floats() {
+    let halves: [u16; 6] = [0x3c00, 0xc000, 0x0001, 0x7bff, 0x8000, 0x3555];
+    let raw: Vec<u8> = halves.iter().flat_map(|half| half.to_le_bytes()).collect();
+    let tensor = parts::Tensor { dims: vec![6], kind: 10, raw: Some(&raw), ..parts::Tensor::default() };
+    let Ok(floats) = tensor.to_floats() else { panic!("halves are floats") };
+    assert_eq!(floats, [1.0, -2.0, 5.960_464_5e-8, 65504.0, -0.0, 0.333_251_95]);
+}
+
+#[test]
+fn faults_name_node_operator_cause_and_remedy_all_at_once() {
+    let found = faults(vec![
+        node("Erf", &["x"], "a"),
+        node("Relu", &["a"], "b"),
+        node("Conv", &["x", "w"], "c"),
+        node("QLinearAdd", &["x", "x"], "d"),
+        node("Sum", &["b", "c", "d"], "y"),
+    ]);
+    assert_eq!(
+        found,
+        "node `a` (Erf): is an operator that is not read; replace it, or cut the file around it with \
+         onnx.utils.extract_model\n\
+         node `c` (Conv): has flat filters; check the file with onnx.checker\n\
+         node `d` (QLinearAdd): computes in quantised numbers; export the network in 32-bit floats, before quantisation"
+    );
+}
+
+#[test]
+fn cycles_duplicates_and_missing_tensors_are_faults() {
+    let reads = |name| {
+        format!("node `y` (Add): reads `{name}`, which nothing before it computes; check the file with onnx.checker")
+    };
+    assert_eq!(faults(vec![node("Add", &["x", "y"], "y")]), reads("y"));
+    assert_eq!(faults(vec![node("Add", &["x", "q"], "y")]), reads("q"));
+    let twice = "y: is computed twice; check the file with onnx.checker";
+    assert_eq!(faults(vec![node("Relu", &["x"], "y"), node("Relu", &["x"], "y")]), twice);
+}
+
+#[test]
+fn branches_that_are_not_read_are_left_out() {
+    let dims = BTreeMap::from([("H".to_owned(), 3)]);
+    let bytes = file(vec![node("Relu", &["x"], "y"), node("Erf", &["y"], "z")]);
+    let imported = read("x", &bytes, &dims).unwrap();
+    assert_eq!(imported.notes, ["left out 1 nodes that the output does not need: Erf"]);
+}
+
+#[test]
+fn no_bytes_make_the_reader_panic() {
+    let lrn = Op::Lrn { size: 3, alpha: 1.0, beta: 0.5, bias: 1.0 };
+    let conv = Op::Conv(Conv::square(3, 3).stride(2).pad(1).bias());
+    let transposed = Op::ConvTransposed { conv: Conv::square(3, 2), output_pad: (1, 1) };
+    let pool = Op::Pool { pooling: Pooling::Average, rows: Window::new(2), cols: Window::new(2) };
+    let ops = vec![conv, lrn, transposed, pool, Op::SpaceToDepth { block: 2 }, Op::Upsample { factor: 2 }];
+    let maps = chain(Shape::fp32(2, 9, 9), [ops, vec![Op::Dense { units: 3, bias: true }, Op::Softmax]].concat());
+    let recurrent = chain(
+        Shape::fp32(2, 4, 1),
+        vec![Op::Lstm { hidden: 2, steps: Steps::All }, Op::Gru { hidden: 2, steps: Steps::Last }],
+    );
+    let mut state: u64 = 1;
+    let mut below = |limit: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % limit
+    };
+    for graph in [maps, recurrent] {
+        let segment = graph.whole().unwrap();
+        let whole = write(&graph, &Weights::Seeded(1), &segment, &(0..1), None).unwrap();
+        for length in 0..whole.len() {
+            let _ = read("x", &whole[..length], &BTreeMap::new());
+        }
+        for _ in 0..20_000 {
+            let mut bytes = whole.clone();
+            for _ in 0..=below(4) {
+                let at = below(bytes.len());
+                bytes[at] = [0, 1, 0x7f, 0x80, 0xff, below(256) as u8][below(6)];
+            }
+            if let Ok(imported) = read("x", &bytes, &BTreeMap::new()) {
+                let graph = &imported.graph;
+                let _ = write(graph, &imported.weights, &graph.whole().unwrap(), &(0..1), None);
+            }
+        }
+    }
+}
