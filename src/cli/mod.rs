@@ -4,10 +4,12 @@ mod calibrate;
 mod check;
 mod completions;
 mod evaluate;
+mod export;
 mod file;
 mod hardware;
 mod journal;
 mod models;
+mod network;
 mod plan;
 mod plot;
 mod profile;
@@ -70,6 +72,8 @@ enum Command {
     Plot(plot::Plot),
     /// List the networks that are known by name, or the layers of one
     Models(models::Models),
+    /// Write a network, or a part of it, as an ONNX file
+    Export(export::Export),
     /// Print the JSON schema of scenario files, for completion in editors
     Schema(schema::Schema),
     /// Print a completion script for a shell
@@ -142,6 +146,7 @@ pub fn main() -> ExitCode {
         Command::Calibrate(command) => command.execute(&terminal),
         Command::Plot(command) => command.execute(&terminal),
         Command::Models(command) => command.execute(&terminal),
+        Command::Export(command) => command.execute(&terminal),
         Command::Schema(command) => command.execute(&terminal),
         Command::Completions(command) => command.execute(&terminal),
     };

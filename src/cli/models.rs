@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::network::NetworkArgs;
 use super::run::Format;
 use super::{Error, Terminal};
 use crate::model::zoo;
@@ -9,11 +10,14 @@ use crate::report::{CountedModel, layers_csv, layers_json, layers_table, models_
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  coinfer models\n  coinfer models vgg-16\n  \
+                        coinfer models net.onnx --dim height=224 --dim width=224\n  \
                         coinfer models resnet-50 --format csv > resnet-50.csv")]
 pub(super) struct Models {
-    /// Network whose layers to list; all networks are listed if absent
-    #[arg(value_name = "NAME")]
+    /// Network whose layers to list, by name or as an ONNX file; all networks with a name are listed if absent
+    #[arg(value_name = "NAME|FILE.onnx")]
     name: Option<String>,
+    #[command(flatten)]
+    network: NetworkArgs,
     /// What to print on standard output
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -24,7 +28,9 @@ impl Models {
         let bold = terminal.is_bold();
         let text = match self.name {
             Some(name) => {
-                let model = find(&name)?;
+                let (graph, _, notes) = self.network.find(&name, 0)?;
+                notes.iter().for_each(|note| terminal.tell(&format!("note: {note}")));
+                let model = CountedModel { graph, published: zoo::published(&name) };
                 match self.format {
                     Format::Table => layers_table(&model, bold).into_bytes(),
                     Format::Csv => layers_csv(&model),
@@ -32,7 +38,7 @@ impl Models {
                 }
             }
             None => {
-                let models = zoo::names().map(find).collect::<Result<Vec<CountedModel>, Error>>()?;
+                let models = zoo::names().filter_map(of_zoo).collect::<Vec<CountedModel>>();
                 match self.format {
                     Format::Table => models_table(&models, bold).into_bytes(),
                     Format::Csv => models_csv(&models),
@@ -44,17 +50,6 @@ impl Models {
     }
 }
 
-fn find(name: &str) -> Result<CountedModel, Error> {
-    let graph = zoo::graph(name).ok_or_else(|| Error::Usage(unknown(name)))?;
-    Ok(CountedModel { graph, published: zoo::published(name) })
-}
-
-fn unknown(name: &str) -> String {
-    let lower = name.to_lowercase();
-    let rated = zoo::names().map(|known| (strsim::jaro_winkler(&lower, known), known));
-    let best = rated.filter(|&(likeness, _)| likeness >= 0.8).max_by(|a, b| a.0.total_cmp(&b.0));
-    match best {
-        Some((_, best)) => format!("there is no model `{name}`; did you mean `{best}`?"),
-        None => format!("there is no model `{name}`; `coinfer models` lists all"),
-    }
+fn of_zoo(name: &str) -> Option<CountedModel> {
+    Some(CountedModel { graph: zoo::graph(name)?, published: zoo::published(name) })
 }

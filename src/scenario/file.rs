@@ -25,21 +25,23 @@ pub(super) struct FileFault {
     pub(super) remedy: String,
 }
 
-/// Reads a file.
-pub(super) type Load<'a> = &'a dyn Fn(&Path) -> Result<Vec<u8>, FileFault>;
+/// Reads a file of at most so many bytes.
+pub(super) type Load<'a> = &'a dyn Fn(&Path, u64) -> Result<Vec<u8>, FileFault>;
 
-/// A larger file is a mistake.
-const BYTES_MAX: u64 = 64 << 20;
+/// A larger text is a mistake.
+pub(super) const TEXT_BYTES_MAX: u64 = 64 << 20;
+/// A larger network does not fit into an ONNX file.
+pub(super) const NETWORK_BYTES_MAX: u64 = 2 << 30;
 
-/// The bytes of the file at `path`.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, FileFault> {
+/// The bytes of the file at `path`, which are at most `bytes_max`.
+pub(super) fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileFault> {
     let fault = |cause: String, remedy: &str| FileFault { cause, remedy: remedy.to_owned() };
     let shown = path.display();
     if path.is_dir() {
         return Err(fault(format!("`{shown}` is a folder"), "name a file in it"));
     }
     let mut bytes = Vec::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes));
+    let read = std::fs::File::open(path).and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes));
     if let Err(error) = read {
         let (what, remedy) = match error.kind() {
             std::io::ErrorKind::NotFound => ("does not exist".into(), "correct the path, or create the file"),
@@ -50,8 +52,8 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, FileFault> {
         };
         return Err(fault(format!("`{shown}` {what}"), remedy));
     }
-    if bytes.len() as u64 > BYTES_MAX {
-        return Err(fault(format!("`{shown}` is larger than 64 MiB"), "name a smaller file"));
+    if bytes.len() as u64 > bytes_max {
+        return Err(fault(format!("`{shown}` is larger than {} MiB", bytes_max >> 20), "name a smaller file"));
     }
     Ok(bytes)
 }

@@ -12,7 +12,7 @@ use super::names::Names;
 use super::networks;
 use super::parsed::Parsed;
 use super::profiles::{Profiles, Traces};
-use super::{Case, Entry, Profile};
+use super::{Case, Entry, Files, Profile};
 use crate::cost;
 use crate::cost::{Curve, Lookup, Parts, TraceCosts};
 use crate::model::{Graph, ModelId};
@@ -24,7 +24,7 @@ use crate::strategy::Strategy;
 const SAMPLES_MAX: u64 = 1_000_000;
 
 /// The case that `root` describes. `None` if `faults` has more than before.
-pub(super) fn lower(root: &Node, traces: &Traces, faults: &mut Faults) -> Option<Case> {
+pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<Case> {
     let known = faults.len();
     let form = ScenarioForm::decode(root, faults)?;
     for (key, example) in [("devices", "[[devices]]"), ("models", "[[models]]"), ("strategies", "[[strategies]]")] {
@@ -40,18 +40,19 @@ pub(super) fn lower(root: &Node, traces: &Traces, faults: &mut Faults) -> Option
     let baseline = form.baseline.as_ref().and_then(|name| devices.find(name, faults)).map(DeviceId);
     let units = hardware::lower_units(&form, faults);
     let seed = form.seed.as_ref().map_or(0, |seed| seed.value);
-    let networks = networks::lower(&form, seed, &devices, faults);
+    let networks = networks::lower(&form, seed, &devices, &files.networks, faults);
     if is_platform_whole {
         networks::find_unreachable(&platform, &networks, faults);
     }
-    let curves = Curves::new(&form, traces);
-    if traces.are_read() {
+    let curves = Curves::new(&form, &files.traces);
+    if files.traces.are_read() {
         curves.check(faults);
     }
     let strategies = lower_strategies(&form, &devices, faults);
     if faults.len() > known {
         return None;
     }
+    let imported: Vec<String> = networks.iter().flat_map(|network| network.notes.clone()).collect();
     let (models, weights): (Vec<Model>, _) =
         networks.into_iter().map(|network| (network.model, network.weights)).unzip();
     let graphs: Vec<&Graph> = models.iter().map(|model| &model.graph).collect();
@@ -59,7 +60,7 @@ pub(super) fn lower(root: &Node, traces: &Traces, faults: &mut Faults) -> Option
         whole: curves.get(device, model),
         parts: curves.parts(device, model, graphs[model.0 as usize]),
     });
-    let notes = curves.notes(&platform, &models);
+    let notes = imported.into_iter().chain(curves.notes(&platform, &models)).collect();
     let contention = form.contention.as_ref().is_some_and(|contention| contention.value);
     if contention && form.slowdowns.is_none() {
         platform.slowdowns = curves.slowdowns();

@@ -11,6 +11,7 @@ mod hardware;
 mod lower;
 mod names;
 mod networks;
+mod onnx_files;
 mod parsed;
 mod path;
 mod profiles;
@@ -33,8 +34,9 @@ pub use sweep::Point;
 
 use decode::shorten;
 use diagnostic::{Faults, Sources};
-use document::Node;
+use document::{Node, Value};
 use file::{FileFault, Load};
+use onnx_files::OnnxFiles;
 use profiles::Traces;
 use sweep::Sweep;
 
@@ -52,8 +54,15 @@ pub struct Scenario {
     sources: Sources,
     root: Node,
     sweep: Sweep,
-    traces: Traces,
+    files: Files,
     seed: u64,
+}
+
+/// What a scenario names, read once.
+#[derive(Debug)]
+struct Files {
+    traces: Traces,
+    networks: OnnxFiles,
 }
 
 /// A scenario as a problem, with what is to be done about it.
@@ -106,7 +115,7 @@ impl Scenario {
     /// # Errors
     /// Everything that is wrong with any of them.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Scenario, Diagnostics> {
-        Scenario::parse(path, file::read(path), overrides, false, Some(&file::read))
+        Scenario::parse(path, file::read(path, file::TEXT_BYTES_MAX), overrides, false, Some(&file::read))
     }
 
     /// As [`Scenario::read`], without the traces, which are to be made: there are no costs.
@@ -114,7 +123,7 @@ impl Scenario {
     /// # Errors
     /// Everything else that is wrong.
     pub fn read_unprofiled(path: &Path, overrides: &[String]) -> Result<Scenario, Diagnostics> {
-        Scenario::parse(path, file::read(path), overrides, false, None)
+        Scenario::parse(path, file::read(path, file::TEXT_BYTES_MAX), overrides, false, None)
     }
 
     /// As [`Scenario::read`], and overrides with several values, such as `load.offline.samples=1,2,4` or
@@ -123,7 +132,7 @@ impl Scenario {
     /// # Errors
     /// Everything that is wrong with any of them.
     pub fn read_sweep(path: &Path, overrides: &[String]) -> Result<Scenario, Diagnostics> {
-        Scenario::parse(path, file::read(path), overrides, true, Some(&file::read))
+        Scenario::parse(path, file::read(path, file::TEXT_BYTES_MAX), overrides, true, Some(&file::read))
     }
 
     /// The scenario that `bytes` are, if the file at `path` had these; `load` reads traces, if they are to be read.
@@ -145,20 +154,22 @@ impl Scenario {
             read::apply(text, start, sweeps, &mut root, &mut changes, &mut faults);
         }
         let sweep = Sweep::new(root.get("sweep"), changes, &mut faults);
-        let mut named: Vec<&Node> = sweep.traces().filter(|node| node.as_str().is_some()).collect();
-        let tables = root.get("devices").into_iter().chain(sweep.values());
-        tables.for_each(|table| profiles::find_traces(table, &mut named));
-        named.sort_by_key(|node| node.at.start);
         let mut inputs = vec![InputFile::new(path, bytes.as_deref().unwrap_or_default())];
         let folder = path.parent().unwrap_or(Path::new(""));
-        let traces = Traces::load(folder, &named, load, &mut inputs, &mut sources, &mut faults);
+        let devices = root.get("devices").into_iter().chain(sweep.values());
+        let traces = names(devices, &sweep, "trace");
+        let traces = Traces::load(folder, &traces, load, &mut inputs, &mut sources, &mut faults);
+        let networks = names(root.get("models").into_iter().chain(sweep.values()), &sweep, "file");
+        // Networks are read even where there are no profiles yet.
+        let networks = OnnxFiles::load(folder, &networks, load.unwrap_or(&file::read), &mut inputs, &mut faults);
+        let files = Files { traces, networks };
         let name = read::name(&root, path, &mut faults);
-        let case = lower::lower(&root, &traces, &mut faults);
+        let case = lower::lower(&root, &files, &mut faults);
         faults.into_result(&sources)?;
         let seed = case.expect("a scenario without faults is a case").seed;
         // Points copy the tree, and a sweep may be larger than all else.
         root.remove("sweep");
-        Ok(Scenario { name, inputs, sources, root, sweep, traces, seed })
+        Ok(Scenario { name, inputs, sources, root, sweep, files, seed })
     }
 
     /// Names the folder of results; a safe file name.
@@ -182,7 +193,7 @@ impl Scenario {
     /// None so far: faults are found by reading.
     pub fn case(&self) -> Result<Case, Diagnostics> {
         let mut faults = Faults::default();
-        let case = lower::lower(&self.root, &self.traces, &mut faults);
+        let case = lower::lower(&self.root, &self.files, &mut faults);
         faults.into_result(&self.sources)?;
         Ok(case.expect("a scenario without faults is a case"))
     }
@@ -223,7 +234,31 @@ impl Scenario {
     fn resolve(&self, point: &Point) -> (Option<Case>, Faults) {
         let (mut root, mut faults) = (self.root.clone(), Faults::default());
         self.sweep.apply(point, &mut root, &mut faults);
-        let case = lower::lower(&root, &self.traces, &mut faults);
+        let case = lower::lower(&root, &self.files, &mut faults);
         (case, faults)
+    }
+}
+
+/// The texts under `key` anywhere in `tables`, and those that a sweep sets, in the file's order.
+fn names<'a>(tables: impl Iterator<Item = &'a Node>, sweep: &'a Sweep, key: &'a str) -> Vec<&'a Node> {
+    let mut found: Vec<&Node> = sweep.named(key).filter(|node| node.as_str().is_some()).collect();
+    tables.for_each(|table| find_texts(table, key, &mut found));
+    found.sort_by_key(|node| node.at.start);
+    found
+}
+
+/// Adds the texts under `key` in `node`.
+fn find_texts<'a>(node: &'a Node, key: &str, found: &mut Vec<&'a Node>) {
+    match &node.value {
+        Value::Table(table) => {
+            for entry in &table.0 {
+                if entry.key == key && entry.node.as_str().is_some() {
+                    found.push(&entry.node);
+                }
+                find_texts(&entry.node, key, found);
+            }
+        }
+        Value::List(list) => list.iter().for_each(|node| find_texts(node, key, found)),
+        _ => {}
     }
 }

@@ -1,12 +1,14 @@
 //! Models of the form, as networks: of sizes, from the zoo, or from ONNX files.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::decode::At;
+use super::decode::{At, shorten};
 use super::diagnostic::{Faults, Span, did_you_mean};
-use super::form::{ModelForm, OpaqueForm, ScenarioForm};
+use super::document::Value;
+use super::form::{ModelForm, OnnxForm, OpaqueForm, ScenarioForm};
 use super::names::Names;
+use super::onnx_files::OnnxFiles;
 use crate::model::{Graph, Weights, zoo};
 use crate::platform::{DeviceId, Platform, RouteError};
 use crate::problem::Model;
@@ -17,28 +19,45 @@ pub(super) struct Lowered {
     pub(super) model: Model,
     /// `None` if the network's inside is not known.
     pub(super) weights: Option<Arc<Weights>>,
+    /// What was left out or converted when it was read from a file.
+    pub(super) notes: Vec<String>,
     /// Where its home is named.
     home_at: Option<Span>,
 }
 
 /// The models. Those with faults are left out.
-pub(super) fn lower(form: &ScenarioForm, seed: u64, devices: &Names, faults: &mut Faults) -> Vec<Lowered> {
+pub(super) fn lower(
+    form: &ScenarioForm,
+    seed: u64,
+    devices: &Names,
+    files: &OnnxFiles,
+    faults: &mut Faults,
+) -> Vec<Lowered> {
     let mut names = Names::new("models");
     let mut models = Vec::new();
     for model in form.models.iter().flatten() {
         names.insert(model.name.as_ref(), faults);
         let home = model.home.as_ref().and_then(|name| devices.find(name, faults)).map(DeviceId);
-        let Some((graph, weights)) = lower_network(model, seed, faults) else { continue };
+        let Some(Network { graph, weights, notes }) = lower_network(model, seed, files, faults) else { continue };
         let home_at = model.home.as_ref().map(|name| name.at.clone());
-        models.push(Lowered { model: Model { graph, home }, weights, home_at });
+        models.push(Lowered { model: Model { graph, home }, weights, notes, home_at });
     }
     models
 }
 
-fn lower_network(form: &ModelForm, seed: u64, faults: &mut Faults) -> Option<(Graph, Option<Arc<Weights>>)> {
+struct Network {
+    graph: Graph,
+    weights: Option<Arc<Weights>>,
+    notes: Vec<String>,
+}
+
+fn lower_network(form: &ModelForm, seed: u64, files: &OnnxFiles, faults: &mut Faults) -> Option<Network> {
     let name = &form.name.as_ref()?.value;
     if let Some(opaque) = &form.opaque {
-        return Some((lower_opaque(name, opaque, faults)?, None));
+        return Some(Network { graph: lower_opaque(name, opaque, faults)?, weights: None, notes: Vec::new() });
+    }
+    if let Some(file) = &form.onnx {
+        return lower_file(name, file, files, faults);
     }
     let zoo = form.zoo.as_ref()?;
     let Some(graph) = zoo::graph(&zoo.value) else {
@@ -46,7 +65,37 @@ fn lower_network(form: &ModelForm, seed: u64, faults: &mut Faults) -> Option<(Gr
         faults.add(&zoo.at, "there is no such network in the zoo", remedy);
         return None;
     };
-    Some((graph.named(name), Some(Arc::new(Weights::Seeded(seed)))))
+    let weights = Some(Arc::new(Weights::Seeded(seed)));
+    Some(Network { graph: graph.named(name), weights, notes: Vec::new() })
+}
+
+fn lower_file(name: &str, form: &OnnxForm, files: &OnnxFiles, faults: &mut Faults) -> Option<Network> {
+    let mut dims = BTreeMap::new();
+    for (dim, value) in form.dims.iter().flat_map(|dims| &dims.0) {
+        let count = match value.value {
+            Value::Integer(count) => u32::try_from(count).ok().filter(|&count| count > 0),
+            _ => None,
+        };
+        match count {
+            Some(count) => drop(dims.insert(dim.value.clone(), count)),
+            None => drop(faults.add(&value.at, "a dimension is a whole number from 1", "write for example `224`")),
+        }
+    }
+    let file = form.file.as_ref()?;
+    match files.get(&file.value, dims)? {
+        Ok(imported) => Some(Network {
+            graph: imported.graph.clone().named(name),
+            weights: Some(imported.weights.clone()),
+            notes: imported.notes.iter().map(|note| format!("{name}: {note}")).collect(),
+        }),
+        Err(found) => {
+            for fault in found.iter() {
+                let cause = format!("`{}`, {}: {}", shorten(&file.value), fault.place, fault.cause);
+                faults.add(&file.at, cause, &fault.remedy);
+            }
+            None
+        }
+    }
 }
 
 fn lower_opaque(name: &str, form: &OpaqueForm, faults: &mut Faults) -> Option<Graph> {

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::InputFile;
 use super::diagnostic::{Diagnostics, Faults, Sources};
-use super::document::{Node, Value};
-use super::file::{FileFault, Load};
+use super::document::Node;
+use super::file::{FileFault, Load, TEXT_BYTES_MAX};
 use crate::cost;
 use crate::cost::statistics::quantile;
 use crate::cost::{Curve, LayerKey, Lookup, Parts, Trace};
@@ -53,7 +53,7 @@ impl Traces {
             if loaded.contains_key(&path) {
                 continue;
             }
-            let profiles = match load(&path) {
+            let profiles = match load(&path, TEXT_BYTES_MAX) {
                 Ok(bytes) => {
                     inputs.push(InputFile::new(&path, &bytes));
                     parse(&path, &bytes, sources, faults)
@@ -208,21 +208,5 @@ impl Diagnostics {
             add_faults(name, std::str::from_utf8(bytes).unwrap_or_default(), found, &mut sources, &mut faults);
         }
         Diagnostics::new(faults, &sources)
-    }
-}
-
-/// Adds the values of all `trace` keys in `node`.
-pub(super) fn find_traces<'a>(node: &'a Node, found: &mut Vec<&'a Node>) {
-    match &node.value {
-        Value::Table(table) => {
-            for entry in &table.0 {
-                if entry.key == "trace" && entry.node.as_str().is_some() {
-                    found.push(&entry.node);
-                }
-                find_traces(&entry.node, found);
-            }
-        }
-        Value::List(list) => list.iter().for_each(|node| find_traces(node, found)),
-        _ => {}
     }
 }

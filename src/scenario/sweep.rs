@@ -83,8 +83,8 @@ impl Axis {
     }
 
     /// The values that are names of traces.
-    fn traces(&self) -> impl Iterator<Item = &Node> {
-        self.values.iter().filter(|_| self.path.ends_with("trace"))
+    fn named<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Node> {
+        self.values.iter().filter(move |_| self.path.ends_with(key))
     }
 }
 
@@ -132,9 +132,9 @@ impl Sweep {
         Sweep { axes, grid_count, exclude, at: node.map_or(0..0, |node| node.at.clone()) }
     }
 
-    /// The values of all axes that may name traces.
-    pub(super) fn traces(&self) -> impl Iterator<Item = &Node> {
-        self.axes.iter().flat_map(Axis::traces)
+    /// The values of the axes whose paths end with `key`.
+    pub(super) fn named<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Node> {
+        self.axes.iter().flat_map(move |axis| axis.named(key))
     }
 
     /// The values of all axes.

@@ -11,7 +11,7 @@ const SOUND: &str = include_str!("../../tests/broken/sound.toml");
 const TRACE: &[u8] = include_bytes!("../../tests/broken/sound.csv");
 
 fn parse(bytes: &[u8], trace: &[u8], overrides: &[String], sweeps: bool) -> Result<Scenario, Diagnostics> {
-    let load = |_: &Path| Ok::<_, FileFault>(trace.to_vec());
+    let load = |_: &Path, _: u64| Ok::<_, FileFault>(trace.to_vec());
     Scenario::parse(Path::new("a/b.toml"), Ok(bytes.to_vec()), overrides, sweeps, Some(&load))
 }
 

@@ -14,6 +14,7 @@ mod translate;
 mod windows;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::model::{Graph, Layer, LayerId, Weights};
 use parts::{File, Network};
@@ -25,7 +26,7 @@ pub struct Imported {
     /// Its layers, called as the file's nodes are.
     pub graph: Graph,
     /// The file's weights.
-    pub weights: Weights,
+    pub weights: Arc<Weights>,
     /// What a user should know: what was left out or converted.
     pub notes: Vec<String>,
 }

@@ -1,6 +1,7 @@
 //! From nodes to layers: what each tensor of the file is, in our terms.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::layout::{Axis, CANONICAL};
 use super::normalisation::Lrn;
@@ -327,6 +328,6 @@ impl<'n, 'a> Translator<'n, 'a> {
             let remedy = "replace what it names".to_owned();
             vec![ReadFault { place: "graph".into(), cause: error.to_string(), remedy }]
         })?;
-        Ok(Imported { graph, weights, notes: self.notes.into_iter().collect() })
+        Ok(Imported { graph, weights: Arc::new(weights), notes: self.notes.into_iter().collect() })
     }
 }

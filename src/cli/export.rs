@@ -1,0 +1,84 @@
+//! `coinfer export`: a network, or a part of it, as an ONNX file for other runtimes.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::file::write_whole;
+use super::network::NetworkArgs;
+use super::{Error, Terminal};
+use crate::model::{Graph, LayerId, Segment, onnx};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  coinfer export resnet-18 -o resnet-18.onnx\n  \
+                        coinfer export vgg-16 --layers conv1_1..pool2 --rows 0..28 --samples 4 -o front.onnx")]
+pub(super) struct Export {
+    /// Network of the zoo by name, or an ONNX file
+    #[arg(value_name = "NAME|FILE.onnx")]
+    name: String,
+    /// Layers that follow each other, as FIRST..LAST by their names; all if absent
+    #[arg(long, value_name = "FIRST..LAST")]
+    layers: Option<String>,
+    /// Rows of the last layer's output, as FROM..TO without TO; all if absent
+    #[arg(long, value_name = "FROM..TO", value_parser = rows)]
+    rows: Option<Range<u32>>,
+    /// Samples of the batch; a symbolic batch N if absent
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    samples: Option<u32>,
+    /// Seed of the weights of networks of the zoo
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    seed: u64,
+    /// File to write
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    #[command(flatten)]
+    network: NetworkArgs,
+}
+
+fn rows(text: &str) -> Result<Range<u32>, String> {
+    let parse = |part: &str| part.trim().parse::<u32>().map_err(|_| "write for example 0..28".to_owned());
+    let (from, to) = text.split_once("..").ok_or("write for example 0..28")?;
+    let rows = parse(from)?..parse(to)?;
+    if rows.is_empty() { Err("these are no rows".into()) } else { Ok(rows) }
+}
+
+impl Export {
+    pub(super) fn execute(self, terminal: &Terminal) -> Result<(), Error> {
+        let (graph, weights, notes) = self.network.find(&self.name, self.seed)?;
+        notes.iter().for_each(|note| terminal.tell(&format!("note: {note}")));
+        let segment = self.segment(&graph)?;
+        let height = graph.shape(segment.last()).rows;
+        let rows = self.rows.unwrap_or(0..height);
+        if rows.end > height {
+            let last = &graph.layer(segment.last()).name;
+            return Err(Error::Usage(format!(
+                "`{last}` has {height} rows, and {}..{} are asked for",
+                rows.start, rows.end
+            )));
+        }
+        let written = onnx::write(&graph, &weights, &segment, &rows, self.samples);
+        write_whole(&self.output, &written.map_err(|error| Error::Usage(format!("{}: {error}", graph.name())))?)?;
+        terminal.print(format!("{}\n", self.output.display()))?;
+        Ok(())
+    }
+
+    fn segment(&self, graph: &Graph) -> Result<Segment, Error> {
+        let Some(layers) = &self.layers else {
+            let nothing = || Error::Usage(format!("{} has nothing to compute", graph.name()));
+            return graph.whole().ok_or_else(nothing);
+        };
+        let (first, last) = layers.split_once("..").unwrap_or((layers, layers));
+        let find = |name: &str| {
+            let found = graph.find(name).filter(|&layer| !graph.is_input(layer));
+            let unknown =
+                || format!("{} computes no layer `{name}`; `coinfer models {}` lists them", graph.name(), self.name);
+            found.ok_or_else(|| Error::Usage(unknown()))
+        };
+        let (first, last): (LayerId, LayerId) = (find(first)?, find(last)?);
+        if last < first {
+            return Err(Error::Usage(format!("in {}, `{layers}` runs backwards", graph.name())));
+        }
+        Ok(Segment::range(first, last))
+    }
+}

@@ -1,0 +1,57 @@
+//! Networks as arguments: of the zoo by name, or in ONNX files.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::Error;
+use super::file::read_whole;
+use crate::model::{Graph, Weights, onnx, zoo};
+
+/// A network and the values of its symbolic dimensions.
+#[derive(Clone, Debug, Args)]
+pub(super) struct NetworkArgs {
+    /// Value of a symbolic dimension of an ONNX file other than the batch
+    #[arg(long = "dim", value_name = "NAME=VALUE", value_parser = dimension)]
+    dims: Vec<(String, u32)>,
+}
+
+fn dimension(text: &str) -> Result<(String, u32), String> {
+    let (name, value) = text.split_once('=').ok_or("write for example height=224")?;
+    let value = value.trim().parse().ok().filter(|&value| value > 0);
+    Ok((name.trim().to_owned(), value.ok_or("a dimension is a whole number from 1")?))
+}
+
+impl NetworkArgs {
+    /// The network called `name` in the zoo, or in the file `name` if that ends with `.onnx`, with its weights and
+    /// what a user should know of it. Weights of the zoo are drawn from `seed`.
+    pub(super) fn find(&self, name: &str, seed: u64) -> Result<(Graph, Arc<Weights>, Vec<String>), Error> {
+        if !name.ends_with(".onnx") {
+            let graph = zoo::graph(name).ok_or_else(|| Error::Usage(unknown(name)))?;
+            return Ok((graph, Arc::new(Weights::Seeded(seed)), Vec::new()));
+        }
+        let path = Path::new(name);
+        let bytes = read_whole(path).map_err(Error::Usage)?;
+        let dims: BTreeMap<String, u32> = self.dims.iter().cloned().collect();
+        let stem = path.file_stem().map_or_else(|| "network".into(), |stem| stem.to_string_lossy().into_owned());
+        match onnx::read(&stem, &bytes, &dims) {
+            Ok(imported) => Ok((imported.graph, imported.weights, imported.notes)),
+            Err(faults) => {
+                let lines: Vec<String> = faults.iter().map(|fault| format!("\n  {fault}")).collect();
+                Err(Error::Usage(format!("`{name}` cannot be read:{}", lines.concat())))
+            }
+        }
+    }
+}
+
+fn unknown(name: &str) -> String {
+    let lower = name.to_lowercase();
+    let rated = zoo::names().map(|known| (strsim::jaro_winkler(&lower, known), known));
+    let best = rated.filter(|&(likeness, _)| likeness >= 0.8).max_by(|a, b| a.0.total_cmp(&b.0));
+    match best {
+        Some((_, best)) => format!("there is no model `{name}`; did you mean `{best}`?"),
+        None => format!("there is no model `{name}`; `coinfer models` lists all, and names of files end with `.onnx`"),
+    }
+}
