@@ -8,6 +8,7 @@ pub mod model;
 pub mod plan;
 pub mod platform;
 pub mod problem;
+pub mod replay;
 pub mod report;
 pub mod scenario;
 pub mod strategy;

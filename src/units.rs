@@ -81,7 +81,7 @@ impl Duration {
     pub const MAX: Duration = Duration(u64::MAX);
 
     /// Whole nanoseconds.
-    pub fn from_nanos(nanos: u64) -> Duration {
+    pub const fn from_nanos(nanos: u64) -> Duration {
         Duration(nanos)
     }
 

@@ -1,13 +1,11 @@
 //! `coinfer check`: whether a scenario, its traces and a plan are sound, without running anything.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
-use super::file::read_whole;
+use super::replay::read_plan;
 use super::{Error, ScenarioArgs, Terminal};
-use crate::plan;
-use crate::problem::Problem;
 use crate::scenario::Scenario;
 
 #[derive(Debug, Args)]
@@ -30,7 +28,7 @@ impl Check {
             terminal.tell(&format!("note: {note}"));
         }
         if let Some(path) = &self.plan {
-            check_plan(path, &case.problem)?;
+            read_plan(path, &case.problem)?;
         }
         let platform = &case.problem.platform;
         terminal.print(format!(
@@ -43,15 +41,4 @@ impl Check {
         ))?;
         Ok(())
     }
-}
-
-fn check_plan(path: &Path, problem: &Problem) -> Result<(), Error> {
-    let shown = path.display();
-    let text = read_whole(path).map_err(Error::Usage)?;
-    let found: plan::Plan = serde_json::from_slice(&text)
-        .map_err(|error| Error::Usage(format!("`{shown}` is not a plan: {error}; `coinfer plan` writes one")))?;
-    plan::check(found, problem).map(drop).map_err(|violations| {
-        let lines: Vec<String> = violations.iter().map(|violation| format!("\n  {violation}")).collect();
-        Error::Usage(format!("`{shown}` is no plan for this scenario:{}", lines.concat()))
-    })
 }

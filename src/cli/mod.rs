@@ -1,11 +1,18 @@
 //! The command line: one file for each command, and what they share.
 
+mod calibrate;
 mod check;
 mod completions;
 mod evaluate;
 mod file;
+mod hardware;
+mod journal;
+mod models;
 mod plan;
 mod plot;
+mod profile;
+mod profile_trace;
+mod replay;
 mod results;
 mod run;
 mod schema;
@@ -53,8 +60,16 @@ enum Command {
     Plan(plan::Plan),
     /// Check a scenario, the traces it names, and a plan for it
     Check(check::Check),
+    /// Measure the networks of a scenario on the cores of this machine
+    Profile(profile::Profile),
+    /// Run a plan on the cores of this machine, and compare the times with the prediction
+    Replay(replay::Replay),
+    /// Say how far profiles can be trusted, and which form costs have
+    Calibrate(calibrate::Calibrate),
     /// Draw the figures of a results folder again
     Plot(plot::Plot),
+    /// List the networks that are known by name, or the layers of one
+    Models(models::Models),
     /// Print the JSON schema of scenario files, for completion in editors
     Schema(schema::Schema),
     /// Print a completion script for a shell
@@ -81,6 +96,8 @@ enum Error {
     Usage(String),
     /// Something failed that the user may not be to blame for: exit code 1.
     Failed(String),
+    /// The user has asked to stop: exit code 130.
+    Interrupted,
     /// Whoever read our output has gone: nothing is left to say.
     OutputClosed,
 }
@@ -106,9 +123,12 @@ impl From<std::io::Error> for Error {
     }
 }
 
+/// The exit code after Ctrl-C, as shells have it: 128 and the number of the signal.
+const INTERRUPTED_CODE: u8 = 130;
+
 /// Runs the command that the process was started with.
 ///
-/// Exit codes: 0 done, 1 the run failed, 2 the input is wrong.
+/// Exit codes: 0 done, 1 the run failed, 2 the input is wrong, 130 interrupted.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let terminal = Terminal::new(cli.verbosity.quiet, cli.verbosity.verbose);
@@ -117,7 +137,11 @@ pub fn main() -> ExitCode {
         Command::Sweep(command) => command.execute(&terminal),
         Command::Plan(command) => command.execute(&terminal),
         Command::Check(command) => command.execute(&terminal),
+        Command::Profile(command) => command.execute(&terminal),
+        Command::Replay(command) => command.execute(&terminal),
+        Command::Calibrate(command) => command.execute(&terminal),
         Command::Plot(command) => command.execute(&terminal),
+        Command::Models(command) => command.execute(&terminal),
         Command::Schema(command) => command.execute(&terminal),
         Command::Completions(command) => command.execute(&terminal),
     };
@@ -129,6 +153,7 @@ pub fn main() -> ExitCode {
         }
         Err(Error::Usage(message)) => terminal.fail(&message, 2),
         Err(Error::Failed(message)) => terminal.fail(&message, 1),
+        Err(Error::Interrupted) => terminal.fail("interrupted", INTERRUPTED_CODE),
         Err(Error::OutputClosed) => ExitCode::SUCCESS,
     }
 }

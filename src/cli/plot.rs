@@ -15,7 +15,8 @@ use crate::report::slugs;
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  coinfer plot results/kcc2020-vgg16/1a2b3c4d")]
 pub(super) struct Plot {
-    /// Results folder of `run` or `sweep`, or a CSV file in one: throughput.csv, finish-times.csv or timeline.csv
+    /// Results folder of `run`, `sweep` or `calibrate`, or a CSV file in one: throughput.csv, finish-times.csv,
+    /// timeline.csv or predicted-measured.csv
     #[arg(value_name = "RESULTS")]
     results: PathBuf,
 }
@@ -24,10 +25,11 @@ pub(super) struct Plot {
 type Figure = fn(&str, &[u8]) -> Result<String, Vec<CsvFault>>;
 
 /// The files that have a figure.
-const FIGURES: [(&str, Figure); 3] = [
+const FIGURES: [(&str, Figure); 4] = [
     ("throughput.csv", |title, bytes| Ok(plot::throughput_svg(title, &plot::read_throughput_csv(bytes)?))),
     ("finish-times.csv", |title, bytes| Ok(plot::finish_times_svg(title, &plot::read_finish_times_csv(bytes)?))),
     ("timeline.csv", |title, bytes| Ok(plot::timeline_svg(title, &plot::read_timeline_csv(bytes)?))),
+    ("predicted-measured.csv", |title, bytes| Ok(plot::predicted_svg(title, &plot::read_predicted_csv(bytes)?))),
 ];
 /// Further faults of one file are only counted.
 const FAULTS_MAX: usize = 20;
@@ -216,9 +218,9 @@ mod tests {
     fn what_has_no_figures_is_told() {
         let told = |results| check(&[("run/plan.json", "{}")], results).0.unwrap_err();
         insta::assert_snapshot!([told("run"), told("absent"), told("run/plan.json")].join("\n"), @"
-        there is nothing to draw in `/run`; name a results folder, which has one of throughput.csv, finish-times.csv, timeline.csv
+        there is nothing to draw in `/run`; name a results folder, which has one of throughput.csv, finish-times.csv, timeline.csv, predicted-measured.csv
         cannot read `/absent`: No such file or directory (os error 2); name a folder that `coinfer run` made
-        `/run/plan.json` has no figure; name a results folder or one of throughput.csv, finish-times.csv, timeline.csv
+        `/run/plan.json` has no figure; name a results folder or one of throughput.csv, finish-times.csv, timeline.csv, predicted-measured.csv
         ");
     }
 }

@@ -22,25 +22,38 @@ impl Results {
         scenario: &Scenario,
         overrides: &[String],
     ) -> Result<Results, Error> {
-        let inputs: Vec<Input> = scenario
-            .inputs()
-            .iter()
-            .map(|file| Input { path: file.path.display().to_string(), blake3: file.hash.clone() })
-            .collect();
+        let inputs = scenario.inputs().iter();
+        let inputs =
+            inputs.map(|file| Input { path: file.path.display().to_string(), blake3: file.hash.clone() }).collect();
+        let (folder, name) = (out.join(scenario.name()), scenario.name());
+        Results::of_inputs(&folder, prefix, command, name, inputs, overrides, scenario.seed())
+    }
+
+    /// Begins the folder `folder/<prefix><hash>` for what `command` does with `inputs`, of which the results are
+    /// called `name`.
+    pub(super) fn of_inputs(
+        folder: &Path,
+        prefix: &str,
+        command: &str,
+        name: &str,
+        inputs: Vec<Input>,
+        settings: &[String],
+        seed: u64,
+    ) -> Result<Results, Error> {
         let mut hasher = blake3::Hasher::new();
         let version = env!("CARGO_PKG_VERSION");
         let of_inputs = inputs.iter().map(|input| input.blake3.as_str());
-        for part in [command, version].into_iter().chain(of_inputs).chain(overrides.iter().map(String::as_str)) {
+        for part in [command, version].into_iter().chain(of_inputs).chain(settings.iter().map(String::as_str)) {
             hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
         }
         let hash = hasher.finalize().to_hex();
-        let target: PathBuf = out.join(scenario.name()).join(format!("{prefix}{}", &hash[..8]));
+        let target: PathBuf = folder.join(format!("{prefix}{}", &hash[..8]));
         let manifest = Manifest {
-            scenario: scenario.name().to_owned(),
+            scenario: name.to_owned(),
             command: vec![command.to_owned(), inputs.first().map_or_else(String::new, |file| file.path.clone())],
-            settings: overrides.iter().map(|text| split_setting(text)).collect(),
+            settings: settings.iter().map(|text| split_setting(text)).collect(),
             inputs,
-            seed: scenario.seed(),
+            seed,
             version: version.to_owned(),
             commit: option_env!("COINFER_COMMIT").map(str::to_owned),
             created: now(),
@@ -67,6 +80,6 @@ fn split_setting(text: &str) -> (String, String) {
 }
 
 #[allow(clippy::disallowed_methods, reason = "the manifest says when it was made; nothing else depends on it")]
-fn now() -> String {
+pub(super) fn now() -> String {
     humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string()
 }

@@ -5,11 +5,14 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::evaluate::{Evaluated, evaluate};
+use super::replay::{self, Candidate, ReplayArgs, Replays, replay};
 use super::results::Results;
 use super::{Error, ScenarioArgs, Terminal};
 use crate::report::plot;
 use crate::report::{Failure, ResultRow, Summary};
-use crate::report::{plan_json, results_csv, slugs, summary_json, table, timeline_csv, timeline_json};
+use crate::report::{
+    plan_json, replay_json, replay_table, results_csv, slugs, summary_json, table, timeline_csv, timeline_json,
+};
 use crate::scenario::{Case, Scenario};
 
 #[derive(Debug, Args)]
@@ -24,6 +27,11 @@ pub(super) struct Run {
     /// Folder for results; they go to DIR/<scenario>/<run>
     #[arg(long, value_name = "DIR", default_value = "results")]
     out: PathBuf,
+    /// Also run each plan on the cores of this machine, and compare the times with the prediction
+    #[arg(long)]
+    replay: bool,
+    #[command(flatten)]
+    options: ReplayArgs,
 }
 
 /// What is printed on standard output.
@@ -42,21 +50,60 @@ impl Run {
         let ScenarioArgs { scenario: path, overrides } = &self.scenario;
         let scenario = Scenario::read(path, overrides)?;
         let case = scenario.case()?;
-        let results = Results::begin(&self.out, "", "run", &scenario, overrides)?;
+        let results = Results::begin(&self.out, if self.replay { "replay-" } else { "" }, "run", &scenario, overrides)?;
         let evaluated = evaluate(&case, Some(terminal));
         let summary = summarise(scenario.name(), &case, &evaluated);
         write_results(&results, &case, &evaluated, &summary)?;
+        let replays =
+            if self.replay { Some(self.replay(&results, &scenario, &case, &evaluated, terminal)?) } else { None };
         let folder = results.commit()?;
         terminal.print(match self.format {
             Format::Table => table(&summary, terminal.is_bold()).into_bytes(),
             Format::Csv => results_csv(&rows(&evaluated)),
-            Format::Json => summary_json(&summary).into_bytes(),
+            Format::Json => match &replays {
+                Some(replays) => with_replay(&summary, &replays.replay),
+                None => summary_json(&summary).into_bytes(),
+            },
         })?;
+        if let (Some(replays), Format::Table) = (&replays, self.format) {
+            terminal.print(format!("\n{}", replay_table(&replays.replay, terminal.is_bold())))?;
+        }
         terminal.tell(&format!("results in {}", folder.display()));
         let reason = |Failure { strategy, reason }: &Failure| format!("{strategy}: {reason}");
         let reasons: Vec<String> = summary.failures.iter().map(reason).collect();
         if reasons.is_empty() { Ok(()) } else { Err(Error::Failed(reasons.join("\nerror: "))) }
     }
+}
+
+impl Run {
+    fn replay(
+        &self,
+        results: &Results,
+        scenario: &Scenario,
+        case: &Case,
+        evaluated: &Evaluations,
+        terminal: &Terminal,
+    ) -> Result<Replays, Error> {
+        let candidates: Vec<Candidate<'_>> = evaluated
+            .iter()
+            .flatten()
+            .map(|Evaluated { plan, estimates, outcome, .. }| Candidate {
+                strategy: &outcome.strategy,
+                plan,
+                estimates,
+            })
+            .collect();
+        let replays = replay(scenario.name(), case, &candidates, &self.options, terminal)?;
+        replay::write_results(results, &case.problem, &candidates, &replays)?;
+        Ok(replays)
+    }
+}
+
+/// The summary as JSON, with the replay as one more entry.
+fn with_replay(summary: &Summary, replay: &crate::report::Replay) -> Vec<u8> {
+    let (summary, replay) = (summary_json(summary), replay_json(replay));
+    let end = summary.trim_end().trim_end_matches('}').trim_end().len();
+    format!("{},\n  \"replay\": {}}}\n", &summary[..end], replay.trim_end().replace('\n', "\n  ")).into_bytes()
 }
 
 type Evaluations = [Result<Evaluated, Failure>];

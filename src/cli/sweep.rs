@@ -43,7 +43,7 @@ impl Sweep {
         let points = scenario.points()?;
         let results = Results::begin(&self.out, "sweep-", "sweep", &scenario, overrides)?;
 
-        let progress = terminal.progress(points.len() as u64);
+        let progress = terminal.progress(points.len() as u64, "points");
         // 0 leaves the choice to rayon; more threads than points would have nothing to do.
         let threads = self.jobs.map_or(0, |jobs| jobs.get().min(points.len()).min(JOBS_MAX));
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();

@@ -58,14 +58,15 @@ impl Terminal {
         io::stdout().is_terminal() && !is_color_refused()
     }
 
-    /// A progress bar over `length` points; it shows on a terminal only.
-    pub(super) fn progress(&self, length: u64) -> ProgressBar {
+    /// A progress bar over `length` of `what`; it shows on a terminal only.
+    pub(super) fn progress(&self, length: u64, what: &'static str) -> ProgressBar {
         if self.quiet {
             return ProgressBar::hidden();
         }
         let style =
-            ProgressStyle::with_template("{bar:40} {pos}/{len} points, {eta} left").expect("the template is valid");
-        ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr()).with_style(style)
+            ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}, {eta} left").expect("the template is valid");
+        let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
+        bar.with_style(style).with_message(what)
     }
 }
 

@@ -1,54 +1,32 @@
 //! The time of one network on one device as a function of the batch, from its profiled points.
 
-use std::collections::BTreeMap;
-
-use serde::{Deserialize, Serialize};
-
-use super::fit::{Affine, find_thrash, fit_affine, pool_adjacent_violators};
-use super::trace::{Kind, LayerKey, Point, Trace};
+use super::fit::{Wave, find_thrash, fit_affine, fit_affine_all, fit_wave, pool_adjacent_violators};
+use super::lookup::{Lookup, choose, scores};
+use super::series::Series;
+use super::trace::{LayerKey, Point, Trace};
 use super::{Basis, Estimate};
 use crate::units::Duration;
-
-/// How times between and beyond profiled batches are found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Lookup {
-    /// Monotone (pool-adjacent-violators) piecewise-linear in the profiled range, affine beyond it; affine
-    /// throughout if fewer than six batches were profiled.
-    #[default]
-    PiecewiseLinear,
-    /// Affine from batch 2 on, least squares of the relative error; batch 1 as profiled, since it often runs
-    /// other kernels; with two profiled batches or fewer, through all of them.
-    Affine,
-    /// Profiled batches only.
-    Exact,
-    /// As Lee, Choi and Park (KCC 2020) look up: times per sample, linear between the batches 2^n + 1 and
-    /// 2^(n+1) - 1, and the last one beyond the table.
-    Kcc2020,
-    /// As the later revision of the same authors' program: as `kcc2020`, with the time of copies added between
-    /// profiled batches (and only there), and nothing beyond the table.
-    Kcc2020Later,
-}
 
 /// The time of one network on one device as a function of the batch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curve {
-    points: Vec<Profiled>,
+    pub(super) points: Vec<Profiled>,
     lookup: Lookup,
-    affine: Affine,
+    /// In waves of one sample but for [`Lookup::Wave`], and beyond a table.
+    wave: Wave,
     unpredictable: Option<String>,
     extrapolate_unpredictable: bool,
     at_points: Basis,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Profiled {
-    batch: u32,
-    of_sample: f64,
-    of_batch: f64,
+pub(super) struct Profiled {
+    pub(super) batch: u32,
+    pub(super) of_sample: f64,
+    pub(super) of_batch: f64,
     /// As `of_batch`, made monotone.
     monotone: f64,
-    io: Option<f64>,
+    pub(super) io: Option<f64>,
 }
 
 /// Why a curve has no value at a batch.
@@ -82,34 +60,50 @@ impl Curve {
         lookup: Lookup,
         extrapolate_unpredictable: bool,
     ) -> Option<Curve> {
-        let times = trace.times(device, model, &LayerKey::Whole);
-        let copies = trace.times(device, model, &LayerKey::Io);
-        let at_points = if trace.kind == Kind::Measured { Basis::Measured } else { Basis::Modelled };
-        (!times.is_empty()).then(|| Curve::from_points(&times, &copies, lookup, extrapolate_unpredictable, at_points))
+        let series = Series::new(trace, device, model, &LayerKey::Whole)?;
+        Some(Curve::from_series(&series, lookup, extrapolate_unpredictable))
     }
 
-    fn from_points(
-        times: &BTreeMap<u32, Point>,
-        copies: &BTreeMap<u32, Point>,
-        lookup: Lookup,
-        extrapolate_unpredictable: bool,
-        at_points: Basis,
-    ) -> Curve {
-        let of_batch: Vec<(u32, f64)> = times.iter().map(|(&batch, time)| (batch, time.of_batch(batch))).collect();
-        let monotone = pool_adjacent_violators(&of_batch.iter().map(|&(_, time)| time).collect::<Vec<_>>());
+    /// The curve of what was measured, which must be something.
+    pub(super) fn from_series(series: &Series, lookup: Lookup, extrapolate_unpredictable: bool) -> Curve {
+        let of_batch = series.of_batch();
+        let times: Vec<f64> = of_batch.iter().map(|&(_, time)| time).collect();
+        let falls = |index: usize| index > 0 && series.falls(of_batch[index - 1].0, of_batch[index].0);
+        let monotone = pool_adjacent_violators(&times, falls);
         let profiled = |((&batch, time), monotone): ((&u32, &Point), f64)| Profiled {
             batch,
             of_sample: time.of_sample(batch),
             of_batch: time.of_batch(batch),
             monotone,
-            io: copies.get(&batch).map(|io| io.of_batch(batch)),
+            io: series.copies.get(&batch).map(|io| io.of_batch(batch)),
         };
-        let points: Vec<Profiled> = times.iter().zip(monotone).map(profiled).collect();
+        let points: Vec<Profiled> = series.times.iter().zip(monotone).map(profiled).collect();
+        let unpredictable = find_thrash(&of_batch);
+        let lookup = match lookup {
+            // No form fits such a table, and with large errors of all of them the simplest one would be chosen.
+            Lookup::CrossValidated if unpredictable.is_some() => Lookup::PiecewiseLinear,
+            Lookup::CrossValidated => choose(&scores(series)),
+            lookup => lookup,
+        };
         let has_few = lookup == Lookup::PiecewiseLinear && points.len() < 6;
         let lookup = if has_few { Lookup::Affine } else { lookup };
-        let affine = fit_affine(&of_batch);
-        let unpredictable = find_thrash(&of_batch);
-        Curve { points, lookup, affine, unpredictable, extrapolate_unpredictable, at_points }
+        Curve {
+            points,
+            lookup,
+            wave: match lookup {
+                Lookup::Wave => fit_wave(&of_batch),
+                Lookup::AffineAll => Wave { size: 1, line: fit_affine_all(&of_batch) },
+                _ => Wave { size: 1, line: fit_affine(&of_batch) },
+            },
+            unpredictable,
+            extrapolate_unpredictable,
+            at_points: series.at_points(),
+        }
+    }
+
+    /// The form that it has: the lookup that was asked for, or what that one chose.
+    pub fn form(&self) -> Lookup {
+        self.lookup
     }
 
     /// Why times beyond the table cannot be trusted, if so.
@@ -125,6 +119,11 @@ impl Curve {
         self.last().batch
     }
 
+    /// Whether a batch lies in the profiled range.
+    pub(super) fn profiles(&self, batch: u32) -> bool {
+        (self.points[0].batch..=self.last().batch).contains(&batch)
+    }
+
     /// The time of a batch of `batch` samples; none take no time.
     pub fn estimate(&self, batch: u32) -> Result<Estimate, Refusal> {
         if batch == 0 {
@@ -136,8 +135,11 @@ impl Curve {
             return Err(Refusal::Unpredictable { last: self.last().batch, why: why.clone() });
         }
         let (millis, basis) = match self.lookup {
-            Lookup::PiecewiseLinear => self.piecewise_linear(batch),
-            Lookup::Affine => self.affine(batch),
+            Lookup::PiecewiseLinear => self.piecewise_linear(batch, |point| point.monotone),
+            Lookup::Table => self.piecewise_linear(batch, |point| point.of_batch),
+            Lookup::Affine | Lookup::Wave => self.fitted(batch, true),
+            Lookup::AffineAll => self.fitted(batch, false),
+            Lookup::CrossValidated => unreachable!("a curve has the form that was chosen"),
             Lookup::Exact => match self.position(batch) {
                 Ok(index) => (self.points[index].of_batch, self.at_points),
                 Err(_) => return Err(Refusal::NotProfiled(batch)),
@@ -150,87 +152,47 @@ impl Curve {
         Ok(Estimate { time, basis: basis.max(self.at_points) })
     }
 
-    fn position(&self, batch: u32) -> Result<usize, usize> {
+    /// Where a batch is among the points, or would be.
+    pub(super) fn position(&self, batch: u32) -> Result<usize, usize> {
         self.points.binary_search_by_key(&batch, |point| point.batch)
     }
 
-    fn last(&self) -> &Profiled {
+    pub(super) fn last(&self) -> &Profiled {
         self.points.last().expect("a curve has a point")
     }
 
-    fn piecewise_linear(&self, batch: u32) -> (f64, Basis) {
+    fn piecewise_linear(&self, batch: u32, value: impl Fn(&Profiled) -> f64) -> (f64, Basis) {
         match self.position(batch) {
             Ok(index) => {
                 let point = &self.points[index];
-                let basis = if point.monotone == point.of_batch { Basis::Measured } else { Basis::Interpolated };
-                (point.monotone, basis)
+                let basis = if value(point) == point.of_batch { Basis::Measured } else { Basis::Interpolated };
+                (value(point), basis)
             }
             Err(0) => {
-                (self.points[0].monotone * f64::from(batch) / f64::from(self.points[0].batch), Basis::Extrapolated)
+                let first = &self.points[0];
+                (value(first) * f64::from(batch) / f64::from(first.batch), Basis::Extrapolated)
             }
             Err(index) if index == self.points.len() => {
                 let last = self.last();
-                (last.monotone + self.affine.slope * f64::from(batch - last.batch), Basis::Extrapolated)
+                (value(last) + self.wave.line.slope * f64::from(batch - last.batch), Basis::Extrapolated)
             }
             Err(index) => {
                 let (low, high) = (&self.points[index - 1], &self.points[index]);
                 let along = f64::from(batch - low.batch) / f64::from(high.batch - low.batch);
-                (low.monotone + (high.monotone - low.monotone) * along, Basis::Interpolated)
+                (value(low) + (value(high) - value(low)) * along, Basis::Interpolated)
             }
         }
     }
 
-    fn affine(&self, batch: u32) -> (f64, Basis) {
+    /// The value of a fit; batch 1 as profiled if it is kept apart.
+    fn fitted(&self, batch: u32, keeps_first: bool) -> (f64, Basis) {
         let first = &self.points[0];
-        if batch == 1 && first.batch == 1 {
+        if keeps_first && batch == 1 && first.batch == 1 {
             return (first.of_batch, Basis::Measured);
         }
-        let inside = (first.batch..=self.last().batch).contains(&batch);
-        let basis = if inside { Basis::Interpolated } else { Basis::Extrapolated };
-        (self.affine.at(batch), basis)
+        let basis = if self.profiles(batch) { Basis::Interpolated } else { Basis::Extrapolated };
+        (self.wave.at(batch), basis)
     }
-
-    fn kcc2020(&self, batch: u32) -> Result<(f64, Basis), Refusal> {
-        let last = self.last();
-        if let Ok(index) = self.position(batch) {
-            return Ok((self.points[index].of_sample * f64::from(batch), Basis::Measured));
-        }
-        if batch > last.batch {
-            return Ok((last.of_sample * f64::from(batch), Basis::Extrapolated));
-        }
-        let (low, high) = self.around(batch)?;
-        Ok((lerp(low, high, batch, |point| point.of_sample) * f64::from(batch), Basis::Interpolated))
-    }
-
-    fn kcc2020_later(&self, batch: u32) -> Result<(f64, Basis), Refusal> {
-        if let Ok(index) = self.position(batch) {
-            return Ok((self.points[index].of_batch, Basis::Measured));
-        }
-        let (low, high) = self.around(batch)?;
-        let io_low = low.io.ok_or(Refusal::NoIo(low.batch))? / f64::from(low.batch);
-        let io_high = high.io.ok_or(Refusal::NoIo(high.batch))? / f64::from(high.batch);
-        let of_sample = |point: &Profiled| point.of_sample + if point.batch == low.batch { io_low } else { io_high };
-        Ok((lerp(low, high, batch, of_sample) * f64::from(batch), Basis::Interpolated))
-    }
-
-    /// The points at 2^n + 1 and 2^(n+1) - 1 around a batch that was not profiled and lies between them.
-    fn around(&self, batch: u32) -> Result<(&Profiled, &Profiled), Refusal> {
-        let power = u64::from(1u32 << batch.ilog2());
-        let (low, high) = (power + 1, 2 * power - 1);
-        if !(low < batch.into() && u64::from(batch) < high) {
-            return Err(Refusal::NotProfiled(batch));
-        }
-        let point = |wanted: u64| {
-            let wanted = wanted as u32; // below 2 * batch, and a table ends at a million
-            self.position(wanted).map(|index| &self.points[index]).map_err(|_| Refusal::NotProfiled(wanted))
-        };
-        Ok((point(low)?, point(high)?))
-    }
-}
-
-fn lerp(low: &Profiled, high: &Profiled, batch: u32, value: impl Fn(&Profiled) -> f64) -> f64 {
-    let slope = (value(high) - value(low)) / (f64::from(high.batch) - f64::from(low.batch));
-    value(low) + slope * (f64::from(batch) - f64::from(low.batch))
 }
 
 #[cfg(test)]
@@ -240,7 +202,7 @@ mod tests {
     fn curve(lookup: Lookup, times: &[(u32, f64)]) -> Curve {
         let point = |&(batch, time_ms): &(u32, f64)| (batch, Point { time_ms, per_sample: false });
         let times = times.iter().map(point).collect();
-        Curve::from_points(&times, &BTreeMap::new(), lookup, false, Basis::Measured)
+        Curve::from_series(&Series { times, is_measured: true, ..Series::default() }, lookup, false)
     }
 
     fn check(lookup: Lookup, times: &[(u32, f64)], expected: &[(u32, f64, Basis)]) {
@@ -252,41 +214,6 @@ mod tests {
     }
 
     use Basis::{Extrapolated, Interpolated, Measured};
-
-    #[test]
-    fn kcc2020_interpolates_time_per_sample_and_keeps_the_last_one() {
-        let times = [(1, 1.0), (2, 4.0), (3, 9.0), (4, 8.0), (5, 10.0), (7, 28.0)];
-        check(
-            Lookup::Kcc2020,
-            &times,
-            &[(1, 1.0, Measured), (6, 18.0, Interpolated), (7, 28.0, Measured), (10, 40.0, Extrapolated)],
-        );
-    }
-
-    #[test]
-    fn kcc2020_refuses_what_lies_between_no_two_points_of_its_rule() {
-        let curve = curve(Lookup::Kcc2020, &[(1, 1.0), (3, 9.0), (5, 10.0), (7, 28.0)]);
-        assert_eq!(curve.estimate(2), Err(Refusal::NotProfiled(2)));
-        assert_eq!(curve.estimate(4), Err(Refusal::NotProfiled(4)));
-    }
-
-    #[test]
-    fn the_later_lookup_fails_past_its_table() {
-        let curve = curve(Lookup::Kcc2020Later, &[(4, 8.0), (5, 10.0), (7, 14.0)]);
-        assert_eq!(curve.estimate(10), Err(Refusal::NotProfiled(9)));
-        assert_eq!(curve.estimate(9), Err(Refusal::NotProfiled(9)));
-        assert_eq!(curve.estimate(6), Err(Refusal::NoIo(5)));
-    }
-
-    #[test]
-    fn the_later_lookup_adds_copies_between_points_only() {
-        let times = BTreeMap::from([5, 7].map(|batch| (batch, Point { time_ms: 2.0, per_sample: true })));
-        let copies =
-            BTreeMap::from([5, 7].map(|batch| (batch, Point { time_ms: f64::from(batch), per_sample: false })));
-        let curve = Curve::from_points(&times, &copies, Lookup::Kcc2020Later, false, Basis::Measured);
-        assert_eq!(curve.estimate(5).unwrap().time, Duration::from_millis_f64(10.0));
-        assert_eq!(curve.estimate(6).unwrap().time, Duration::from_millis_f64(18.0));
-    }
 
     #[test]
     fn piecewise_linear_is_monotone_and_has_an_affine_tail() {
@@ -309,6 +236,48 @@ mod tests {
         let times = [(1, 5.0), (2, 12.0), (4, 22.0), (8, 42.0)];
         check(Lookup::Affine, &times, &[(1, 5.0, Measured), (3, 17.0, Interpolated), (16, 82.0, Extrapolated)]);
         check(Lookup::PiecewiseLinear, &times, &[(16, 82.0, Extrapolated)]);
+    }
+
+    #[test]
+    fn the_line_through_all_batches_counts_batch_1_and_a_table_is_kept_as_it_is() {
+        let line = [(1, 5.0), (2, 7.0), (4, 11.0), (8, 19.0)];
+        check(Lookup::AffineAll, &line, &[(1, 5.0, Interpolated), (3, 9.0, Interpolated), (16, 35.0, Extrapolated)]);
+        let dip = [(2, 4.0), (4, 10.0), (8, 8.0)];
+        check(Lookup::Table, &dip, &[(1, 2.0, Extrapolated), (4, 10.0, Measured), (6, 9.0, Interpolated)]);
+    }
+
+    #[test]
+    fn waves_are_steps_and_keep_batch_1_apart() {
+        let times: Vec<(u32, f64)> = (1..=16).map(|batch: u32| (batch, f64::from(batch.div_ceil(4)))).collect();
+        check(Lookup::Wave, &times, &[(1, 1.0, Measured), (5, 2.0, Interpolated), (17, 5.0, Extrapolated)]);
+    }
+
+    #[test]
+    fn cross_validation_takes_the_form_that_the_times_have() {
+        let line = [(1, 5.0), (2, 7.0), (3, 9.0), (4, 11.0), (8, 19.0), (16, 35.0)];
+        assert_eq!(curve(Lookup::CrossValidated, &line).form(), Lookup::AffineAll);
+        assert_eq!(curve(Lookup::CrossValidated, &line[..3]).form(), Lookup::Affine);
+    }
+
+    /// The time at batch 4 of a table that falls from there to 5, with repeats that vary by this share.
+    fn at_a_dip(spread: f64) -> (f64, Basis) {
+        let header = "# coinfer trace 1\n# source: s\n# revision: r\n# hardware: h\n# software: w\n# date: d\n\
+                      # kind: measured\ndevice,model,layer,batch,rows,statistic,repeat,time_ms\n";
+        let mut text = header.to_owned();
+        for (batch, time) in [(1, 5.0), (2, 12.0), (4, 24.0), (5, 20.0), (8, 42.0), (16, 82.0)] {
+            for (repeat, sign) in [-1.0, 0.0, 1.0].into_iter().enumerate() {
+                text += &format!("d,m,whole,{batch},all,raw,{repeat},{}\n", time * (1.0 + sign * spread));
+            }
+        }
+        let curve = Curve::new(&Trace::parse(text.as_bytes()).unwrap(), "d", "m", Lookup::default(), false).unwrap();
+        let estimate = curve.estimate(4).unwrap();
+        (estimate.time.as_millis_f64(), estimate.basis)
+    }
+
+    #[test]
+    fn a_dip_stays_where_repeats_prove_it() {
+        assert_eq!(at_a_dip(0.01), (24.0, Measured));
+        assert_eq!(at_a_dip(0.05), (22.0, Interpolated), "24 and 20 are less than three spreads apart");
     }
 
     #[test]

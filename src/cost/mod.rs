@@ -4,11 +4,32 @@
 
 mod curve;
 mod fit;
+pub mod import;
+mod kcc2020;
+mod lookup;
+mod noise;
+mod parts;
+mod ranking;
 mod read;
+mod series;
+pub(crate) mod statistics;
+mod summary;
 mod trace;
+mod transfer;
+mod validation;
+mod write;
 
-pub use curve::{Curve, Lookup, Refusal};
+pub use curve::{Curve, Refusal};
+pub use lookup::{Lookup, Score};
+pub use noise::Noise;
+pub use parts::Parts;
+pub use ranking::{Choice, Ranking, RankingSummary};
+pub use statistics::Errors;
+pub use summary::{Coverage, Group, Target, group, targets};
 pub use trace::{Fault, Kind, LayerKey, Point, Row, Rows, Statistic, Trace};
+pub use validation::{NOMINAL_COVERAGE, Prediction, Scheme, SeriesValidation, Validation, validate};
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -85,13 +106,22 @@ pub trait CostModel: Send + Sync {
     fn transfer(&self, link: LinkId, size: Bytes) -> Result<Estimate, Uncalibrated>;
 }
 
-/// Costs from traces of whole networks on whole devices, and from the latency and bandwidth of links.
+/// Costs from traces of networks and their units on whole devices, and from the latency and bandwidth of links.
 #[derive(Clone, Debug)]
 pub struct TraceCosts {
     platform: Platform,
     models: Vec<Profiled>,
     /// By device, then model.
-    curves: Vec<Option<Curve>>,
+    profiles: Vec<Profile>,
+}
+
+/// What traces say of one network on one device.
+#[derive(Clone, Debug, Default)]
+pub struct Profile {
+    /// The whole network.
+    pub whole: Option<Curve>,
+    /// Its units.
+    pub parts: Option<Arc<Parts>>,
 }
 
 #[derive(Clone, Debug)]
@@ -102,11 +132,11 @@ struct Profiled {
 }
 
 impl TraceCosts {
-    /// Costs on `platform` of `models`, with the curve that `curve` knows for each device and model.
+    /// Costs on `platform` of `models`, with what `profile` knows of each device and model.
     pub fn new(
         platform: &Platform,
         models: &[&Graph],
-        mut curve: impl FnMut(DeviceId, ModelId) -> Option<Curve>,
+        mut profile: impl FnMut(DeviceId, ModelId) -> Profile,
     ) -> TraceCosts {
         let profiled = |graph: &&Graph| Profiled {
             name: graph.name().to_owned(),
@@ -118,7 +148,7 @@ impl TraceCosts {
         TraceCosts {
             platform: platform.clone(),
             models: models.iter().map(profiled).collect(),
-            curves: pairs.map(|(device, model)| curve(device, model)).collect(),
+            profiles: pairs.map(|(device, model)| profile(device, model)).collect(),
         }
     }
 
@@ -135,21 +165,22 @@ impl TraceCosts {
 
 impl CostModel for TraceCosts {
     fn compute(&self, device: DeviceId, share: Share, work: &Work) -> Result<Estimate, Uncalibrated> {
-        let refuse = |reason: &str| Err(self.uncalibrated(device, work, reason.to_owned()));
+        let refuse = |reason: String| self.uncalibrated(device, work, reason);
         let model = &self.models[work.model.0 as usize];
         if share != Share::FULL {
-            return refuse("traces were taken on whole devices, and this lane holds a part of one");
+            return Err(refuse("traces were taken on whole devices, and this lane holds a part of one".into()));
         }
-        if model.whole.as_ref() != Some(&work.segment) || work.region.rows != (0..model.rows) {
-            return refuse("the trace has whole networks only, and this is a part of one");
-        }
-        let curve = &self.curves[device.0 as usize * self.models.len() + work.model.0 as usize];
-        let Some(curve) = curve else {
-            return refuse("no trace has this network on this device");
-        };
-        match curve.estimate(work.region.samples.len() as u32) {
-            Ok(estimate) => Ok(estimate),
-            Err(refusal) => Err(self.uncalibrated(device, work, refusal.to_string())),
+        let Profile { whole, parts } = &self.profiles[device.0 as usize * self.models.len() + work.model.0 as usize];
+        let batch = work.region.samples.len() as u32;
+        let is_whole = model.whole.as_ref() == Some(&work.segment) && work.region.rows == (0..model.rows);
+        match (whole, parts) {
+            (Some(whole), _) if is_whole => whole.estimate(batch).map_err(|refusal| refuse(refusal.to_string())),
+            (whole, Some(parts)) => {
+                let whole = whole.as_ref().and_then(|whole| Some(whole.estimate(batch).ok()?.time));
+                parts.estimate(work, whole).map_err(refuse)
+            }
+            (_, None) if is_whole => Err(refuse("no trace has this network on this device".into())),
+            (_, None) => Err(refuse("the trace has whole networks only, and this is a part of one".into())),
         }
     }
 

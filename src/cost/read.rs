@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 
 use super::trace::{Fault, Kind, LayerKey, Row, Rows, Statistic, Trace};
 
-const MAGIC: &str = "# coinfer trace 1";
-const HEADER_KEYS: [&str; 6] = ["source", "revision", "hardware", "software", "date", "kind"];
-const COLUMNS: [&str; 7] = ["device", "model", "layer", "batch", "rows", "statistic", "repeat"];
-const PER_BATCH: &str = "time_ms";
-const PER_SAMPLE: &str = "time_ms_per_sample";
+pub(super) const MAGIC: &str = "# coinfer trace 1";
+pub(super) const HEADER_KEYS: [&str; 6] = ["source", "revision", "hardware", "software", "date", "kind"];
+pub(super) const COLUMNS: [&str; 7] = ["device", "model", "layer", "batch", "rows", "statistic", "repeat"];
+/// The column that only some traces have.
+pub(super) const BESIDE: &str = "beside";
+pub(super) const PER_BATCH: &str = "time_ms";
+pub(super) const PER_SAMPLE: &str = "time_ms_per_sample";
 /// The largest batch that a trace may have.
-const BATCH_MAX: u32 = 1_000_000;
+pub(super) const BATCH_MAX: u32 = 1_000_000;
 /// The shortest time that a trace may have: a nanosecond.
-const TIME_MS_MIN: f64 = 1e-6;
+pub(super) const TIME_MS_MIN: f64 = 1e-6;
 /// The longest time that a trace may have: 1000 days.
-const TIME_MS_MAX: f64 = 8.64e10;
+pub(super) const TIME_MS_MAX: f64 = 8.64e10;
 
 /// The trace, or everything that is wrong with it in file order.
 pub(super) fn parse(bytes: &[u8]) -> Result<Trace, Vec<Fault>> {
@@ -129,6 +131,7 @@ fn read_rows(table: &str, first_line: usize, faults: &mut Vec<Fault>) -> Vec<Row
 /// Where each column stands.
 struct Columns {
     at: [usize; COLUMNS.len()],
+    beside: Option<usize>,
     time: usize,
     per_sample: bool,
     count: usize,
@@ -151,9 +154,10 @@ impl Columns {
         let at = COLUMNS.map(&mut position);
         let per_sample = header.iter().any(|column| column == PER_SAMPLE);
         let time = position(if per_sample { PER_SAMPLE } else { PER_BATCH });
+        let beside = header.iter().position(|column| column == BESIDE);
         for (index, column) in header.iter().enumerate() {
             let twice = header.iter().take(index).any(|earlier| earlier == column);
-            if twice || !(COLUMNS.contains(&column) || index == time) {
+            if twice || !(COLUMNS.contains(&column) || index == time || Some(index) == beside) {
                 let cause = if twice {
                     format!("the column `{column}` is there twice")
                 } else {
@@ -162,7 +166,7 @@ impl Columns {
                 faults.push(fault(line, cause, "remove it"));
             }
         }
-        (faults.len() == known).then_some(Columns { at, time, per_sample, count: header.len() })
+        (faults.len() == known).then_some(Columns { at, beside, time, per_sample, count: header.len() })
     }
 
     fn row(&self, record: &csv::StringRecord, line: usize, faults: &mut Vec<Fault>) -> Option<Row> {
@@ -173,6 +177,11 @@ impl Columns {
         }
         let known = faults.len();
         let [device, model, layer, batch, rows, statistic, repeat] = self.at.map(|index| &record[index]);
+        let beside = self.beside.map(|index| &record[index]).filter(|name| !name.is_empty());
+        if beside == Some(device) {
+            let cause = format!("`{device}` cannot run beside itself");
+            faults.push(fault(line, cause, "name the other device, or leave `beside` empty"));
+        }
         for (column, value) in [("device", device), ("model", model), ("layer", layer)] {
             if value.is_empty() {
                 faults.push(fault(line, format!("`{column}` is empty"), "give it a name"));
@@ -222,9 +231,19 @@ impl Columns {
             "io" => LayerKey::Io,
             name => LayerKey::Named(name.to_owned()),
         };
-        let (device, model) = (device.to_owned(), model.to_owned());
-        let row =
-            Row { line, device, model, layer, batch, rows, statistic, repeat, time_ms, per_sample: self.per_sample };
+        let row = Row {
+            line,
+            device: device.to_owned(),
+            model: model.to_owned(),
+            layer,
+            batch,
+            rows,
+            beside: beside.map(str::to_owned),
+            statistic,
+            repeat,
+            time_ms,
+            per_sample: self.per_sample,
+        };
         (faults.len() == known).then_some(row)
     }
 }
@@ -232,7 +251,7 @@ impl Columns {
 fn find_duplicates(rows: &[Row], faults: &mut Vec<Fault>) {
     let mut seen = BTreeMap::new();
     for row in rows {
-        let point = (&row.device, &row.model, &row.layer, row.batch, row.rows, row.statistic);
+        let point = (&row.device, &row.model, &row.layer, row.batch, row.rows, &row.beside, row.statistic);
         // Only raw measurements come in several; a statistic is already over its repeats.
         let repeat = if row.statistic == Statistic::Raw { row.repeat } else { 0 };
         if let Some(first) = seen.insert((point, repeat), row.line) {
@@ -274,6 +293,23 @@ mod tests {
     #[test]
     fn a_sum_is_divided_by_its_repeats() {
         assert_eq!(trace("a,m,io,1,all,sum,4,10\n").times("a", "m", &LayerKey::Io)[&1].time_ms, 2.5);
+    }
+
+    #[test]
+    fn rows_beside_another_device_are_kept_apart() {
+        let rows = "device,model,layer,batch,rows,beside,statistic,repeat,time_ms\n\
+            a,m,whole,1,all,,raw,0,10\na,m,whole,1,all,b,raw,0,14\na,m,whole,1,all,b,raw,1,16\n";
+        let trace = Trace::parse(format!("{HEADER}{rows}").as_bytes()).unwrap();
+        assert_eq!(trace.times("a", "m", &LayerKey::Whole)[&1].time_ms, 10.0);
+        assert_eq!(trace.times_beside("a", "m", &LayerKey::Whole, "b")[&1].time_ms, 15.0);
+        assert!(trace.times_beside("a", "m", &LayerKey::Whole, "c").is_empty());
+        check(
+            &format!("{rows}a,m,whole,1,all,b,raw,1,17\na,m,whole,1,all,a,raw,1,17\n"),
+            &[
+                "12: this measures the same as line 11: a m at batch 1; remove one, or number raw repeats differently",
+                "13: `a` cannot run beside itself; name the other device, or leave `beside` empty",
+            ],
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::read::parse;
+use super::write::write;
 
 /// A file of measurements.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +45,8 @@ pub struct Row {
     pub batch: u32,
     /// Rows of the output.
     pub rows: Rows,
+    /// The device that ran the same network all the time meanwhile; none if the device ran alone.
+    pub beside: Option<String>,
     /// What the time is a statistic of.
     pub statistic: Statistic,
     /// Index of the repeat, or the number of repeats that a statistic is over.
@@ -55,18 +58,18 @@ pub struct Row {
 }
 
 /// Which part of a network a measurement is of.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum LayerKey {
     /// All of its computation.
     Whole,
     /// Copying its inputs to the device and its outputs back.
     Io,
-    /// One layer.
+    /// One layer, or a fused segment as `first..last`: the names of its first and last layer.
     Named(String),
 }
 
 /// Which rows of the output a measurement is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Rows {
     /// All of them.
     All,
@@ -106,18 +109,41 @@ impl Trace {
         parse(bytes)
     }
 
+    /// The trace as text, which [`Trace::parse`] reads back as an equal trace but for the lines of its rows.
+    ///
+    /// The required keys of the header come first; the column `beside` is there only if a row has it. Rows of both
+    /// time forms cannot share a table: then times of samples are written as times of batches.
+    pub fn to_csv(&self) -> String {
+        write(self)
+    }
+
     /// The time of each profiled batch of a whole network, or of its copies, in milliseconds of the batch.
     ///
-    /// Empty if the trace has none.
+    /// Empty if the trace has none. Rows that were taken beside another busy device do not count.
     pub fn times(&self, device: &str, model: &str, layer: &LayerKey) -> BTreeMap<u32, Point> {
-        let mut points: BTreeMap<u32, Vec<&Row>> = BTreeMap::new();
-        for row in &self.rows {
-            if row.device == device && row.model == model && row.layer == *layer && row.rows == Rows::All {
-                points.entry(row.batch).or_default().push(row);
-            }
-        }
-        points.into_iter().map(|(batch, rows)| (batch, summarise(&rows))).collect()
+        self.points(device, model, layer, None)
     }
+
+    /// As [`Trace::times`], of the rows that were taken while `beside` ran the same network all the time.
+    pub fn times_beside(&self, device: &str, model: &str, layer: &LayerKey, beside: &str) -> BTreeMap<u32, Point> {
+        self.points(device, model, layer, Some(beside))
+    }
+
+    fn points(&self, device: &str, model: &str, layer: &LayerKey, beside: Option<&str>) -> BTreeMap<u32, Point> {
+        points(self.rows.iter().filter(|row| {
+            let of_network = row.device == device && row.model == model && row.layer == *layer;
+            of_network && row.rows == Rows::All && row.beside.as_deref() == beside
+        }))
+    }
+}
+
+/// The time at each batch of rows that differ in nothing else.
+pub(super) fn points<'a>(rows: impl Iterator<Item = &'a Row>) -> BTreeMap<u32, Point> {
+    let mut points: BTreeMap<u32, Vec<&Row>> = BTreeMap::new();
+    for row in rows {
+        points.entry(row.batch).or_default().push(row);
+    }
+    points.into_iter().map(|(batch, rows)| (batch, summarise(&rows))).collect()
 }
 
 /// The time at one batch, in the form that it was recorded in.

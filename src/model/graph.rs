@@ -129,6 +129,11 @@ impl Graph {
         Graph::new(name, vec![input, layer("whole", opaque, vec![LayerId(0)])])
     }
 
+    /// The network under another name.
+    pub fn named(self, name: impl Into<String>) -> Graph {
+        Graph { name: name.into(), ..self }
+    }
+
     /// The network's name, by which traces refer to it.
     pub fn name(&self) -> &str {
         &self.name
@@ -167,6 +172,11 @@ impl Graph {
     /// Whether `id` only brings samples in.
     pub fn is_input(&self, id: LayerId) -> bool {
         matches!(self.layer(id).op, Op::Input(_))
+    }
+
+    /// The layers that read this one, in topological order.
+    pub fn consumers(&self, id: LayerId) -> &[LayerId] {
+        &self.consumers[id.0 as usize]
     }
 
     /// Everything that is computed: all layers but the inputs. `None` if there are only inputs.

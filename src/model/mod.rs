@@ -6,12 +6,14 @@
 mod graph;
 pub mod onnx;
 mod op;
+mod units;
 mod weights;
 mod work;
 pub mod zoo;
 
 pub use graph::{Graph, GraphError, Layer};
 pub use op::{Activation, Conv, Op, OpKind, Parameter, Pooling, Shape, Steps, Window};
+pub use units::{unit_name, units};
 pub use weights::Weights;
 pub use work::{Region, Segment, SegmentError, Work};
 

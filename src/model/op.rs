@@ -487,6 +487,7 @@ impl Op {
                 sized(first().channels, rows.positions(first().rows)?, cols.positions(first().cols)?)
             }
             Op::GlobalPool(_) => sized(first().channels, 1, 1),
+            Op::Lrn { size: 0, .. } => Err("normalises over no channel".into()),
             Op::BatchNorm { .. } | Op::Activation(_) | Op::Softmax | Op::Lrn { .. } | Op::Dropout => Ok(first()),
             Op::Add => match inputs.iter().find(|&&shape| shape != first()) {
                 Some(other) => Err(format!("adds {} and {other}", first())),

@@ -78,6 +78,11 @@ impl Segment {
         self.0.iter().any(|range| range.contains(&layer.0))
     }
 
+    /// The first layer.
+    pub fn first(&self) -> LayerId {
+        LayerId(self.0.first().expect("a segment is not empty").start)
+    }
+
     /// The last layer, whose output regions refer to.
     pub fn last(&self) -> LayerId {
         LayerId(self.0.last().expect("a segment is not empty").end - 1)

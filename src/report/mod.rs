@@ -3,23 +3,37 @@
 //! Everything here is a pure function from data to text, except [`Folder`], which puts files into place.
 //! Equal arguments give equal bytes.
 
+mod calibration;
+mod calibration_table;
 #[cfg(test)]
 mod example;
 mod files;
 mod folder;
 mod grid;
+mod layers;
 mod manifest;
+mod models;
 mod outcome;
 pub mod plot;
+mod readings;
+mod replay;
+mod replay_files;
 mod rows;
 mod summary;
 mod sweep;
 mod table;
 
+pub use calibration::{Calibration, calibration_json, errors_csv};
+pub use calibration_table::calibration_table;
 pub use files::{plan_json, timeline_csv, timeline_json};
 pub use folder::{Folder, FolderError, slugs};
+pub use layers::{layers_csv, layers_json, layers_table};
 pub use manifest::{Input, Manifest, manifest_json};
+pub use models::{CountedModel, models_csv, models_json, models_table};
 pub use outcome::{Failure, Outcome};
+pub use readings::readings_text;
+pub use replay::{Comparison, Replay, Replayed};
+pub use replay_files::{both_rows, replay_csv, replay_json, replay_table};
 pub use rows::{ResultRow, results_csv};
 pub use summary::{Summary, summary_json};
 pub use sweep::{sweep_json, sweep_table};

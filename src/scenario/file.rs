@@ -25,6 +25,9 @@ pub(super) struct FileFault {
     pub(super) remedy: String,
 }
 
+/// Reads a file.
+pub(super) type Load<'a> = &'a dyn Fn(&Path) -> Result<Vec<u8>, FileFault>;
+
 /// A larger file is a mistake.
 const BYTES_MAX: u64 = 64 << 20;
 

@@ -19,6 +19,9 @@ use crate::units::{Bytes, BytesPerSec, Duration};
 pub(super) const STRATEGIES: [&str; 7] =
     ["greedy", "single", "micro_batched_single", "even", "proportional", "guided", "exact"];
 
+/// The keys of a model that are the network.
+pub(super) const MODELS: [&str; 3] = ["opaque", "zoo", "onnx"];
+
 form! {
     /// A scenario: which devices share which inference work, and by which strategies.
     ScenarioForm("the scenario") {
@@ -28,7 +31,8 @@ form! {
         description: At<String>,
         /// Seed of all random draws; 0 if absent.
         seed: At<u64>,
-        /// Whether devices that compute at the same time slow each other as `slowdowns` say; false if absent.
+        /// Whether devices that compute at the same time slow each other, as `slowdowns` say or, without them, as was
+        /// measured; false if absent.
         contention: At<bool>,
         /// The device that speed-ups are over, with the whole load on it alone; the fastest if absent.
         baseline: At<String>,
@@ -40,7 +44,7 @@ form! {
         devices: Vec<DeviceForm> = "[[devices]]",
         /// Ways for data between devices.
         links: Vec<LinkForm>,
-        /// How much devices slow each other, used if `contention = true`.
+        /// How much devices slow each other, used if `contention = true`; as the traces say if absent.
         slowdowns: Vec<SlowdownForm>,
         /// Networks to run.
         models: Vec<ModelForm> = "[[models]]",
@@ -90,6 +94,19 @@ form! {
         profile: At<String>,
         /// Operators that it cannot run.
         unsupported: Vec<At<Word<OpKind>>>,
+        /// Which cores of this machine it is, for `profile` and replays.
+        cpu: CpuForm,
+    }
+
+    /// Cores of this machine that are a device.
+    CpuForm("`cpu`") {
+        /// Cores, such as `0`, `0-3` or `0,2`.
+        cores: At<String> = "cores = \"0\"",
+        /// Threads that compute together; as many as cores if absent.
+        threads: At<u64>,
+        /// How many times as long as on these cores each step takes, from 1 to 100: emulates a slower device. 1 if
+        /// absent.
+        slowed: At<f64>,
     }
 
     /// A way for data between two devices.
@@ -117,16 +134,28 @@ form! {
     }
 
     /// A network.
-    ModelForm("the model", one of ["opaque"], "opaque = { input = \"602112 B\", output = \"4000 B\", parameters = \"528 MiB\", activations = \"24.5 MiB\" }") {
+    ModelForm("the model", one of MODELS, "opaque = { input = \"602112 B\", output = \"4000 B\", parameters = \"528 MiB\", activations = \"24.5 MiB\" }") {
         /// Unique among the models.
         name: At<String> = "name = \"vgg-16\"",
-        /// What traces call it; its name if absent.
+        /// What traces call it; its name, or that in the zoo, if absent.
         profile: At<String>,
         /// The device that holds inputs and receives outputs. If absent, inputs are on every device and outputs
         /// stay where they are computed.
         home: At<String>,
         /// A network known by its sizes only.
         opaque: OpaqueForm,
+        /// A network that `coinfer models` lists, with weights drawn from the seed.
+        zoo: At<String>,
+        /// A network in a file.
+        onnx: OnnxForm,
+    }
+
+    /// A network in an ONNX file.
+    OnnxForm("`onnx`") {
+        /// The file, relative to the scenario file.
+        file: At<String> = "file = \"net.onnx\"",
+        /// Values of its symbolic dimensions, other than the batch.
+        dims: Pairs,
     }
 
     /// The sizes of a network whose inside is not known.

@@ -1,13 +1,15 @@
 //! Devices, links and slowdowns of the form, as a platform.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-use super::decode::At;
+use super::decode::{At, shorten};
 use super::diagnostic::{Faults, Span};
-use super::form::{DeviceForm, Duplex, LinkForm, ScenarioForm, SlowdownForm};
+use super::form::{CpuForm, DeviceForm, Duplex, LinkForm, ScenarioForm, SlowdownForm};
 use super::names::Names;
 use super::scalar::Word;
 use crate::platform::{Device, DeviceId, Direction, Link, Platform, Slowdown};
+use crate::replay::cpu::Unit;
 use crate::units::{Bytes, Duration};
 
 /// The platform, and the names of its devices. If there are faults, the platform is not whole.
@@ -39,6 +41,50 @@ fn lower_device(form: &DeviceForm, faults: &mut Faults) -> Option<Device> {
         memory: form.memory.as_ref()?.value,
         unsupported: form.unsupported.iter().flatten().map(|word| word.value.0).collect(),
     })
+}
+
+/// A core with a higher number is a mistake.
+const CORE_MAX: usize = 1023;
+
+/// The cores of this machine that each device is.
+pub(super) fn lower_units(form: &ScenarioForm, faults: &mut Faults) -> Vec<Option<Unit>> {
+    let devices = form.devices.iter().flatten();
+    devices.map(|device| device.cpu.as_ref().and_then(|cpu| lower_unit(cpu, faults))).collect()
+}
+
+fn lower_unit(form: &CpuForm, faults: &mut Faults) -> Option<Unit> {
+    let text = form.cores.as_ref()?;
+    let cores = parse_cores(&text.value);
+    if cores.is_none() {
+        let cause = format!("`{}` names no cores", shorten(&text.value));
+        faults.add(&text.at, cause, format!("write for example `0`, `0-3` or `0,2`, up to {CORE_MAX}"));
+    }
+    let cores = cores?;
+    let threads = form.threads.as_ref().map_or(cores.len() as u64, |threads| threads.value);
+    if !(1..=cores.len() as u64).contains(&threads) {
+        let at = &form.threads.as_ref()?.at;
+        let cause = format!("{threads} threads do not fit on {} cores", cores.len());
+        faults.add(at, cause, format!("use 1 to {}", cores.len()));
+    }
+    let slowed = form.slowed.as_ref().map_or(1.0, |slowed| slowed.value);
+    if !(1.0..=100.0).contains(&slowed) {
+        let cause = format!("no device is slowed {slowed} times");
+        faults.add(&form.slowed.as_ref()?.at, cause, "use how many times as long steps take, from 1 to 100");
+    }
+    Some(Unit { cores, threads: threads as usize, slowed })
+}
+
+/// Cores in ascending order; `None` unless each is named once.
+fn parse_cores(text: &str) -> Option<Vec<usize>> {
+    let mut cores = BTreeSet::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last): (usize, usize) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        if first > last || last > CORE_MAX || !(first..=last).all(|core| cores.insert(core)) {
+            return None;
+        }
+    }
+    Some(cores.into_iter().collect())
 }
 
 struct Links {

@@ -1,22 +1,24 @@
 //! From the form to the problem and the strategies, with every fault of meaning.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::decode::{At, Decode, shorten};
-use super::diagnostic::{Faults, Span, did_you_mean};
+use super::diagnostic::{Faults, did_you_mean};
 use super::document::Node;
-use super::form::{DeviceForm, LoadForm, ModelForm, OpaqueForm, ScenarioForm, StrategyForm};
+use super::form::{DeviceForm, LoadForm, ModelForm, ScenarioForm, StrategyForm};
 use super::hardware;
 use super::names::Names;
+use super::networks;
 use super::parsed::Parsed;
-use super::profiles::Traces;
-use super::{Case, Entry};
-use crate::cost::{Curve, Lookup, TraceCosts};
-use crate::model::{Graph, ModelId, OpKind};
-use crate::platform::{DeviceId, Platform, RouteError};
+use super::profiles::{Profiles, Traces};
+use super::{Case, Entry, Profile};
+use crate::cost;
+use crate::cost::{Curve, Lookup, Parts, TraceCosts};
+use crate::model::{Graph, ModelId};
+use crate::platform::{DeviceId, Platform, Slowdown};
 use crate::problem::{Load, Model, Problem};
 use crate::strategy::Strategy;
-use crate::units::Bytes;
 
 /// Samples of a load.
 const SAMPLES_MAX: u64 = 1_000_000;
@@ -33,32 +35,39 @@ pub(super) fn lower(root: &Node, traces: &Traces, faults: &mut Faults) -> Option
         }
     }
     let load = form.load.as_ref().and_then(|load| lower_load(load, faults));
-    let (platform, devices) = hardware::lower(&form, faults);
+    let (mut platform, devices) = hardware::lower(&form, faults);
     let is_platform_whole = faults.len() == known;
     let baseline = form.baseline.as_ref().and_then(|name| devices.find(name, faults)).map(DeviceId);
-    let mut homes = Vec::new();
-    let models = lower_models(&form, &devices, &mut homes, faults);
+    let units = hardware::lower_units(&form, faults);
+    let seed = form.seed.as_ref().map_or(0, |seed| seed.value);
+    let networks = networks::lower(&form, seed, &devices, faults);
     if is_platform_whole {
-        find_unreachable(&platform, &homes, faults);
+        networks::find_unreachable(&platform, &networks, faults);
     }
     let curves = Curves::new(&form, traces);
-    curves.check(faults);
+    if traces.are_read() {
+        curves.check(faults);
+    }
     let strategies = lower_strategies(&form, &devices, faults);
     if faults.len() > known {
         return None;
     }
+    let (models, weights): (Vec<Model>, _) =
+        networks.into_iter().map(|network| (network.model, network.weights)).unzip();
     let graphs: Vec<&Graph> = models.iter().map(|model| &model.graph).collect();
-    let costs = TraceCosts::new(&platform, &graphs, |device, model| curves.get(device, model));
+    let costs = TraceCosts::new(&platform, &graphs, |device, model| cost::Profile {
+        whole: curves.get(device, model),
+        parts: curves.parts(device, model, graphs[model.0 as usize]),
+    });
     let notes = curves.notes(&platform, &models);
-    let problem = Problem {
-        models,
-        platform,
-        load: load?,
-        costs: Box::new(costs),
-        contention: form.contention.is_some_and(|contention| contention.value),
-    };
-    let seed = form.seed.map_or(0, |seed| seed.value);
-    Some(Case { problem, strategies, baseline, seed, notes })
+    let contention = form.contention.as_ref().is_some_and(|contention| contention.value);
+    if contention && form.slowdowns.is_none() {
+        platform.slowdowns = curves.slowdowns();
+    }
+    let problem = Problem { models, platform, load: load?, costs: Box::new(costs), contention };
+    let profiles = curves.profiles();
+    let profiled_models = curves.models.iter().filter_map(|model| Some(profile(model)?.value.clone())).collect();
+    Some(Case { problem, strategies, baseline, seed, notes, weights, units, profiles, profiled_models })
 }
 
 fn lower_load(form: &LoadForm, faults: &mut Faults) -> Option<Load> {
@@ -69,71 +78,6 @@ fn lower_load(form: &LoadForm, faults: &mut Faults) -> Option<Load> {
         return None;
     }
     Some(Load::Offline { samples: samples.value as u32 })
-}
-
-/// The models, and where their homes are named. Models with faults are left out.
-fn lower_models(
-    form: &ScenarioForm,
-    devices: &Names,
-    homes: &mut Vec<(DeviceId, Span)>,
-    faults: &mut Faults,
-) -> Vec<Model> {
-    let mut names = Names::new("models");
-    let mut models = Vec::new();
-    for model in form.models.iter().flatten() {
-        names.insert(model.name.as_ref(), faults);
-        let home = model.home.as_ref().and_then(|name| devices.find(name, faults)).map(DeviceId);
-        homes.extend(home.zip(model.home.as_ref().map(|name| name.at.clone())));
-        let graph = match (&model.name, &model.opaque) {
-            (Some(name), Some(opaque)) => lower_opaque(&name.value, opaque, faults),
-            _ => None,
-        };
-        models.extend(graph.map(|graph| Model { graph, home }));
-    }
-    models
-}
-
-fn lower_opaque(name: &str, form: &OpaqueForm, faults: &mut Faults) -> Option<Graph> {
-    let mut per_sample = |size: &Option<At<Bytes>>| {
-        let size = size.as_ref()?;
-        let bytes = u32::try_from(size.value.0).ok().filter(|&bytes| bytes > 0);
-        if bytes.is_none() {
-            let cause = format!("a sample of {} cannot be simulated", size.value);
-            faults.add(&size.at, cause, "use at least 1 B and less than 4 GiB");
-        }
-        bytes
-    };
-    let (input, output) = (per_sample(&form.input), per_sample(&form.output));
-    let (parameters, activations) = (form.parameters.as_ref()?.value, form.activations.as_ref()?.value);
-    match Graph::opaque(name, input?, output?, parameters, activations) {
-        Ok(graph) => Some(graph),
-        Err(error) => {
-            faults.add(&form.at, error.to_string(), "correct the sizes");
-            None
-        }
-    }
-}
-
-/// Data must get from a model's home to every device that can run it, and back, in one way only.
-fn find_unreachable(platform: &Platform, homes: &[(DeviceId, Span)], faults: &mut Faults) {
-    let mut seen = BTreeSet::new();
-    let can_run = |&id: &DeviceId| !platform.device(id).unsupported.contains(&OpKind::Opaque);
-    for (home, at) in homes {
-        if !seen.insert(home) {
-            continue;
-        }
-        for device in platform.device_ids().filter(can_run) {
-            for (from, to) in [(*home, device), (device, *home)] {
-                let Err(error) = platform.route(from, to) else { continue };
-                let remedy = match error {
-                    RouteError::None { .. } => "add a link between them",
-                    RouteError::Ambiguous { .. } => "add a direct link, or remove one of the others",
-                };
-                faults.add(at, error.to_string(), remedy).label("data comes from here and returns");
-                break;
-            }
-        }
-    }
 }
 
 /// What traces say of each device and model.
@@ -162,9 +106,17 @@ impl<'a> Curves<'a> {
     fn get(&self, device: DeviceId, model: ModelId) -> Option<Curve> {
         let (device, model) = (self.devices[device.0 as usize], self.models[model.0 as usize]);
         let of_device = &device.profile.as_ref().or(device.name.as_ref())?.value;
-        let of_model = &model.profile.as_ref().or(model.name.as_ref())?.value;
+        let of_model = &profile(model)?.value;
         let trace = &device.trace.as_ref()?.value;
         self.traces.curve(trace, of_device, of_model, self.lookup, self.extrapolate)
+    }
+
+    fn parts(&self, device: DeviceId, model: ModelId, graph: &Graph) -> Option<Arc<Parts>> {
+        let (device, model) = (self.devices[device.0 as usize], self.models[model.0 as usize]);
+        let of_device = &device.profile.as_ref().or(device.name.as_ref())?.value;
+        let of_model = &profile(model)?.value;
+        let trace = &device.trace.as_ref()?.value;
+        self.traces.parts(trace, of_device, of_model, graph, self.lookup, self.extrapolate)
     }
 
     /// Traces must have their devices, and some device must know each model.
@@ -192,11 +144,11 @@ impl<'a> Curves<'a> {
             return;
         }
         for model in &self.models {
-            let Some(profile) = model.profile.as_ref().or(model.name.as_ref()) else {
+            let Some(profile) = profile(model) else {
                 continue;
             };
             if !profiled.contains(profile.value.as_str()) {
-                let cause = format!("no trace has the time of `{}` as a whole", shorten(&profile.value));
+                let cause = format!("no trace has the time of `{}`", shorten(&profile.value));
                 let remedy = if profiled.is_empty() {
                     "give a device a `trace` that has it".to_owned()
                 } else {
@@ -206,6 +158,37 @@ impl<'a> Curves<'a> {
                 faults.add(&profile.at, cause, remedy);
             }
         }
+    }
+
+    /// By device, where its profile is.
+    fn profiles(&self) -> Vec<Option<Profile>> {
+        let profile = |device: &&DeviceForm| {
+            let trace = &device.trace.as_ref()?.value;
+            let taken_on = self.traces.get(trace).map(Profiles::taken_on);
+            let device = device.profile.as_ref().or(device.name.as_ref())?.value.clone();
+            Some(Profile { trace: self.traces.path(trace), device, taken_on })
+        };
+        self.devices.iter().map(profile).collect()
+    }
+
+    /// How much devices slow each other, as far as their traces say.
+    fn slowdowns(&self) -> Vec<Slowdown> {
+        let models: BTreeSet<&str> =
+            self.models.iter().filter_map(|model| Some(profile(model)?.value.as_str())).collect();
+        let named = |device: &'a DeviceForm| Some(&device.profile.as_ref().or(device.name.as_ref())?.value);
+        let mut slowdowns = Vec::new();
+        for (index, device) in (0..).zip(&self.devices) {
+            let Some(profiles) = device.trace.as_ref().and_then(|trace| self.traces.get(&trace.value)) else {
+                continue;
+            };
+            for (busy_index, busy) in (0..).zip(&self.devices).filter(|(busy, _)| *busy != index) {
+                let (Some(name), Some(busy_name)) = (named(device), named(busy)) else { continue };
+                let Some(factor) = profiles.slowdown(name, busy_name, &models) else { continue };
+                let excess_ppm = ((factor - 1.0).clamp(0.0, 99.0) * 1e6).round() as u32;
+                slowdowns.push(Slowdown { device: DeviceId(index), busy: DeviceId(busy_index), excess_ppm });
+            }
+        }
+        slowdowns
     }
 
     fn notes(&self, platform: &Platform, models: &[Model]) -> Vec<String> {
@@ -227,6 +210,11 @@ impl<'a> Curves<'a> {
         }
         notes
     }
+}
+
+/// What traces call a model.
+fn profile(model: &ModelForm) -> Option<&At<String>> {
+    model.profile.as_ref().or(model.zoo.as_ref()).or(model.name.as_ref())
 }
 
 fn lower_strategies(form: &ScenarioForm, devices: &Names, faults: &mut Faults) -> Vec<Entry> {

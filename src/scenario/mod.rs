@@ -10,6 +10,7 @@ mod form;
 mod hardware;
 mod lower;
 mod names;
+mod networks;
 mod parsed;
 mod path;
 mod profiles;
@@ -20,7 +21,8 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
@@ -32,12 +34,14 @@ pub use sweep::Point;
 use decode::shorten;
 use diagnostic::{Faults, Sources};
 use document::Node;
-use file::FileFault;
+use file::{FileFault, Load};
 use profiles::Traces;
 use sweep::Sweep;
 
+use crate::model::Weights;
 use crate::platform::DeviceId;
 use crate::problem::Problem;
+use crate::replay::cpu::Unit;
 use crate::strategy::Strategy;
 
 /// A scenario without faults, with its overrides and traces.
@@ -64,6 +68,25 @@ pub struct Case {
     pub seed: u64,
     /// What a reader of the results should know, in one line each.
     pub notes: Vec<String>,
+    /// Weights by model; `None` for networks whose inside is not known.
+    pub weights: Vec<Option<Arc<Weights>>>,
+    /// By device, which cores of this machine it is.
+    pub units: Vec<Option<Unit>>,
+    /// By device, where its profile is.
+    pub profiles: Vec<Option<Profile>>,
+    /// By model, what traces call it.
+    pub profiled_models: Vec<String>,
+}
+
+/// Where the profile of a device is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// The file.
+    pub trace: PathBuf,
+    /// What it calls the device.
+    pub device: String,
+    /// The hardware and the software that it was taken on; `None` if it was not read.
+    pub taken_on: Option<(String, String)>,
 }
 
 /// A strategy of a scenario.
@@ -83,7 +106,15 @@ impl Scenario {
     /// # Errors
     /// Everything that is wrong with any of them.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Scenario, Diagnostics> {
-        Scenario::read_with(path, overrides, false)
+        Scenario::parse(path, file::read(path), overrides, false, Some(&file::read))
+    }
+
+    /// As [`Scenario::read`], without the traces, which are to be made: there are no costs.
+    ///
+    /// # Errors
+    /// Everything else that is wrong.
+    pub fn read_unprofiled(path: &Path, overrides: &[String]) -> Result<Scenario, Diagnostics> {
+        Scenario::parse(path, file::read(path), overrides, false, None)
     }
 
     /// As [`Scenario::read`], and overrides with several values, such as `load.offline.samples=1,2,4` or
@@ -92,20 +123,16 @@ impl Scenario {
     /// # Errors
     /// Everything that is wrong with any of them.
     pub fn read_sweep(path: &Path, overrides: &[String]) -> Result<Scenario, Diagnostics> {
-        Scenario::read_with(path, overrides, true)
+        Scenario::parse(path, file::read(path), overrides, true, Some(&file::read))
     }
 
-    fn read_with(path: &Path, overrides: &[String], sweeps: bool) -> Result<Scenario, Diagnostics> {
-        Scenario::parse(path, file::read(path), overrides, sweeps, &file::read)
-    }
-
-    /// The scenario that `bytes` are, if the file at `path` had these; `load` reads traces.
+    /// The scenario that `bytes` are, if the file at `path` had these; `load` reads traces, if they are to be read.
     fn parse(
         path: &Path,
         bytes: Result<Vec<u8>, FileFault>,
         overrides: &[String],
         sweeps: bool,
-        load: &dyn Fn(&Path) -> Result<Vec<u8>, FileFault>,
+        load: Option<Load<'_>>,
     ) -> Result<Scenario, Diagnostics> {
         let (mut sources, mut faults) = (Sources::default(), Faults::default());
         let mut root = read::parse_file(path, &bytes, &mut sources, &mut faults);

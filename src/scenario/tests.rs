@@ -12,7 +12,7 @@ const TRACE: &[u8] = include_bytes!("../../tests/broken/sound.csv");
 
 fn parse(bytes: &[u8], trace: &[u8], overrides: &[String], sweeps: bool) -> Result<Scenario, Diagnostics> {
     let load = |_: &Path| Ok::<_, FileFault>(trace.to_vec());
-    Scenario::parse(Path::new("a/b.toml"), Ok(bytes.to_vec()), overrides, sweeps, &load)
+    Scenario::parse(Path::new("a/b.toml"), Ok(bytes.to_vec()), overrides, sweeps, Some(&load))
 }
 
 /// Goes all the way: to cases, or to the text of the diagnostics.

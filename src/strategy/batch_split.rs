@@ -8,15 +8,16 @@ use crate::plan::{Action, Lane, LaneId, Plan, StepId};
 use crate::platform::{Device, DeviceId, LinkId};
 use crate::problem::Problem;
 use crate::strategy::PlanError;
-use crate::units::{Duration, Share};
+use crate::units::{Bytes, Duration, Share};
 
-/// A problem of one network that is run whole.
+/// One network of a problem, run whole.
 pub(super) struct Whole<'a> {
     problem: &'a Problem,
+    model: ModelId,
     segment: Segment,
 }
 
-/// A problem of one network whose samples are shared among devices.
+/// One network of a problem, whose samples are shared among devices.
 pub(super) struct BatchSplit<'a> {
     whole: Whole<'a>,
     /// The devices that can take at least one sample, in the platform's order.
@@ -36,28 +37,22 @@ pub(super) struct Unit {
     outward: Vec<(LinkId, DeviceId)>,
 }
 
-/// The only model that there is.
-const MODEL: ModelId = ModelId(0);
-
 impl<'a> Whole<'a> {
-    /// The network of `problem`, if there is one that has something to compute.
-    pub(super) fn new(problem: &'a Problem) -> Result<Self, PlanError> {
-        let [model] = problem.models.as_slice() else {
-            let count = problem.models.len();
-            return Err(PlanError::Unsupported(format!("a batch split shares one model, and there are {count}")));
-        };
-        let nothing = || PlanError::Infeasible(format!("{} has nothing to compute", model.graph.name()));
-        let segment = model.graph.whole().ok_or_else(nothing)?;
-        Ok(Whole { problem, segment })
+    /// `model` of `problem`, if it has something to compute.
+    pub(super) fn new(problem: &'a Problem, model: ModelId) -> Result<Self, PlanError> {
+        let graph = &problem.model(model).graph;
+        let nothing = || PlanError::Infeasible(format!("{} has nothing to compute", graph.name()));
+        let segment = graph.whole().ok_or_else(nothing)?;
+        Ok(Whole { problem, model, segment })
     }
 
     fn graph(&self) -> &'a Graph {
-        &self.problem.model(MODEL).graph
+        &self.problem.model(self.model).graph
     }
 
     fn work(&self, samples: Range<u32>) -> Work {
         let region = self.all_rows(self.graph().output(), samples);
-        Work { model: MODEL, segment: self.segment.clone(), region }
+        Work { model: self.model, segment: self.segment.clone(), region }
     }
 
     fn all_rows(&self, layer: LayerId, samples: Range<u32>) -> Region {
@@ -89,9 +84,9 @@ impl<'a> Whole<'a> {
 }
 
 impl<'a> BatchSplit<'a> {
-    /// The batch split that `problem` asks for.
-    pub(super) fn new(problem: &'a Problem) -> Result<Self, PlanError> {
-        let whole = Whole::new(problem)?;
+    /// The batch split of `model` that `problem` asks for.
+    pub(super) fn new(problem: &'a Problem, model: ModelId) -> Result<Self, PlanError> {
+        let whole = Whole::new(problem, model)?;
         let (mut units, mut obstacles) = (Vec::new(), Vec::new());
         for device in problem.platform.device_ids() {
             match Unit::new(&whole, device) {
@@ -105,6 +100,11 @@ impl<'a> BatchSplit<'a> {
             return Err(PlanError::Infeasible(format!("no device can run {name}: {}", why.join("; "))));
         }
         Ok(BatchSplit { whole, units, obstacles })
+    }
+
+    /// Weights that each device needs.
+    pub(super) fn parameters(&self) -> Bytes {
+        self.whole.graph().parameters(&self.whole.segment)
     }
 
     /// Samples to share.
@@ -217,7 +217,7 @@ impl Unit {
             return Err(format!("`{}` has no times of {}", platform.device(device).name, whole.graph().name()));
         }
         let route = |from, to| platform.route(from, to).map_err(|error| error.to_string());
-        let (inward, outward) = match whole.problem.model(MODEL).home {
+        let (inward, outward) = match whole.problem.model(whole.model).home {
             Some(home) => (route(home, device)?, route(device, home)?),
             None => (Vec::new(), Vec::new()),
         };
@@ -282,7 +282,7 @@ impl Builder<'_> {
         for &(link, to) in route {
             let region = self.split.whole.all_rows(layer, samples.clone());
             let lane = self.link_lane(link);
-            let action = Action::Transfer { model: MODEL, layer, region, to };
+            let action = Action::Transfer { model: self.split.whole.model, layer, region, to };
             after = Some(self.plan.step(lane, action, after.as_slice()));
         }
         after

@@ -1,6 +1,7 @@
 //! How fast any plan could be: lower bounds of the makespan.
 
 use super::batch_split::Whole;
+use crate::model::ModelId;
 use crate::platform::DeviceId;
 use crate::problem::Problem;
 use crate::units::Duration;
@@ -12,7 +13,8 @@ use crate::units::Duration;
 /// holds. Contention only slows, so the bound also holds with it. `None` if it is not known: several models, no
 /// calibration, or a step that takes no time.
 pub fn lower_bound(problem: &Problem) -> Option<Duration> {
-    let whole = Whole::new(problem).ok()?;
+    let [_] = problem.models.as_slice() else { return None };
+    let whole = Whole::new(problem, ModelId(0)).ok()?;
     let best_rate = |device: DeviceId| {
         let capacity = whole.capacity(device).unwrap_or(0); // what cannot run here adds nothing
         let rates = (1..=problem.samples().min(capacity)).filter_map(|batch| {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::batch_split::BatchSplit;
+use super::in_turn::in_turn;
 use super::{PlanError, Strategy};
 use crate::plan::Plan;
 use crate::problem::Problem;
@@ -18,9 +18,10 @@ impl Strategy for Even {
     }
 
     fn plan(&self, problem: &Problem) -> Result<Plan, PlanError> {
-        let split = BatchSplit::new(problem)?;
-        let (samples, count) = (split.samples(), split.units.len() as u32);
-        let shares: Vec<u32> = (0..count).map(|unit| samples / count + u32::from(unit < samples % count)).collect();
-        Ok(split.plan_split(&shares))
+        in_turn(problem, |split| {
+            let (samples, count) = (split.samples(), split.units.len() as u32);
+            let shares: Vec<u32> = (0..count).map(|unit| samples / count + u32::from(unit < samples % count)).collect();
+            Ok(split.plan_split(&shares))
+        })
     }
 }

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::batch_split::BatchSplit;
+use super::in_turn::in_turn;
 use super::{PlanError, Strategy};
+use crate::model::ModelId;
 use crate::plan::Plan;
 use crate::problem::Problem;
 use crate::units::Duration;
@@ -34,24 +36,25 @@ impl Strategy for Exact {
     }
 
     fn plan(&self, problem: &Problem) -> Result<Plan, PlanError> {
-        let split = BatchSplit::new(problem)?;
-        let tables = self.solve(&split)?;
-        let mut left = split.samples() as usize;
-        let mut steps = Vec::new();
-        for (unit, table) in tables.units.iter().enumerate().rev() {
-            let own = tables.best[unit].shares[left];
-            steps.push(table.steps(own));
-            left -= own as usize;
-        }
-        steps.reverse();
-        Ok(split.plan(&steps))
+        in_turn(problem, |split| {
+            let tables = self.solve(split)?;
+            let mut left = split.samples() as usize;
+            let mut steps = Vec::new();
+            for (unit, table) in tables.units.iter().enumerate().rev() {
+                let own = tables.best[unit].shares[left];
+                steps.push(table.steps(own));
+                left -= own as usize;
+            }
+            steps.reverse();
+            Ok(split.plan(&steps))
+        })
     }
 }
 
 impl Exact {
-    /// The optimum of every batch from 1 up to that of `problem`; `None` where costs are not known.
+    /// The optimum of every batch of the first model, from 1 up to that of `problem`; `None` where costs are not known.
     pub fn optima(&self, problem: &Problem) -> Result<Vec<Option<Duration>>, PlanError> {
-        let split = BatchSplit::new(problem)?;
+        let split = BatchSplit::new(problem, ModelId(0))?;
         let tables = self.solve(&split)?;
         let last = tables.best.last().expect("a split has units");
         Ok(last.times[1..].iter().map(|&time| (time < Duration::MAX).then_some(time)).collect())

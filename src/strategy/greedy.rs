@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::batch_split::BatchSplit;
+use super::in_turn::in_turn;
 use super::{PlanError, Strategy};
 use crate::cost::Uncalibrated;
 use crate::plan::Plan;
@@ -61,12 +62,13 @@ impl Strategy for Greedy {
         if !(self.threshold.is_finite() && self.threshold > 0.0) {
             return Err(PlanError::Unsupported(format!("threshold must be above 0, not {}", self.threshold)));
         }
-        let split = BatchSplit::new(problem)?;
-        let mut shares = self.search(&split)?;
-        if self.exchange {
-            exchange(&split, &mut shares)?;
-        }
-        Ok(split.plan_split(&shares))
+        in_turn(problem, |split| {
+            let mut shares = self.search(split)?;
+            if self.exchange {
+                exchange(split, &mut shares)?;
+            }
+            Ok(split.plan_split(&shares))
+        })
     }
 }
 

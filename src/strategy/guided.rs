@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use super::batch_split::BatchSplit;
+use super::in_turn::in_turn;
 use super::{PlanError, Strategy};
 use crate::plan::Plan;
 use crate::problem::Problem;
@@ -36,19 +36,20 @@ impl Strategy for Guided {
     }
 
     fn plan(&self, problem: &Problem) -> Result<Plan, PlanError> {
-        let split = BatchSplit::new(problem)?;
-        let parts = self.divisor.get().saturating_mul(split.units.len() as u32);
-        let mut chunks = vec![Vec::new(); split.units.len()];
-        let mut free = vec![Duration::ZERO; split.units.len()];
-        let mut left = split.samples();
-        while left > 0 {
-            let (unit, _) = free.iter().enumerate().min_by_key(|&(_, free)| free).expect("a split has units");
-            let wanted = left.div_ceil(parts).max(self.chunk_min.get());
-            let chunk = wanted.min(left).min(split.units[unit].capacity);
-            free[unit] += split.time(unit, chunk)?;
-            chunks[unit].push(chunk);
-            left -= chunk;
-        }
-        Ok(split.plan(&chunks))
+        in_turn(problem, |split| {
+            let parts = self.divisor.get().saturating_mul(split.units.len() as u32);
+            let mut chunks = vec![Vec::new(); split.units.len()];
+            let mut free = vec![Duration::ZERO; split.units.len()];
+            let mut left = split.samples();
+            while left > 0 {
+                let (unit, _) = free.iter().enumerate().min_by_key(|&(_, free)| free).expect("a split has units");
+                let wanted = left.div_ceil(parts).max(self.chunk_min.get());
+                let chunk = wanted.min(left).min(split.units[unit].capacity);
+                free[unit] += split.time(unit, chunk)?;
+                chunks[unit].push(chunk);
+                left -= chunk;
+            }
+            Ok(split.plan(&chunks))
+        })
     }
 }

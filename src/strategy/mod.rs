@@ -9,6 +9,7 @@ mod even;
 mod exact;
 mod greedy;
 mod guided;
+mod in_turn;
 mod micro_batched_single;
 mod proportional;
 mod single;

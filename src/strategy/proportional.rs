@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::batch_split::BatchSplit;
+use super::in_turn::in_turn;
 use super::{PlanError, Strategy};
 use crate::plan::Plan;
 use crate::problem::Problem;
@@ -20,14 +20,15 @@ impl Strategy for Proportional {
     }
 
     fn plan(&self, problem: &Problem) -> Result<Plan, PlanError> {
-        let split = BatchSplit::new(problem)?;
-        let mut throughputs = Vec::new();
-        for (index, unit) in split.units.iter().enumerate() {
-            let batch = split.samples().min(unit.capacity);
-            let seconds = split.time(index, batch)?.as_secs_f64();
-            throughputs.push(f64::from(batch) / seconds.max(1e-9));
-        }
-        Ok(split.plan_split(&apportion(split.samples(), &throughputs)))
+        in_turn(problem, |split| {
+            let mut throughputs = Vec::new();
+            for (index, unit) in split.units.iter().enumerate() {
+                let batch = split.samples().min(unit.capacity);
+                let seconds = split.time(index, batch)?.as_secs_f64();
+                throughputs.push(f64::from(batch) / seconds.max(1e-9));
+            }
+            Ok(split.plan_split(&apportion(split.samples(), &throughputs)))
+        })
     }
 }
 

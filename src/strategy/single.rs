@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::batch_split::BatchSplit;
+use super::in_turn::in_turn;
 use super::{PlanError, Strategy};
 use crate::cost::Uncalibrated;
 use crate::plan::Plan;
@@ -23,8 +24,7 @@ impl Strategy for Single {
     }
 
     fn plan(&self, problem: &Problem) -> Result<Plan, PlanError> {
-        let split = BatchSplit::new(problem)?;
-        plan_alone(&split, self.device.as_deref(), |unit| split.waves(unit, split.samples()))
+        in_turn(problem, |split| plan_alone(split, self.device.as_deref(), |unit| split.waves(unit, split.samples())))
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Span {
 pub enum Origin {
     /// The engine, by the costs of the problem.
     Simulated,
+    /// The clock of a replay.
+    Measured,
 }
 
 /// When every step of one run of a plan began and ended.

@@ -198,7 +198,9 @@ fn a_strategy_without_a_plan_ends_with_code_1_and_the_others_are_shown() {
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    for command in ["run", "sweep", "plan", "check", "plot", "schema", "completions"] {
+    for command in
+        ["run", "sweep", "plan", "check", "profile", "calibrate", "replay", "plot", "models", "schema", "completions"]
+    {
         let output = coinfer(&[command, "--help"]);
         assert!(output.status.success());
         let help = String::from_utf8(output.stdout).unwrap();
@@ -227,4 +229,96 @@ fn an_interrupted_write_leaves_earlier_results_alone() {
     fs::write(abandoned.join("lock"), "").unwrap();
     assert!(coinfer(&arguments).status.success());
     assert_eq!(files(out.path()), before);
+}
+
+/// What the program prints for a command that writes no results.
+fn listed(arguments: &[&str]) -> String {
+    let output = coinfer(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn networks_are_listed_with_their_counts_and_how_far_off_they_are() {
+    insta::assert_snapshot!(listed(&["models"]), @"
+        model                input  layers    MACs    off   FLOPs  parameters    off
+                                              10^9      %    10^9                  %
+        ----------------------------------------------------------------------------
+        alexnet          3x224x224      22   0.714  +0.03   1.428    61100840  +0.00
+        vgg-16           3x224x224      40  15.470  +0.00  30.941   138357544  +0.00
+        vgg-19           3x224x224      46  19.632  +0.00  39.264   143667240  +0.00
+        squeezenet_v1.0  3x224x224      67   0.819  -0.01   1.638     1248424  +0.00
+        squeezenet_v1.1  3x224x224      67   0.349  +0.04   0.698     1235496  +0.00
+        googlenet        3x224x224     198   1.498  +0.03   2.997     6624904  +0.00
+        inception_v3     3x299x299     315   5.713  +0.00  11.426    23834568  +0.00
+        resnet-18        3x224x224      70   1.814  +0.00   3.628    11689512  +0.00
+        resnet-34        3x224x224     126   3.664  -0.01   7.328    21797672  +0.00
+        resnet-50        3x224x224     176   4.089  +0.00   8.178    25557032  +0.00
+        densenet-121     3x224x224     428   2.834  +0.01   5.668     7978856  +0.00
+        mobilenet        3x224x224      86   0.569  -0.05   1.137     4231976  -0.19
+        mobilenet_v2     3x224x224     154   0.301  -0.07   0.602     3504872  +0.00
+        yolov2           3x416x416      75  14.732  +0.00  29.464    50962889  +0.03
+        lstm-2x512        512x25x1       3   0.105      -   0.210     4202496      -
+        gru-2x512         512x25x1       3   0.079      -   0.157     3151872      -
+        lstm-2x1500      1500x35x1       3   1.260  +0.00   2.520    36024000  +0.09
+
+        MACs: of convolutions, fully connected and recurrent layers for one sample;
+          FLOPs are two for each
+        parameters: all that training sets
+        off: ours from the count that is published; `coinfer models NAME` says where
+        ");
+}
+
+#[test]
+fn the_layers_of_a_network_are_listed_with_their_counts_and_halos() {
+    insta::assert_snapshot!(listed(&["models", "lstm-2x1500"]), @"
+        layer   operator     output     MACs  parameters  halo
+                                        10^6              rows
+        ------------------------------------------------------
+        input   input     1500x35x1        0           0     0
+        layer1  lstm      1500x35x1  630.000    18012000    17
+        layer2  lstm      1500x35x1  630.000    18012000    17
+
+        lstm-2x1500: 3 layers, 1260000000 MACs, 2520000000 FLOPs (two for each MAC),
+          36024000 parameters
+        published: 1260000000 MACs (+0.00 %), 35990000 parameters (+0.09 %)
+        source: 66M parameters of LSTM (large) (Merity et al., Pointer sentinel mixture
+          models, 2017, Penn Treebank) less embedding and softmax of 10000 words; the 36
+          million weights once in each of 35 steps
+        halo: rows of its input that both halves of a layer's output need
+        ");
+}
+
+#[test]
+fn networks_in_files_have_the_sums_of_their_layers() {
+    let list: Value = serde_json::from_str(&listed(&["models", "--format", "json"])).unwrap();
+    let models = list["models"].as_array().unwrap();
+    assert_eq!(listed(&["models", "--format", "csv"]).lines().count(), 1 + models.len());
+    for model in models {
+        let name = model["model"].as_str().unwrap();
+        let one: Value = serde_json::from_str(&listed(&["models", name, "--format", "json"])).unwrap();
+        let layers = one["layers"].as_array().unwrap();
+        for key in ["macs", "flops", "parameters"] {
+            let sum: u64 = layers.iter().map(|layer| layer[key].as_u64().unwrap()).sum();
+            assert_eq!(Some(sum), model[key].as_u64(), "{key} of {name}");
+            assert_eq!(one[key], model[key]);
+        }
+        assert_eq!(Some(layers.len() as u64), model["layer_count"].as_u64());
+        assert_eq!(model["flops"].as_u64(), model["macs"].as_u64().map(|macs| 2 * macs));
+        assert_eq!(listed(&["models", name, "--format", "csv"]).lines().count(), 1 + layers.len());
+    }
+}
+
+#[test]
+fn an_unknown_network_ends_with_code_2_and_a_near_name() {
+    let check = |name: &str, expected: &str| {
+        let output = coinfer(&["models", name]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(output.stdout.is_empty());
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), expected);
+    };
+    check("resnet50", "error: there is no model `resnet50`; did you mean `resnet-50`?\n");
+    check("VGG-16", "error: there is no model `VGG-16`; did you mean `vgg-16`?\n");
+    check("nothing", "error: there is no model `nothing`; `coinfer models` lists all\n");
+    check("net.onnx", "error: there is no model `net.onnx`; `coinfer models` lists all\n");
 }

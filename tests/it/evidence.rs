@@ -3,6 +3,7 @@
 //! Lee, Choi and Park, KCC 2020, pages 1745 to 1747, and their program's record (sjlee25/batch-partitioning).
 //! `cargo test --test it evidence -- --nocapture` prints the tables behind the assertions.
 
+mod calibration;
 mod kcc2020;
 
 use coinfer::cost::{Lookup, Trace};

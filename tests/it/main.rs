@@ -1,9 +1,11 @@
 //! Everything that is tested from outside the crate, in one binary.
 
+mod calibrate;
 mod cli;
 mod engine;
 mod evidence;
 mod fixture;
+mod import;
 mod plan_check;
 mod scenario;
 mod strategies;

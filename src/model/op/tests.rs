@@ -282,6 +282,8 @@ fn shapes_that_do_not_fit_are_refused() {
     check(Op::Reshape { channels: 1, rows: 2, cols: 3 }, &[MAPS], "layer `x` makes 1x2x3 of 8x16x12");
     check(Op::SpaceToDepth { block: 3 }, &[MAPS], "layer `x` cuts 8x16x12 into squares of 3");
     check(Op::SpaceToDepth { block: 0 }, &[MAPS], "layer `x` cuts 8x16x12 into squares of 0");
+    let lrn = Op::Lrn { size: 0, alpha: 1e-4, beta: 0.75, bias: 1.0 };
+    check(lrn, &[MAPS], "layer `x` normalises over no channel");
     let sequence = "layer `x` reads a sequence, which has one column, and 8x16x12 is none";
     check(Op::Lstm { hidden: 1, steps: Steps::All }, &[MAPS], sequence);
     check(Op::Gru { hidden: 1, steps: Steps::All }, &[MAPS], sequence);

@@ -7,11 +7,11 @@ use crate::units::Macs;
 
 pub(super) const NETWORKS: &[Network] = &[Network {
     name: "alexnet",
-    published: Published {
+    published: Some(Published {
         macs: Macs(714_000_000),
         parameters: 61_100_840,
         source: "torchvision 0.20, AlexNet_Weights.IMAGENET1K_V1: GFLOPS (MACs), num_params",
-    },
+    }),
     build: alexnet,
 }];
 

@@ -7,11 +7,11 @@ use crate::units::Macs;
 
 pub(super) const NETWORKS: &[Network] = &[Network {
     name: "densenet-121",
-    published: Published {
+    published: Some(Published {
         macs: Macs(2_834_000_000),
         parameters: 7_978_856,
         source: "torchvision 0.20, DenseNet121_Weights.IMAGENET1K_V1: GFLOPS (MACs), num_params",
-    },
+    }),
     build: densenet_121,
 }];
 

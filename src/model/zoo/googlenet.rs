@@ -8,11 +8,11 @@ use crate::units::Macs;
 
 pub(super) const NETWORKS: &[Network] = &[Network {
     name: "googlenet",
-    published: Published {
+    published: Some(Published {
         macs: Macs(1_498_000_000),
         parameters: 6_624_904,
         source: "torchvision 0.20, GoogLeNet_Weights.IMAGENET1K_V1: GFLOPS (MACs), num_params",
-    },
+    }),
     build: googlenet,
 }];
 

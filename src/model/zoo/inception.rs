@@ -12,12 +12,12 @@ const AUXILIARY: u64 = (768 * 128 + 2 * 128) + (128 * 768 * 25 + 2 * 768) + (768
 
 pub(super) const NETWORKS: &[Network] = &[Network {
     name: "inception_v3",
-    published: Published {
+    published: Some(Published {
         macs: Macs(5_713_000_000),
         parameters: 27_161_264 - AUXILIARY,
         source: "torchvision 0.20, Inception_V3_Weights.IMAGENET1K_V1: GFLOPS (MACs), num_params less the 3326696 of \
                  the auxiliary head",
-    },
+    }),
     build: inception_v3,
 }];
 

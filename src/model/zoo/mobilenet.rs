@@ -8,21 +8,21 @@ use crate::units::Macs;
 pub(super) const NETWORKS: &[Network] = &[
     Network {
         name: "mobilenet",
-        published: Published {
+        published: Some(Published {
             macs: Macs(569_000_000),
             parameters: 4_240_000,
             source: "TensorFlow research/slim/nets/mobilenet_v1.md: MobileNet_v1_1.0_224 (the paper's table 8 has 569 \
                      million mult-adds and 4.2 million)",
-        },
+        }),
         build: mobilenet,
     },
     Network {
         name: "mobilenet_v2",
-        published: Published {
+        published: Some(Published {
             macs: Macs(301_000_000),
             parameters: 3_504_872,
             source: "torchvision 0.20, MobileNet_V2_Weights.IMAGENET1K_V1: GFLOPS (MACs), num_params",
-        },
+        }),
         build: mobilenet_v2,
     },
 ];

@@ -44,14 +44,14 @@ pub fn graph(name: &str) -> Option<Graph> {
     find(name).map(|network| (network.build)().graph(network.name))
 }
 
-/// What is published about the network of this name.
+/// What is published about the network of this name, if anything is.
 pub fn published(name: &str) -> Option<Published> {
-    find(name).map(|network| network.published)
+    find(name).and_then(|network| network.published)
 }
 
 struct Network {
     name: &'static str,
-    published: Published,
+    published: Option<Published>,
     build: fn() -> builder::Builder,
 }
 
@@ -84,7 +84,7 @@ mod tests {
 
     use crate::model::{ModelId, Region, Work};
 
-    fn macs(graph: &Graph) -> Macs {
+    pub(super) fn macs(graph: &Graph) -> Macs {
         let segment = graph.whole().unwrap();
         let region = Region { samples: 0..1, rows: 0..graph.shape(graph.output()).rows };
         graph.macs(&Work { model: ModelId(0), segment, region })
@@ -93,15 +93,15 @@ mod tests {
     #[test]
     fn counts_are_within_a_percent_of_the_published_ones() {
         for network in networks() {
+            let Some(published) = network.published else { continue };
             let graph = graph(network.name).unwrap();
             let check = |what: &str, counted: u64, published: u64| {
                 let deviation = counted as f64 / published as f64 - 1.0;
                 let name = network.name;
-                println!("{name}: {counted} {what}, {published} published, {:+.3} %", 100.0 * deviation);
                 assert!(deviation.abs() < 0.01, "{name}: {counted} {what}, {published} published");
             };
-            check("MACs", macs(&graph).0, network.published.macs.0);
-            check("parameters", graph.trained_count(), network.published.parameters);
+            check("MACs", macs(&graph).0, published.macs.0);
+            check("parameters", graph.trained_count(), published.parameters);
         }
     }
 

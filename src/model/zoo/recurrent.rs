@@ -9,40 +9,25 @@ use super::{Network, Published};
 use crate::model::{Op, Shape, Steps};
 use crate::units::Macs;
 
-/// Of a layer of 512 units over 512 features, by the shapes of weights that PyTorch documents.
-const fn gates_512(gates: u64) -> u64 {
-    gates * 512 * (512 + 512)
-}
-
 pub(super) const NETWORKS: &[Network] = &[
     Network {
         name: "lstm-2x512",
-        published: Published {
-            macs: Macs(2 * 25 * gates_512(4)),
-            parameters: 2 * (gates_512(4) + 2 * 4 * 512),
-            source: "no count is published; weight_ih, weight_hh, bias_ih and bias_hh of torch.nn.LSTM(512, 512, 2), each \
-                     weight once a step",
-        },
+        published: None,
         build: || stack(512, 25, Op::Lstm { hidden: 512, steps: Steps::All }),
     },
     Network {
         name: "gru-2x512",
-        published: Published {
-            macs: Macs(2 * 25 * gates_512(3)),
-            parameters: 2 * (gates_512(3) + 2 * 3 * 512),
-            source: "no count is published; weight_ih, weight_hh, bias_ih and bias_hh of torch.nn.GRU(512, 512, 2), each \
-                     weight once a step",
-        },
+        published: None,
         build: || stack(512, 25, Op::Gru { hidden: 512, steps: Steps::All }),
     },
     Network {
         name: "lstm-2x1500",
-        published: Published {
+        published: Some(Published {
             macs: Macs(35 * 36_000_000),
             parameters: 66_000_000 - (2 * 10_000 * 1500 + 10_000),
-            source: "66M parameters of LSTM (large) (Merity et al., Pointer sentinel mixture models, 2017, table 2) less \
-                     embedding and softmax of 10000 words; each weight once in 35 steps",
-        },
+            source: "66M parameters of LSTM (large) (Merity et al., Pointer sentinel mixture models, 2017, Penn Treebank) less \
+                     embedding and softmax of 10000 words; the 36 million weights once in each of 35 steps",
+        }),
         build: || stack(1500, 35, Op::Lstm { hidden: 1500, steps: Steps::All }),
     },
 ];
@@ -53,4 +38,25 @@ fn stack(features: u32, steps: u32, op: Op) -> Builder {
     let x = net.layer("layer1", op.clone(), &[net.input()]);
     net.layer("layer2", op, &[x]);
     net
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A layer has a matrix for the features and one for the state for each gate, and two biases each, as PyTorch
+    /// documents `weight_ih_l`, `weight_hh_l`, `bias_ih_l` and `bias_hh_l`; the matrices are used once a step.
+    fn check(name: &str, gates: u64, hidden: u64, steps: u64) {
+        let graph = super::super::graph(name).unwrap();
+        let weights = 2 * gates * hidden * (hidden + hidden);
+        assert_eq!(graph.trained_count(), weights + 2 * gates * 2 * hidden);
+        assert_eq!(super::super::tests::macs(&graph), Macs(weights * steps));
+    }
+
+    #[test]
+    fn stacks_have_the_weights_that_pytorch_documents() {
+        check("lstm-2x512", 4, 512, 25);
+        check("gru-2x512", 3, 512, 25);
+        check("lstm-2x1500", 4, 1500, 35);
+    }
 }

@@ -10,29 +10,29 @@ use crate::units::Macs;
 pub(super) const NETWORKS: &[Network] = &[
     Network {
         name: "resnet-18",
-        published: Published {
+        published: Some(Published {
             macs: Macs(1_814_000_000),
             parameters: 11_689_512,
             source: "torchvision 0.20, ResNet18_Weights.IMAGENET1K_V1: GFLOPS (MACs), num_params",
-        },
+        }),
         build: || resnet([2, 2, 2, 2], basic, 1),
     },
     Network {
         name: "resnet-34",
-        published: Published {
+        published: Some(Published {
             macs: Macs(3_664_000_000),
             parameters: 21_797_672,
             source: "torchvision 0.20, ResNet34_Weights.IMAGENET1K_V1: GFLOPS (MACs), num_params",
-        },
+        }),
         build: || resnet([3, 4, 6, 3], basic, 1),
     },
     Network {
         name: "resnet-50",
-        published: Published {
+        published: Some(Published {
             macs: Macs(4_089_000_000),
             parameters: 25_557_032,
             source: "torchvision 0.20, ResNet50_Weights.IMAGENET1K_V1: GFLOPS (MACs), num_params",
-        },
+        }),
         build: || resnet([3, 4, 6, 3], bottleneck, 4),
     },
 ];

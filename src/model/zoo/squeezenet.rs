@@ -9,20 +9,20 @@ use crate::units::Macs;
 pub(super) const NETWORKS: &[Network] = &[
     Network {
         name: "squeezenet_v1.0",
-        published: Published {
+        published: Some(Published {
             macs: Macs(819_000_000),
             parameters: 1_248_424,
             source: "torchvision 0.20, SqueezeNet1_0_Weights.IMAGENET1K_V1: GFLOPS (MACs), num_params",
-        },
+        }),
         build: squeezenet_1_0,
     },
     Network {
         name: "squeezenet_v1.1",
-        published: Published {
+        published: Some(Published {
             macs: Macs(349_000_000),
             parameters: 1_235_496,
             source: "torchvision 0.20, SqueezeNet1_1_Weights.IMAGENET1K_V1: GFLOPS (MACs), num_params",
-        },
+        }),
         build: squeezenet_1_1,
     },
 ];

@@ -8,20 +8,20 @@ use crate::units::Macs;
 pub(super) const NETWORKS: &[Network] = &[
     Network {
         name: "vgg-16",
-        published: Published {
+        published: Some(Published {
             macs: Macs(15_470_000_000),
             parameters: 138_357_544,
             source: "torchvision 0.20, VGG16_Weights.IMAGENET1K_V1: GFLOPS (MACs), num_params",
-        },
+        }),
         build: || vgg([2, 2, 3, 3, 3]),
     },
     Network {
         name: "vgg-19",
-        published: Published {
+        published: Some(Published {
             macs: Macs(19_632_000_000),
             parameters: 143_667_240,
             source: "torchvision 0.20, VGG19_Weights.IMAGENET1K_V1: GFLOPS (MACs), num_params",
-        },
+        }),
         build: || vgg([2, 2, 4, 4, 4]),
     },
 ];

@@ -8,13 +8,13 @@ use crate::units::Macs;
 
 pub(super) const NETWORKS: &[Network] = &[Network {
     name: "yolov2",
-    published: Published {
+    published: Some(Published {
         // Every layer has a part of the input's elements, so that counts go with the square of the side.
         macs: Macs(62_940_000_000 / 2 * (416 * 416) / (608 * 608)),
         parameters: 50_950_000,
         source: "pjreddie.com/darknet/yolov2: 62.94 Bn FLOPs at 608 x 608, halved and scaled to 416 x 416; OpenVINO \
                  open_model_zoo yolo-v2-tf: 50.95 MParams",
-    },
+    }),
     build: yolov2,
 }];
 

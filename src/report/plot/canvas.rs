@@ -108,6 +108,10 @@ impl Canvas<'_> {
         }
     }
 
+    pub(super) fn polygon(&mut self, corners: &[Pixel], colour: RGBColor) {
+        written(self.svg.fill_polygon(corners.iter().copied(), &colour));
+    }
+
     pub(super) fn fill(&mut self, frame: Frame, colour: RGBColor) {
         self.rectangle(frame, colour, true);
     }

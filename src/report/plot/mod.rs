@@ -7,6 +7,8 @@
 mod axis;
 mod canvas;
 mod finish_times;
+mod predicted;
+mod predicted_rows;
 mod read;
 mod throughput;
 mod throughput_rows;
@@ -14,6 +16,9 @@ mod timeline;
 mod timeline_rows;
 
 pub use finish_times::{FinishRow, finish_rows, finish_times_csv, finish_times_svg, read_finish_times_csv};
+pub use predicted::predicted_svg;
+pub(super) use predicted_rows::scheme_name;
+pub use predicted_rows::{PredictedRow, predicted_csv, predicted_rows, read_predicted_csv};
 pub use read::CsvFault;
 pub use throughput::throughput_svg;
 pub use throughput_rows::{ThroughputRow, read_throughput_csv, throughput_csv, throughput_rows};

@@ -180,7 +180,7 @@ impl Line<'_> {
         self.faults.push(CsvFault { line: self.number, cause, remedy });
     }
 
-    fn or_fault<T>(&mut self, value: Option<T>, column: &str, expected: &str) -> Option<T> {
+    pub(super) fn or_fault<T>(&mut self, value: Option<T>, column: &str, expected: &str) -> Option<T> {
         if value.is_none() {
             let cause = match self.text(column) {
                 "" => format!("`{column}` is empty, not {expected}"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use coinfer::cost::{Curve, Lookup, Trace, TraceCosts};
+use coinfer::cost::{Curve, Lookup, Profile, Trace, TraceCosts};
 use coinfer::engine::simulate;
 use coinfer::model::{Graph, ModelId, Region, Work};
 use coinfer::plan::{Action, Lane, Plan, check};
@@ -146,7 +146,8 @@ fn build(trace: &Trace, lookup: Lookup, model: &str, samples: u32, extrapolate_u
     let models = vec![Model { graph: Graph::opaque(model, 1, 1, Bytes(1), Bytes(1)).unwrap(), home: None }];
     let costs = TraceCosts::new(&platform, &[&models[0].graph], |device, _| {
         let (.., profile) = DEVICES[device.0 as usize];
-        Curve::new(trace, profile, model, lookup, extrapolate_unpredictable)
+        let whole = Curve::new(trace, profile, model, lookup, extrapolate_unpredictable);
+        Profile { whole, parts: None }
     });
     Problem { models, platform, load: Load::Offline { samples }, costs: Box::new(costs), contention: false }
 }

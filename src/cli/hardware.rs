@@ -1,0 +1,71 @@
+//! The hardware that a command uses, and what it was asked to do when the user interrupts it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Args;
+
+use super::Error;
+use crate::model::Weights;
+use crate::problem::Model;
+use crate::replay::BackendError;
+use crate::replay::cpu::{Host, Network, Runtime};
+use crate::scenario::Case;
+
+/// Which runtime executes networks.
+#[derive(Clone, Debug, Args)]
+pub(super) struct HardwareArgs {
+    /// Execute networks by this library of ONNX Runtime (libonnxruntime.so); by the built-in rten if absent
+    #[arg(long, value_name = "FILE", env = "ORT_DYLIB_PATH")]
+    onnxruntime: Option<PathBuf>,
+}
+
+impl HardwareArgs {
+    pub(super) fn runtime(&self) -> Result<Runtime, Error> {
+        match &self.onnxruntime {
+            None => Ok(Runtime::Rten),
+            Some(path) => Runtime::onnx_runtime(path).map_err(Error::Usage),
+        }
+    }
+}
+
+/// The cores of this machine as the devices of `case`, with `models` and `samples` inputs of each.
+pub(super) fn host(
+    case: &Case,
+    models: &[(Model, Arc<Weights>)],
+    runtime: Runtime,
+    samples: u32,
+) -> Result<Arc<Host>, Error> {
+    let network = |(model, weights): &(Model, Arc<Weights>)| Network {
+        graph: model.graph.clone(),
+        weights: weights.clone(),
+        home: model.home,
+    };
+    let networks = models.iter().map(network).collect();
+    Ok(Arc::new(Host::new(&case.problem.platform, runtime, &case.units, networks, samples, case.seed)?))
+}
+
+impl From<BackendError> for Error {
+    fn from(error: BackendError) -> Error {
+        match error {
+            BackendError::Interrupted => Error::Interrupted,
+            BackendError::Unavailable { .. } | BackendError::Unfit { .. } => Error::Usage(error.to_string()),
+            _ => Error::Failed(error.to_string()),
+        }
+    }
+}
+
+/// Set by the first Ctrl-C; the second one ends the program at once.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Whether the user has asked to stop, from now on instead of ending the program.
+pub(super) fn interruption() -> &'static AtomicBool {
+    // Fails if this was called before, which is as well.
+    drop(ctrlc::set_handler(|| {
+        if INTERRUPTED.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(super::INTERRUPTED_CODE));
+        }
+    }));
+    &INTERRUPTED
+}

@@ -1,0 +1,87 @@
+//! The log of trtexec: the only place that says which layers run on a deep learning accelerator (DLA).
+
+use std::collections::BTreeSet;
+
+use super::super::build::Builder;
+
+/// What a log says.
+#[derive(Default)]
+pub(super) struct Log {
+    source: usize,
+    device: Option<String>,
+    model: Option<String>,
+    version: Option<String>,
+    dla: BTreeSet<String>,
+    gpu: BTreeSet<String>,
+    parallel: bool,
+}
+
+impl Log {
+    /// Adds the lines of a log; whether it is one.
+    pub(super) fn read(&mut self, source: usize, text: &str) -> bool {
+        self.source = source;
+        let mut is_log = false;
+        for line in text.lines() {
+            let after = |key: &str| line.split_once(key).map(|(_, value)| value.trim().to_owned());
+            is_log |= ["[I] ", "[W] ", "[V] ", "[TRT]", "&&&& "].iter().any(|mark| line.contains(mark));
+            let filled = |value: &String| !value.is_empty();
+            if let Some(layer) = after("[DlaLayer] ") {
+                self.dla.insert(layer);
+            } else if let Some(layer) = after("[GpuLayer] ") {
+                // `KIND: name`, where names may have colons too.
+                let name = layer.split_once(": ").map_or(layer.as_str(), |(_, name)| name).to_owned();
+                self.gpu.insert(name);
+            } else if let Some(device) = after("Selected Device: ").filter(filled) {
+                self.device = Some(device);
+            } else if let Some(model) = after("[I] Model: ").filter(filled) {
+                let file = model.rsplit(['/', '\\']).next().unwrap_or_default();
+                self.model = Some(file.rsplit_once('.').map_or(file, |(stem, _)| stem).to_owned());
+            } else if let Some(version) = after("TensorRT version: ").filter(filled) {
+                self.version = Some(version);
+            } else if line.contains("auxiliary streams") && line.contains("[W]") {
+                self.parallel = true;
+            }
+        }
+        is_log
+    }
+
+    /// States the hardware and the version that the log names.
+    pub(super) fn state(&self, builder: &mut Builder) {
+        if let Some(device) = &self.device {
+            builder.state(self.source, "hardware", device);
+        }
+        if let Some(version) = &self.version {
+            builder.state(self.source, "software", &format!("TensorRT {version}"));
+        }
+    }
+
+    /// The device that the log names.
+    pub(super) fn device(&self) -> Option<&str> {
+        self.device.as_deref()
+    }
+
+    /// The file of the network, without folder and ending.
+    pub(super) fn model(&self) -> Option<&str> {
+        self.model.as_deref()
+    }
+
+    /// Whether the log warns that layers overlap.
+    pub(super) fn is_parallel(&self) -> bool {
+        self.parallel
+    }
+
+    /// Whether a layer is placed on the DLA.
+    pub(super) fn is_dla(&self, name: &str) -> bool {
+        self.dla.contains(name.trim())
+    }
+
+    /// Where a layer or all of its `members` run, if the log says so.
+    pub(super) fn placement(&self, name: &str, members: &[String]) -> &'static str {
+        let on = |layers: &BTreeSet<String>| layers.contains(name.trim()) || members.iter().all(|m| layers.contains(m));
+        match (on(&self.dla), on(&self.gpu)) {
+            (true, _) => ", on the DLA",
+            (_, true) => ", on the GPU",
+            _ => "",
+        }
+    }
+}

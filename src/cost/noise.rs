@@ -1,0 +1,98 @@
+//! What raw repeats say about how much a time varies from one repeat to the next.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::statistics::{mean, quantile};
+use super::trace::{LayerKey, Rows, Statistic, Trace};
+
+/// The noise of raw repeats: right-skewed, with rare spikes apart.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Noise {
+    /// Raw repeats that this is from.
+    pub repeats: usize,
+    /// Standard deviation of the logarithm of the time at one batch, spikes left out.
+    pub sigma: f64,
+    /// Degrees of freedom of `sigma`.
+    pub freedom: usize,
+    /// Repeats that took far longer than the others of their batch: by more than five times their spread, in robust
+    /// terms, and by more than a tenth.
+    pub spikes: usize,
+}
+
+/// Fewer repeats of a batch have no spread to speak of.
+const REPEATS_MIN: usize = 3;
+
+/// The noise at each batch that has three raw repeats or more.
+pub(super) fn noise_by_batch(trace: &Trace, device: &str, model: &str, layer: &LayerKey) -> BTreeMap<u32, Noise> {
+    let mut repeats: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
+    for row in &trace.rows {
+        let of_series = row.device == device && row.model == model && row.layer == *layer && row.beside.is_none();
+        if of_series && row.rows == Rows::All && row.statistic == Statistic::Raw {
+            repeats.entry(row.batch).or_default().push(row.time_ms.ln());
+        }
+    }
+    repeats.into_iter().filter_map(|(batch, logarithms)| Some((batch, of_batch(logarithms)?))).collect()
+}
+
+fn of_batch(mut logarithms: Vec<f64>) -> Option<Noise> {
+    if logarithms.len() < REPEATS_MIN {
+        return None;
+    }
+    logarithms.sort_by(f64::total_cmp);
+    let median = quantile(&logarithms, 0.5);
+    let mut deviations: Vec<f64> = logarithms.iter().map(|value| (value - median).abs()).collect();
+    deviations.sort_by(f64::total_cmp);
+    // The factor makes the median deviation that of a normal distribution (Hampel, 1974).
+    let spread = 1.4826 * quantile(&deviations, 0.5);
+    let limit = median + (5.0 * spread).max(1.1f64.ln());
+    let usual: Vec<f64> = logarithms.iter().copied().filter(|&value| value <= limit).collect();
+    let center = mean(&usual)?;
+    let squares: f64 = usual.iter().map(|value| (value - center).powi(2)).sum();
+    let freedom = usual.len().saturating_sub(1);
+    let sigma = (squares / freedom.max(1) as f64).sqrt();
+    Some(Noise { repeats: logarithms.len(), sigma, freedom, spikes: logarithms.len() - usual.len() })
+}
+
+/// The noise of several batches as one: variances weighted by their degrees of freedom.
+pub(super) fn pooled<'a>(noises: impl IntoIterator<Item = &'a Noise>) -> Option<Noise> {
+    let (mut pooled, mut squares) = (Noise { repeats: 0, sigma: 0.0, freedom: 0, spikes: 0 }, 0.0);
+    for noise in noises {
+        squares += noise.freedom as f64 * noise.sigma.powi(2);
+        pooled.freedom += noise.freedom;
+        pooled.repeats += noise.repeats;
+        pooled.spikes += noise.spikes;
+    }
+    pooled.sigma = (squares / pooled.freedom as f64).sqrt();
+    (pooled.freedom > 0).then_some(pooled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(times: &[f64]) -> Option<Noise> {
+        of_batch(times.iter().map(|time| time.ln()).collect())
+    }
+
+    #[test]
+    fn a_spike_is_counted_and_does_not_widen_the_spread() {
+        let steady = noise(&[10.0, 10.1, 9.9, 10.05, 9.95]).unwrap();
+        let spiked = noise(&[10.0, 10.1, 9.9, 10.05, 9.95, 40.0]).unwrap();
+        assert_eq!((steady.spikes, spiked.spikes), (0, 1));
+        assert!((steady.sigma - 0.0079).abs() < 1e-4 && (spiked.sigma - steady.sigma).abs() < 1e-12);
+        assert_eq!(noise(&[10.0, 10.0, 10.5]).map(|noise| noise.spikes), Some(0));
+    }
+
+    #[test]
+    fn two_repeats_have_no_spread_and_batches_are_pooled() {
+        assert_eq!(noise(&[1.0, 2.0]), None);
+        let (narrow, wide) = (noise(&[1.0, 1.1, 1.2]).unwrap(), noise(&[1.0, 1.2, 1.4, 1.1, 9.0]).unwrap());
+        let both = pooled([&narrow, &wide]).unwrap();
+        assert_eq!((both.repeats, both.spikes, both.freedom), (8, 1, 5));
+        let expected = (2.0 * narrow.sigma.powi(2) + 3.0 * wide.sigma.powi(2)) / 5.0;
+        assert!((both.sigma - expected.sqrt()).abs() < 1e-12);
+        assert_eq!(pooled([]), None);
+    }
+}

@@ -1,0 +1,217 @@
+//! Times of parts of a network, put together from the times of its units.
+//!
+//! Each unit was measured as a step of its own, so that a sum of units counts the cost of a step once for each. What
+//! the units of a whole network take together beyond the network in one step is that cost; a part of several units is
+//! charged with it once.
+
+use std::collections::BTreeMap;
+
+use super::curve::Curve;
+use super::lookup::Lookup;
+use super::series::Series;
+use super::trace::{LayerKey, Row, Rows, Trace};
+use super::{Basis, Estimate};
+use crate::model::{Graph, Segment, Work, unit_name, units};
+use crate::units::Duration;
+
+/// The profiled units of a network on one device.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    graph: Graph,
+    units: Vec<Unit>,
+}
+
+#[derive(Clone, Debug)]
+struct Unit {
+    name: String,
+    segment: Segment,
+    /// By rows of the output, all of them being its height. Empty if it was not profiled.
+    curves: BTreeMap<u32, Curve>,
+}
+
+impl Parts {
+    /// The units of `graph` that `trace` has under these names; `None` if it has none.
+    pub fn new(
+        trace: &Trace,
+        device: &str,
+        model: &str,
+        graph: &Graph,
+        lookup: Lookup,
+        extrapolate_unpredictable: bool,
+    ) -> Option<Parts> {
+        let mut rows: BTreeMap<(&str, Rows), Vec<&Row>> = BTreeMap::new();
+        for row in &trace.rows {
+            if let (LayerKey::Named(layer), None) = (&row.layer, &row.beside)
+                && (row.device.as_str(), row.model.as_str()) == (device, model)
+            {
+                rows.entry((layer, row.rows)).or_default().push(row);
+            }
+        }
+        let curves = |name: &str, height: u32| {
+            let of_unit = rows.range((name, Rows::All)..).take_while(|((layer, _), _)| *layer == name);
+            let curve = |((_, rows), found): (&(&str, Rows), &Vec<&Row>)| {
+                let rows = match rows {
+                    Rows::All => height,
+                    Rows::Count(count) => *count,
+                };
+                let curve = Curve::from_series(&Series::of_rows(found, trace.kind), lookup, extrapolate_unpredictable);
+                (rows, curve)
+            };
+            of_unit.map(curve).collect()
+        };
+        let unit = |segment: Segment| {
+            let name = unit_name(graph, &segment);
+            let curves = curves(&name, graph.shape(segment.last()).rows);
+            Unit { name, segment, curves }
+        };
+        let units: Vec<Unit> = units(graph).into_iter().map(unit).collect();
+        let is_any = units.iter().any(|unit| !unit.curves.is_empty());
+        is_any.then(|| Parts { graph: graph.clone(), units })
+    }
+
+    /// Whether they are units of `graph`.
+    pub fn are_of(&self, graph: &Graph) -> bool {
+        self.graph == *graph
+    }
+
+    /// The time of `work`, given that of the whole network for as many samples, if it is known.
+    ///
+    /// # Errors
+    /// What is missing, and what would help.
+    pub(super) fn estimate(&self, work: &Work, whole: Option<Duration>) -> Result<Estimate, String> {
+        let needed = self.graph.rows_needed(&work.segment, &work.region.rows);
+        let batch = work.region.samples.len() as u32;
+        let (mut count, mut layers, mut sum, mut basis) = (0u32, 0, 0.0, Basis::Measured);
+        for unit in &self.units {
+            let inside = unit.segment.layers().filter(|&layer| work.segment.contains(layer)).count();
+            if inside == 0 {
+                continue;
+            }
+            if inside < unit.segment.layers().count() {
+                return Err(format!("it was profiled by units, and this cuts through `{}`", unit.name));
+            }
+            let rows = needed.get(&unit.segment.last()).map_or(0, |rows| rows.len() as u32);
+            let estimate = unit.estimate(rows, batch)?;
+            sum += estimate.time.as_nanos_f64();
+            basis = basis.max(estimate.basis);
+            (count, layers) = (count + 1, layers + inside);
+        }
+        debug_assert_eq!(layers, work.segment.layers().count(), "every layer is in a unit");
+        if count > 1 {
+            basis = Basis::Modelled;
+            sum -= f64::from(count - 1) * self.cost_of_a_step(batch, whole);
+        }
+        Ok(Estimate { time: Duration::from_nanos_f64(sum).max(Duration::from_nanos(1)), basis })
+    }
+
+    /// Nanoseconds by which the units take longer than the network in one step, for each step more.
+    fn cost_of_a_step(&self, batch: u32, whole: Option<Duration>) -> f64 {
+        let height = |unit: &Unit| self.graph.shape(unit.segment.last()).rows;
+        let time = |unit: &Unit| Some(unit.estimate(height(unit), batch).ok()?.time.as_nanos_f64());
+        let all = self.units.iter().map(time).sum::<Option<f64>>();
+        match (all, whole, self.units.len()) {
+            (Some(all), Some(whole), count @ 2..) => (all - whole.as_nanos_f64()) / (count - 1) as f64,
+            _ => 0.0,
+        }
+    }
+}
+
+impl Unit {
+    /// The time of `rows` rows of `batch` samples: linear between profiled numbers of rows, and in proportion to rows
+    /// below the smallest.
+    fn estimate(&self, rows: u32, batch: u32) -> Result<Estimate, String> {
+        let at = |curve: &Curve| curve.estimate(batch).map_err(|refusal| format!("`{}`: {refusal}", self.name));
+        if let Some(curve) = self.curves.get(&rows) {
+            return at(curve);
+        }
+        let below = self.curves.range(..rows).next_back();
+        let above = self.curves.range(rows..).next();
+        let scaled = |estimate: Estimate, factor: f64| Estimate {
+            time: Duration::from_nanos_f64(estimate.time.as_nanos_f64() * factor),
+            basis: Basis::Modelled,
+        };
+        match (below, above) {
+            (Some((&low, below)), Some((&high, above))) => {
+                let (below, above) = (at(below)?, at(above)?);
+                let along = f64::from(rows - low) / f64::from(high - low);
+                let nanos = below.time.as_nanos_f64() * (1.0 - along) + above.time.as_nanos_f64() * along;
+                let basis = below.basis.max(above.basis).max(Basis::Interpolated);
+                Ok(Estimate { time: Duration::from_nanos_f64(nanos), basis })
+            }
+            (None, Some((&known, curve))) | (Some((&known, curve)), None) => {
+                Ok(scaled(at(curve)?, f64::from(rows) / f64::from(known)))
+            }
+            (None, None) => Err(format!("the trace has no time of `{}`; profile it with --units", self.name)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Conv, Layer, LayerId, ModelId, Op, Region, Shape};
+
+    /// Two convolutions with activations, 8 rows.
+    fn graph() -> Graph {
+        let layer = |name: &str, op, inputs: &[u32]| Layer {
+            name: name.into(),
+            op,
+            inputs: inputs.iter().copied().map(LayerId).collect(),
+        };
+        let conv = || Op::Conv(Conv::square(4, 3).pad(1));
+        let relu = || Op::Activation(crate::model::Activation::Relu);
+        let layers = vec![
+            layer("input", Op::Input(Shape::fp32(4, 8, 8)), &[]),
+            layer("a", conv(), &[0]),
+            layer("a.relu", relu(), &[1]),
+            layer("b", conv(), &[2]),
+            layer("b.relu", relu(), &[3]),
+        ];
+        Graph::new("net", layers).unwrap()
+    }
+
+    fn parts(rows: &str) -> Option<Parts> {
+        let header = "# coinfer trace 1\n# source: s\n# revision: r\n# hardware: h\n# software: s\n# date: d\n\
+                      # kind: measured\ndevice,model,layer,batch,rows,statistic,repeat,time_ms\n";
+        let trace = Trace::parse(format!("{header}{rows}").as_bytes()).unwrap();
+        Parts::new(&trace, "cpu", "net", &graph(), Lookup::Table, false)
+    }
+
+    const UNITS: &str = "cpu,net,a..a.relu,1,all,median,5,8\ncpu,net,a..a.relu,1,4,median,5,5\n\
+                         cpu,net,b..b.relu,1,all,median,5,6\n";
+
+    fn estimate(layers: (u32, u32), rows: std::ops::Range<u32>, whole: Option<f64>) -> Result<(f64, Basis), String> {
+        let segment = Segment::range(LayerId(layers.0), LayerId(layers.1));
+        let work = Work { model: ModelId(0), segment, region: Region { samples: 0..1, rows } };
+        let estimate = parts(UNITS).unwrap().estimate(&work, whole.map(Duration::from_millis_f64))?;
+        Ok((estimate.time.as_millis_f64(), estimate.basis))
+    }
+
+    #[test]
+    fn a_unit_takes_what_was_measured_and_rows_lie_between() {
+        assert_eq!(estimate((1, 2), 0..8, None), Ok((8.0, Basis::Measured)));
+        assert_eq!(estimate((1, 2), 2..6, None), Ok((5.0, Basis::Measured)));
+        assert_eq!(estimate((1, 2), 0..6, None), Ok((6.5, Basis::Interpolated)));
+        assert_eq!(estimate((1, 2), 0..2, None), Ok((2.5, Basis::Modelled)));
+    }
+
+    #[test]
+    fn several_units_count_the_rows_of_their_halo_and_the_cost_of_one_step() {
+        assert_eq!(estimate((1, 4), 0..8, None), Ok((14.0, Basis::Modelled)));
+        assert_eq!(estimate((1, 4), 0..8, Some(12.0)), Ok((12.0, Basis::Modelled)), "a step costs 2 ms");
+        let halo = 5.0 + (8.0 - 5.0) / 4.0;
+        assert_eq!(estimate((1, 4), 0..4, None), Ok((halo + 3.0, Basis::Modelled)));
+    }
+
+    #[test]
+    fn what_was_not_profiled_is_refused() {
+        let error = estimate((1, 3), 0..8, None).unwrap_err();
+        assert_eq!(error, "it was profiled by units, and this cuts through `b..b.relu`");
+        assert!(parts("cpu,net,whole,1,all,median,5,8\n").is_none());
+        let some = parts("cpu,net,a..a.relu,1,all,median,5,8\n").unwrap();
+        let segment = Segment::range(LayerId(1), LayerId(4));
+        let work = Work { model: ModelId(0), segment, region: Region { samples: 0..1, rows: 0..8 } };
+        let error = some.estimate(&work, None).unwrap_err();
+        assert_eq!(error, "the trace has no time of `b..b.relu`; profile it with --units");
+    }
+}

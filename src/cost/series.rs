@@ -1,0 +1,74 @@
+//! The measurements of one network, or one of its layers, on one device: what a curve is made from.
+
+use std::collections::BTreeMap;
+
+use super::Basis;
+use super::noise::{Noise, noise_by_batch};
+use super::trace::{Kind, LayerKey, Point, Row, Trace, points};
+
+/// What was measured at each batch.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Series {
+    pub(super) times: BTreeMap<u32, Point>,
+    /// Of copying inputs to the device and outputs back.
+    pub(super) copies: BTreeMap<u32, Point>,
+    /// Where there are raw repeats.
+    pub(super) noise: BTreeMap<u32, Noise>,
+    pub(super) is_measured: bool,
+}
+
+const INNER_MAX: usize = 64;
+
+impl Series {
+    /// What `trace` has; `None` if that is nothing.
+    pub(super) fn new(trace: &Trace, device: &str, model: &str, layer: &LayerKey) -> Option<Series> {
+        let times = trace.times(device, model, layer);
+        let copies = if *layer == LayerKey::Whole { LayerKey::Io } else { layer.clone() };
+        let copies = trace.times(device, model, &copies);
+        let noise = noise_by_batch(trace, device, model, layer);
+        (!times.is_empty()).then_some(Series { times, copies, noise, is_measured: trace.kind == Kind::Measured })
+    }
+
+    /// Of these rows, which are of one layer, one number of rows and one device, and not empty.
+    pub(super) fn of_rows(rows: &[&Row], kind: Kind) -> Series {
+        let times = points(rows.iter().copied());
+        Series { times, is_measured: kind == Kind::Measured, ..Series::default() }
+    }
+
+    /// Milliseconds at each batch, ascending.
+    pub(super) fn of_batch(&self) -> Vec<(u32, f64)> {
+        self.times.iter().map(|(&batch, time)| (batch, time.of_batch(batch))).collect()
+    }
+
+    /// As if `batch` had not been measured.
+    pub(super) fn without(&self, batch: u32) -> Series {
+        let mut series = self.clone();
+        series.times.remove(&batch);
+        series.copies.remove(&batch);
+        series.noise.remove(&batch);
+        series
+    }
+
+    /// The batches that others lie below and above; of more than 64, which would take long to leave out one by one,
+    /// 64 evenly spread ones.
+    pub(super) fn inner(&self) -> Vec<u32> {
+        let inner: Vec<u32> = self.times.keys().copied().skip(1).take(self.times.len().saturating_sub(2)).collect();
+        let count = inner.len().min(INNER_MAX);
+        (0..count).map(|index| inner[index * inner.len() / count]).collect()
+    }
+
+    /// Whether repeats prove that the time falls from one batch to the next: by more than three times the spread of
+    /// single repeats of both. Medians are surer than that, but conditions may have changed between the batches.
+    pub(super) fn falls(&self, before: u32, after: u32) -> bool {
+        let (Some(first), Some(second)) = (self.noise.get(&before), self.noise.get(&after)) else {
+            return false;
+        };
+        let fall = (self.times[&before].of_batch(before) / self.times[&after].of_batch(after)).ln();
+        fall > 0.0 && fall > 3.0 * first.sigma.hypot(second.sigma)
+    }
+
+    /// The basis of times at measured points.
+    pub(super) fn at_points(&self) -> Basis {
+        if self.is_measured { Basis::Measured } else { Basis::Modelled }
+    }
+}

@@ -1,0 +1,286 @@
+//! What plans on one machine share: networks with their inputs, engines that are loaded once, and threads.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rand::distr::{Distribution, Uniform};
+use rand::{SeedableRng, rngs::ChaCha8Rng};
+
+use super::memory;
+use super::runtime::{Engine, Input, Runtime, Threads};
+use super::store::Store;
+use crate::model::{Graph, LayerId, ModelId, Op, Region, Segment, Shape, Weights, Work, onnx};
+use crate::platform::{DeviceId, LinkId, Platform};
+use crate::replay::cores;
+use crate::replay::{BackendError, DeviceInfo};
+
+/// A network with its weights.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// Its layers.
+    pub graph: Graph,
+    /// Its weights.
+    pub weights: Arc<Weights>,
+    /// Where its inputs are; on every device if `None`.
+    pub home: Option<DeviceId>,
+}
+
+/// Cores that are one device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unit {
+    /// Which cores, not empty.
+    pub cores: Vec<usize>,
+    /// Threads that compute together.
+    pub threads: usize,
+    /// How many times as long as on these cores each step takes; 1 or more.
+    pub slowed: f64,
+}
+
+/// A machine's cores as devices, with networks and the inputs of one load.
+pub struct Host {
+    platform: Platform,
+    runtime: Runtime,
+    /// By device; `None` for those that are not cores of this machine.
+    units: Vec<Option<Started>>,
+    networks: Vec<Network>,
+    /// The inputs of each network, by layer.
+    inputs: Vec<BTreeMap<LayerId, Arc<Vec<f32>>>>,
+    samples: u32,
+    engines: Mutex<BTreeMap<Part, Arc<Loaded>>>,
+    references: Mutex<BTreeMap<ModelId, Arc<Vec<f32>>>>,
+}
+
+/// A unit with its threads.
+#[derive(Clone, Debug)]
+pub(super) struct Started {
+    pub(super) threads: Threads,
+    pub(super) slowed: f64,
+}
+
+/// What an engine is of. rten shares one among devices; ONNX Runtime binds it to threads.
+type Part = (Option<DeviceId>, ModelId, Vec<LayerId>, (u32, u32));
+
+/// An engine with what it reads and writes: layers and their rows.
+pub(super) struct Loaded {
+    pub(super) engine: Engine,
+    pub(super) reads: Vec<(LayerId, Range<u32>)>,
+    pub(super) writes: Vec<(LayerId, Range<u32>)>,
+}
+
+/// Samples that a single device computes at a time for comparison, so that memory stays small.
+const REFERENCE_BATCH: u32 = 4;
+
+impl Host {
+    /// Starts the threads of `units`, by device, and draws `samples` inputs of each network from `seed`.
+    ///
+    /// # Errors
+    /// Cores that this machine does not have, or a network whose inside is not known.
+    pub fn new(
+        platform: &Platform,
+        runtime: Runtime,
+        units: &[Option<Unit>],
+        networks: Vec<Network>,
+        samples: u32,
+        seed: u64,
+    ) -> Result<Host, BackendError> {
+        for network in &networks {
+            if network.graph.layers().iter().any(|layer| matches!(layer.op, Op::Opaque { .. })) {
+                let reason = format!("{} is known by its sizes only; give its layers", network.graph.name());
+                return Err(BackendError::Unfit { backend: "cpu", reason });
+            }
+        }
+        let start = |unit: &Unit| -> Result<Started, String> {
+            let available = cores::available()?;
+            if let Some(core) = unit.cores.iter().find(|core| !available.contains(core)) {
+                return Err(format!("there is no core {core} for this program; there are {available:?}"));
+            }
+            Ok(Started { threads: Threads::start(&unit.cores, unit.threads)?, slowed: unit.slowed })
+        };
+        let started = units.iter().map(|unit| unit.as_ref().map(start).transpose());
+        let started = started.collect::<Result<Vec<_>, _>>();
+        let units = started.map_err(|reason| BackendError::Unavailable { backend: "cpu", reason })?;
+        let inputs = (0u64..).zip(&networks).map(|(index, network)| draw_inputs(&network.graph, samples, seed, index));
+        Ok(Host {
+            platform: platform.clone(),
+            runtime,
+            units,
+            inputs: inputs.collect(),
+            networks,
+            samples,
+            engines: Mutex::default(),
+            references: Mutex::default(),
+        })
+    }
+
+    pub(super) fn probe(&self) -> Result<DeviceInfo, BackendError> {
+        Ok(DeviceInfo { name: processor(), software: self.runtime.version(), memory: memory() })
+    }
+
+    pub(super) fn unit(&self, device: DeviceId) -> Result<&Started, BackendError> {
+        self.units[device.0 as usize].as_ref().ok_or_else(|| BackendError::Unavailable {
+            backend: "cpu",
+            reason: format!(
+                "`{}` does not say which cores it is; write for example `cpu = {{ cores = \"0\" }}`",
+                self.platform.device(device).name
+            ),
+        })
+    }
+
+    pub(super) fn shape(&self, model: ModelId, layer: LayerId) -> Shape {
+        self.networks[model.0 as usize].graph.shape(layer)
+    }
+
+    pub(super) fn other_end(&self, link: LinkId, to: DeviceId) -> DeviceId {
+        let link = self.platform.link(link);
+        if link.to == to { link.from } else { link.to }
+    }
+
+    /// Puts the inputs where plans expect them, or on every device.
+    pub(super) fn fill(&self, store: &Store, everywhere: bool) {
+        for (index, (network, inputs)) in self.networks.iter().zip(&self.inputs).enumerate() {
+            for (&layer, numbers) in inputs {
+                let region = Region { samples: 0..self.samples, rows: 0..network.graph.shape(layer).rows };
+                let at_home = |&device: &DeviceId| everywhere || network.home.is_none_or(|home| home == device);
+                for device in self.platform.device_ids().filter(at_home) {
+                    store.put((device, ModelId(index as u32), layer), region.clone(), numbers.clone());
+                }
+            }
+        }
+    }
+
+    /// The engine of `work` on `device`, for any number of samples.
+    pub(super) fn load(&self, device: DeviceId, work: &Work) -> Result<Arc<Loaded>, BackendError> {
+        let unit = self.unit(device)?;
+        let binds = matches!(self.runtime, Runtime::OnnxRuntime(_));
+        let rows = (work.region.rows.start, work.region.rows.end);
+        let part: Part = (binds.then_some(device), work.model, work.segment.layers().collect(), rows);
+        let mut engines = self.engines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(loaded) = engines.get(&part) {
+            return Ok(loaded.clone());
+        }
+        let loaded = Arc::new(self.load_engine(&work.segment, work, &unit.threads)?);
+        engines.insert(part, loaded.clone());
+        Ok(loaded)
+    }
+
+    fn load_engine(&self, segment: &Segment, work: &Work, threads: &Threads) -> Result<Loaded, BackendError> {
+        let Network { graph, weights, .. } = &self.networks[work.model.0 as usize];
+        let unfit = |reason: String| BackendError::Unfit { backend: "cpu", reason };
+        let bytes = onnx::write(graph, weights, segment, &work.region.rows, None);
+        let bytes = bytes.map_err(|error| unfit(format!("{}: {error}", graph.name())))?;
+        let needed = graph.rows_needed(segment, &work.region.rows);
+        let reads: Vec<_> = needed.iter().filter(|&(&layer, _)| !segment.contains(layer)).collect();
+        let reads = reads.into_iter().map(|(&layer, rows)| (layer, rows.clone())).collect::<Vec<_>>();
+        let writes: Vec<_> = graph.exposed(segment).map(|layer| (layer, needed[&layer].clone())).collect();
+        let names = |layers: &[(LayerId, Range<u32>)]| -> Vec<String> {
+            layers.iter().map(|&(layer, _)| graph.layer(layer).name.clone()).collect()
+        };
+        let engine = Engine::load(&self.runtime, bytes, names(&reads), names(&writes), threads);
+        let engine = engine.map_err(|error| unfit(format!("{} of {}: {error}", segment, graph.name())))?;
+        Ok(Loaded { engine, reads, writes })
+    }
+
+    /// How far the outputs of `model` in `store` are from those of the first device that is of this machine.
+    pub(super) fn difference(&self, store: &Store, model: ModelId, samples: u32) -> Result<f64, BackendError> {
+        let network = &self.networks[model.0 as usize];
+        let (output, shape) = (network.graph.output(), network.graph.shape(network.graph.output()));
+        let expected = self.reference(model)?;
+        let per_sample = shape.elements() as usize;
+        let largest = expected.iter().fold(0.0f64, |largest, number| largest.max(f64::from(number.abs())));
+        let mut difference = 0.0f64;
+        for sample in 0..samples {
+            let region = Region { samples: sample..sample + 1, rows: 0..shape.rows };
+            let devices: Vec<DeviceId> = self.platform.device_ids().collect();
+            let parts: Vec<_> = split_rows(shape.rows)
+                .flat_map(|rows| {
+                    let part = Region { rows, ..region.clone() };
+                    devices
+                        .iter()
+                        .find_map(|&device| Some((part.clone(), store.gather((device, model, output), &part, shape)?)))
+                })
+                .collect();
+            if parts.len() != shape.rows as usize {
+                let reason = format!("sample {sample} of {} was not computed", network.graph.name());
+                return Err(BackendError::Unfit { backend: "cpu", reason });
+            }
+            let expected = &expected[sample as usize * per_sample..][..per_sample];
+            for (part, found) in parts {
+                let cols = shape.cols as usize;
+                for channel in 0..shape.channels as usize {
+                    let at = (channel * shape.rows as usize + part.rows.start as usize) * cols;
+                    let numbers = expected[at..at + cols].iter().zip(&found.numbers()[channel * cols..]);
+                    for (expected, found) in numbers {
+                        // A number that is none differs from everything.
+                        let apart = f64::from((expected - found).abs());
+                        difference = if apart <= difference { difference } else { apart };
+                    }
+                }
+            }
+        }
+        Ok(if difference == 0.0 { 0.0 } else { difference / largest })
+    }
+
+    /// The outputs of `model` for all samples, by one device.
+    fn reference(&self, model: ModelId) -> Result<Arc<Vec<f32>>, BackendError> {
+        if let Some(reference) = self.references.lock().unwrap_or_else(PoisonError::into_inner).get(&model) {
+            return Ok(reference.clone());
+        }
+        let graph = &self.networks[model.0 as usize].graph;
+        let device = self.platform.device_ids().find(|device| self.units[device.0 as usize].is_some());
+        let device = device.expect("a plan has run, so there is a unit");
+        let unfit = |reason: String| BackendError::Unfit { backend: "cpu", reason };
+        let segment = graph.whole().ok_or_else(|| unfit(format!("{} has nothing to compute", graph.name())))?;
+        let rows = 0..graph.shape(graph.output()).rows;
+        let work = Work { model, segment, region: Region { samples: 0..self.samples, rows } };
+        let loaded = self.load(device, &work)?;
+        let threads = &self.unit(device)?.threads;
+        let mut all = Vec::new();
+        for first in (0..self.samples).step_by(REFERENCE_BATCH as usize) {
+            let count = REFERENCE_BATCH.min(self.samples - first) as usize;
+            let input = |(layer, _): &(LayerId, Range<u32>)| {
+                let shape = graph.shape(*layer);
+                let per_sample = shape.elements() as usize;
+                let numbers =
+                    &self.inputs[model.0 as usize][layer][first as usize * per_sample..][..count * per_sample];
+                Input { dims: [count, shape.channels as usize, shape.rows as usize, shape.cols as usize], numbers }
+            };
+            let inputs: Vec<Input<'_>> = loaded.reads.iter().map(input).collect();
+            let (outputs, _) = loaded.engine.run(&inputs, threads).map_err(unfit)?;
+            all.extend(outputs.into_iter().next_back().unwrap_or_default());
+        }
+        let all = Arc::new(all);
+        self.references.lock().unwrap_or_else(PoisonError::into_inner).insert(model, all.clone());
+        Ok(all)
+    }
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host").field("runtime", &self.runtime.version()).finish_non_exhaustive()
+    }
+}
+
+/// Single rows, so that outputs are found however they were split.
+fn split_rows(rows: u32) -> impl Iterator<Item = Range<u32>> {
+    (0..rows).map(|row| row..row + 1)
+}
+
+/// Inputs between -1 and 1, equal on every machine.
+fn draw_inputs(graph: &Graph, samples: u32, seed: u64, model: u64) -> BTreeMap<LayerId, Arc<Vec<f32>>> {
+    let range = Uniform::new_inclusive(-1.0f32, 1.0).expect("-1 is less than 1");
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    random.set_stream(model);
+    let draw = |layer: LayerId| {
+        let count = graph.shape(layer).elements() * u64::from(samples);
+        (layer, Arc::new(range.sample_iter(&mut random).take(count as usize).collect()))
+    };
+    graph.layer_ids().filter(|&layer| graph.is_input(layer)).map(draw).collect()
+}
+
+/// The processor's name, as far as the system tells it.
+pub fn processor() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    name.map_or_else(|| "unknown processor".into(), |(_, name)| name.trim().to_owned())
+}

@@ -1,0 +1,178 @@
+//! The runtimes that execute ONNX on the CPU: rten, which is always there, and ONNX Runtime where its library is named.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use ort::session::builder::GraphOptimizationLevel;
+use ort::session::{Session, SessionInputValue};
+use ort::value::TensorRef;
+use rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool, ValueOrView};
+use rten_tensor::NdTensorView;
+
+use crate::replay::clock::thread_time;
+use crate::replay::cores;
+use crate::units::Duration;
+
+/// What executes networks on the CPU.
+#[derive(Clone, Debug)]
+pub enum Runtime {
+    /// rten, which is part of coinfer.
+    Rten,
+    /// ONNX Runtime, from a library of the user's.
+    OnnxRuntime(OnnxRuntime),
+}
+
+/// A loaded library of ONNX Runtime.
+#[derive(Clone, Debug)]
+pub struct OnnxRuntime {
+    environment: ort::environment::Environment,
+    version: String,
+}
+
+/// The version of rten that is compiled in.
+const RTEN_VERSION: &str = "0.27";
+
+/// A process loads one library of ONNX Runtime, once.
+static LIBRARY: OnceLock<(PathBuf, Result<OnnxRuntime, String>)> = OnceLock::new();
+
+impl Runtime {
+    /// ONNX Runtime from the library at `path`.
+    ///
+    /// # Errors
+    /// The library cannot be loaded, or another one is loaded already.
+    pub fn onnx_runtime(path: &Path) -> Result<Runtime, String> {
+        let (loaded, result) = LIBRARY.get_or_init(|| (path.to_owned(), load_library(path)));
+        if loaded != path {
+            return Err(format!("`{}` is loaded already, and a process has one ONNX Runtime", loaded.display()));
+        }
+        result.clone().map(Runtime::OnnxRuntime)
+    }
+
+    /// Name and version.
+    pub fn version(&self) -> String {
+        match self {
+            Runtime::Rten => format!("rten {RTEN_VERSION}"),
+            Runtime::OnnxRuntime(library) => format!("ONNX Runtime {}", library.version),
+        }
+    }
+}
+
+fn load_library(path: &Path) -> Result<OnnxRuntime, String> {
+    let failed = |reason: String| format!("cannot load ONNX Runtime from `{}`: {reason}", path.display());
+    if !path.is_file() {
+        return Err(failed("there is no such file".into()));
+    }
+    let builder = ort::init_from(path).map_err(|error| failed(error.to_string()))?;
+    let environment = builder.with_telemetry(false).build().map_err(|error| failed(error.to_string()))?;
+    Ok(OnnxRuntime { environment, version: ort::info().to_owned() })
+}
+
+/// Threads of one device, all pinned to its cores.
+#[derive(Clone, Debug)]
+pub(super) struct Threads {
+    pub(super) cores: Vec<usize>,
+    pub(super) count: usize,
+    /// The threads of rten.
+    pool: Arc<ThreadPool>,
+}
+
+impl Threads {
+    /// Starts `count` threads on `cores`.
+    pub(super) fn start(cores: &[usize], count: usize) -> Result<Threads, String> {
+        let own = cores.to_owned();
+        // Threads inherit the cores of the one that starts them.
+        let starter = std::thread::spawn(move || cores::pin(&own).map(|_| ThreadPool::with_num_threads(count)));
+        let pool = starter.join().map_err(|_| "threads could not be started".to_owned())??;
+        Ok(Threads { cores: cores.to_owned(), count, pool: Arc::new(pool) })
+    }
+}
+
+/// A network, or a part of one, ready to run.
+pub(super) enum Engine {
+    Rten { model: Box<Model>, inputs: Vec<NodeId>, outputs: Vec<NodeId> },
+    OnnxRuntime { session: Mutex<Session>, inputs: Vec<String>, outputs: Vec<String> },
+}
+
+/// Numbers that go into an engine.
+pub(super) struct Input<'a> {
+    pub(super) dims: [usize; 4],
+    pub(super) numbers: &'a [f32],
+}
+
+impl Engine {
+    /// Loads `onnx`, whose inputs and outputs are known by name, for a device with these threads.
+    pub(super) fn load(
+        runtime: &Runtime,
+        onnx: Vec<u8>,
+        inputs: Vec<String>,
+        outputs: Vec<String>,
+        threads: &Threads,
+    ) -> Result<Engine, String> {
+        match runtime {
+            Runtime::Rten => {
+                let mut options = ModelOptions::with_all_ops();
+                let model = options.prepack_weights(true).load(onnx).map_err(|error| error.to_string())?;
+                let find = |names: Vec<String>| -> Result<Vec<NodeId>, String> {
+                    names.iter().map(|name| model.node_id(name).map_err(|error| error.to_string())).collect()
+                };
+                let (inputs, outputs) = (find(inputs)?, find(outputs)?);
+                Ok(Engine::Rten { model: Box::new(model), inputs, outputs })
+            }
+            Runtime::OnnxRuntime(library) => {
+                let session = open_session(library, &onnx, threads).map_err(|error| error.to_string())?;
+                Ok(Engine::OnnxRuntime { session: Mutex::new(session), inputs, outputs })
+            }
+        }
+    }
+
+    /// The outputs for `inputs`, both in the order of the names that the engine was loaded with, and how long the
+    /// computing thread has computed; of several, one of them.
+    pub(super) fn run(&self, inputs: &[Input<'_>], threads: &Threads) -> Result<(Vec<Vec<f32>>, Duration), String> {
+        match self {
+            Engine::Rten { model, inputs: nodes, outputs } => {
+                let views = inputs.iter().map(|input| NdTensorView::from_data(input.dims, input.numbers).into());
+                let values: Vec<(NodeId, ValueOrView<'_>)> = nodes.iter().copied().zip(views).collect();
+                let mut options = RunOptions::default();
+                options.thread_pool = Some(threads.pool.clone());
+                let (result, computed) = threads.pool.run(|| timed(|| model.run(values, outputs, Some(options))));
+                let values = result.map_err(|error| error.to_string())?;
+                let numbers = values.into_iter().map(|value| {
+                    let tensor: rten_tensor::Tensor<f32> = value.try_into().map_err(|error| format!("{error}"))?;
+                    Ok(tensor.into_data())
+                });
+                Ok((numbers.collect::<Result<_, String>>()?, computed))
+            }
+            Engine::OnnxRuntime { session, inputs: names, outputs } => {
+                let mut session = session.lock().unwrap_or_else(PoisonError::into_inner);
+                let failed = |error: ort::Error| error.to_string();
+                let values = names.iter().zip(inputs).map(|(name, input)| {
+                    let tensor = TensorRef::from_array_view((input.dims, input.numbers)).map_err(failed)?;
+                    Ok((name.as_str(), SessionInputValue::from(tensor)))
+                });
+                let values = values.collect::<Result<Vec<_>, String>>()?;
+                let (result, computed) = timed(|| session.run(values));
+                let values = result.map_err(failed)?;
+                let numbers = outputs.iter().map(|name| {
+                    let (_, numbers) = values[name.as_str()].try_extract_tensor::<f32>().map_err(failed)?;
+                    Ok(numbers.to_vec())
+                });
+                Ok((numbers.collect::<Result<_, String>>()?, computed))
+            }
+        }
+    }
+}
+
+/// What `compute` gives, and how long this thread computed it.
+fn timed<R>(compute: impl FnOnce() -> R) -> (R, Duration) {
+    let before = thread_time();
+    let result = compute();
+    (result, thread_time() - before)
+}
+
+fn open_session(library: &OnnxRuntime, onnx: &[u8], threads: &Threads) -> Result<Session, ort::Error> {
+    Session::builder(&library.environment)?
+        .with_optimization_level(GraphOptimizationLevel::All)?
+        .with_intra_threads(threads.count)?
+        .with_inter_threads(1)?
+        .commit_from_memory(onnx)
+}

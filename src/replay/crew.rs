@@ -1,0 +1,188 @@
+//! One thread for each lane, one clock, and deadlines.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+
+use super::clock::Clock;
+use super::{BackendError, Session, cores};
+use crate::execute::{Completion, Lanes, execute};
+use crate::plan::{CheckedPlan, LaneId, StepId};
+use crate::timeline::{Origin, Timeline};
+use crate::units::{Duration, Time};
+
+/// The sessions of a plan, each on a thread of its own. They stay open from round to round.
+pub struct Crew {
+    /// By lane.
+    queues: Vec<Sender<(StepId, Clock)>>,
+    threads: Vec<JoinHandle<()>>,
+    ended: Receiver<(LaneId, Ended)>,
+    /// For joins, which no lane runs.
+    joins: Sender<(LaneId, Ended)>,
+    /// Whether a step did not end, so that its thread cannot be waited for.
+    is_stuck: bool,
+}
+
+/// What a step came to: when it ran and how long the hardware was busy.
+type Ended = Result<(Completion, Duration), BackendError>;
+
+/// When a round is given up.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits<'a> {
+    /// The longest time that a step may take.
+    pub deadline: Duration,
+    /// Set when the user asks to stop.
+    pub interrupted: &'a AtomicBool,
+}
+
+/// One execution of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Round {
+    /// When each step ran.
+    pub timeline: Timeline,
+    /// How long the hardware was busy with each step. Less than its span if the lane had to share its core.
+    pub busy: Vec<Duration>,
+}
+
+impl Crew {
+    /// Starts a thread for each session, in the order of the plan's lanes.
+    pub fn new(sessions: Vec<Box<dyn Session>>) -> Crew {
+        let (done, ended) = channel();
+        let (queues, threads) = sessions
+            .into_iter()
+            .enumerate()
+            .map(|(lane, session)| {
+                let (queue, steps) = channel();
+                let done = done.clone();
+                let thread = std::thread::spawn(move || work(LaneId(lane as u32), session, steps, done));
+                (queue, thread)
+            })
+            .unzip();
+        Crew { queues, threads, ended, joins: done, is_stuck: false }
+    }
+
+    /// Runs every step of `plan` once.
+    ///
+    /// # Errors
+    /// A step failed, took too long or was interrupted. The crew is of no use then.
+    ///
+    /// # Panics
+    /// If there is not one session for each lane.
+    pub fn round(&mut self, plan: &CheckedPlan, limits: &Limits<'_>) -> Result<Round, BackendError> {
+        assert_eq!(self.queues.len(), plan.lanes.len(), "each lane has a session");
+        let clock = Clock::start();
+        let running = vec![None; plan.lanes.len()];
+        let busy = vec![Duration::ZERO; plan.steps.len()];
+        let Crew { queues, ended, joins, .. } = self;
+        let mut lanes = HardwareLanes { queues, ended, joins, plan, clock, running, busy, limits };
+        // On a thread of its own, since the caller's priority is not ours to change.
+        let outcome = std::thread::scope(|scope| {
+            let lead = scope.spawn(|| {
+                cores::lead();
+                execute(plan, &mut lanes)
+            });
+            lead.join().expect("handing out steps does not panic")
+        });
+        let HardwareLanes { busy, running, .. } = lanes;
+        self.is_stuck |= outcome.is_err() && running.iter().any(Option::is_some);
+        let timeline = Timeline { origin: Origin::Measured, spans: outcome? };
+        Ok(Round { timeline, busy })
+    }
+}
+
+impl Drop for Crew {
+    /// Waits for the threads, unless one of them hangs in a step: no thread can be stopped from outside.
+    fn drop(&mut self) {
+        self.queues.clear();
+        if !self.is_stuck {
+            for thread in self.threads.drain(..) {
+                // A lane that has panicked has said so when it ended its step.
+                drop(thread.join());
+            }
+        }
+    }
+}
+
+/// The life of a lane's thread.
+fn work(lane: LaneId, mut session: Box<dyn Session>, steps: Receiver<(StepId, Clock)>, done: Sender<(LaneId, Ended)>) {
+    for (step, clock) in steps {
+        let start = clock.now();
+        let outcome = catch_unwind(AssertUnwindSafe(|| session.run(step)));
+        let end = clock.now();
+        let ended = match outcome {
+            Ok(outcome) => outcome.map(|busy| (Completion { step, start, end }, busy)),
+            Err(_) => Err(BackendError::Lost { lane }),
+        };
+        if done.send((lane, ended)).is_err() {
+            break;
+        }
+    }
+}
+
+struct HardwareLanes<'a> {
+    queues: &'a [Sender<(StepId, Clock)>],
+    ended: &'a mut Receiver<(LaneId, Ended)>,
+    joins: &'a Sender<(LaneId, Ended)>,
+    plan: &'a CheckedPlan,
+    clock: Clock,
+    /// What each lane runs, and since when.
+    running: Vec<Option<(StepId, Time)>>,
+    busy: Vec<Duration>,
+    limits: &'a Limits<'a>,
+}
+
+/// How often an interruption is looked for.
+const GLANCE: std::time::Duration = std::time::Duration::from_millis(50);
+
+impl HardwareLanes<'_> {
+    /// The step that has run for longer than it may.
+    fn overdue(&self) -> Option<StepId> {
+        let now = self.clock.now();
+        let is_overdue = |&(_, since): &(StepId, Time)| now - since > self.limits.deadline;
+        self.running.iter().flatten().copied().find(is_overdue).map(|(step, _)| step)
+    }
+}
+
+impl Lanes for HardwareLanes<'_> {
+    type Error = BackendError;
+
+    fn start(&mut self, step: StepId) -> Result<(), BackendError> {
+        match self.plan.step_at(step).lane {
+            Some(lane) => {
+                self.running[lane.0 as usize] = Some((step, self.clock.now()));
+                let queue = &self.queues[lane.0 as usize];
+                queue.send((step, self.clock)).map_err(|_| BackendError::Lost { lane })
+            }
+            None => {
+                let now = self.clock.now();
+                let ended = Ok((Completion { step, start: now, end: now }, Duration::ZERO));
+                self.joins.send((LaneId(u32::MAX), ended)).expect("the crew holds the receiver");
+                Ok(())
+            }
+        }
+    }
+
+    fn next(&mut self) -> Result<Completion, BackendError> {
+        loop {
+            match self.ended.recv_timeout(GLANCE) {
+                Ok((lane, ended)) => {
+                    if let Some(running) = self.running.get_mut(lane.0 as usize) {
+                        *running = None;
+                    }
+                    let (completion, busy) = ended?;
+                    self.busy[completion.step.0 as usize] = busy;
+                    return Ok(completion);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => unreachable!("the crew holds a sender"),
+            }
+            if self.limits.interrupted.load(Ordering::Relaxed) {
+                return Err(BackendError::Interrupted);
+            }
+            if let Some(step) = self.overdue() {
+                return Err(BackendError::Deadline { step, deadline: self.limits.deadline });
+            }
+        }
+    }
+}

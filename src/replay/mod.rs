@@ -1,0 +1,131 @@
+//! Hardware lanes: a checked plan run on real devices, in real time, by the same loop that simulates it.
+//!
+//! A [`Backend`] opens a [`Session`] for each lane; a [`Crew`] gives each session a thread of its own and takes the
+//! times of all steps from one clock. The only module that may read clocks, start threads or call device runtimes.
+
+mod clock;
+mod cores;
+pub mod cpu;
+mod crew;
+mod mock;
+pub mod profile;
+mod speed;
+
+pub use cores::{Hold, available};
+pub use crew::{Crew, Limits, Round};
+pub use mock::Mock;
+pub use speed::{PROBE_SAMPLES, SpeedProbe};
+
+use crate::plan::{CheckedPlan, LaneId, StepId};
+use crate::units::{Bytes, Duration};
+
+/// A kind of hardware that can run lanes.
+///
+/// ```
+/// use coinfer::plan::{CheckedPlan, LaneId, StepId};
+/// use coinfer::replay::{Backend, BackendError, DeviceInfo, Session};
+/// use coinfer::units::{Bytes, Duration};
+///
+/// /// Hardware that does nothing, at once.
+/// struct Instant;
+///
+/// impl Backend for Instant {
+///     fn name(&self) -> &'static str {
+///         "instant"
+///     }
+///     fn probe(&self) -> Result<DeviceInfo, BackendError> {
+///         Ok(DeviceInfo { name: "nothing".into(), software: "none".into(), memory: Bytes(0) })
+///     }
+///     fn open(&self, _: &CheckedPlan, _: LaneId) -> Result<Box<dyn Session>, BackendError> {
+///         struct Idle;
+///         impl Session for Idle {
+///             fn run(&mut self, _: StepId) -> Result<Duration, BackendError> {
+///                 Ok(Duration::ZERO)
+///             }
+///         }
+///         Ok(Box::new(Idle))
+///     }
+/// }
+/// ```
+pub trait Backend {
+    /// Its name in scenarios and reports.
+    fn name(&self) -> &'static str;
+
+    /// Whether the hardware is there and can be used.
+    fn probe(&self) -> Result<DeviceInfo, BackendError>;
+
+    /// Loads everything that `lane` of `plan` will run: weights, engines, buffers. Not timed.
+    fn open(&self, plan: &CheckedPlan, lane: LaneId) -> Result<Box<dyn Session>, BackendError>;
+}
+
+/// Opens every lane of `plan` on `backend`.
+///
+/// # Errors
+/// The backend cannot run one of them.
+pub fn assemble(plan: &CheckedPlan, backend: &dyn Backend) -> Result<Crew, BackendError> {
+    let lanes = (0..plan.lanes.len() as u32).map(LaneId);
+    Ok(Crew::new(lanes.map(|lane| backend.open(plan, lane)).collect::<Result<_, _>>()?))
+}
+
+/// An open lane. It lives on a thread of its own.
+pub trait Session: Send {
+    /// Runs one step to its end and returns how long the hardware was busy with it.
+    fn run(&mut self, step: StepId) -> Result<Duration, BackendError>;
+}
+
+/// What a probe found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceInfo {
+    /// The vendor's name of the hardware.
+    pub name: String,
+    /// The runtime that executes networks, with its version.
+    pub software: String,
+    /// Memory that lanes may reserve.
+    pub memory: Bytes,
+}
+
+/// Why hardware did not do what a plan asks.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BackendError {
+    /// It is not there, or cannot be used.
+    #[error("{backend} is not available: {reason}")]
+    Unavailable {
+        /// Which backend.
+        backend: &'static str,
+        /// What is missing, and what would help.
+        reason: String,
+    },
+    /// It cannot run this plan.
+    #[error("{backend} cannot run this plan: {reason}")]
+    Unfit {
+        /// Which backend.
+        backend: &'static str,
+        /// What it cannot do.
+        reason: String,
+    },
+    /// A step failed.
+    #[error("step {} failed: {reason}", step.0)]
+    Failed {
+        /// Which step.
+        step: StepId,
+        /// What the runtime said.
+        reason: String,
+    },
+    /// A lane's thread ended.
+    #[error("lane {} was lost", lane.0)]
+    Lost {
+        /// Which lane.
+        lane: LaneId,
+    },
+    /// A step took too long.
+    #[error("step {} did not end within {:.1} s", step.0, deadline.as_secs_f64())]
+    Deadline {
+        /// Which step.
+        step: StepId,
+        /// How long it could have taken.
+        deadline: Duration,
+    },
+    /// The user has asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+}

@@ -1,0 +1,184 @@
+//! What a profile measures: plans of one network, of which single steps are timed.
+//!
+//! A measurement runs through the same loop as a replay, so that a profile measures what a replay will do.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::Round;
+use super::speed::NoCosts;
+use crate::cost::{LayerKey, Rows};
+use crate::model::{Graph, ModelId, Region, Segment, Work, unit_name, units};
+use crate::plan::{Action, CheckedPlan, Lane, Plan, StepId, Violation, check};
+use crate::platform::{DeviceId, Platform};
+use crate::problem::{Load, Model, Problem};
+use crate::units::{Duration, Share};
+
+/// Something that a profile measures.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    /// A whole network on a device that runs alone.
+    Whole {
+        /// Where.
+        device: DeviceId,
+        /// Samples in one step.
+        batch: u32,
+    },
+    /// Each unit of a network, see [`units`], on a device that runs alone.
+    Units {
+        /// Where.
+        device: DeviceId,
+        /// Samples in one step.
+        batch: u32,
+        /// Parts that the rows of each output are cut into, as far as there are rows.
+        parts: u32,
+    },
+    /// A whole network on two devices at once.
+    Pair {
+        /// Where, and how many steps each does, so that both take about as long.
+        lanes: [(DeviceId, u32); 2],
+        /// Samples in one step.
+        batch: u32,
+    },
+}
+
+/// A timed step.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Measured {
+    /// Where.
+    pub device: DeviceId,
+    /// What of the network.
+    pub layer: LayerKey,
+    /// Samples.
+    pub batch: u32,
+    /// Rows of the output.
+    pub rows: Rows,
+    /// The device that ran the same network all the time.
+    pub beside: Option<DeviceId>,
+    /// How long it took.
+    pub time: Duration,
+}
+
+/// A plan that measures a target.
+pub struct Measurement {
+    /// The plan.
+    pub plan: CheckedPlan,
+    /// What each timed step is of.
+    steps: BTreeMap<StepId, Measured>,
+}
+
+impl Target {
+    /// Samples that it needs.
+    pub fn samples(&self) -> u32 {
+        match self {
+            Target::Whole { batch, .. } | Target::Units { batch, .. } => *batch,
+            Target::Pair { lanes, batch } => batch.saturating_mul(lanes[0].1 + lanes[1].1),
+        }
+    }
+
+    /// The plan that measures it for `graph` on `platform`.
+    ///
+    /// # Errors
+    /// A device cannot run the network.
+    pub fn measurement(&self, platform: &Platform, graph: &Graph) -> Result<Measurement, Vec<Violation>> {
+        let mut drafts = Drafts { platform, graph, plan: Plan::default(), steps: BTreeMap::new() };
+        match *self {
+            Target::Whole { device, batch } => {
+                let lane = drafts.lane(device);
+                drafts.whole(lane, device, 0..batch, None);
+            }
+            Target::Units { device, batch, parts } => drafts.units(device, batch, parts),
+            Target::Pair { lanes: [(first, first_count), (second, second_count)], batch } => {
+                let lanes = [drafts.lane(first), drafts.lane(second)];
+                let mut samples = 0;
+                for (lane, device, beside, count) in
+                    [(lanes[0], first, second, first_count), (lanes[1], second, first, second_count)]
+                {
+                    for _ in 0..count {
+                        drafts.whole(lane, device, samples..samples + batch, Some(beside));
+                        samples += batch;
+                    }
+                }
+            }
+        }
+        let Drafts { plan, steps, .. } = drafts;
+        let model = Model { graph: graph.clone(), home: None };
+        let (platform, load) = (platform.clone(), Load::Offline { samples: self.samples() });
+        let problem = Problem { models: vec![model], platform, load, costs: Box::new(NoCosts), contention: false };
+        Ok(Measurement { plan: check(plan, &problem)?, steps })
+    }
+}
+
+impl Measurement {
+    /// The timed steps of a round. Of two devices that ran at once, only steps during which the other was at work.
+    pub fn read(&self, round: &Round) -> Vec<Measured> {
+        let mut busy: BTreeMap<DeviceId, (_, _)> = BTreeMap::new();
+        for (&step, measured) in &self.steps {
+            let span = round.timeline.span(step);
+            let entry = busy.entry(measured.device).or_insert((span.start, span.end));
+            *entry = (entry.0.min(span.start), entry.1.max(span.end));
+        }
+        let timed = self.steps.iter().filter(|(step, measured)| {
+            let span = round.timeline.span(**step);
+            let beside = measured.beside.map(|beside| busy[&beside]);
+            beside.is_none_or(|(start, end)| start <= span.start && span.end <= end)
+        });
+        timed
+            .map(|(&step, measured)| Measured { time: round.timeline.span(step).duration(), ..measured.clone() })
+            .collect()
+    }
+}
+
+struct Drafts<'a> {
+    platform: &'a Platform,
+    graph: &'a Graph,
+    plan: Plan,
+    steps: BTreeMap<StepId, Measured>,
+}
+
+impl Drafts<'_> {
+    fn lane(&mut self, device: DeviceId) -> crate::plan::LaneId {
+        let memory = self.platform.device(device).memory;
+        self.plan.lane(Lane::Compute { device, share: Share::FULL, memory })
+    }
+
+    /// All layers over `samples`.
+    fn whole(&mut self, lane: crate::plan::LaneId, device: DeviceId, samples: Range<u32>, beside: Option<DeviceId>) {
+        let Some(segment) = self.graph.whole() else { return };
+        let batch = samples.len() as u32;
+        let rows = 0..self.graph.shape(segment.last()).rows;
+        let step = self.compute(lane, segment, Region { samples, rows }, &[]);
+        let (layer, rows, time) = (LayerKey::Whole, Rows::All, Duration::ZERO);
+        self.steps.insert(step, Measured { device, layer, batch, rows, beside, time });
+    }
+
+    /// One unit after the other, each in parts.
+    fn units(&mut self, device: DeviceId, batch: u32, parts: u32) {
+        let lane = self.lane(device);
+        let mut last = Vec::new();
+        for unit in units(self.graph) {
+            let height = self.graph.shape(unit.last()).rows;
+            let parts = parts.min(height);
+            let name = unit_name(self.graph, &unit);
+            for part in 0..parts {
+                let cut = |part: u32| (u64::from(part) * u64::from(height) / u64::from(parts)) as u32;
+                let rows = cut(part)..cut(part + 1);
+                let count = if parts == 1 { Rows::All } else { Rows::Count(rows.len() as u32) };
+                let step = self.compute(lane, unit.clone(), Region { samples: 0..batch, rows }, &last);
+                last = vec![step];
+                let (layer, beside, time) = (LayerKey::Named(name.clone()), None, Duration::ZERO);
+                self.steps.insert(step, Measured { device, layer, batch, rows: count, beside, time });
+            }
+        }
+    }
+
+    fn compute(&mut self, lane: crate::plan::LaneId, segment: Segment, region: Region, after: &[StepId]) -> StepId {
+        self.plan.step(lane, Action::Compute(Work { model: ModelId(0), segment, region }), after)
+    }
+}
+
+impl std::fmt::Debug for Measurement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Measurement").field("steps", &self.steps.len()).finish_non_exhaustive()
+    }
+}
