@@ -198,9 +198,20 @@ fn a_strategy_without_a_plan_ends_with_code_1_and_the_others_are_shown() {
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    for command in
-        ["run", "sweep", "plan", "check", "profile", "calibrate", "replay", "plot", "models", "schema", "completions"]
-    {
+    for command in [
+        "run",
+        "sweep",
+        "plan",
+        "check",
+        "profile",
+        "calibrate",
+        "replay",
+        "plot",
+        "models",
+        "export",
+        "schema",
+        "completions",
+    ] {
         let output = coinfer(&[command, "--help"]);
         assert!(output.status.success());
         let help = String::from_utf8(output.stdout).unwrap();
@@ -319,6 +330,9 @@ fn an_unknown_network_ends_with_code_2_and_a_near_name() {
     };
     check("resnet50", "error: there is no model `resnet50`; did you mean `resnet-50`?\n");
     check("VGG-16", "error: there is no model `VGG-16`; did you mean `vgg-16`?\n");
-    check("nothing", "error: there is no model `nothing`; `coinfer models` lists all\n");
+    check(
+        "nothing",
+        "error: there is no model `nothing`; `coinfer models` lists all, and names of files end with `.onnx`\n",
+    );
     check("net.onnx", "error: there is no model `net.onnx`; `coinfer models` lists all\n");
 }

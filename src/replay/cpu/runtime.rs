@@ -64,7 +64,17 @@ fn load_library(path: &Path) -> Result<OnnxRuntime, String> {
     }
     let builder = ort::init_from(path).map_err(|error| failed(error.to_string()))?;
     let environment = builder.with_telemetry(false).build().map_err(|error| failed(error.to_string()))?;
-    Ok(OnnxRuntime { environment, version: ort::info().to_owned() })
+    Ok(OnnxRuntime { environment, version: version(path, ort::info()) })
+}
+
+/// The version that the library's file is named after, or else the commit that it says it was built from.
+fn version(path: &Path, build: &str) -> String {
+    let file = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let is_version = |text: &&str| text.starts_with(|first: char| first.is_ascii_digit());
+    let named = name.split_once(".so.").map(|(_, version)| version).filter(is_version);
+    let commit = build.split(", ").find_map(|part| part.strip_prefix("git-commit-id="));
+    named.or(commit).unwrap_or("of unknown version").to_owned()
 }
 
 /// Threads of one device, all pinned to its cores.
@@ -175,4 +185,17 @@ fn open_session(library: &OnnxRuntime, onnx: &[u8], threads: &Threads) -> Result
         .with_intra_threads(threads.count)?
         .with_inter_threads(1)?
         .commit_from_memory(onnx)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_the_files_or_the_commit() {
+        let check = |path: &str, build: &str, expected: &str| assert_eq!(version(Path::new(path), build), expected);
+        check("/nowhere/libonnxruntime.so.1.31.1", "ORT Build Info: git-commit-id=6af1a93", "1.31.1");
+        check("/nowhere/libonnxruntime.so", "ORT Build Info: git-branch=HEAD, git-commit-id=6af1a93, x=1", "6af1a93");
+        check("/nowhere/onnxruntime.dll", "", "of unknown version");
+    }
 }
