@@ -334,5 +334,6 @@ fn an_unknown_network_ends_with_code_2_and_a_near_name() {
         "nothing",
         "error: there is no model `nothing`; `coinfer models` lists all, and names of files end with `.onnx`\n",
     );
-    check("net.onnx", "error: there is no model `net.onnx`; `coinfer models` lists all\n");
+    let missing = "error: cannot read `net.onnx`: No such file or directory (os error 2)\n";
+    check("net.onnx", missing);
 }
