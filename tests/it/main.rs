@@ -6,6 +6,7 @@ mod engine;
 mod evidence;
 mod fixture;
 mod import;
+mod networks;
 mod plan_check;
 mod scenario;
 mod strategies;
