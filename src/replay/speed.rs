@@ -1,7 +1,10 @@
 //! How fast devices are just now, against what their traces say.
 //!
-//! The speed of a machine drifts by several percent a minute, all of it at once. A sample on each device just before
-//! a round tells by how much, so that the prediction is judged and not the drift.
+//! The speed of a machine drifts by several percent a minute, all of it at once. Samples on each device just before
+//! a round tell by how much, so that the prediction is judged and not the drift. Single samples are disturbed more
+//! easily than whole rounds: what counts is the median of the latest probes.
+
+use std::collections::VecDeque;
 
 use super::{Backend, BackendError, Crew, Limits, assemble};
 use crate::cost::statistics::quantile;
@@ -18,11 +21,16 @@ pub struct SpeedProbe {
     crew: Crew,
     /// What the traces say of one sample, by device.
     expected: Vec<Option<Duration>>,
+    /// The latest probes, by device.
+    latest: Vec<VecDeque<f64>>,
 }
+
+/// Probes whose median counts.
+const LATEST: usize = 5;
 
 /// Samples on each device, at most.
 pub const PROBE_SAMPLES: u32 = 5;
-/// A probe is to take no longer than this, if one sample a device does not.
+/// A probe is to take no longer than this, if two samples a device do not.
 const PROBE_TIME: Duration = Duration::from_nanos(300_000_000);
 
 /// No costs, for plans that are not simulated.
@@ -50,7 +58,7 @@ impl SpeedProbe {
         let time = |device| Some(problem.costs.compute(device, Share::FULL, &work(0..1)).ok()?.time);
         let expected: Vec<Option<Duration>> = problem.platform.device_ids().map(time).collect();
         let all = expected.iter().flatten().fold(Duration::ZERO, |sum, &time| sum + time);
-        let repeats = PROBE_TIME.as_nanos().checked_div(all.as_nanos()).unwrap_or(0).clamp(1, PROBE_SAMPLES.into());
+        let repeats = PROBE_TIME.as_nanos().checked_div(all.as_nanos()).unwrap_or(0).clamp(2, PROBE_SAMPLES.into());
         let known = || problem.platform.device_ids().filter(|device| expected[device.0 as usize].is_some());
         let mut plan = Plan::default();
         let lanes: Vec<_> = known()
@@ -61,8 +69,9 @@ impl SpeedProbe {
             .collect();
         let mut last = None;
         let mut samples = 0;
-        for _ in 0..repeats {
-            for &lane in &lanes {
+        // All samples of a device follow each other: the first warms its caches up for the others.
+        for &lane in &lanes {
+            for _ in 0..repeats {
                 let action = Action::Compute(work(samples..samples + 1));
                 last = Some(plan.step(lane, action, &Vec::from_iter(last)));
                 samples += 1;
@@ -74,31 +83,41 @@ impl SpeedProbe {
         let plan = check(plan, &probed)
             .map_err(|violations| unfit(backend, violations.first().map(ToString::to_string).unwrap_or_default()))?;
         let crew = assemble(&plan, backend)?;
-        Ok(SpeedProbe { plan, crew, expected })
+        let latest = vec![VecDeque::new(); expected.len()];
+        Ok(SpeedProbe { plan, crew, expected, latest })
     }
 
-    /// By device, how many times as long as its trace says a sample takes now. 1 where no trace says anything.
+    /// Probes each device. By device, how many times as long as its trace says a sample takes, the median of the latest
+    /// probes; 1 where no trace says anything.
     ///
     /// # Errors
     /// Hardware failed.
     pub fn measure(&mut self, limits: &Limits<'_>) -> Result<Vec<f64>, BackendError> {
         let round = self.crew.round(&self.plan, limits)?;
-        let ratio = |(index, expected): (usize, &Option<Duration>)| {
-            let Some(expected) = expected else { return 1.0 };
+        for (index, (expected, latest)) in self.expected.iter().zip(&mut self.latest).enumerate() {
+            let Some(expected) = expected else { continue };
             let is_here = |lane| {
                 let device = DeviceId(index as u32);
                 matches!(self.plan.lane_at(lane), Lane::Compute { device: here, .. } if *here == device)
             };
             let steps = self.plan.step_ids().filter(|&step| self.plan.step_at(step).lane.is_some_and(is_here));
-            let mut times: Vec<f64> = steps.map(|step| round.timeline.span(step).duration().as_nanos_f64()).collect();
-            // The first sample on a device still finds the caches full of something else.
-            let settled = usize::from(times.len() > 1);
-            times[settled..].sort_by(f64::total_cmp);
-            let times = &times[settled..];
-            quantile(times, 0.5) / expected.as_nanos_f64().max(1.0)
-        };
-        Ok(self.expected.iter().enumerate().map(ratio).collect())
+            let times = steps.map(|step| round.timeline.span(step).duration().as_nanos_f64());
+            // The first sample still finds the caches full of something else.
+            let ratio = median(times.skip(1)) / expected.as_nanos_f64().max(1.0);
+            latest.push_back(ratio);
+            if latest.len() > LATEST {
+                latest.pop_front();
+            }
+        }
+        let speed = |latest: &VecDeque<f64>| if latest.is_empty() { 1.0 } else { median(latest.iter().copied()) };
+        Ok(self.latest.iter().map(speed).collect())
     }
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    quantile(&values, 0.5)
 }
 
 fn work(whole: &Segment, graph: &crate::model::Graph, samples: std::ops::Range<u32>) -> Work {
@@ -113,5 +132,89 @@ fn unfit(backend: &dyn Backend, reason: String) -> BackendError {
 impl std::fmt::Debug for SpeedProbe {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SpeedProbe").field("expected", &self.expected).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::cost::Basis;
+    use crate::model::{Graph, Layer, LayerId, Op, Shape};
+    use crate::plan::{LaneId, StepId};
+    use crate::platform::{Device, DeviceKind, Platform};
+    use crate::replay::clock::sleep;
+    use crate::replay::{DeviceInfo, Session};
+
+    /// The first device is said to take 2 ms a sample; nothing is known of the second.
+    struct FirstOnly;
+
+    impl CostModel for FirstOnly {
+        fn compute(&self, device: DeviceId, _: Share, _: &Work) -> Result<Estimate, Uncalibrated> {
+            let unknown = || Uncalibrated::Compute {
+                device: "second".into(),
+                model: "net".into(),
+                batch: 1,
+                reason: "nothing is known".into(),
+            };
+            let known = device == DeviceId(0);
+            known
+                .then_some(Estimate { time: Duration::from_nanos(2_000_000), basis: Basis::Modelled })
+                .ok_or_else(unknown)
+        }
+        fn transfer(&self, _: LinkId, _: Bytes) -> Result<Estimate, Uncalibrated> {
+            unreachable!("nothing is moved")
+        }
+    }
+
+    /// Every step takes 4 ms or a little more.
+    struct Slow;
+
+    impl Backend for Slow {
+        fn name(&self) -> &'static str {
+            "slow"
+        }
+        fn probe(&self) -> Result<DeviceInfo, BackendError> {
+            Ok(DeviceInfo { name: "slow".into(), software: "none".into(), memory: Bytes(0) })
+        }
+        fn open(&self, _: &CheckedPlan, _: LaneId) -> Result<Box<dyn Session>, BackendError> {
+            struct Sleeping;
+            impl Session for Sleeping {
+                fn run(&mut self, _: StepId) -> Result<Duration, BackendError> {
+                    sleep(Duration::from_nanos(4_000_000));
+                    Ok(Duration::ZERO)
+                }
+            }
+            Ok(Box::new(Sleeping))
+        }
+    }
+
+    #[test]
+    fn a_device_is_as_slow_as_its_samples_and_an_unknown_one_as_its_trace_says() {
+        let layer = |name: &str, op, inputs| Layer { name: name.into(), op, inputs };
+        let layers =
+            vec![layer("input", Op::Input(Shape::fp32(1, 2, 2)), vec![]), layer("copy", Op::Dropout, vec![LayerId(0)])];
+        let device = |name: &str| Device {
+            name: name.into(),
+            kind: DeviceKind::Cpu,
+            memory: Bytes(1 << 30),
+            unsupported: Default::default(),
+        };
+        let devices = vec![device("first"), device("second")];
+        let problem = Problem {
+            models: vec![Model { graph: Graph::new("net", layers).unwrap(), home: None }],
+            platform: Platform { devices, ..Platform::default() },
+            load: Load::Offline { samples: 1 },
+            costs: Box::new(FirstOnly),
+            contention: false,
+        };
+        let mut probe = SpeedProbe::new(&problem, &Slow).unwrap();
+        let limits = Limits { deadline: Duration::from_nanos(60_000_000_000), interrupted: &AtomicBool::new(false) };
+        for _ in 0..2 {
+            let speeds = probe.measure(&limits).unwrap();
+            assert!(speeds[0] >= 2.0, "{speeds:?}");
+            assert_eq!(speeds[1], 1.0);
+        }
     }
 }
