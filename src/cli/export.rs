@@ -8,7 +8,7 @@ use clap::Args;
 use super::file::write_whole;
 use super::network::NetworkArgs;
 use super::{Error, Terminal};
-use crate::model::{Graph, LayerId, Segment, onnx};
+use crate::model::{Graph, Segment, onnx};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  coinfer export resnet-18 -o resnet-18.onnx\n  \
@@ -68,17 +68,12 @@ impl Export {
             let nothing = || Error::Usage(format!("{} has nothing to compute", graph.name()));
             return graph.whole().ok_or_else(nothing);
         };
-        let (first, last) = layers.split_once("..").unwrap_or((layers, layers));
-        let find = |name: &str| {
-            let found = graph.find(name).filter(|&layer| !graph.is_input(layer));
-            let unknown =
-                || format!("{} computes no layer `{name}`; `coinfer models {}` lists them", graph.name(), self.name);
-            found.ok_or_else(|| Error::Usage(unknown()))
-        };
-        let (first, last): (LayerId, LayerId) = (find(first)?, find(last)?);
-        if last < first {
-            return Err(Error::Usage(format!("in {}, `{layers}` runs backwards", graph.name())));
-        }
-        Ok(Segment::range(first, last))
+        graph.find_segment(layers).ok_or_else(|| {
+            let name = graph.name();
+            Error::Usage(format!(
+                "{name} does not compute `{layers}`, as FIRST..LAST in this order; `coinfer models {}` lists its layers",
+                self.name
+            ))
+        })
     }
 }

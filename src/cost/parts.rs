@@ -4,7 +4,7 @@
 //! the units of a whole network take together beyond the network in one step is that cost; a part of several units is
 //! charged with it once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::curve::Curve;
 use super::lookup::Lookup;
@@ -14,11 +14,12 @@ use super::{Basis, Estimate};
 use crate::model::{Graph, Segment, Work, unit_name, units};
 use crate::units::Duration;
 
-/// The profiled units of a network on one device.
+/// The profiled units of a network on one device, and longer segments that were profiled as one step.
 #[derive(Clone, Debug)]
 pub struct Parts {
     graph: Graph,
     units: Vec<Unit>,
+    segments: Vec<Unit>,
 }
 
 #[derive(Clone, Debug)]
@@ -30,7 +31,7 @@ struct Unit {
 }
 
 impl Parts {
-    /// The units of `graph` that `trace` has under these names; `None` if it has none.
+    /// The units of `graph` and other segments of it, `first..last`, that `trace` has; `None` if it has none.
     pub fn new(
         trace: &Trace,
         device: &str,
@@ -65,8 +66,11 @@ impl Parts {
             Unit { name, segment, curves }
         };
         let units: Vec<Unit> = units(graph).into_iter().map(unit).collect();
-        let is_any = units.iter().any(|unit| !unit.curves.is_empty());
-        is_any.then(|| Parts { graph: graph.clone(), units })
+        let names: BTreeSet<&str> = rows.keys().map(|&(name, _)| name).collect();
+        let others = names.into_iter().filter(|name| units.iter().all(|unit| unit.name != *name));
+        let segments: Vec<Unit> = others.filter_map(|name| graph.find_segment(name)).map(unit).collect();
+        let is_any = units.iter().chain(&segments).any(|unit| !unit.curves.is_empty());
+        is_any.then(|| Parts { graph: graph.clone(), units, segments })
     }
 
     /// Whether they are units of `graph`.
@@ -79,8 +83,11 @@ impl Parts {
     /// # Errors
     /// What is missing, and what would help.
     pub(super) fn estimate(&self, work: &Work, whole: Option<Duration>) -> Result<Estimate, String> {
-        let needed = self.graph.rows_needed(&work.segment, &work.region.rows);
         let batch = work.region.samples.len() as u32;
+        if let Some(profiled) = self.segments.iter().find(|profiled| profiled.segment == work.segment) {
+            return profiled.estimate(work.region.rows.len() as u32, batch);
+        }
+        let needed = self.graph.rows_needed(&work.segment, &work.region.rows);
         let (mut count, mut layers, mut sum, mut basis) = (0u32, 0, 0.0, Basis::Measured);
         for unit in &self.units {
             let inside = unit.segment.layers().filter(|&layer| work.segment.contains(layer)).count();
@@ -201,6 +208,15 @@ mod tests {
         assert_eq!(estimate((1, 4), 0..8, Some(12.0)), Ok((12.0, Basis::Modelled)), "a step costs 2 ms");
         let halo = 5.0 + (8.0 - 5.0) / 4.0;
         assert_eq!(estimate((1, 4), 0..4, None), Ok((halo + 3.0, Basis::Modelled)));
+    }
+
+    #[test]
+    fn a_segment_that_was_profiled_as_one_step_takes_what_was_measured() {
+        let both = parts(&format!("{UNITS}cpu,net,a..b.relu,1,all,median,5,11\n")).unwrap();
+        let segment = Segment::range(LayerId(1), LayerId(4));
+        let work = Work { model: ModelId(0), segment, region: Region { samples: 0..1, rows: 0..8 } };
+        let estimate = both.estimate(&work, None).unwrap();
+        assert_eq!((estimate.time, estimate.basis), (Duration::from_millis_f64(11.0), Basis::Measured));
     }
 
     #[test]

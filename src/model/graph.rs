@@ -159,6 +159,19 @@ impl Graph {
         self.layers.iter().position(|layer| layer.name == name).map(|index| LayerId(index as u32))
     }
 
+    /// The layers from `first` to `last` of `first..last`, or the only one that `text` names. `None` if one of them is
+    /// not there, is an input, or they run backwards.
+    pub fn find_segment(&self, text: &str) -> Option<Segment> {
+        let find = |name| self.find(name).filter(|&id| !self.is_input(id));
+        if let Some(only) = find(text) {
+            return Some(Segment::range(only, only));
+        }
+        // Names may have two points in them too.
+        let cuts = text.match_indices("..");
+        let ends = cuts.filter_map(|(at, _)| Some((find(&text[..at])?, find(&text[at + 2..])?)));
+        ends.filter(|(first, last)| first <= last).map(|(first, last)| Segment::range(first, last)).next()
+    }
+
     /// Ids of all layers, in topological order.
     pub fn layer_ids(&self) -> impl DoubleEndedIterator<Item = LayerId> + use<> {
         (0..self.layers.len() as u32).map(LayerId)
@@ -389,6 +402,18 @@ mod tests {
         let with_gap = Segment::new([1, 3].map(LayerId)).unwrap();
         assert_eq!(graph.hole(&with_gap), Some(LayerId(2)));
         assert_eq!(graph.hole(&Segment::range(LayerId(1), LayerId(4))), None);
+    }
+
+    #[test]
+    fn segments_are_found_by_their_ends() {
+        let graph = chain();
+        let found = |text| graph.find_segment(text).map(|segment| segment.to_string());
+        assert_eq!(found("conv1..pool"), Some("1-3".into()));
+        assert_eq!(found("sum"), Some("4".into()));
+        assert_eq!(
+            (found("pool..conv1"), found("input..pool"), found("conv1..x"), found("")),
+            (None, None, None, None)
+        );
     }
 
     #[test]

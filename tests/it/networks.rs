@@ -118,9 +118,9 @@ fn what_cannot_be_exported_is_refused_and_nothing_is_written() {
         assert!(!Path::new(&place.path("out.onnx")).exists());
     };
     check(&["squeezenet"], "did you mean");
-    check(&["vgg-16", "--layers", "conv9"], "computes no layer `conv9`");
-    check(&["vgg-16", "--layers", "input"], "computes no layer `input`");
-    check(&["vgg-16", "--layers", "conv1_2..conv1_1"], "runs backwards");
+    check(&["vgg-16", "--layers", "conv9"], "does not compute `conv9`");
+    check(&["vgg-16", "--layers", "input"], "does not compute `input`");
+    check(&["vgg-16", "--layers", "conv1_2..conv1_1"], "in this order");
     check(&["vgg-16", "--layers", "conv1_1", "--rows", "0..225"], "has 224 rows, and 0..225 are asked for");
     check(&["vgg-16", "--layers", "conv1_1", "--rows", "5..5"], "these are no rows");
     check(&["vgg-16", "--samples", "0"], "0");
