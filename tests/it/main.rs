@@ -2,6 +2,7 @@
 
 mod calibrate;
 mod cli;
+mod crew;
 mod engine;
 mod evidence;
 mod fixture;
