@@ -2,6 +2,7 @@
 
 mod calibrate;
 mod cli;
+mod conformance;
 mod crew;
 mod engine;
 mod evidence;

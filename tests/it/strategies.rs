@@ -90,7 +90,7 @@ fn problem(drawn: &Drawn) -> Problem {
     }
 }
 
-fn strategies() -> Vec<Box<dyn coinfer::strategy::Strategy>> {
+pub(crate) fn strategies() -> Vec<Box<dyn coinfer::strategy::Strategy>> {
     vec![
         Box::new(Exact { micro_batches: true }),
         Box::new(Exact::default()),

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::Builder;
 
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{Session, SessionInputValue};
@@ -10,7 +11,7 @@ use rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool, ValueOrView};
 use rten_tensor::NdTensorView;
 
 use crate::replay::clock::thread_time;
-use crate::replay::cores;
+use crate::replay::cores::{self, Hold};
 use crate::units::Duration;
 
 /// What executes networks on the CPU.
@@ -72,6 +73,8 @@ fn load_library(path: &Path) -> Result<OnnxRuntime, String> {
 pub(super) struct Threads {
     pub(super) cores: Vec<usize>,
     pub(super) count: usize,
+    /// How firmly they hold them.
+    pub(super) hold: Hold,
     /// The threads of rten.
     pool: Arc<ThreadPool>,
 }
@@ -79,12 +82,18 @@ pub(super) struct Threads {
 impl Threads {
     /// Starts `count` threads on `cores`.
     pub(super) fn start(cores: &[usize], count: usize) -> Result<Threads, String> {
-        let own = cores.to_owned();
-        // Threads inherit the cores of the one that starts them.
-        let starter = std::thread::spawn(move || cores::pin(&own).map(|_| ThreadPool::with_num_threads(count)));
-        let pool = starter.join().map_err(|_| "threads could not be started".to_owned())??;
-        Ok(Threads { cores: cores.to_owned(), count, pool: Arc::new(pool) })
+        let (hold, pool) = on_cores(cores, |hold| (hold, ThreadPool::with_num_threads(count)))?;
+        Ok(Threads { cores: cores.to_owned(), count, hold, pool: Arc::new(pool) })
     }
+}
+
+/// What `make` gives on a thread on `cores`. The threads that it starts inherit the cores and how firmly they are held.
+fn on_cores<R: Send>(cores: &[usize], make: impl FnOnce(Hold) -> R + Send) -> Result<R, String> {
+    std::thread::scope(|scope| {
+        let starter = Builder::new().spawn_scoped(scope, || cores::pin(cores).map(make));
+        let starter = starter.map_err(|error| format!("no thread can be started: {error}"))?;
+        starter.join().unwrap_or_else(|_| Err("threads could not be started".into()))
+    })
 }
 
 /// A network, or a part of one, ready to run.
@@ -119,7 +128,8 @@ impl Engine {
                 Ok(Engine::Rten { model: Box::new(model), inputs, outputs })
             }
             Runtime::OnnxRuntime(library) => {
-                let session = open_session(library, &onnx, threads).map_err(|error| error.to_string())?;
+                let open = |_| open_session(library, &onnx, threads.count).map_err(|error| error.to_string());
+                let session = on_cores(&threads.cores, open)??;
                 Ok(Engine::OnnxRuntime { session: Mutex::new(session), inputs, outputs })
             }
         }
@@ -169,10 +179,12 @@ fn timed<R>(compute: impl FnOnce() -> R) -> (R, Duration) {
     (result, thread_time() - before)
 }
 
-fn open_session(library: &OnnxRuntime, onnx: &[u8], threads: &Threads) -> Result<Session, ort::Error> {
+fn open_session(library: &OnnxRuntime, onnx: &[u8], threads: usize) -> Result<Session, ort::Error> {
     Session::builder(&library.environment)?
         .with_optimization_level(GraphOptimizationLevel::All)?
-        .with_intra_threads(threads.count)?
+        .with_intra_threads(threads)?
+        // Threads that spin would be stopped by the kernel's limit on real time.
+        .with_intra_op_spinning(false)?
         .with_inter_threads(1)?
         .commit_from_memory(onnx)
 }
