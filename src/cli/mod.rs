@@ -7,6 +7,7 @@ mod evaluate;
 mod file;
 mod hardware;
 mod journal;
+mod machine;
 mod models;
 mod plan;
 mod plot;

@@ -101,8 +101,8 @@ impl Host {
         })
     }
 
-    /// How firmly the devices' threads hold their cores; of several, the least.
-    pub(super) fn hold(&self) -> Option<Hold> {
+    /// How firmly the devices' threads hold their cores; of several, the least. `None` if no device is of this machine.
+    pub fn hold(&self) -> Option<Hold> {
         self.units.iter().flatten().map(|unit| unit.threads.hold).max()
     }
 

@@ -19,7 +19,7 @@ use runtime::{Input, Threads};
 use store::{Gathered, Store};
 
 use super::clock::{Clock, sleep, thread_time};
-use super::{Backend, BackendError, DeviceInfo, Hold, Session, cores};
+use super::{Backend, BackendError, DeviceInfo, Session, cores};
 use crate::model::{LayerId, ModelId, Region, Shape, Work};
 use crate::plan::{Action, CheckedPlan, Lane, LaneId, StepId};
 use crate::platform::DeviceId;
@@ -48,11 +48,6 @@ impl Cpu {
         let store = Arc::new(Store::default());
         host.fill(&store, everywhere);
         Cpu { host, store }
-    }
-
-    /// How firmly the devices' threads hold their cores; of several, the least. `None` if no device is of this machine.
-    pub fn hold(&self) -> Option<Hold> {
-        self.host.hold()
     }
 
     /// How far the outputs of the first `samples` of `model`, which a round of the plan has left, are from those of
