@@ -1,5 +1,6 @@
 //! The command line: one file for each command, and what they share.
 
+mod bench;
 mod calibrate;
 mod check;
 mod completions;

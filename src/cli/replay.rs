@@ -153,6 +153,7 @@ pub(super) fn replay(
     let limits = Limits { deadline, interrupted: interruption() };
     let machine = Machine::new(case, options.backend, &options.hardware)?;
     let info = machine.probe()?;
+    terminal.tell_more(|| format!("replaying on {} ({})", info.name, info.software));
     let mut speed = machine.speed(problem)?;
     let progress = terminal.progress(candidates.len() as u64 * u64::from(options.rounds + 1), "rounds");
     let mut runs = Vec::new();
