@@ -9,6 +9,7 @@ mod evidence;
 mod fixture;
 mod import;
 mod plan_check;
+mod profile;
 mod replay;
 mod scenario;
 mod strategies;
