@@ -122,6 +122,7 @@ fn onnx_runtime() -> Result<Runtime, String> {
 }
 
 /// The runtimes of the cpu backend that are there. Says which are not, even where output is captured.
+#[allow(clippy::explicit_write, reason = "tests do not show what `eprintln` prints")]
 static RUNTIMES: LazyLock<Vec<Runtime>> = LazyLock::new(|| {
     let mut runtimes = vec![Runtime::Rten];
     match onnx_runtime() {

@@ -1,7 +1,7 @@
 //! The runtimes that execute ONNX on the CPU: rten, which is always there, and ONNX Runtime where its library is named.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Builder;
 
 use ort::session::builder::GraphOptimizationLevel;
@@ -34,7 +34,7 @@ pub struct OnnxRuntime {
 const RTEN_VERSION: &str = "0.27";
 
 /// A process loads one library of ONNX Runtime, once.
-static LIBRARY: OnceLock<(PathBuf, Result<OnnxRuntime, String>)> = OnceLock::new();
+static LIBRARY: Mutex<Option<(PathBuf, OnnxRuntime)>> = Mutex::new(None);
 
 impl Runtime {
     /// ONNX Runtime from the library at `path`.
@@ -42,11 +42,15 @@ impl Runtime {
     /// # Errors
     /// The library cannot be loaded, or another one is loaded already.
     pub fn onnx_runtime(path: &Path) -> Result<Runtime, String> {
-        let (loaded, result) = LIBRARY.get_or_init(|| (path.to_owned(), load_library(path)));
+        let mut library = LIBRARY.lock().unwrap_or_else(PoisonError::into_inner);
+        let (loaded, runtime) = match &mut *library {
+            Some(known) => known,
+            none => none.insert((path.to_owned(), load_library(path)?)),
+        };
         if loaded != path {
             return Err(format!("`{}` is loaded already, and a process has one ONNX Runtime", loaded.display()));
         }
-        result.clone().map(Runtime::OnnxRuntime)
+        Ok(Runtime::OnnxRuntime(runtime.clone()))
     }
 
     /// Name and version.
@@ -187,4 +191,23 @@ fn open_session(library: &OnnxRuntime, onnx: &[u8], threads: usize) -> Result<Se
         .with_intra_op_spinning(false)?
         .with_inter_threads(1)?
         .commit_from_memory(onnx)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_of_rten_is_the_one_that_is_compiled_in() {
+        let manifest = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
+        assert!(manifest.contains(&format!("\nrten = {{ version = \"{RTEN_VERSION}\"")));
+    }
+
+    #[test]
+    fn a_library_that_is_not_there_stands_in_the_way_of_no_other() {
+        for name in ["nowhere/one.so", "nowhere/two.so"] {
+            let message = Runtime::onnx_runtime(Path::new(name)).unwrap_err();
+            assert_eq!(message, format!("cannot load ONNX Runtime from `{name}`: there is no such file"));
+        }
+    }
 }
