@@ -284,6 +284,21 @@ fn a_pipeline_over_a_cut_computes_what_a_single_device_does() {
 }
 
 #[test]
+fn rows_that_no_layer_reads_are_left_out_everywhere() {
+    let layer = |name: &str, op, inputs| Layer { name: name.into(), op, inputs };
+    let halved = Conv { rows: Window::new(3).stride(2), cols: Window::new(3).stride(2), ..Conv::square(2, 3) };
+    let input = layer("input", Op::Input(Shape::fp32(1, 8, 8)), vec![]);
+    let graph = Graph::new("odd", vec![input, layer("conv", Op::Conv(halved), vec![LayerId(0)])]).unwrap();
+    assert_eq!(graph.rows_needed(&graph.whole().unwrap(), &(0..3))[&LayerId(0)], 0..7);
+    let problem = Problem { models: vec![Model { graph, home: None }], ..problem(1, None) };
+    let mut draft = Draft::new();
+    let (first, second) = (draft.first, draft.second);
+    draft.compute(first, 1..=1, 0..2, 0..3, &[]);
+    draft.compute(second, 1..=1, 2..SAMPLES, 0..3, &[]);
+    draft.check("an odd number of rows", &problem);
+}
+
+#[test]
 fn a_step_whose_input_has_not_arrived_fails_and_is_not_made_up() {
     let problem = problem(1, Some(FIRST));
     let alone = Problem { models: vec![Model { home: Some(SECOND), ..problem.models[0].clone() }], ..problem };

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
+use super::Piece;
 use super::host::{Host, unfit};
 use super::runtime::Input;
 use super::store::Store;
@@ -64,17 +65,18 @@ impl Host {
         let work = Work { model, segment, region: Region { samples: 0..self.samples, rows } };
         let loaded = self.load(device, &work)?;
         let threads = &self.unit(device)?.threads;
+        let store = Store::default();
+        self.fill(&store, true);
         let mut all = Vec::new();
         for first in (0..self.samples).step_by(REFERENCE_BATCH as usize) {
-            let count = REFERENCE_BATCH.min(self.samples - first) as usize;
-            let input = |(layer, _): &(LayerId, Range<u32>)| {
-                let shape = graph.shape(*layer);
-                let per_sample = shape.elements() as usize;
-                let inputs = &self.inputs[model.0 as usize][layer];
-                let numbers = &inputs[first as usize * per_sample..][..count * per_sample];
-                Input { dims: [count, shape.channels as usize, shape.rows as usize, shape.cols as usize], numbers }
+            let samples = first..self.samples.min(first + REFERENCE_BATCH);
+            let gather = |(layer, rows): &(LayerId, Range<u32>)| {
+                let region = Region { samples: samples.clone(), rows: rows.clone() };
+                let numbers = store.gather((device, model, *layer), &region, graph.shape(*layer));
+                Piece { numbers: numbers.expect("all inputs are everywhere"), region, shape: graph.shape(*layer) }
             };
-            let inputs: Vec<Input<'_>> = loaded.reads.iter().map(input).collect();
+            let pieces: Vec<Piece> = loaded.reads.iter().map(gather).collect();
+            let inputs: Vec<Input<'_>> = pieces.iter().map(Piece::input).collect();
             let (outputs, _) = loaded.engine.run(&inputs, threads).map_err(unfit)?;
             all.extend(outputs.into_iter().next_back().unwrap_or_default());
         }
