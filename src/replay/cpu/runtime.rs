@@ -69,7 +69,15 @@ fn load_library(path: &Path) -> Result<OnnxRuntime, String> {
     }
     let builder = ort::init_from(path).map_err(|error| failed(error.to_string()))?;
     let environment = builder.with_telemetry(false).build().map_err(|error| failed(error.to_string()))?;
-    Ok(OnnxRuntime { environment, version: ort::info().to_owned() })
+    let file = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    Ok(OnnxRuntime { environment, version: version(&file.to_string_lossy(), ort::info()) })
+}
+
+/// The version that the name of a library ends with, and the commit that it says it was built from.
+fn version(file: &str, build: &str) -> String {
+    let number = file.rsplit_once(".so.").map_or("of unknown version", |(_, number)| number);
+    let commit = build.split([',', ' ']).find_map(|part| part.strip_prefix("git-commit-id="));
+    format!("{number} ({})", commit.unwrap_or("unknown commit"))
 }
 
 /// Threads of one device, all pinned to its cores.
@@ -201,6 +209,13 @@ mod tests {
     fn the_version_of_rten_is_the_one_that_is_compiled_in() {
         let manifest = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
         assert!(manifest.contains(&format!("\nrten = {{ version = \"{RTEN_VERSION}\"")));
+    }
+
+    #[test]
+    fn a_library_is_known_by_its_version_and_commit() {
+        let build = "ORT Build Info: git-branch=HEAD, git-commit-id=6af1a93, build type=Release";
+        assert_eq!(version("/lib/libonnxruntime.so.1.31.1", build), "1.31.1 (6af1a93)");
+        assert_eq!(version("/lib/libonnxruntime.so", ""), "of unknown version (unknown commit)");
     }
 
     #[test]
