@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::Error;
+use super::file::write_whole;
 use crate::replay::profile::Measured;
 
 /// The measurements of one visit to a target.
@@ -23,35 +24,29 @@ pub(super) struct Visit {
 /// A file with a line for each visit, after one that says what is measured.
 pub(super) struct Journal {
     path: PathBuf,
-    file: File,
+    head: String,
+    /// Open from the first new visit on.
+    file: Option<File>,
     visits: Vec<Visit>,
     names: BTreeSet<String>,
 }
 
 impl Journal {
-    /// The journal at `path`, with what it has if it is of a profile with the same `key` and is not to be `fresh`.
-    pub(super) fn open(path: &Path, key: &str, fresh: bool) -> Result<Journal, Error> {
-        let failed = |error: std::io::Error| Error::Failed(format!("cannot write `{}`: {error}", path.display()));
-        let head = serde_json::to_string(&blake3::hash(key.as_bytes()).to_hex().as_str()).expect("a text is JSON");
+    /// The journal at `path`, with the visits that it has and that are `known`, if it is of a profile with the same
+    /// `key` and is not to be `fresh`. Nothing is written yet.
+    pub(super) fn open(path: &Path, key: &str, fresh: bool, known: impl Fn(&Visit) -> bool) -> Journal {
+        let head = line(&blake3::hash(key.as_bytes()).to_hex().as_str());
         let mut visits = Vec::new();
         if let (false, Ok(file)) = (fresh, File::open(path)) {
             let mut lines = BufReader::new(file).lines().map_while(Result::ok);
-            if lines.next().as_deref() == Some(&head) {
+            if lines.next().as_deref() == Some(head.trim_end()) {
                 // The last line of a killed run may be torn; nothing follows it.
-                visits.extend(lines.map_while(|line| serde_json::from_str::<Visit>(&line).ok()));
+                let read = lines.map_while(|line| serde_json::from_str(&line).ok());
+                visits.extend(read.take_while(known));
             }
         }
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            fs::create_dir_all(folder).map_err(failed)?;
-        }
-        let file = OpenOptions::new().create(true).write(true).truncate(true).open(path).map_err(failed)?;
         let names = visits.iter().map(|visit| visit.name.clone()).collect();
-        let mut journal = Journal { path: path.to_owned(), file, visits: Vec::new(), names };
-        journal.line(&head)?;
-        for visit in visits {
-            journal.add(visit)?;
-        }
-        Ok(journal)
+        Journal { path: path.to_owned(), head, file: None, visits, names }
     }
 
     /// Whether it has the visit called `name`.
@@ -66,15 +61,28 @@ impl Journal {
 
     /// Adds a visit, on disk too.
     pub(super) fn add(&mut self, visit: Visit) -> Result<(), Error> {
-        self.line(&serde_json::to_string(&visit).expect("a visit has texts and whole numbers only"))?;
+        if self.file.is_none() {
+            self.file = Some(self.begin()?);
+        }
+        let mut file = self.file.as_ref().expect("it was just opened");
+        file.write_all(line(&visit).as_bytes()).map_err(|error| self.failed(&error))?;
         self.names.insert(visit.name.clone());
         self.visits.push(visit);
         Ok(())
     }
 
-    fn line(&mut self, text: &str) -> Result<(), Error> {
-        let written = self.file.write_all(format!("{text}\n").as_bytes());
-        written.map_err(|error| Error::Failed(format!("cannot write `{}`: {error}", self.path.display())))
+    /// Writes what it has in one go, so that nothing is lost if the program ends meanwhile, and opens it for more.
+    fn begin(&self) -> Result<File, Error> {
+        if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            fs::create_dir_all(folder).map_err(|error| self.failed(&error))?;
+        }
+        let lines: String = self.visits.iter().map(line).collect();
+        write_whole(&self.path, (self.head.clone() + &lines).as_bytes())?;
+        OpenOptions::new().append(true).open(&self.path).map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &io::Error) -> Error {
+        Error::Failed(format!("cannot write `{}`: {error}", self.path.display()))
     }
 
     /// Removes it from disk: the profile is complete.
@@ -84,25 +92,66 @@ impl Journal {
     }
 }
 
+fn line(entry: &impl Serialize) -> String {
+    serde_json::to_string(entry).expect("a journal has texts and whole numbers only") + "\n"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn visit(name: &str, network: usize) -> Visit {
+        Visit { name: name.into(), network, measured: vec![] }
+    }
+
+    fn open(path: &Path, key: &str) -> Journal {
+        Journal::open(path, key, false, |visit| visit.network < 2)
+    }
+
     #[test]
     fn a_journal_goes_on_after_a_torn_line_and_forgets_another_profile() {
         let place = tempfile::tempdir().unwrap();
-        let path = place.path().join("journal");
-        let visit = |name: &str| Visit { name: name.into(), network: 0, measured: vec![] };
-        let mut journal = Journal::open(&path, "one", false).unwrap();
-        journal.add(visit("a")).unwrap();
-        journal.add(visit("b")).unwrap();
+        let path = place.path().join("below/journal");
+        let mut journal = open(&path, "one");
+        journal.add(visit("a", 0)).unwrap();
+        journal.add(visit("b", 0)).unwrap();
         drop(journal);
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, &text[..text.len() - 4]).unwrap();
-        let journal = Journal::open(&path, "one", false).unwrap();
+        let mut journal = open(&path, "one");
         assert!(journal.has("a") && !journal.has("b"));
+        journal.add(visit("c", 1)).unwrap();
         drop(journal);
-        assert!(Journal::open(&path, "two", false).unwrap().visits().is_empty());
-        assert!(Journal::open(&path, "one", false).unwrap().visits().is_empty(), "it was overwritten");
+        assert_eq!(open(&path, "one").visits(), [visit("a", 0), visit("c", 1)]);
+        let mut other = open(&path, "two");
+        assert!(other.visits().is_empty());
+        assert_eq!(open(&path, "one").visits().len(), 2, "nothing was written yet");
+        other.add(visit("a", 0)).unwrap();
+        assert!(open(&path, "one").visits().is_empty(), "it was overwritten");
+    }
+
+    #[test]
+    fn a_journal_can_be_forgotten_and_removed() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("journal");
+        open(&path, "one").add(visit("a", 0)).unwrap();
+        let journal = Journal::open(&path, "one", true, |_| true);
+        assert!(journal.visits().is_empty());
+        journal.remove();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_is_no_visit_of_this_profile_ends_what_was_measured() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("journal");
+        let mut journal = open(&path, "one");
+        for (name, network) in [("a", 1), ("b", 2), ("c", 0)] {
+            journal.add(visit(name, network)).unwrap();
+        }
+        drop(journal);
+        assert_eq!(open(&path, "one").visits(), [visit("a", 1)]);
+        fs::write(&path, [0xff, 0xfe, b'\n']).unwrap();
+        assert!(open(&path, "one").visits().is_empty());
     }
 }

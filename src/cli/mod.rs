@@ -1,5 +1,6 @@
 //! The command line: one file for each command, and what they share.
 
+mod bench;
 mod calibrate;
 mod check;
 mod completions;
@@ -8,6 +9,7 @@ mod export;
 mod file;
 mod hardware;
 mod journal;
+mod machine;
 mod models;
 mod network;
 mod plan;

@@ -1,6 +1,7 @@
 //! `coinfer profile`: measures the networks of a scenario on this machine and writes the traces that it names.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -8,21 +9,15 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
 
-use super::hardware::{HardwareArgs, host, interruption};
+use super::bench::{Bench, Network, median};
+use super::file::write_whole;
+use super::hardware::{HardwareArgs, interruption};
 use super::journal::{Journal, Visit};
 use super::profile_trace::{Provenance, trace};
 use super::{Error, ScenarioArgs, Terminal};
-use crate::cli::file::write_whole;
-use crate::cost::LayerKey;
-use crate::cost::statistics::quantile;
-use crate::model::{Graph, Weights};
 use crate::platform::DeviceId;
-use crate::problem::Model;
-use crate::replay::cpu::{Cpu, Runtime};
-use crate::replay::profile::{Measured, Measurement, Target};
-use crate::replay::{Backend, Crew, Limits, assemble};
+use crate::replay::profile::Target;
 use crate::scenario::{Case, Scenario};
-use crate::units::Duration;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  coinfer profile scenarios/local-cpu.toml\n  \
@@ -56,27 +51,10 @@ pub(super) struct Profile {
     hardware: HardwareArgs,
 }
 
-/// A step that takes longer does not run.
-const DEADLINE: Duration = Duration::from_nanos(120_000_000_000);
-/// Short steps are repeated in a visit until they have taken this long, so often at most.
-const VISIT_NANOS: u64 = 20_000_000;
-const RUNS_MAX: usize = 5;
-/// Longer steps need no run to get used to after another target.
-const LONG_NANOS: u64 = 150_000_000;
+/// What visits are called that look whether the speed of the machine changes.
+const SENTINEL: &str = "sentinel";
 /// Visits between two looks at the sentinel.
 const SENTINEL_EVERY: usize = 12;
-/// Warm-up ends after so many runs or so long, or when medians of five have settled.
-const WARM_UP_RUNS: usize = 10;
-const WARM_UP_NANOS: u64 = 2_000_000_000;
-
-/// A network to be profiled.
-struct Network {
-    /// What traces call it.
-    name: String,
-    graph: Graph,
-    weights: std::sync::Arc<Weights>,
-}
-
 impl Profile {
     pub(super) fn execute(self, terminal: &Terminal) -> Result<(), Error> {
         let ScenarioArgs { scenario: path, overrides } = &self.scenario;
@@ -92,49 +70,16 @@ impl Profile {
         }
         let outputs = self.outputs(&case, &devices)?;
         let runtime = self.hardware.runtime()?;
-        let targets = self.targets(&devices, samples);
-        let pairs = self.pairs(&devices);
-
+        let (targets, pairs) = (self.targets(&devices, samples), self.pairs(&devices));
         let provenance = Provenance::of(&case, &runtime, &devices);
-        let key = format!(
-            "{targets:?} {pairs:?} {} {provenance:?} {:?}",
-            self.repeats,
-            networks.iter().map(|network| &network.name).collect::<Vec<_>>()
-        );
-        let journal_path = journal_path(&outputs);
-        let mut journal = Journal::open(&journal_path, &key, self.fresh)?;
-        if !journal.visits().is_empty() {
-            terminal.tell(&format!("going on after {} visits in {}", journal.visits().len(), journal_path.display()));
-        }
-        let mut bench = Bench::new(&case, &networks, &targets, &pairs, runtime, terminal)?;
-        bench.warm_up(&targets, &devices)?;
-        let visits = self.schedule(networks.len(), &targets, case.seed);
-        let pair_visits: Vec<(usize, usize)> = (0..self.repeats)
-            .flat_map(|_| (0..networks.len()).flat_map(|network| (0..pairs.len()).map(move |pair| (network, pair))))
-            .collect();
-        let sentinels = visits.len() / SENTINEL_EVERY + 1;
-        let progress = terminal.progress((visits.len() + pair_visits.len() + sentinels) as u64, "visits");
-        for (index, (network, target)) in visits.iter().enumerate() {
-            if index % SENTINEL_EVERY == 0 {
-                for &device in &devices {
-                    bench.visit(
-                        &mut journal,
-                        format!("sentinel {index} {}", device.0),
-                        0,
-                        &Target::Whole { device, batch: 1 },
-                    )?;
-                }
-                progress.inc(1);
-            }
-            bench.visit(&mut journal, format!("{index}"), *network, &targets[*target])?;
-            progress.inc(1);
-        }
-        for (index, (network, pair)) in pair_visits.iter().enumerate() {
-            let target = bench.balanced(&journal, *network, &pairs[*pair]);
-            bench.visit(&mut journal, format!("pair {index}"), *network, &target)?;
-            progress.inc(1);
-        }
-        progress.finish_and_clear();
+        let networks_key: Vec<_> = networks.iter().map(|network| (&network.name, &network.graph)).collect();
+        let (repeats, seed) = (self.repeats, case.seed);
+        let key = format!("{targets:?} {pairs:?} {repeats} {seed} {provenance:?} {networks_key:?}");
+        let mut journal = self.journal(&outputs, &key, &case, &networks, terminal);
+        interruption();
+        let bench = Bench::new(&case, &networks, &targets, &pairs, runtime, terminal)?;
+        self.measure(bench, &mut journal, &targets, &pairs, &devices, terminal)?;
+
         let names: Vec<&str> = networks.iter().map(|network| network.name.as_str()).collect();
         let drift = drift(journal.visits(), &devices);
         for (path, devices) in &outputs {
@@ -144,6 +89,66 @@ impl Profile {
         }
         terminal.tell(&format!("the speed of the machine varied by {:.1} % meanwhile", drift * 100.0));
         journal.remove();
+        Ok(())
+    }
+
+    /// What was measured before, if a profile with this key was interrupted.
+    fn journal(
+        &self,
+        outputs: &BTreeMap<PathBuf, Vec<DeviceId>>,
+        key: &str,
+        case: &Case,
+        networks: &[Network],
+        terminal: &Terminal,
+    ) -> Journal {
+        let path = journal_path(outputs);
+        let device_count = case.problem.platform.devices.len() as u32;
+        let is_known = |visit: &Visit| {
+            let devices = visit.measured.iter().flat_map(|measured| [Some(measured.device), measured.beside]);
+            visit.network < networks.len() && devices.flatten().all(|device| device.0 < device_count)
+        };
+        let journal = Journal::open(&path, key, self.fresh, is_known);
+        if !journal.visits().is_empty() {
+            terminal.tell(&format!("going on after {} visits in {}", journal.visits().len(), path.display()));
+        }
+        journal
+    }
+
+    /// Makes every visit that the journal does not have: devices alone in random order, with a look at the sentinel
+    /// now and then, and devices in pairs.
+    fn measure(
+        &self,
+        mut bench: Bench<'_>,
+        journal: &mut Journal,
+        targets: &[Target],
+        pairs: &[[DeviceId; 2]],
+        devices: &[DeviceId],
+        terminal: &Terminal,
+    ) -> Result<(), Error> {
+        bench.warm_up(targets, devices)?;
+        let networks = bench.networks.len();
+        let visits = self.schedule(networks, targets, bench.case.seed);
+        let of_networks = || (0..networks).flat_map(|network| (0..pairs.len()).map(move |pair| (network, pair)));
+        let pair_visits: Vec<(usize, usize)> = (0..self.repeats).flat_map(|_| of_networks()).collect();
+        let sentinels = visits.len() / SENTINEL_EVERY + 1;
+        let progress = terminal.progress((visits.len() + pair_visits.len() + sentinels) as u64, "visits");
+        for (index, (network, target)) in visits.iter().enumerate() {
+            if index % SENTINEL_EVERY == 0 {
+                for &device in devices {
+                    let name = format!("{SENTINEL} {index} {}", device.0);
+                    bench.visit(journal, name, 0, &Target::Whole { device, batch: 1 })?;
+                }
+                progress.inc(1);
+            }
+            bench.visit(journal, format!("{index}"), *network, &targets[*target])?;
+            progress.inc(1);
+        }
+        for (index, (network, pair)) in pair_visits.iter().enumerate() {
+            let target = bench.balanced(journal, *network, &pairs[*pair]);
+            bench.visit(journal, format!("pair {index}"), *network, &target)?;
+            progress.inc(1);
+        }
+        progress.finish_and_clear();
         Ok(())
     }
 
@@ -208,11 +213,9 @@ impl Profile {
 fn networks(scenario: &Scenario) -> Result<(Vec<Network>, u32), Error> {
     let mut found: BTreeMap<String, Network> = BTreeMap::new();
     let mut samples = 0;
-    let mut cases = vec![scenario.case()?];
-    for point in scenario.points()? {
-        cases.push(scenario.case_at(&point)?);
-    }
-    for case in cases {
+    let points = scenario.points()?;
+    for case in iter::once(scenario.case()).chain(points.iter().map(|point| scenario.case_at(point))) {
+        let case = case?;
         samples = samples.max(case.problem.samples());
         for ((model, weights), name) in case.problem.models.iter().zip(&case.weights).zip(&case.profiled_models) {
             if let Some(weights) = weights {
@@ -236,7 +239,7 @@ fn journal_path(outputs: &BTreeMap<PathBuf, Vec<DeviceId>>) -> PathBuf {
 /// How far the sentinel's times are apart: its slowest over its fastest, of medians of a device, less one.
 fn drift(visits: &[Visit], devices: &[DeviceId]) -> f64 {
     let of_device = |&device: &DeviceId| {
-        let visits = visits.iter().filter(|visit| visit.name.starts_with("sentinel"));
+        let visits = visits.iter().filter(|visit| visit.name.starts_with(SENTINEL));
         let times = visits.flat_map(|visit| &visit.measured).filter(|measured| measured.device == device);
         let times: Vec<f64> = times.map(|measured| measured.time.as_nanos_f64()).collect();
         // Medians of three tell drift from single slow runs.
@@ -245,135 +248,4 @@ fn drift(visits: &[Visit], devices: &[DeviceId]) -> f64 {
         if high > 0.0 { high / low - 1.0 } else { 0.0 }
     };
     devices.iter().map(of_device).fold(0.0, f64::max)
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    quantile(&values, 0.5)
-}
-
-/// Engines and crews of everything that is measured.
-struct Bench<'a> {
-    case: &'a Case,
-    networks: &'a [Network],
-    hosts: Vec<std::sync::Arc<crate::replay::cpu::Host>>,
-    crews: BTreeMap<(usize, Target), (Measurement, Crew)>,
-    last: Option<(usize, Target)>,
-    terminal: &'a Terminal,
-}
-
-impl<'a> Bench<'a> {
-    fn new(
-        case: &'a Case,
-        networks: &'a [Network],
-        targets: &[Target],
-        pairs: &[[DeviceId; 2]],
-        runtime: Runtime,
-        terminal: &'a Terminal,
-    ) -> Result<Bench<'a>, Error> {
-        let alone = targets.iter().map(Target::samples).max().unwrap_or(1);
-        let samples = if pairs.is_empty() { alone } else { alone.max(PAIR_SAMPLES_MAX) };
-        let host = |network: &Network| {
-            let model = Model { graph: network.graph.clone(), home: None };
-            host(case, &[(model, network.weights.clone())], runtime.clone(), samples)
-        };
-        let hosts = networks.iter().map(host).collect::<Result<_, _>>()?;
-        Ok(Bench { case, networks, hosts, crews: BTreeMap::new(), last: None, terminal })
-    }
-
-    /// Opens everything and runs it until its time has settled.
-    fn warm_up(&mut self, targets: &[Target], devices: &[DeviceId]) -> Result<(), Error> {
-        let sentinels = devices.iter().map(|&device| (0, Target::Whole { device, batch: 1 }));
-        let networks = 0..self.networks.len();
-        let all = networks.flat_map(|network| targets.iter().map(move |target| (network, target.clone())));
-        let all: BTreeSet<(usize, Target)> = sentinels.chain(all).collect();
-        let progress = self.terminal.progress(all.len() as u64, "warmed up");
-        for (network, target) in all {
-            let mut times: Vec<f64> = Vec::new();
-            while times.len() < WARM_UP_RUNS && times.iter().sum::<f64>() < WARM_UP_NANOS as f64 && !has_settled(&times)
-            {
-                let measured = self.run(network, &target)?;
-                times.push(measured.iter().map(|measured| measured.time.as_nanos_f64()).sum());
-            }
-            progress.inc(1);
-        }
-        progress.finish_and_clear();
-        Ok(())
-    }
-
-    /// Measures a target, unless the journal has the visit.
-    fn visit(&mut self, journal: &mut Journal, name: String, network: usize, target: &Target) -> Result<(), Error> {
-        if journal.has(&name) {
-            return Ok(());
-        }
-        let is_new = self.last.replace((network, target.clone())) != Some((network, target.clone()));
-        let mut measured = self.run(network, target)?;
-        let total = |measured: &[Measured]| measured.iter().fold(Duration::ZERO, |sum, measured| sum + measured.time);
-        if is_new && total(&measured).as_nanos() < LONG_NANOS {
-            measured = self.run(network, target)?;
-        }
-        let mut runs = 1;
-        while runs < RUNS_MAX && total(&measured).as_nanos() < VISIT_NANOS {
-            measured.extend(self.run(network, target)?);
-            runs += 1;
-        }
-        journal.add(Visit { name, network, measured })
-    }
-
-    fn run(&mut self, network: usize, target: &Target) -> Result<Vec<Measured>, Error> {
-        let key = (network, target.clone());
-        if !self.crews.contains_key(&key) {
-            let graph = &self.networks[network].graph;
-            let measurement = target.measurement(&self.case.problem.platform, graph).map_err(|violations| {
-                let why: Vec<String> = violations.iter().map(ToString::to_string).collect();
-                Error::Usage(format!("{} cannot be profiled: {}", self.networks[network].name, why.join("; ")))
-            })?;
-            let backend = Cpu::new(self.hosts[network].clone());
-            backend.probe()?;
-            let crew = assemble(&measurement.plan, &backend)?;
-            self.crews.insert(key.clone(), (measurement, crew));
-        }
-        let (measurement, crew) = self.crews.get_mut(&key).expect("it was inserted");
-        let round = crew.round(&measurement.plan, &Limits { deadline: DEADLINE, interrupted: interruption() })?;
-        Ok(measurement.read(&round))
-    }
-
-    /// The pair with steps on both devices that take about as long, by what was measured alone.
-    fn balanced(&self, journal: &Journal, network: usize, &[first, second]: &[DeviceId; 2]) -> Target {
-        let alone = |device: DeviceId| {
-            let visits = journal.visits().iter().filter(|visit| visit.network == network);
-            let is_it = |measured: &&Measured| {
-                measured.device == device
-                    && measured.batch == 1
-                    && measured.layer == LayerKey::Whole
-                    && measured.beside.is_none()
-            };
-            let times: Vec<f64> = visits
-                .flat_map(|visit| &visit.measured)
-                .filter(is_it)
-                .map(|measured| measured.time.as_nanos_f64())
-                .collect();
-            if times.is_empty() { 1.0 } else { median(times) }
-        };
-        let ratio = (alone(second) / alone(first)).max(1e-6);
-        let steps =
-            |ratio: f64| ((PAIR_STEPS as f64 * ratio).round() as u32).clamp(PAIR_STEPS, PAIR_SAMPLES_MAX - PAIR_STEPS);
-        let lanes = match ratio >= 1.0 {
-            true => [(first, steps(ratio)), (second, PAIR_STEPS)],
-            false => [(first, PAIR_STEPS), (second, steps(1.0 / ratio))],
-        };
-        Target::Pair { lanes, batch: 1 }
-    }
-}
-
-/// Steps of the slower device of a pair, and samples of both.
-const PAIR_STEPS: u32 = 3;
-const PAIR_SAMPLES_MAX: u32 = 32;
-
-/// Whether the last five medians of five differ by less than 1 %.
-fn has_settled(times: &[f64]) -> bool {
-    let medians: Vec<f64> = times.windows(5).map(|window| median(window.to_vec())).collect();
-    let Some(last) = medians.len().checked_sub(5).map(|first| &medians[first..]) else { return false };
-    let (low, high) = last.iter().fold((f64::MAX, 0.0f64), |(low, high), &time| (low.min(time), high.max(time)));
-    high < low * 1.01
 }

@@ -1,22 +1,23 @@
 //! `coinfer replay` and `coinfer run --replay`: plans on the cores of this machine, beside their predictions.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
 use super::evaluate::Evaluated;
 use super::file::read_whole;
-use super::hardware::{HardwareArgs, host, interruption};
+use super::hardware::{HardwareArgs, interruption};
+use super::machine::{BackendKind, Machine};
 use super::results::Results;
 use super::{Error, Terminal};
 use crate::cost::Estimate;
 use crate::engine::{estimates, simulate_estimated};
 use crate::model::ModelId;
-use crate::plan::{self, CheckedPlan, Lane};
+use crate::plan::{self, CheckedPlan, Lane, Step};
+use crate::platform::DeviceId;
 use crate::problem::Problem;
-use crate::replay::cpu::{Cpu, Host};
-use crate::replay::{Backend, Crew, DeviceInfo, Limits, Mock, PROBE_SAMPLES, SpeedProbe, assemble};
+use crate::replay::{Crew, Limits, Round, SpeedProbe};
+use crate::report;
 use crate::report::{Comparison, Replayed, both_rows, plot, replay_csv, replay_json, replay_table, slugs};
 use crate::scenario::{Case, Scenario};
 use crate::timeline::Timeline;
@@ -73,13 +74,17 @@ pub(super) struct ReplayArgs {
     hardware: HardwareArgs,
 }
 
-/// What plans run on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum BackendKind {
-    /// The cores of this machine that devices say they are
-    Cpu,
-    /// No hardware: each step takes the time that is predicted for it
-    Mock,
+impl ReplayArgs {
+    /// What results depend on, as manifests have it.
+    pub(super) fn settings(&self) -> Vec<String> {
+        let ReplayArgs { backend, rounds, tolerance, .. } = self;
+        let backend = format!("{backend:?}").to_lowercase();
+        vec![
+            format!("replay.backend={backend}"),
+            format!("replay.rounds={rounds}"),
+            format!("replay.tolerance={tolerance}"),
+        ]
+    }
 }
 
 fn percent(text: &str) -> Result<f64, String> {
@@ -102,7 +107,7 @@ impl<'a> From<&'a Evaluated> for Candidate<'a> {
 
 /// All replays of a run.
 pub(super) struct Replays {
-    pub(super) replay: crate::report::Replay,
+    pub(super) replay: report::Replay,
     replayed: Vec<Replayed>,
 }
 
@@ -113,8 +118,10 @@ impl Replay {
         let plan = read_plan(&self.plan, &case.problem)?;
         let estimates = estimates(&case.problem, &plan).map_err(|error| Error::Failed(error.to_string()))?;
         let name = self.plan.file_stem().map_or_else(|| "plan".into(), |name| name.to_string_lossy().into_owned());
-        let overrides = [&[format!("plan={}", self.plan.display())], self.overrides.as_slice()].concat();
-        let results = Results::begin(&self.out, "replay-", "replay", &scenario, &overrides)?;
+        let content = blake3::hash(&read_whole(&self.plan).map_err(Error::Usage)?).to_hex();
+        let of_plan = [format!("plan={}", self.plan.display()), format!("plan.blake3={content}")];
+        let settings = [of_plan.as_slice(), self.overrides.as_slice(), &self.options.settings()].concat();
+        let results = Results::begin(&self.out, "replay-", "replay", &scenario, &settings)?;
         let candidates = [Candidate { strategy: &name, plan: &plan, estimates: &estimates }];
         let replays = replay(scenario.name(), &case, &candidates, &self.options, terminal)?;
         write_results(&results, &case.problem, &candidates, &replays)?;
@@ -129,7 +136,7 @@ impl Replay {
 }
 
 /// The plan in the file at `path`, checked.
-pub(super) fn read_plan(path: &std::path::Path, problem: &Problem) -> Result<CheckedPlan, Error> {
+pub(super) fn read_plan(path: &Path, problem: &Problem) -> Result<CheckedPlan, Error> {
     let shown = path.display();
     let text = read_whole(path).map_err(Error::Usage)?;
     let found: plan::Plan = serde_json::from_slice(&text)
@@ -151,62 +158,90 @@ pub(super) fn replay(
     let problem = &case.problem;
     let deadline = Duration::from_nanos(options.deadline * 1_000_000_000);
     let limits = Limits { deadline, interrupted: interruption() };
-    let machine = Machine::new(case, options)?;
+    let machine = Machine::new(case, options.backend, &options.hardware)?;
     let info = machine.probe()?;
+    terminal.tell_more(|| format!("replaying on {} ({})", info.name, info.software));
     let mut speed = machine.speed(problem)?;
     let progress = terminal.progress(candidates.len() as u64 * u64::from(options.rounds + 1), "rounds");
-    let (mut crews, mut replayed) = (Vec::new(), Vec::new());
-    for candidate in candidates {
-        let (mut crew, cpu) = machine.open(candidate)?;
-        crew.round(candidate.plan, &limits)?;
+    let mut runs = Vec::new();
+    for (index, candidate) in candidates.iter().enumerate() {
+        runs.push(Run::open(&machine, problem, candidate, &candidates[..index], &limits)?);
+        progress.inc(1);
+    }
+    for _ in 0..options.rounds {
+        for run in &mut runs {
+            run.round(problem, speed.as_mut(), &limits)?;
+            progress.inc(1);
+        }
+    }
+    progress.finish_and_clear();
+    let replay = report::Replay {
+        scenario: name.to_owned(),
+        backend: info.name.clone(),
+        runtime: info.software.clone(),
+        is_real: machine.is_real(),
+        emulated: emulated(case),
+        comparisons: runs.iter().map(|run| Comparison::new(run.candidate.plan, &run.replayed)).collect(),
+        kendall_tau: None,
+        notes: machine.notes(),
+        tolerance: options.tolerance / 100.0,
+        objections: machine.foreign_traces(case, &info),
+    };
+    Ok(Replays { replay: replay.judged(), replayed: runs.into_iter().map(|run| run.replayed).collect() })
+}
+
+/// A plan that is being replayed.
+struct Run<'a> {
+    candidate: &'a Candidate<'a>,
+    crew: Crew,
+    replayed: Replayed,
+}
+
+impl<'a> Run<'a> {
+    /// Opens the lanes of `candidate` and runs it once, which warms up and shows whether its outputs are right.
+    fn open(
+        machine: &Machine,
+        problem: &Problem,
+        candidate: &'a Candidate<'a>,
+        earlier: &[Candidate<'_>],
+        limits: &Limits<'_>,
+    ) -> Result<Run<'a>, Error> {
+        let Candidate { strategy, plan, estimates } = *candidate;
+        let (mut crew, cpu) = machine.open(plan, estimates)?;
+        crew.round(plan, limits)?;
         let difference = cpu.map(|cpu| {
             let models = (0..problem.models.len() as u32).map(ModelId);
             let differences = models.map(|model| cpu.difference(model, problem.samples()));
             differences.collect::<Result<Vec<f64>, _>>().map(|all| all.into_iter().fold(0.0, worse))
         });
-        crews.push(crew);
-        replayed.push(Replayed {
-            strategy: candidate.strategy.to_owned(),
-            predicted: simulate_estimated(problem, candidate.plan, candidate.estimates),
+        let same = earlier.iter().find(|earlier| **earlier.plan == **plan);
+        let replayed = Replayed {
+            strategy: strategy.to_owned(),
+            same_plan_as: same.map(|earlier| earlier.strategy.to_owned()),
+            predicted: simulate_estimated(problem, plan, estimates),
             rounds: Vec::new(),
             difference: difference.transpose()?,
-        });
-        progress.inc(1);
+        };
+        Ok(Run { candidate, crew, replayed })
     }
-    for _ in 0..options.rounds {
-        for ((candidate, crew), replayed) in candidates.iter().zip(&mut crews).zip(&mut replayed) {
-            let speeds = match &mut speed {
-                Some(probe) => probe.measure(&limits)?,
-                None => vec![1.0; problem.platform.devices.len()],
-            };
-            let round = crew.round(candidate.plan, &limits)?;
-            replayed.rounds.push((round, recalibrated(problem, candidate, &speeds)));
-            progress.inc(1);
-        }
+
+    /// Runs it once more, just after a look at the speed of the devices.
+    fn round(&mut self, problem: &Problem, speed: Option<&mut SpeedProbe>, limits: &Limits<'_>) -> Result<(), Error> {
+        let speeds = match speed {
+            Some(probe) => probe.measure(limits)?,
+            None => vec![1.0; problem.platform.devices.len()],
+        };
+        let round = self.crew.round(self.candidate.plan, limits)?;
+        self.replayed.rounds.push((round, recalibrated(problem, self.candidate, &speeds)));
+        Ok(())
     }
-    progress.finish_and_clear();
-    let comparisons = candidates
-        .iter()
-        .zip(&replayed)
-        .map(|(candidate, replayed)| Comparison::new(candidate.plan, replayed))
-        .collect();
-    let emulated = problem
-        .platform
-        .device_ids()
-        .filter(|device| case.units[device.0 as usize].as_ref().is_some_and(|unit| unit.slowed > 1.0));
-    let replay = crate::report::Replay {
-        scenario: name.to_owned(),
-        backend: info.name.clone(),
-        runtime: info.software.clone(),
-        is_real: options.backend != BackendKind::Mock,
-        emulated: emulated.map(|device| problem.platform.device(device).name.clone()).collect(),
-        comparisons,
-        kendall_tau: None,
-        notes: Vec::new(),
-        tolerance: options.tolerance / 100.0,
-        objections: foreign_traces(case, &info, options.backend),
-    };
-    Ok(Replays { replay: replay.judged(), replayed })
+}
+
+/// The names of devices that are slowed on purpose.
+fn emulated(case: &Case) -> Vec<String> {
+    let is_slowed = |device: &DeviceId| case.units[device.0 as usize].as_ref().is_some_and(|unit| unit.slowed > 1.0);
+    let platform = &case.problem.platform;
+    platform.device_ids().filter(is_slowed).map(|device| platform.device(device).name.clone()).collect()
 }
 
 /// The larger one, or what is no number.
@@ -214,32 +249,9 @@ fn worse(one: f64, other: f64) -> f64 {
     if one.is_nan() || one > other { one } else { other }
 }
 
-/// Why traces say nothing of this machine.
-fn foreign_traces(case: &Case, info: &DeviceInfo, backend: BackendKind) -> Vec<String> {
-    if backend == BackendKind::Mock {
-        return Vec::new();
-    }
-    let mut objections = Vec::new();
-    for profile in case.profiles.iter().flatten() {
-        let Some((hardware, software)) = &profile.taken_on else { continue };
-        let mut object = |what: &str, of_trace: &str, here: &str| {
-            let objection = format!(
-                "{} was taken {what} {of_trace}, and this is {here}; run `coinfer profile`",
-                profile.trace.display()
-            );
-            if of_trace != here && !objections.contains(&objection) {
-                objections.push(objection);
-            }
-        };
-        object("on", hardware, &info.name);
-        object("with", software, &info.software);
-    }
-    objections
-}
-
 /// What the traces predict if devices take `speeds` times as long as they say.
 fn recalibrated(problem: &Problem, candidate: &Candidate<'_>, speeds: &[f64]) -> Timeline {
-    let scaled = |(estimate, step): (&Estimate, &plan::Step)| match step.lane.map(|lane| candidate.plan.lane_at(lane)) {
+    let scaled = |(estimate, step): (&Estimate, &Step)| match step.lane.map(|lane| candidate.plan.lane_at(lane)) {
         Some(Lane::Compute { device, .. }) => {
             let nanos = estimate.time.as_nanos_f64() * speeds[device.0 as usize];
             Estimate { time: Duration::from_nanos_f64(nanos), ..*estimate }
@@ -248,64 +260,6 @@ fn recalibrated(problem: &Problem, candidate: &Candidate<'_>, speeds: &[f64]) ->
     };
     let estimates: Vec<Estimate> = candidate.estimates.iter().zip(&candidate.plan.steps).map(scaled).collect();
     simulate_estimated(problem, candidate.plan, &estimates)
-}
-
-/// What plans run on.
-enum Machine {
-    Cpu(Arc<Host>),
-    Mock,
-}
-
-impl Machine {
-    fn new(case: &Case, options: &ReplayArgs) -> Result<Machine, Error> {
-        if options.backend == BackendKind::Mock {
-            return Ok(Machine::Mock);
-        }
-        let mut models = Vec::new();
-        for (model, weights) in case.problem.models.iter().zip(&case.weights) {
-            let Some(weights) = weights else {
-                let name = model.graph.name();
-                let reason = "is known by its sizes only and cannot be run; name its layers by `zoo` or `onnx`";
-                return Err(Error::Usage(format!("{name} {reason}, or use --backend mock")));
-            };
-            models.push((model.clone(), weights.clone()));
-        }
-        let probed = PROBE_SAMPLES * case.problem.platform.devices.len() as u32;
-        let samples = case.problem.samples().max(probed);
-        Ok(Machine::Cpu(host(case, &models, options.hardware.runtime()?, samples)?))
-    }
-
-    fn probe(&self) -> Result<DeviceInfo, Error> {
-        Ok(match self {
-            Machine::Cpu(host) => Cpu::new(host.clone()).probe()?,
-            Machine::Mock => Mock::new(Vec::new()).probe()?,
-        })
-    }
-
-    /// How fast devices are just now; `None` where nothing computes.
-    fn speed(&self, problem: &Problem) -> Result<Option<SpeedProbe>, Error> {
-        match self {
-            Machine::Cpu(host) => {
-                let cpu = Cpu::with_inputs_everywhere(host.clone());
-                Ok(Some(SpeedProbe::new(problem, &cpu)?))
-            }
-            Machine::Mock => Ok(None),
-        }
-    }
-
-    /// The open lanes of a plan, and the backend that has its data.
-    fn open(&self, candidate: &Candidate<'_>) -> Result<(Crew, Option<Cpu>), Error> {
-        match self {
-            Machine::Cpu(host) => {
-                let cpu = Cpu::new(host.clone());
-                Ok((assemble(candidate.plan, &cpu)?, Some(cpu)))
-            }
-            Machine::Mock => {
-                let times = candidate.estimates.iter().map(|estimate| estimate.time).collect();
-                Ok((assemble(candidate.plan, &Mock::new(times))?, None))
-            }
-        }
-    }
 }
 
 /// Writes what replays have shown.
@@ -328,8 +282,8 @@ pub(super) fn write_results(
 }
 
 /// The round with the median makespan.
-fn typical(rounds: &[(crate::replay::Round, Timeline)]) -> &(crate::replay::Round, Timeline) {
-    let mut order: Vec<&(crate::replay::Round, Timeline)> = rounds.iter().collect();
+fn typical(rounds: &[(Round, Timeline)]) -> &(Round, Timeline) {
+    let mut order: Vec<&(Round, Timeline)> = rounds.iter().collect();
     order.sort_by_key(|(round, _)| round.timeline.makespan());
     order[order.len() / 2]
 }

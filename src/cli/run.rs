@@ -11,7 +11,8 @@ use super::{Error, ScenarioArgs, Terminal};
 use crate::report::plot;
 use crate::report::{Failure, ResultRow, Summary};
 use crate::report::{
-    plan_json, replay_json, replay_table, results_csv, slugs, summary_json, table, timeline_csv, timeline_json,
+    plan_json, replay_table, replayed_summary_json, results_csv, slugs, summary_json, table, timeline_csv,
+    timeline_json,
 };
 use crate::scenario::{Case, Scenario};
 
@@ -50,7 +51,8 @@ impl Run {
         let ScenarioArgs { scenario: path, overrides } = &self.scenario;
         let scenario = Scenario::read(path, overrides)?;
         let case = scenario.case()?;
-        let results = Results::begin(&self.out, if self.replay { "replay-" } else { "" }, "run", &scenario, overrides)?;
+        let (prefix, options) = if self.replay { ("replay-", self.options.settings()) } else { ("", vec![]) };
+        let results = Results::begin(&self.out, prefix, "run", &scenario, &[overrides.as_slice(), &options].concat())?;
         let evaluated = evaluate(&case, Some(terminal));
         let summary = summarise(scenario.name(), &case, &evaluated);
         write_results(&results, &case, &evaluated, &summary)?;
@@ -61,9 +63,10 @@ impl Run {
             Format::Table => table(&summary, terminal.is_bold()).into_bytes(),
             Format::Csv => results_csv(&rows(&evaluated)),
             Format::Json => match &replays {
-                Some(replays) => with_replay(&summary, &replays.replay),
-                None => summary_json(&summary).into_bytes(),
-            },
+                Some(replays) => replayed_summary_json(&summary, &replays.replay),
+                None => summary_json(&summary),
+            }
+            .into_bytes(),
         })?;
         if let (Some(replays), Format::Table) = (&replays, self.format) {
             terminal.print(format!("\n{}", replay_table(&replays.replay, terminal.is_bold())))?;
@@ -89,13 +92,6 @@ impl Run {
         replay::write_results(results, &case.problem, &candidates, &replays)?;
         Ok(replays)
     }
-}
-
-/// The summary as JSON, with the replay as one more entry.
-fn with_replay(summary: &Summary, replay: &crate::report::Replay) -> Vec<u8> {
-    let (summary, replay) = (summary_json(summary), replay_json(replay));
-    let end = summary.trim_end().trim_end_matches('}').trim_end().len();
-    format!("{},\n  \"replay\": {}}}\n", &summary[..end], replay.trim_end().replace('\n', "\n  ")).into_bytes()
 }
 
 type Evaluations = [Result<Evaluated, Failure>];

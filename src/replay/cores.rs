@@ -7,6 +7,7 @@ use thread_priority::{
 };
 
 /// How firmly a thread holds its cores.
+/// Ordered from firm to loose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Hold {
     /// Nothing but the kernel's own work takes the core away.
@@ -21,7 +22,10 @@ pub enum Hold {
 const LANE: u8 = 1;
 const LEADER: u8 = 2;
 
-/// The cores that this program may use.
+/// The cores that the calling thread may use.
+///
+/// # Errors
+/// The system does not tell.
 pub fn available() -> Result<Vec<usize>, String> {
     let set = sched_getaffinity(None).map_err(|error| format!("the system does not tell its cores: {error}"))?;
     Ok((0..CpuSet::MAX_CPU).filter(|&core| set.is_set(core)).collect())

@@ -1,9 +1,10 @@
 //! One thread for each lane, one clock, and deadlines.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread::JoinHandle;
+use std::thread::{Builder, JoinHandle};
 
 use super::clock::Clock;
 use super::{BackendError, Session, cores};
@@ -20,6 +21,8 @@ pub struct Crew {
     ended: Receiver<(LaneId, Ended)>,
     /// For joins, which no lane runs.
     joins: Sender<(LaneId, Ended)>,
+    /// Why a round was given up. Steps of it may still run.
+    failed: Option<BackendError>,
     /// Whether a step did not end, so that its thread cannot be waited for.
     is_stuck: bool,
 }
@@ -47,30 +50,35 @@ pub struct Round {
 
 impl Crew {
     /// Starts a thread for each session, in the order of the plan's lanes.
-    pub fn new(sessions: Vec<Box<dyn Session>>) -> Crew {
+    ///
+    /// # Errors
+    /// The system has no more threads.
+    pub fn new(sessions: Vec<Box<dyn Session>>) -> io::Result<Crew> {
         let (done, ended) = channel();
-        let (queues, threads) = sessions
-            .into_iter()
-            .enumerate()
-            .map(|(lane, session)| {
-                let (queue, steps) = channel();
-                let done = done.clone();
-                let thread = std::thread::spawn(move || work(LaneId(lane as u32), session, steps, done));
-                (queue, thread)
-            })
-            .unzip();
-        Crew { queues, threads, ended, joins: done, is_stuck: false }
+        let (mut queues, mut threads) = (Vec::new(), Vec::new());
+        for (lane, session) in (0..).map(LaneId).zip(sessions) {
+            let (queue, steps) = channel();
+            let done = done.clone();
+            let thread = Builder::new().name(format!("lane {}", lane.0));
+            threads.push(thread.spawn(move || work(lane, session, steps, done))?);
+            queues.push(queue);
+        }
+        Ok(Crew { queues, threads, ended, joins: done, failed: None, is_stuck: false })
     }
 
     /// Runs every step of `plan` once.
     ///
     /// # Errors
-    /// A step failed, took too long or was interrupted. The crew is of no use then.
+    /// A step failed, took too long or was interrupted. The crew is of no use then: each further round gives the same
+    /// error.
     ///
     /// # Panics
     /// If there is not one session for each lane.
     pub fn round(&mut self, plan: &CheckedPlan, limits: &Limits<'_>) -> Result<Round, BackendError> {
         assert_eq!(self.queues.len(), plan.lanes.len(), "each lane has a session");
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
         let clock = Clock::start();
         let running = vec![None; plan.lanes.len()];
         let busy = vec![Duration::ZERO; plan.steps.len()];
@@ -85,9 +93,14 @@ impl Crew {
             lead.join().expect("handing out steps does not panic")
         });
         let HardwareLanes { busy, running, .. } = lanes;
-        self.is_stuck |= outcome.is_err() && running.iter().any(Option::is_some);
-        let timeline = Timeline { origin: Origin::Measured, spans: outcome? };
-        Ok(Round { timeline, busy })
+        match outcome {
+            Ok(spans) => Ok(Round { timeline: Timeline { origin: Origin::Measured, spans }, busy }),
+            Err(error) => {
+                self.is_stuck = running.iter().any(Option::is_some);
+                self.failed = Some(error.clone());
+                Err(error)
+            }
+        }
     }
 }
 
@@ -132,7 +145,7 @@ struct HardwareLanes<'a> {
     limits: &'a Limits<'a>,
 }
 
-/// How often an interruption is looked for.
+/// How often an interruption is looked for while no step ends.
 const GLANCE: std::time::Duration = std::time::Duration::from_millis(50);
 
 impl HardwareLanes<'_> {
@@ -165,6 +178,13 @@ impl Lanes for HardwareLanes<'_> {
 
     fn next(&mut self) -> Result<Completion, BackendError> {
         loop {
+            // Before each wait, so that a plan of many short steps can be stopped too.
+            if self.limits.interrupted.load(Ordering::Relaxed) {
+                return Err(BackendError::Interrupted);
+            }
+            if let Some(step) = self.overdue() {
+                return Err(BackendError::Deadline { step, deadline: self.limits.deadline });
+            }
             match self.ended.recv_timeout(GLANCE) {
                 Ok((lane, ended)) => {
                     if let Some(running) = self.running.get_mut(lane.0 as usize) {
@@ -176,12 +196,6 @@ impl Lanes for HardwareLanes<'_> {
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => unreachable!("the crew holds a sender"),
-            }
-            if self.limits.interrupted.load(Ordering::Relaxed) {
-                return Err(BackendError::Interrupted);
-            }
-            if let Some(step) = self.overdue() {
-                return Err(BackendError::Deadline { step, deadline: self.limits.deadline });
             }
         }
     }

@@ -64,7 +64,11 @@ pub trait Backend {
 /// The backend cannot run one of them.
 pub fn assemble(plan: &CheckedPlan, backend: &dyn Backend) -> Result<Crew, BackendError> {
     let lanes = (0..plan.lanes.len() as u32).map(LaneId);
-    Ok(Crew::new(lanes.map(|lane| backend.open(plan, lane)).collect::<Result<_, _>>()?))
+    let sessions = lanes.map(|lane| backend.open(plan, lane)).collect::<Result<_, _>>()?;
+    Crew::new(sessions).map_err(|error| BackendError::Unavailable {
+        backend: backend.name(),
+        reason: format!("the plan has {} lanes, and a thread for each cannot be started: {error}", plan.lanes.len()),
+    })
 }
 
 /// An open lane. It lives on a thread of its own.
@@ -111,8 +115,8 @@ pub enum BackendError {
         /// What the runtime said.
         reason: String,
     },
-    /// A lane's thread ended.
-    #[error("lane {} was lost", lane.0)]
+    /// A lane's session panicked, and the program has said so.
+    #[error("lane {} was lost: what runs its steps has a fault", lane.0)]
     Lost {
         /// Which lane.
         lane: LaneId,

@@ -9,7 +9,7 @@ use super::Round;
 use super::speed::NoCosts;
 use crate::cost::{LayerKey, Rows};
 use crate::model::{Graph, ModelId, Region, Segment, Work, unit_name, units};
-use crate::plan::{Action, CheckedPlan, Lane, Plan, StepId, Violation, check};
+use crate::plan::{Action, CheckedPlan, Lane, LaneId, Plan, StepId, Violation, check};
 use crate::platform::{DeviceId, Platform};
 use crate::problem::{Load, Model, Problem};
 use crate::units::{Duration, Share};
@@ -137,13 +137,13 @@ struct Drafts<'a> {
 }
 
 impl Drafts<'_> {
-    fn lane(&mut self, device: DeviceId) -> crate::plan::LaneId {
+    fn lane(&mut self, device: DeviceId) -> LaneId {
         let memory = self.platform.device(device).memory;
         self.plan.lane(Lane::Compute { device, share: Share::FULL, memory })
     }
 
     /// All layers over `samples`.
-    fn whole(&mut self, lane: crate::plan::LaneId, device: DeviceId, samples: Range<u32>, beside: Option<DeviceId>) {
+    fn whole(&mut self, lane: LaneId, device: DeviceId, samples: Range<u32>, beside: Option<DeviceId>) {
         let Some(segment) = self.graph.whole() else { return };
         let batch = samples.len() as u32;
         let rows = 0..self.graph.shape(segment.last()).rows;
@@ -172,7 +172,7 @@ impl Drafts<'_> {
         }
     }
 
-    fn compute(&mut self, lane: crate::plan::LaneId, segment: Segment, region: Region, after: &[StepId]) -> StepId {
+    fn compute(&mut self, lane: LaneId, segment: Segment, region: Region, after: &[StepId]) -> StepId {
         self.plan.step(lane, Action::Compute(Work { model: ModelId(0), segment, region }), after)
     }
 }

@@ -5,13 +5,14 @@
 //! easily than whole rounds: what counts is the median of the latest probes.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use super::{Backend, BackendError, Crew, Limits, assemble};
 use crate::cost::statistics::quantile;
 use crate::cost::{CostModel, Estimate, Uncalibrated};
-use crate::model::{ModelId, Region, Segment, Work};
-use crate::plan::{Action, CheckedPlan, Lane, Plan, check};
-use crate::platform::{DeviceId, LinkId};
+use crate::model::{Graph, ModelId, Region, Segment, Work};
+use crate::plan::{Action, CheckedPlan, Lane, LaneId, Plan, check};
+use crate::platform::{Device, DeviceId, LinkId};
 use crate::problem::{Load, Model, Problem};
 use crate::units::{Bytes, Duration, Share};
 
@@ -46,37 +47,20 @@ impl CostModel for NoCosts {
 }
 
 impl SpeedProbe {
-    /// Of the devices whose time for one sample of the problem's first network is known, on `backend`, which has the
-    /// network's inputs on every device.
+    /// Of the devices that can run the problem's first network and whose time for one sample of it is known, on
+    /// `backend`, which has the network's inputs on every device.
     ///
     /// # Errors
     /// The backend cannot run it.
     pub fn new(problem: &Problem, backend: &dyn Backend) -> Result<SpeedProbe, BackendError> {
         let graph = &problem.models[0].graph;
         let whole = graph.whole().ok_or_else(|| unfit(backend, format!("{} has nothing to compute", graph.name())))?;
-        let work = |samples| work(&whole, graph, samples);
-        let time = |device| Some(problem.costs.compute(device, Share::FULL, &work(0..1)).ok()?.time);
-        let expected: Vec<Option<Duration>> = problem.platform.device_ids().map(time).collect();
-        let all = expected.iter().flatten().fold(Duration::ZERO, |sum, &time| sum + time);
-        let repeats = PROBE_TIME.as_nanos().checked_div(all.as_nanos()).unwrap_or(0).clamp(2, PROBE_SAMPLES.into());
-        let known = || problem.platform.device_ids().filter(|device| expected[device.0 as usize].is_some());
-        let mut plan = Plan::default();
-        let lanes: Vec<_> = known()
-            .map(|device| {
-                let memory = problem.platform.device(device).memory;
-                plan.lane(Lane::Compute { device, share: Share::FULL, memory })
-            })
-            .collect();
-        let mut last = None;
-        let mut samples = 0;
-        // All samples of a device follow each other: the first warms its caches up for the others.
-        for &lane in &lanes {
-            for _ in 0..repeats {
-                let action = Action::Compute(work(samples..samples + 1));
-                last = Some(plan.step(lane, action, &Vec::from_iter(last)));
-                samples += 1;
-            }
-        }
+        let one = work(&whole, graph, 0..1);
+        let time = |device| Some(problem.costs.compute(device, Share::FULL, &one).ok()?.time);
+        let can_run = |&device: &DeviceId| runs(problem.platform.device(device), graph, &one);
+        let expected: Vec<Option<Duration>> =
+            problem.platform.device_ids().map(|device| Some(device).filter(can_run).and_then(time)).collect();
+        let (plan, samples) = in_turn(problem, &whole, &expected);
         let model = Model { graph: graph.clone(), home: None };
         let (platform, load) = (problem.platform.clone(), Load::Offline { samples });
         let probed = Problem { models: vec![model], platform, load, costs: Box::new(NoCosts), contention: false };
@@ -120,7 +104,39 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     quantile(&values, 0.5)
 }
 
-fn work(whole: &Segment, graph: &crate::model::Graph, samples: std::ops::Range<u32>) -> Work {
+/// Samples on each device of which a time is `expected`, one after the other, and how many they are.
+fn in_turn(problem: &Problem, whole: &Segment, expected: &[Option<Duration>]) -> (Plan, u32) {
+    let graph = &problem.models[0].graph;
+    let all = expected.iter().flatten().fold(Duration::ZERO, |sum, &time| sum + time);
+    let repeats = PROBE_TIME.as_nanos().checked_div(all.as_nanos()).unwrap_or(0).clamp(2, PROBE_SAMPLES.into());
+    let mut plan = Plan::default();
+    let known = problem.platform.device_ids().filter(|device| expected[device.0 as usize].is_some());
+    let lanes: Vec<LaneId> = known
+        .map(|device| {
+            let memory = problem.platform.device(device).memory;
+            plan.lane(Lane::Compute { device, share: Share::FULL, memory })
+        })
+        .collect();
+    let (mut last, mut samples) = (None, 0);
+    // All samples of a device follow each other: the first warms its caches up for the others.
+    for &lane in &lanes {
+        for _ in 0..repeats {
+            let action = Action::Compute(work(whole, graph, samples..samples + 1));
+            last = Some(plan.step(lane, action, &Vec::from_iter(last)));
+            samples += 1;
+        }
+    }
+    (plan, samples)
+}
+
+/// Whether `device` supports the layers of `work` and has the memory for it.
+fn runs(device: &Device, graph: &Graph, work: &Work) -> bool {
+    let is_supported = |layer| !device.unsupported.contains(&graph.layer(layer).op.kind());
+    graph.parameters(&work.segment) + graph.activations(work) <= device.memory
+        && work.segment.layers().all(is_supported)
+}
+
+fn work(whole: &Segment, graph: &Graph, samples: Range<u32>) -> Work {
     let rows = 0..graph.shape(graph.output()).rows;
     Work { model: ModelId(0), segment: whole.clone(), region: Region { samples, rows } }
 }

@@ -9,7 +9,7 @@ use crate::model::{Graph, Layer, LayerId, ModelId, Op, Region, Shape, Work};
 use crate::plan::{Action, CheckedPlan, Lane, Plan, check};
 use crate::platform::{Device, DeviceId, DeviceKind, Direction, Link, LinkId, Platform};
 use crate::problem::{Load, Model, Problem};
-use crate::report::{Outcome, Summary};
+use crate::report::{Outcome, Replay, Summary};
 use crate::timeline::Timeline;
 use crate::units::{Bytes, BytesPerSec, Duration, Share};
 
@@ -110,5 +110,21 @@ pub(super) fn summary(strategies: &[&str]) -> Summary {
         notes: vec![],
         contention: false,
         baseline: "single on gpu".into(),
+    }
+}
+
+/// A replay on real hardware of no plan yet.
+pub(super) fn replay() -> Replay {
+    Replay {
+        scenario: "three devices".into(),
+        backend: "Processor 2000".into(),
+        runtime: "runtime 1.0".into(),
+        is_real: true,
+        emulated: vec![],
+        comparisons: vec![],
+        kendall_tau: None,
+        notes: vec![],
+        tolerance: 0.1,
+        objections: vec![],
     }
 }

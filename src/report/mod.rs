@@ -34,7 +34,7 @@ pub use models::{CountedModel, models_csv, models_json, models_table};
 pub use outcome::{Failure, Outcome};
 pub use readings::readings_text;
 pub use replay::{Comparison, Replay, Replayed};
-pub use replay_files::{both_rows, replay_csv, replay_json, replay_table};
+pub use replay_files::{both_rows, replay_csv, replay_json, replay_table, replayed_summary_json};
 pub use replay_sweep::{ReplaySummary, ReplayedPoint, replay_sweep_csv, replay_sweep_json, replay_sweep_table};
 pub use rows::{ResultRow, results_csv};
 pub use summary::{Summary, summary_json};

@@ -29,15 +29,7 @@ pub struct Summary {
 /// Keys have a fixed order, and devices the order of the platform. What is not known is `null`. Times are
 /// milliseconds, exact to the nanosecond.
 pub fn summary_json(summary: &Summary) -> String {
-    let object = Object {
-        scenario: &summary.scenario,
-        results: summary.outcomes.iter().map(Entry::from).collect(),
-        failures: summary.failures.iter().map(FailureEntry::from).collect(),
-        notes: &summary.notes,
-        contention: summary.contention,
-        baseline: &summary.baseline,
-    };
-    json_text(&object)
+    json_text(&Object::of(summary))
 }
 
 /// `value` as indented JSON with a newline at its end.
@@ -55,14 +47,28 @@ pub(super) fn basis_name(basis: Basis) -> &'static str {
     }
 }
 
+/// What is said of a run.
 #[derive(Serialize)]
-struct Object<'a> {
+pub(super) struct Object<'a> {
     scenario: &'a str,
     results: Vec<Entry<'a>>,
     failures: Vec<FailureEntry<'a>>,
     notes: &'a [String],
     contention: bool,
     baseline: &'a str,
+}
+
+impl Object<'_> {
+    pub(super) fn of(summary: &Summary) -> Object<'_> {
+        Object {
+            scenario: &summary.scenario,
+            results: summary.outcomes.iter().map(Entry::from).collect(),
+            failures: summary.failures.iter().map(FailureEntry::from).collect(),
+            notes: &summary.notes,
+            contention: summary.contention,
+            baseline: &summary.baseline,
+        }
+    }
 }
 
 /// What is said of an outcome.

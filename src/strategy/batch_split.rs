@@ -59,7 +59,7 @@ impl<'a> Whole<'a> {
         Region { samples, rows: 0..self.graph().shape(layer).rows }
     }
 
-    /// The most samples that `device` can run in one step, or why it can run none.
+    /// The most samples that `device` can run in one step beside the weights of all networks, or why it can run none.
     pub(super) fn capacity(&self, device: DeviceId) -> Result<u32, String> {
         let Device { name, memory, unsupported, .. } = self.problem.platform.device(device);
         let mut layers = self.segment.layers().map(|id| self.graph().layer(id));
@@ -67,7 +67,9 @@ impl<'a> Whole<'a> {
             return Err(format!("`{name}` does not support `{}`", layer.name));
         }
         let activations = self.graph().activations(&self.work(0..1)).0;
-        let left = memory.0.checked_sub(self.graph().parameters(&self.segment).0);
+        let weights = |graph: &Graph| graph.whole().map_or(Bytes(0), |segment| graph.parameters(&segment));
+        let weights: Bytes = self.problem.models.iter().map(|model| weights(&model.graph)).sum();
+        let left = memory.0.checked_sub(weights.0);
         match left.map(|left| left.checked_div(activations).unwrap_or(u64::MAX)) {
             None | Some(0) => Err(format!("`{name}` has {memory}, too little for one sample")),
             Some(samples) => Ok(samples.min(u32::MAX.into()) as u32),

@@ -2,12 +2,16 @@
 
 mod calibrate;
 mod cli;
+mod conformance;
+mod crew;
 mod engine;
 mod evidence;
 mod fixture;
 mod import;
 mod networks;
 mod plan_check;
+mod profile;
+mod replay;
 mod scenario;
 mod strategies;
 mod tidy;

@@ -1,11 +1,11 @@
 //! What holds for the plan of every strategy on any platform, whatever its devices cost.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use coinfer::cost::{Basis, CostModel, Estimate, Uncalibrated};
 use coinfer::engine::simulate;
-use coinfer::model::{Graph, Work};
-use coinfer::plan::check;
+use coinfer::model::{Graph, ModelId, Work};
+use coinfer::plan::{Action, Lane, Plan, check};
 use coinfer::platform::{Device, DeviceId, DeviceKind, Direction, Link, LinkId, Platform};
 use coinfer::problem::{Load, Model, Problem};
 use coinfer::strategy::bound::lower_bound;
@@ -90,7 +90,7 @@ fn problem(drawn: &Drawn) -> Problem {
     }
 }
 
-fn strategies() -> Vec<Box<dyn coinfer::strategy::Strategy>> {
+pub(crate) fn strategies() -> Vec<Box<dyn coinfer::strategy::Strategy>> {
     vec![
         Box::new(Exact { micro_batches: true }),
         Box::new(Exact::default()),
@@ -138,6 +138,79 @@ fn two_boards_behind_one_half_duplex_link_work_at_the_same_time() {
     let alone = makespan(&problem, &Single { device: Some("d1".into()) }).unwrap();
     // Computing 24 samples takes 2.4 ms; copies, over two hops each way, take 0.48 ms in all.
     assert!(together.as_nanos() * 10 < alone.as_nanos() * 7, "{together} together, {alone} alone");
+}
+
+/// As [`problem`], with that many networks, each with weights and times of its own.
+fn problem_of_several(drawn: &Drawn, networks: u32) -> Problem {
+    let mut problem = problem(drawn);
+    let model = |index: u32| {
+        let graph = Graph::opaque(format!("net{index}"), 4, 6 + index, Bytes(100 + u64::from(index)), Bytes(10));
+        Model { graph: graph.unwrap(), home: problem.models[0].home }
+    };
+    problem.models = (0..networks).map(model).collect();
+    problem
+}
+
+/// Bytes that each device keeps for the networks that it runs, and the most that a step needs beside.
+fn needed(problem: &Problem, plan: &Plan) -> BTreeMap<DeviceId, Bytes> {
+    let mut needed: BTreeMap<DeviceId, (BTreeSet<ModelId>, Bytes)> = BTreeMap::new();
+    for step in &plan.steps {
+        let (Some(lane), Action::Compute(work)) = (step.lane, &step.action) else { continue };
+        let Lane::Compute { device, .. } = *plan.lane_at(lane) else { panic!("it computes on a link") };
+        let (models, most) = needed.entry(device).or_default();
+        models.insert(work.model);
+        *most = (*most).max(problem.model(work.model).graph.activations(work));
+    }
+    let weights = |id: &ModelId| {
+        let graph = &problem.model(*id).graph;
+        graph.parameters(&graph.whole().unwrap())
+    };
+    needed
+        .into_iter()
+        .map(|(device, (models, most))| (device, models.iter().map(weights).sum::<Bytes>() + most))
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn networks_in_turn_are_one_sound_plan_or_do_not_fit(drawn in drawn(), networks in 1u32..4, room in 0u64..400) {
+        let mut problem = problem_of_several(&drawn, networks);
+        problem.platform.devices.iter_mut().for_each(|device| device.memory = device.memory + Bytes(room));
+        let mut times: BTreeMap<&str, Duration> = BTreeMap::new();
+        for strategy in strategies() {
+            let plan = match strategy.plan(&problem) {
+                Ok(plan) => check(plan, &problem).unwrap_or_else(|found| panic!("{}: {found:?}", strategy.name())),
+                Err(error) => {
+                    prop_assert!(networks > 1 && matches!(error, PlanError::Infeasible(_)), "{}: {error}", strategy.name());
+                    continue;
+                }
+            };
+            let timeline = simulate(&problem, &plan).unwrap();
+            prop_assert!(timeline.obeys(&plan));
+            times.insert(strategy.name(), timeline.makespan());
+            // Networks share one lane of each device and link, which holds the weights of all that it runs.
+            let devices = plan.lanes.iter().filter_map(|lane| match lane {
+                Lane::Compute { device, memory, .. } => Some((*device, *memory)),
+                Lane::Link(_) => None,
+            });
+            let lanes: BTreeMap<DeviceId, Bytes> = devices.clone().collect();
+            prop_assert_eq!(lanes.len(), devices.count(), "{}", strategy.name());
+            prop_assert_eq!(lanes, needed(&problem, &plan), "{}", strategy.name());
+            let links = plan.lanes.iter().filter_map(|lane| match lane { Lane::Link(link) => Some(*link), _ => None });
+            prop_assert_eq!(links.clone().collect::<BTreeSet<LinkId>>().len(), links.count());
+            // Every network computes every sample once.
+            for model in (0..networks).map(ModelId) {
+                let samples = plan.steps.iter().filter_map(|step| match &step.action {
+                    Action::Compute(work) if work.model == model => Some(work.region.samples.len()),
+                    _ => None,
+                });
+                prop_assert_eq!(samples.sum::<usize>(), drawn.samples as usize);
+            }
+        }
+        prop_assert!(networks > 1 || times.len() > 5);
+    }
 }
 
 proptest! {

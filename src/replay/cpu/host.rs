@@ -8,12 +8,13 @@ use rand::distr::{Distribution, Uniform};
 use rand::{SeedableRng, rngs::ChaCha8Rng};
 
 use super::memory;
-use super::runtime::{Engine, Input, Runtime, Threads};
+use super::runtime::{Engine, Runtime, Threads};
 use super::store::Store;
-use crate::model::{Graph, LayerId, ModelId, Op, Region, Segment, Shape, Weights, Work, onnx};
+use crate::model::{Graph, LayerId, ModelId, Op, Region, Shape, Weights, Work, onnx};
 use crate::platform::{DeviceId, LinkId, Platform};
-use crate::replay::cores;
+use crate::replay::cores::{self, Hold};
 use crate::replay::{BackendError, DeviceInfo};
+use crate::units::Bytes;
 
 /// A network with its weights.
 #[derive(Clone, Debug)]
@@ -39,16 +40,17 @@ pub struct Unit {
 
 /// A machine's cores as devices, with networks and the inputs of one load.
 pub struct Host {
-    platform: Platform,
+    pub(super) platform: Platform,
     runtime: Runtime,
     /// By device; `None` for those that are not cores of this machine.
-    units: Vec<Option<Started>>,
-    networks: Vec<Network>,
+    pub(super) units: Vec<Option<Started>>,
+    pub(super) networks: Vec<Network>,
     /// The inputs of each network, by layer.
-    inputs: Vec<BTreeMap<LayerId, Arc<Vec<f32>>>>,
-    samples: u32,
+    pub(super) inputs: Vec<BTreeMap<LayerId, Arc<Vec<f32>>>>,
+    pub(super) samples: u32,
     engines: Mutex<BTreeMap<Part, Arc<Loaded>>>,
-    references: Mutex<BTreeMap<ModelId, Arc<Vec<f32>>>>,
+    /// What single devices make of the inputs, by network, once it was asked for.
+    pub(super) references: Mutex<BTreeMap<ModelId, Arc<Vec<f32>>>>,
 }
 
 /// A unit with its threads.
@@ -68,14 +70,11 @@ pub(super) struct Loaded {
     pub(super) writes: Vec<(LayerId, Range<u32>)>,
 }
 
-/// Samples that a single device computes at a time for comparison, so that memory stays small.
-const REFERENCE_BATCH: u32 = 4;
-
 impl Host {
     /// Starts the threads of `units`, by device, and draws `samples` inputs of each network from `seed`.
     ///
     /// # Errors
-    /// Cores that this machine does not have, or a network whose inside is not known.
+    /// Cores that this machine does not have, a network whose inside is not known, or more inputs than fit the memory.
     pub fn new(
         platform: &Platform,
         runtime: Runtime,
@@ -84,19 +83,8 @@ impl Host {
         samples: u32,
         seed: u64,
     ) -> Result<Host, BackendError> {
-        for network in &networks {
-            if network.graph.layers().iter().any(|layer| matches!(layer.op, Op::Opaque { .. })) {
-                let reason = format!("{} is known by its sizes only; give its layers", network.graph.name());
-                return Err(BackendError::Unfit { backend: "cpu", reason });
-            }
-        }
-        let start = |unit: &Unit| -> Result<Started, String> {
-            let available = cores::available()?;
-            if let Some(core) = unit.cores.iter().find(|core| !available.contains(core)) {
-                return Err(format!("there is no core {core} for this program; there are {available:?}"));
-            }
-            Ok(Started { threads: Threads::start(&unit.cores, unit.threads)?, slowed: unit.slowed })
-        };
+        networks.iter().try_for_each(|network| refuse_opaque(&network.graph))?;
+        refuse_large(&networks, samples)?;
         let started = units.iter().map(|unit| unit.as_ref().map(start).transpose());
         let started = started.collect::<Result<Vec<_>, _>>();
         let units = started.map_err(|reason| BackendError::Unavailable { backend: "cpu", reason })?;
@@ -111,6 +99,11 @@ impl Host {
             engines: Mutex::default(),
             references: Mutex::default(),
         })
+    }
+
+    /// How firmly the devices' threads hold their cores; of several, the least. `None` if no device is of this machine.
+    pub fn hold(&self) -> Option<Hold> {
+        self.units.iter().flatten().map(|unit| unit.threads.hold).max()
     }
 
     pub(super) fn probe(&self) -> Result<DeviceInfo, BackendError> {
@@ -159,14 +152,14 @@ impl Host {
         if let Some(loaded) = engines.get(&part) {
             return Ok(loaded.clone());
         }
-        let loaded = Arc::new(self.load_engine(&work.segment, work, &unit.threads)?);
+        let loaded = Arc::new(self.load_engine(work, &unit.threads)?);
         engines.insert(part, loaded.clone());
         Ok(loaded)
     }
 
-    fn load_engine(&self, segment: &Segment, work: &Work, threads: &Threads) -> Result<Loaded, BackendError> {
+    fn load_engine(&self, work: &Work, threads: &Threads) -> Result<Loaded, BackendError> {
+        let segment = &work.segment;
         let Network { graph, weights, .. } = &self.networks[work.model.0 as usize];
-        let unfit = |reason: String| BackendError::Unfit { backend: "cpu", reason };
         let bytes = onnx::write(graph, weights, segment, &work.region.rows, None);
         let bytes = bytes.map_err(|error| unfit(format!("{}: {error}", graph.name())))?;
         let needed = graph.rows_needed(segment, &work.region.rows);
@@ -180,79 +173,6 @@ impl Host {
         let engine = engine.map_err(|error| unfit(format!("{} of {}: {error}", segment, graph.name())))?;
         Ok(Loaded { engine, reads, writes })
     }
-
-    /// How far the outputs of `model` in `store` are from those of the first device that is of this machine.
-    pub(super) fn difference(&self, store: &Store, model: ModelId, samples: u32) -> Result<f64, BackendError> {
-        let network = &self.networks[model.0 as usize];
-        let (output, shape) = (network.graph.output(), network.graph.shape(network.graph.output()));
-        let expected = self.reference(model)?;
-        let per_sample = shape.elements() as usize;
-        let largest = expected.iter().fold(0.0f64, |largest, number| largest.max(f64::from(number.abs())));
-        let mut difference = 0.0f64;
-        for sample in 0..samples {
-            let region = Region { samples: sample..sample + 1, rows: 0..shape.rows };
-            let devices: Vec<DeviceId> = self.platform.device_ids().collect();
-            let parts: Vec<_> = split_rows(shape.rows)
-                .flat_map(|rows| {
-                    let part = Region { rows, ..region.clone() };
-                    devices
-                        .iter()
-                        .find_map(|&device| Some((part.clone(), store.gather((device, model, output), &part, shape)?)))
-                })
-                .collect();
-            if parts.len() != shape.rows as usize {
-                let reason = format!("sample {sample} of {} was not computed", network.graph.name());
-                return Err(BackendError::Unfit { backend: "cpu", reason });
-            }
-            let expected = &expected[sample as usize * per_sample..][..per_sample];
-            for (part, found) in parts {
-                let cols = shape.cols as usize;
-                for channel in 0..shape.channels as usize {
-                    let at = (channel * shape.rows as usize + part.rows.start as usize) * cols;
-                    let numbers = expected[at..at + cols].iter().zip(&found.numbers()[channel * cols..]);
-                    for (expected, found) in numbers {
-                        // A number that is none differs from everything.
-                        let apart = f64::from((expected - found).abs());
-                        difference = if apart <= difference { difference } else { apart };
-                    }
-                }
-            }
-        }
-        Ok(if difference == 0.0 { 0.0 } else { difference / largest })
-    }
-
-    /// The outputs of `model` for all samples, by one device.
-    fn reference(&self, model: ModelId) -> Result<Arc<Vec<f32>>, BackendError> {
-        if let Some(reference) = self.references.lock().unwrap_or_else(PoisonError::into_inner).get(&model) {
-            return Ok(reference.clone());
-        }
-        let graph = &self.networks[model.0 as usize].graph;
-        let device = self.platform.device_ids().find(|device| self.units[device.0 as usize].is_some());
-        let device = device.expect("a plan has run, so there is a unit");
-        let unfit = |reason: String| BackendError::Unfit { backend: "cpu", reason };
-        let segment = graph.whole().ok_or_else(|| unfit(format!("{} has nothing to compute", graph.name())))?;
-        let rows = 0..graph.shape(graph.output()).rows;
-        let work = Work { model, segment, region: Region { samples: 0..self.samples, rows } };
-        let loaded = self.load(device, &work)?;
-        let threads = &self.unit(device)?.threads;
-        let mut all = Vec::new();
-        for first in (0..self.samples).step_by(REFERENCE_BATCH as usize) {
-            let count = REFERENCE_BATCH.min(self.samples - first) as usize;
-            let input = |(layer, _): &(LayerId, Range<u32>)| {
-                let shape = graph.shape(*layer);
-                let per_sample = shape.elements() as usize;
-                let numbers =
-                    &self.inputs[model.0 as usize][layer][first as usize * per_sample..][..count * per_sample];
-                Input { dims: [count, shape.channels as usize, shape.rows as usize, shape.cols as usize], numbers }
-            };
-            let inputs: Vec<Input<'_>> = loaded.reads.iter().map(input).collect();
-            let (outputs, _) = loaded.engine.run(&inputs, threads).map_err(unfit)?;
-            all.extend(outputs.into_iter().next_back().unwrap_or_default());
-        }
-        let all = Arc::new(all);
-        self.references.lock().unwrap_or_else(PoisonError::into_inner).insert(model, all.clone());
-        Ok(all)
-    }
 }
 
 impl std::fmt::Debug for Host {
@@ -261,9 +181,38 @@ impl std::fmt::Debug for Host {
     }
 }
 
-/// Single rows, so that outputs are found however they were split.
-fn split_rows(rows: u32) -> impl Iterator<Item = Range<u32>> {
-    (0..rows).map(|row| row..row + 1)
+/// The cpu backend cannot do what is asked of it.
+pub(super) fn unfit(reason: String) -> BackendError {
+    BackendError::Unfit { backend: "cpu", reason }
+}
+
+fn start(unit: &Unit) -> Result<Started, String> {
+    let available = cores::available()?;
+    if let Some(core) = unit.cores.iter().find(|core| !available.contains(core)) {
+        return Err(format!("there is no core {core} for this program; there are {available:?}"));
+    }
+    Ok(Started { threads: Threads::start(&unit.cores, unit.threads)?, slowed: unit.slowed })
+}
+
+fn refuse_opaque(graph: &Graph) -> Result<(), BackendError> {
+    let is_opaque = graph.layers().iter().any(|layer| matches!(layer.op, Op::Opaque { .. }));
+    let reason = || format!("{} is known by its sizes only; give its layers by `zoo` or `onnx`", graph.name());
+    if is_opaque { Err(unfit(reason())) } else { Ok(()) }
+}
+
+/// Refuses inputs and outputs that would fill more than half of the memory.
+fn refuse_large(networks: &[Network], samples: u32) -> Result<(), BackendError> {
+    let of_sample = |Network { graph, .. }: &Network| {
+        let ends = graph.layer_ids().filter(|&layer| graph.is_input(layer) || layer == graph.output());
+        ends.map(|layer| Bytes(size_of::<f32>() as u64) * graph.shape(layer).elements()).sum::<Bytes>()
+    };
+    let needed = networks.iter().map(of_sample).sum::<Bytes>() * u64::from(samples);
+    let memory = memory();
+    if memory > Bytes(0) && needed.0 > memory.0 / 2 {
+        let reason = format!("inputs and outputs of {samples} samples are {needed}, and this machine has {memory}");
+        return Err(unfit(format!("{reason}; use fewer samples")));
+    }
+    Ok(())
 }
 
 /// Inputs between -1 and 1, equal on every machine.

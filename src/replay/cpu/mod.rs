@@ -3,6 +3,7 @@
 //! A device may be slowed on purpose, to stand for a slower one; then each of its steps takes a fixed multiple of the
 //! time that its thread computed. Reports call such devices emulated.
 
+mod compare;
 mod host;
 mod runtime;
 mod store;
@@ -10,15 +11,16 @@ mod store;
 pub use host::{Host, Network, Unit, processor};
 pub use runtime::{OnnxRuntime, Runtime};
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use host::Loaded;
 use runtime::{Input, Threads};
-use store::Store;
+use store::{Gathered, Store};
 
 use super::clock::{Clock, sleep, thread_time};
 use super::{Backend, BackendError, DeviceInfo, Session, cores};
-use crate::model::{LayerId, ModelId, Region, Work};
+use crate::model::{LayerId, ModelId, Region, Shape, Work};
 use crate::plan::{Action, CheckedPlan, Lane, LaneId, StepId};
 use crate::platform::DeviceId;
 use crate::units::{Bytes, Duration};
@@ -49,10 +51,14 @@ impl Cpu {
     }
 
     /// How far the outputs of the first `samples` of `model`, which a round of the plan has left, are from those of
-    /// one device that does everything itself: the largest difference over the largest magnitude.
+    /// one device that does everything itself: the largest difference over the largest magnitude. NaN if a number of
+    /// either is none.
     ///
     /// # Errors
     /// The plan has not computed them, or the single device fails.
+    ///
+    /// # Panics
+    /// If the host has fewer samples.
     pub fn difference(&self, model: ModelId, samples: u32) -> Result<f64, BackendError> {
         self.host.difference(&self.store, model, samples)
     }
@@ -124,26 +130,11 @@ impl Session for Computing {
         }
         let (_, loaded, work) = find(&self.jobs, step, |job| job.0);
         let clock = Clock::start();
-        let mut gathered = Vec::with_capacity(loaded.reads.len());
-        for (layer, rows) in &loaded.reads {
-            let region = Region { samples: work.region.samples.clone(), rows: rows.clone() };
-            let shape = self.host.shape(work.model, *layer);
-            let numbers = self.store.gather((self.device, work.model, *layer), &region, shape);
-            gathered.push((numbers.ok_or_else(|| failed(format!("its input {region} is not there")))?, region, shape));
-        }
-        let inputs: Vec<Input<'_>> = gathered
-            .iter()
-            .map(|(numbers, region, shape)| Input {
-                dims: [region.samples.len(), shape.channels as usize, region.rows.len(), shape.cols as usize],
-                numbers: numbers.numbers(),
-            })
-            .collect();
+        let gathered = self.gather(loaded, work).map_err(failed)?;
+        let inputs: Vec<Input<'_>> = gathered.iter().map(Piece::input).collect();
         let (outputs, computed) = loaded.engine.run(&inputs, &self.threads).map_err(failed)?;
         drop(inputs);
-        for ((layer, rows), numbers) in loaded.writes.iter().zip(outputs) {
-            let region = Region { samples: work.region.samples.clone(), rows: rows.clone() };
-            self.store.put((self.device, work.model, *layer), region, Arc::new(numbers));
-        }
+        self.put(loaded, work, outputs).map_err(failed)?;
         // Several threads compute at once, and only the time on the wall covers them all.
         let computed = if self.threads.count > 1 { clock.now().since_start() } else { computed };
         let busy = Duration::from_nanos_f64(computed.as_nanos_f64() * self.slowed);
@@ -151,6 +142,50 @@ impl Session for Computing {
             sleep(busy.saturating_sub(clock.now().since_start()));
         }
         Ok(busy)
+    }
+}
+
+/// Numbers of a region of a layer with this shape.
+struct Piece {
+    numbers: Gathered,
+    region: Region,
+    shape: Shape,
+}
+
+impl Piece {
+    fn input(&self) -> Input<'_> {
+        let Piece { numbers, region, shape } = self;
+        let dims = [region.samples.len(), shape.channels as usize, region.rows.len(), shape.cols as usize];
+        Input { dims, numbers: numbers.numbers() }
+    }
+}
+
+impl Computing {
+    /// What `work` reads, in the engine's order.
+    fn gather(&self, loaded: &Loaded, work: &Work) -> Result<Vec<Piece>, String> {
+        let gather = |(layer, rows): &(LayerId, Range<u32>)| {
+            let region = Region { samples: work.region.samples.clone(), rows: rows.clone() };
+            let shape = self.host.shape(work.model, *layer);
+            match self.store.gather((self.device, work.model, *layer), &region, shape) {
+                Some(numbers) => Ok(Piece { numbers, region, shape }),
+                None => Err(format!("its input {region} is not there")),
+            }
+        };
+        loaded.reads.iter().map(gather).collect()
+    }
+
+    /// Puts what the engine gave for `work` where other steps find it.
+    fn put(&self, loaded: &Loaded, work: &Work, outputs: Vec<Vec<f32>>) -> Result<(), String> {
+        for ((layer, rows), numbers) in loaded.writes.iter().zip(outputs) {
+            let region = Region { samples: work.region.samples.clone(), rows: rows.clone() };
+            let shape = self.host.shape(work.model, *layer);
+            let expected = shape.channels as usize * shape.cols as usize * region.rows.len() * region.samples.len();
+            if numbers.len() != expected {
+                return Err(format!("the runtime gave {} numbers for {region}, which has {expected}", numbers.len()));
+            }
+            self.store.put((self.device, work.model, *layer), region, Arc::new(numbers));
+        }
+        Ok(())
     }
 }
 

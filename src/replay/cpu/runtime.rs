@@ -1,7 +1,8 @@
 //! The runtimes that execute ONNX on the CPU: rten, which is always there, and ONNX Runtime where its library is named.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Builder;
 
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{Session, SessionInputValue};
@@ -10,7 +11,7 @@ use rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool, ValueOrView};
 use rten_tensor::NdTensorView;
 
 use crate::replay::clock::thread_time;
-use crate::replay::cores;
+use crate::replay::cores::{self, Hold};
 use crate::units::Duration;
 
 /// What executes networks on the CPU.
@@ -33,7 +34,7 @@ pub struct OnnxRuntime {
 const RTEN_VERSION: &str = "0.27";
 
 /// A process loads one library of ONNX Runtime, once.
-static LIBRARY: OnceLock<(PathBuf, Result<OnnxRuntime, String>)> = OnceLock::new();
+static LIBRARY: Mutex<Option<(PathBuf, OnnxRuntime)>> = Mutex::new(None);
 
 impl Runtime {
     /// ONNX Runtime from the library at `path`.
@@ -41,11 +42,15 @@ impl Runtime {
     /// # Errors
     /// The library cannot be loaded, or another one is loaded already.
     pub fn onnx_runtime(path: &Path) -> Result<Runtime, String> {
-        let (loaded, result) = LIBRARY.get_or_init(|| (path.to_owned(), load_library(path)));
+        let mut library = LIBRARY.lock().unwrap_or_else(PoisonError::into_inner);
+        let (loaded, runtime) = match &mut *library {
+            Some(known) => known,
+            none => none.insert((path.to_owned(), load_library(path)?)),
+        };
         if loaded != path {
             return Err(format!("`{}` is loaded already, and a process has one ONNX Runtime", loaded.display()));
         }
-        result.clone().map(Runtime::OnnxRuntime)
+        Ok(Runtime::OnnxRuntime(runtime.clone()))
     }
 
     /// Name and version.
@@ -64,17 +69,15 @@ fn load_library(path: &Path) -> Result<OnnxRuntime, String> {
     }
     let builder = ort::init_from(path).map_err(|error| failed(error.to_string()))?;
     let environment = builder.with_telemetry(false).build().map_err(|error| failed(error.to_string()))?;
-    Ok(OnnxRuntime { environment, version: version(path, ort::info()) })
+    let file = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    Ok(OnnxRuntime { environment, version: version(&file.to_string_lossy(), ort::info()) })
 }
 
-/// The version that the library's file is named after, or else the commit that it says it was built from.
-fn version(path: &Path, build: &str) -> String {
-    let file = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let is_version = |text: &&str| text.starts_with(|first: char| first.is_ascii_digit());
-    let named = name.split_once(".so.").map(|(_, version)| version).filter(is_version);
-    let commit = build.split(", ").find_map(|part| part.strip_prefix("git-commit-id="));
-    named.or(commit).unwrap_or("of unknown version").to_owned()
+/// The version that the name of a library ends with, and the commit that it says it was built from.
+fn version(file: &str, build: &str) -> String {
+    let number = file.rsplit_once(".so.").map_or("of unknown version", |(_, number)| number);
+    let commit = build.split([',', ' ']).find_map(|part| part.strip_prefix("git-commit-id="));
+    format!("{number} ({})", commit.unwrap_or("unknown commit"))
 }
 
 /// Threads of one device, all pinned to its cores.
@@ -82,6 +85,8 @@ fn version(path: &Path, build: &str) -> String {
 pub(super) struct Threads {
     pub(super) cores: Vec<usize>,
     pub(super) count: usize,
+    /// How firmly they hold them.
+    pub(super) hold: Hold,
     /// The threads of rten.
     pool: Arc<ThreadPool>,
 }
@@ -89,12 +94,18 @@ pub(super) struct Threads {
 impl Threads {
     /// Starts `count` threads on `cores`.
     pub(super) fn start(cores: &[usize], count: usize) -> Result<Threads, String> {
-        let own = cores.to_owned();
-        // Threads inherit the cores of the one that starts them.
-        let starter = std::thread::spawn(move || cores::pin(&own).map(|_| ThreadPool::with_num_threads(count)));
-        let pool = starter.join().map_err(|_| "threads could not be started".to_owned())??;
-        Ok(Threads { cores: cores.to_owned(), count, pool: Arc::new(pool) })
+        let (hold, pool) = on_cores(cores, |hold| (hold, ThreadPool::with_num_threads(count)))?;
+        Ok(Threads { cores: cores.to_owned(), count, hold, pool: Arc::new(pool) })
     }
+}
+
+/// What `make` gives on a thread on `cores`. The threads that it starts inherit the cores and how firmly they are held.
+fn on_cores<R: Send>(cores: &[usize], make: impl FnOnce(Hold) -> R + Send) -> Result<R, String> {
+    std::thread::scope(|scope| {
+        let starter = Builder::new().spawn_scoped(scope, || cores::pin(cores).map(make));
+        let starter = starter.map_err(|error| format!("no thread can be started: {error}"))?;
+        starter.join().unwrap_or_else(|_| Err("threads could not be started".into()))
+    })
 }
 
 /// A network, or a part of one, ready to run.
@@ -129,7 +140,8 @@ impl Engine {
                 Ok(Engine::Rten { model: Box::new(model), inputs, outputs })
             }
             Runtime::OnnxRuntime(library) => {
-                let session = open_session(library, &onnx, threads).map_err(|error| error.to_string())?;
+                let open = |_| open_session(library, &onnx, threads.count).map_err(|error| error.to_string());
+                let session = on_cores(&threads.cores, open)??;
                 Ok(Engine::OnnxRuntime { session: Mutex::new(session), inputs, outputs })
             }
         }
@@ -179,10 +191,12 @@ fn timed<R>(compute: impl FnOnce() -> R) -> (R, Duration) {
     (result, thread_time() - before)
 }
 
-fn open_session(library: &OnnxRuntime, onnx: &[u8], threads: &Threads) -> Result<Session, ort::Error> {
+fn open_session(library: &OnnxRuntime, onnx: &[u8], threads: usize) -> Result<Session, ort::Error> {
     Session::builder(&library.environment)?
         .with_optimization_level(GraphOptimizationLevel::All)?
-        .with_intra_threads(threads.count)?
+        .with_intra_threads(threads)?
+        // Threads that spin would be stopped by the kernel's limit on real time.
+        .with_intra_op_spinning(false)?
         .with_inter_threads(1)?
         .commit_from_memory(onnx)
 }
@@ -192,10 +206,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_version_is_the_files_or_the_commit() {
-        let check = |path: &str, build: &str, expected: &str| assert_eq!(version(Path::new(path), build), expected);
-        check("/nowhere/libonnxruntime.so.1.31.1", "ORT Build Info: git-commit-id=6af1a93", "1.31.1");
-        check("/nowhere/libonnxruntime.so", "ORT Build Info: git-branch=HEAD, git-commit-id=6af1a93, x=1", "6af1a93");
-        check("/nowhere/onnxruntime.dll", "", "of unknown version");
+    fn the_version_of_rten_is_the_one_that_is_compiled_in() {
+        let manifest = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
+        assert!(manifest.contains(&format!("\nrten = {{ version = \"{RTEN_VERSION}\"")));
+    }
+
+    #[test]
+    fn a_library_is_known_by_its_version_and_commit() {
+        let build = "ORT Build Info: git-branch=HEAD, git-commit-id=6af1a93, build type=Release";
+        assert_eq!(version("/lib/libonnxruntime.so.1.31.1", build), "1.31.1 (6af1a93)");
+        assert_eq!(version("/lib/libonnxruntime.so", ""), "of unknown version (unknown commit)");
+    }
+
+    #[test]
+    fn a_library_that_is_not_there_stands_in_the_way_of_no_other() {
+        for name in ["nowhere/one.so", "nowhere/two.so"] {
+            let message = Runtime::onnx_runtime(Path::new(name)).unwrap_err();
+            assert_eq!(message, format!("cannot load ONNX Runtime from `{name}`: there is no such file"));
+        }
     }
 }

@@ -1,0 +1,174 @@
+//! What a profile runs: engines and crews of everything that it measures, each used again and again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::hardware::{host, interruption};
+use super::journal::{Journal, Visit};
+use super::{Error, Terminal};
+use crate::cost::LayerKey;
+use crate::cost::statistics::quantile;
+use crate::model::{Graph, Weights};
+use crate::platform::DeviceId;
+use crate::problem::Model;
+use crate::replay::cpu::{Cpu, Host, Runtime};
+use crate::replay::profile::{Measured, Measurement, Target};
+use crate::replay::{Backend, Crew, Limits, assemble};
+use crate::scenario::Case;
+use crate::units::Duration;
+
+/// A step that takes longer does not run.
+const DEADLINE: Duration = Duration::from_nanos(120_000_000_000);
+/// Short steps are repeated in a visit until they have taken this long, so often at most.
+const VISIT_NANOS: u64 = 20_000_000;
+const RUNS_MAX: usize = 5;
+/// Longer steps need no run to get used to after another target.
+const LONG_NANOS: u64 = 150_000_000;
+/// Warm-up ends after so many runs or so long, or when medians of five have settled.
+const WARM_UP_RUNS: usize = 10;
+const WARM_UP_NANOS: u64 = 2_000_000_000;
+/// Steps of the slower device of a pair, and samples of both.
+const PAIR_STEPS: u32 = 3;
+const PAIR_SAMPLES_MAX: u32 = 32;
+
+/// A network to be profiled.
+pub(super) struct Network {
+    /// What traces call it.
+    pub(super) name: String,
+    pub(super) graph: Graph,
+    pub(super) weights: Arc<Weights>,
+}
+
+/// Engines and crews of everything that is measured.
+pub(super) struct Bench<'a> {
+    pub(super) case: &'a Case,
+    pub(super) networks: &'a [Network],
+    hosts: Vec<Arc<Host>>,
+    crews: BTreeMap<(usize, Target), (Measurement, Crew)>,
+    last: Option<(usize, Target)>,
+    terminal: &'a Terminal,
+}
+
+impl<'a> Bench<'a> {
+    pub(super) fn new(
+        case: &'a Case,
+        networks: &'a [Network],
+        targets: &[Target],
+        pairs: &[[DeviceId; 2]],
+        runtime: Runtime,
+        terminal: &'a Terminal,
+    ) -> Result<Bench<'a>, Error> {
+        let alone = targets.iter().map(Target::samples).max().unwrap_or(1);
+        let samples = if pairs.is_empty() { alone } else { alone.max(PAIR_SAMPLES_MAX) };
+        let host = |network: &Network| {
+            let model = Model { graph: network.graph.clone(), home: None };
+            host(case, &[(model, network.weights.clone())], runtime.clone(), samples)
+        };
+        let hosts = networks.iter().map(host).collect::<Result<_, _>>()?;
+        Ok(Bench { case, networks, hosts, crews: BTreeMap::new(), last: None, terminal })
+    }
+
+    /// Opens everything and runs it until its time has settled.
+    pub(super) fn warm_up(&mut self, targets: &[Target], devices: &[DeviceId]) -> Result<(), Error> {
+        let sentinels = devices.iter().map(|&device| (0, Target::Whole { device, batch: 1 }));
+        let networks = 0..self.networks.len();
+        let all = networks.flat_map(|network| targets.iter().map(move |target| (network, target.clone())));
+        let all: BTreeSet<(usize, Target)> = sentinels.chain(all).collect();
+        let progress = self.terminal.progress(all.len() as u64, "warmed up");
+        for (network, target) in all {
+            let mut times: Vec<f64> = Vec::new();
+            while times.len() < WARM_UP_RUNS && times.iter().sum::<f64>() < WARM_UP_NANOS as f64 && !has_settled(&times)
+            {
+                let measured = self.run(network, &target)?;
+                times.push(measured.iter().map(|measured| measured.time.as_nanos_f64()).sum());
+            }
+            progress.inc(1);
+        }
+        progress.finish_and_clear();
+        Ok(())
+    }
+
+    /// Measures a target, unless the journal has the visit.
+    pub(super) fn visit(
+        &mut self,
+        journal: &mut Journal,
+        name: String,
+        network: usize,
+        target: &Target,
+    ) -> Result<(), Error> {
+        if journal.has(&name) {
+            return Ok(());
+        }
+        let is_new = self.last.replace((network, target.clone())) != Some((network, target.clone()));
+        let mut measured = self.run(network, target)?;
+        let total = |measured: &[Measured]| measured.iter().fold(Duration::ZERO, |sum, measured| sum + measured.time);
+        if is_new && total(&measured).as_nanos() < LONG_NANOS {
+            measured = self.run(network, target)?;
+        }
+        let mut runs = 1;
+        while runs < RUNS_MAX && total(&measured).as_nanos() < VISIT_NANOS {
+            measured.extend(self.run(network, target)?);
+            runs += 1;
+        }
+        journal.add(Visit { name, network, measured })
+    }
+
+    fn run(&mut self, network: usize, target: &Target) -> Result<Vec<Measured>, Error> {
+        let key = (network, target.clone());
+        if !self.crews.contains_key(&key) {
+            let graph = &self.networks[network].graph;
+            let measurement = target.measurement(&self.case.problem.platform, graph).map_err(|violations| {
+                let why: Vec<String> = violations.iter().map(ToString::to_string).collect();
+                Error::Usage(format!("{} cannot be profiled: {}", self.networks[network].name, why.join("; ")))
+            })?;
+            let backend = Cpu::new(self.hosts[network].clone());
+            backend.probe()?;
+            let crew = assemble(&measurement.plan, &backend)?;
+            self.crews.insert(key.clone(), (measurement, crew));
+        }
+        let (measurement, crew) = self.crews.get_mut(&key).expect("it was inserted");
+        let round = crew.round(&measurement.plan, &Limits { deadline: DEADLINE, interrupted: interruption() })?;
+        Ok(measurement.read(&round))
+    }
+
+    /// The pair with steps on both devices that take about as long, by what was measured alone.
+    pub(super) fn balanced(&self, journal: &Journal, network: usize, &[first, second]: &[DeviceId; 2]) -> Target {
+        let alone = |device: DeviceId| {
+            let visits = journal.visits().iter().filter(|visit| visit.network == network);
+            let is_it = |measured: &&Measured| {
+                measured.device == device
+                    && measured.batch == 1
+                    && measured.layer == LayerKey::Whole
+                    && measured.beside.is_none()
+            };
+            let times: Vec<f64> = visits
+                .flat_map(|visit| &visit.measured)
+                .filter(is_it)
+                .map(|measured| measured.time.as_nanos_f64())
+                .collect();
+            if times.is_empty() { 1.0 } else { median(times) }
+        };
+        let ratio = (alone(second) / alone(first)).max(1e-6);
+        let steps =
+            |ratio: f64| ((PAIR_STEPS as f64 * ratio).round() as u32).clamp(PAIR_STEPS, PAIR_SAMPLES_MAX - PAIR_STEPS);
+        let lanes = match ratio >= 1.0 {
+            true => [(first, steps(ratio)), (second, PAIR_STEPS)],
+            false => [(first, PAIR_STEPS), (second, steps(1.0 / ratio))],
+        };
+        Target::Pair { lanes, batch: 1 }
+    }
+}
+
+/// Whether the last five medians of five differ by less than 1 %.
+fn has_settled(times: &[f64]) -> bool {
+    let medians: Vec<f64> = times.windows(5).map(|window| median(window.to_vec())).collect();
+    let Some(last) = medians.len().checked_sub(5).map(|first| &medians[first..]) else { return false };
+    let (low, high) = last.iter().fold((f64::MAX, 0.0f64), |(low, high), &time| (low.min(time), high.max(time)));
+    high < low * 1.01
+}
+
+/// The median of some values.
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    quantile(&values, 0.5)
+}

@@ -1,0 +1,114 @@
+//! What plans run on in a replay: the cores of this machine, or nothing.
+
+use std::sync::Arc;
+
+use clap::ValueEnum;
+
+use super::Error;
+use super::hardware::{HardwareArgs, host};
+use crate::cost::Estimate;
+use crate::plan::CheckedPlan;
+use crate::problem::Problem;
+use crate::replay::cpu::{Cpu, Host};
+use crate::replay::{Backend, Crew, DeviceInfo, Hold, Mock, PROBE_SAMPLES, SpeedProbe, assemble};
+use crate::scenario::Case;
+
+/// What plans run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum BackendKind {
+    /// The cores of this machine that devices say they are
+    Cpu,
+    /// No hardware: each step takes the time that is predicted for it
+    Mock,
+}
+
+/// What plans run on, ready for those of one case.
+pub(super) enum Machine {
+    Cpu(Arc<Host>),
+    Mock,
+}
+
+impl Machine {
+    pub(super) fn new(case: &Case, kind: BackendKind, hardware: &HardwareArgs) -> Result<Machine, Error> {
+        if kind == BackendKind::Mock {
+            return Ok(Machine::Mock);
+        }
+        let mut models = Vec::new();
+        for (model, weights) in case.problem.models.iter().zip(&case.weights) {
+            let Some(weights) = weights else {
+                let name = model.graph.name();
+                let reason = "is known by its sizes only and cannot be run; name its layers by `zoo` or `onnx`";
+                return Err(Error::Usage(format!("{name} {reason}, or use --backend mock")));
+            };
+            models.push((model.clone(), weights.clone()));
+        }
+        let probed = PROBE_SAMPLES * case.problem.platform.devices.len() as u32;
+        let samples = case.problem.samples().max(probed);
+        Ok(Machine::Cpu(host(case, &models, hardware.runtime()?, samples)?))
+    }
+
+    /// Whether real hardware computes.
+    pub(super) fn is_real(&self) -> bool {
+        matches!(self, Machine::Cpu(_))
+    }
+
+    pub(super) fn probe(&self) -> Result<DeviceInfo, Error> {
+        Ok(match self {
+            Machine::Cpu(host) => Cpu::new(host.clone()).probe()?,
+            Machine::Mock => Mock::new(Vec::new()).probe()?,
+        })
+    }
+
+    /// How fast devices are just now; `None` where nothing computes.
+    pub(super) fn speed(&self, problem: &Problem) -> Result<Option<SpeedProbe>, Error> {
+        match self {
+            Machine::Cpu(host) => {
+                let cpu = Cpu::with_inputs_everywhere(host.clone());
+                Ok(Some(SpeedProbe::new(problem, &cpu)?))
+            }
+            Machine::Mock => Ok(None),
+        }
+    }
+
+    /// The open lanes of `plan`, whose steps take the times of `estimates` where nothing computes, and the backend
+    /// that has its data.
+    pub(super) fn open(&self, plan: &CheckedPlan, estimates: &[Estimate]) -> Result<(Crew, Option<Cpu>), Error> {
+        match self {
+            Machine::Cpu(host) => {
+                let cpu = Cpu::new(host.clone());
+                Ok((assemble(plan, &cpu)?, Some(cpu)))
+            }
+            Machine::Mock => {
+                let times = estimates.iter().map(|estimate| estimate.time).collect();
+                Ok((assemble(plan, &Mock::new(times))?, None))
+            }
+        }
+    }
+
+    /// What a reader of the results should know.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let is_shared = match self {
+            Machine::Cpu(host) => host.hold() == Some(Hold::Shared),
+            Machine::Mock => false,
+        };
+        let note = "threads have no real-time priority here (CAP_SYS_NICE), so other programs may take their cores";
+        if is_shared { vec![note.into()] } else { vec![] }
+    }
+
+    /// Why the traces of `case` say nothing of this machine, which was found to be `info`.
+    pub(super) fn foreign_traces(&self, case: &Case, info: &DeviceInfo) -> Vec<String> {
+        let mut objections = Vec::new();
+        for profile in case.profiles.iter().flatten().filter(|_| self.is_real()) {
+            let Some((hardware, software)) = &profile.taken_on else { continue };
+            for (what, of_trace, here) in [("on", hardware, &info.name), ("with", software, &info.software)] {
+                let trace = profile.trace.display();
+                let objection =
+                    format!("{trace} was taken {what} {of_trace}, and this is {here}; run `coinfer profile`");
+                if of_trace != here && !objections.contains(&objection) {
+                    objections.push(objection);
+                }
+            }
+        }
+        objections
+    }
+}

@@ -1,0 +1,131 @@
+//! What a profile measures: sound plans of every network, and which of their steps count.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use coinfer::cost::{LayerKey, Rows};
+use coinfer::model::{Graph, unit_name, units, zoo};
+use coinfer::plan::{Action, Violation};
+use coinfer::platform::{Device, DeviceId, DeviceKind, Platform};
+use coinfer::replay::Round;
+use coinfer::replay::profile::{Measurement, Target};
+use coinfer::timeline::{Origin, Span, Timeline};
+use coinfer::units::{Bytes, Duration, Time};
+
+const FIRST: DeviceId = DeviceId(0);
+const SECOND: DeviceId = DeviceId(1);
+const NETWORKS: [&str; 6] = ["alexnet", "squeezenet_v1.1", "googlenet", "resnet-18", "mobilenet_v2", "lstm-2x512"];
+
+fn platform(memory: Bytes) -> Platform {
+    let device = |name: &str| Device { name: name.into(), kind: DeviceKind::Cpu, memory, unsupported: BTreeSet::new() };
+    Platform { devices: vec![device("first"), device("second")], ..Platform::default() }
+}
+
+fn measurement(target: &Target, graph: &Graph) -> Measurement {
+    let found = target.measurement(&platform(Bytes(1 << 34)), graph);
+    found.unwrap_or_else(|violations| panic!("{target:?} of {}: {violations:?}", graph.name()))
+}
+
+/// A round of `measurement` in which step *i* runs in the *i*th span of milliseconds.
+fn round(spans: &[(u64, u64)]) -> Round {
+    let at = |millis: u64| Time::from_nanos(millis * 1_000_000);
+    let spans: Vec<Span> = spans.iter().map(|&(start, end)| Span { start: at(start), end: at(end) }).collect();
+    Round { busy: vec![Duration::ZERO; spans.len()], timeline: Timeline { origin: Origin::Measured, spans } }
+}
+
+/// A round in which steps of a millisecond follow each other.
+fn one_after_the_other(measurement: &Measurement) -> Round {
+    let count = measurement.plan.steps.len() as u64;
+    round(&(0..count).map(|step| (step, step + 1)).collect::<Vec<_>>())
+}
+
+#[test]
+fn whole_networks_are_one_step_of_all_samples() {
+    for name in NETWORKS {
+        let graph = zoo::graph(name).unwrap();
+        for batch in [1, 3] {
+            let target = Target::Whole { device: SECOND, batch };
+            let measurement = measurement(&target, &graph);
+            assert_eq!((measurement.plan.steps.len(), target.samples()), (1, batch));
+            let measured = measurement.read(&one_after_the_other(&measurement));
+            let [whole] = measured.as_slice() else { panic!("{measured:?}") };
+            assert_eq!((&whole.layer, whole.rows, whole.beside), (&LayerKey::Whole, Rows::All, None));
+            assert_eq!((whole.device, whole.batch, whole.time), (SECOND, batch, Duration::from_nanos(1_000_000)));
+        }
+    }
+}
+
+#[test]
+fn units_are_measured_whole_and_in_parts_that_cover_them() {
+    for name in NETWORKS {
+        let graph = zoo::graph(name).unwrap();
+        for parts in [1, 2, 4] {
+            let measurement = measurement(&Target::Units { device: FIRST, batch: 2, parts }, &graph);
+            let mut rows: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+            for measured in measurement.read(&one_after_the_other(&measurement)) {
+                let LayerKey::Named(unit) = measured.layer else { panic!("it is of a unit") };
+                let of_unit = rows.entry(unit).or_default();
+                match measured.rows {
+                    Rows::Count(count) => of_unit.push(count),
+                    _ => assert!(of_unit.is_empty(), "all rows are one step"),
+                }
+            }
+            for unit in units(&graph) {
+                let height = graph.shape(unit.last()).rows;
+                let found = &rows[&unit_name(&graph, &unit)];
+                let expected = if parts.min(height) == 1 { 0 } else { height };
+                assert_eq!(found.iter().sum::<u32>(), expected, "{name}, {parts} parts");
+                let (least, most) = (found.iter().min(), found.iter().max());
+                assert!(most.is_none_or(|most| most - least.unwrap() <= 1), "parts are about equal: {found:?}");
+            }
+            assert_eq!(rows.len(), units(&graph).len());
+        }
+    }
+}
+
+/// Two steps on the first device and three on the second.
+const PAIR: Target = Target::Pair { lanes: [(FIRST, 2), (SECOND, 3)], batch: 2 };
+
+#[test]
+fn pairs_run_samples_of_their_own_side_by_side() {
+    for name in NETWORKS {
+        let measurement = measurement(&PAIR, &zoo::graph(name).unwrap());
+        let samples = measurement.plan.steps.iter().map(|step| match &step.action {
+            Action::Compute(work) => work.region.samples.clone(),
+            action => panic!("{action:?}"),
+        });
+        assert_eq!(samples.collect::<Vec<_>>(), [0..2, 2..4, 4..6, 6..8, 8..10]);
+        assert_eq!(PAIR.samples(), 10);
+        assert!(measurement.plan.steps.iter().all(|step| step.after.is_empty()), "nobody waits");
+    }
+}
+
+#[test]
+fn of_a_pair_only_steps_count_that_the_other_device_was_busy_all_through() {
+    let measurement = measurement(&PAIR, &zoo::graph("lstm-2x512").unwrap());
+    let read = |spans: [(u64, u64); 5]| -> Vec<(DeviceId, Option<DeviceId>, u64)> {
+        let measured = measurement.read(&round(&spans));
+        let of = |measured: &coinfer::replay::profile::Measured| {
+            (measured.device, measured.beside, measured.time.as_nanos() / 1_000_000)
+        };
+        measured.iter().map(of).collect()
+    };
+    // The first is at work from 0 to 20, the second from 1 to 22.
+    assert_eq!(
+        read([(0, 10), (10, 20), (1, 8), (8, 15), (15, 22)]),
+        [(FIRST, Some(SECOND), 10), (SECOND, Some(FIRST), 7), (SECOND, Some(FIRST), 7)]
+    );
+    // A pause of the other is none of its steps' end: what counts is its first start and its last end.
+    assert_eq!(read([(0, 10), (10, 20), (0, 5), (6, 11), (12, 20)]).len(), 5);
+    // They never met.
+    assert_eq!(read([(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)]), []);
+}
+
+#[test]
+fn a_device_that_cannot_hold_the_network_is_told() {
+    let graph = zoo::graph("alexnet").unwrap();
+    for target in [Target::Whole { device: FIRST, batch: 1 }, Target::Units { device: FIRST, batch: 1, parts: 1 }, PAIR]
+    {
+        let violations = target.measurement(&platform(Bytes(1 << 20)), &graph).unwrap_err();
+        assert!(violations.iter().all(|found| matches!(found, Violation::WorkingSet { .. })), "{violations:?}");
+    }
+}
