@@ -16,6 +16,7 @@ use crate::model::ModelId;
 use crate::plan::{self, CheckedPlan, Lane, Step};
 use crate::platform::DeviceId;
 use crate::problem::Problem;
+use crate::replay::cpu::worse;
 use crate::replay::{Crew, Limits, Round, SpeedProbe};
 use crate::report;
 use crate::report::{Comparison, Replayed, both_rows, plot, replay_csv, replay_json, replay_table, slugs};
@@ -242,11 +243,6 @@ fn emulated(case: &Case) -> Vec<String> {
     let is_slowed = |device: &DeviceId| case.units[device.0 as usize].as_ref().is_some_and(|unit| unit.slowed > 1.0);
     let platform = &case.problem.platform;
     platform.device_ids().filter(is_slowed).map(|device| platform.device(device).name.clone()).collect()
-}
-
-/// The larger one, or what is no number.
-fn worse(one: f64, other: f64) -> f64 {
-    if one.is_nan() || one > other { one } else { other }
 }
 
 /// What the traces predict if devices take `speeds` times as long as they say.

@@ -86,8 +86,8 @@ impl Host {
     }
 }
 
-/// The larger one. What is no number is worse than all, and stays.
-fn worse(one: f64, other: f64) -> f64 {
+/// The larger one of two differences. What is no number is worse than all, and stays.
+pub(crate) fn worse(one: f64, other: f64) -> f64 {
     if one.is_nan() || one > other { one } else { other }
 }
 

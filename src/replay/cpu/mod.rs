@@ -8,6 +8,7 @@ mod host;
 mod runtime;
 mod store;
 
+pub(crate) use compare::worse;
 pub use host::{Host, Network, Unit, processor};
 pub use runtime::{OnnxRuntime, Runtime};
 
