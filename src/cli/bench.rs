@@ -72,7 +72,11 @@ impl<'a> Bench<'a> {
     pub(super) fn warm_up(&mut self, targets: &[Target], devices: &[DeviceId]) -> Result<(), Error> {
         let sentinels = devices.iter().map(|&device| (0, Target::Whole { device, batch: 1 }));
         let networks = 0..self.networks.len();
-        let all = networks.flat_map(|network| targets.iter().map(move |target| (network, target.clone())));
+        let known = self.networks;
+        let all = networks.flat_map(|network| {
+            let there = targets.iter().filter(move |target| target.is_of(&known[network].graph));
+            there.map(move |target| (network, target.clone()))
+        });
         let all: BTreeSet<(usize, Target)> = sentinels.chain(all).collect();
         let progress = self.terminal.progress(all.len() as u64, "warmed up");
         for (network, target) in all {

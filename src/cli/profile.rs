@@ -21,7 +21,8 @@ use crate::scenario::{Case, Scenario};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  coinfer profile scenarios/local-cpu.toml\n  \
-                        coinfer profile scenarios/local-cpu.toml --units --parts 1,2 --batches 1,2 -o units.csv")]
+                        coinfer profile scenarios/local-cpu.toml --units --parts 1,2 --batches 1,2 -o units.csv\n  \
+                        coinfer profile scenarios/local-cpu-sweep.toml --segments conv1..maxpool -o front.csv")]
 pub(super) struct Profile {
     #[command(flatten)]
     scenario: ScenarioArgs,
@@ -37,7 +38,10 @@ pub(super) struct Profile {
     /// Measure single layers too, each with the activations that follow it
     #[arg(long)]
     units: bool,
-    /// With --units: parts that the rows of each layer are cut into
+    /// Measure these layers too, each entry as one step, of each network that has them
+    #[arg(long, value_name = "FIRST..LAST,..", value_delimiter = ',')]
+    segments: Vec<String>,
+    /// With --units and --segments: parts that the rows of their outputs are cut into
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1",
           value_parser = clap::value_parser!(u32).range(1..=1024))]
     parts: Vec<u32>,
@@ -67,6 +71,12 @@ impl Profile {
             return Err(Error::Usage(
                 "no device of the scenario says which cores it is; write `cpu = { cores = \"0\" }`".into(),
             ));
+        }
+        let has = |layers: &String| networks.iter().any(|network| network.graph.find_segment(layers).is_some());
+        if let Some(layers) = self.segments.iter().find(|layers| !has(layers)) {
+            return Err(Error::Usage(format!(
+                "no network computes `{layers}`, as FIRST..LAST in this order; `coinfer models NAME` lists the layers of one"
+            )));
         }
         let outputs = self.outputs(&case, &devices)?;
         let runtime = self.hardware.runtime()?;
@@ -127,7 +137,7 @@ impl Profile {
     ) -> Result<(), Error> {
         bench.warm_up(targets, devices)?;
         let networks = bench.networks.len();
-        let visits = self.schedule(networks, targets, bench.case.seed);
+        let visits = self.schedule(bench.networks, targets, bench.case.seed);
         let of_networks = || (0..networks).flat_map(|network| (0..pairs.len()).map(move |pair| (network, pair)));
         let pair_visits: Vec<(usize, usize)> = (0..self.repeats).flat_map(|_| of_networks()).collect();
         let sentinels = visits.len() / SENTINEL_EVERY + 1;
@@ -177,9 +187,11 @@ impl Profile {
         for &device in devices {
             for &batch in &batches {
                 targets.push(Target::Whole { device, batch });
-                if self.units {
-                    let parts: BTreeSet<u32> = self.parts.iter().copied().collect();
-                    targets.extend(parts.into_iter().map(|parts| Target::Units { device, batch, parts }));
+                for &parts in &self.parts.iter().copied().collect::<BTreeSet<u32>>() {
+                    targets.extend(self.units.then_some(Target::Units { device, batch, parts }));
+                    let segments: BTreeSet<&String> = self.segments.iter().collect();
+                    let target = |layers: &String| Target::Segment { device, batch, parts, layers: layers.clone() };
+                    targets.extend(segments.into_iter().map(target));
                 }
             }
         }
@@ -196,12 +208,16 @@ impl Profile {
     }
 
     /// Every target of every network, as often as asked for, in random order.
-    fn schedule(&self, networks: usize, targets: &[Target], seed: u64) -> Vec<(usize, usize)> {
+    fn schedule(&self, networks: &[Network], targets: &[Target], seed: u64) -> Vec<(usize, usize)> {
+        let of_network = |(index, network): (usize, &'_ Network)| {
+            let is_there = |&target: &usize| targets[target].is_of(&network.graph);
+            (0..targets.len()).filter(is_there).map(|target| (index, target)).collect::<Vec<_>>()
+        };
+        let all: Vec<(usize, usize)> = networks.iter().enumerate().flat_map(of_network).collect();
         let mut visits = Vec::new();
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         for _ in 0..self.repeats {
-            let mut round: Vec<(usize, usize)> =
-                (0..networks).flat_map(|network| (0..targets.len()).map(move |target| (network, target))).collect();
+            let mut round = all.clone();
             round.shuffle(&mut random);
             visits.extend(round);
         }

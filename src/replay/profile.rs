@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::Round;
 use super::speed::NoCosts;
 use crate::cost::{LayerKey, Rows};
-use crate::model::{Graph, ModelId, Region, Segment, Work, unit_name, units};
+use crate::model::{Graph, LayerId, ModelId, Region, Segment, Work, unit_name, units};
 use crate::plan::{Action, CheckedPlan, Lane, LaneId, Plan, StepId, Violation, check};
 use crate::platform::{DeviceId, Platform};
 use crate::problem::{Load, Model, Problem};
@@ -32,6 +32,17 @@ pub enum Target {
         batch: u32,
         /// Parts that the rows of each output are cut into, as far as there are rows.
         parts: u32,
+    },
+    /// Layers as one step, on a device that runs alone. What comes before and after them is not timed.
+    Segment {
+        /// Where.
+        device: DeviceId,
+        /// Samples in one step.
+        batch: u32,
+        /// Parts that the rows of the output are cut into, as far as there are rows.
+        parts: u32,
+        /// The layers, as [`Graph::find_segment`] finds them.
+        layers: String,
     },
     /// A whole network on two devices at once.
     Pair {
@@ -71,8 +82,16 @@ impl Target {
     /// Samples that it needs.
     pub fn samples(&self) -> u32 {
         match self {
-            Target::Whole { batch, .. } | Target::Units { batch, .. } => *batch,
+            Target::Whole { batch, .. } | Target::Units { batch, .. } | Target::Segment { batch, .. } => *batch,
             Target::Pair { lanes, batch } => batch.saturating_mul(lanes[0].1 + lanes[1].1),
+        }
+    }
+
+    /// Whether `graph` has what it measures.
+    pub fn is_of(&self, graph: &Graph) -> bool {
+        match self {
+            Target::Segment { layers, .. } => graph.find_segment(layers).is_some(),
+            Target::Whole { .. } | Target::Units { .. } | Target::Pair { .. } => true,
         }
     }
 
@@ -80,6 +99,9 @@ impl Target {
     ///
     /// # Errors
     /// A device cannot run the network.
+    ///
+    /// # Panics
+    /// If the graph does not have what it measures, see [`Target::is_of`].
     pub fn measurement(&self, platform: &Platform, graph: &Graph) -> Result<Measurement, Vec<Violation>> {
         let mut drafts = Drafts { platform, graph, plan: Plan::default(), steps: BTreeMap::new() };
         match *self {
@@ -88,6 +110,10 @@ impl Target {
                 drafts.whole(lane, device, 0..batch, None);
             }
             Target::Units { device, batch, parts } => drafts.units(device, batch, parts),
+            Target::Segment { device, batch, parts, ref layers } => {
+                let segment = graph.find_segment(layers).expect("the caller asks of what there is");
+                drafts.segment(device, batch, parts, &segment);
+            }
             Target::Pair { lanes: [(first, first_count), (second, second_count)], batch } => {
                 let lanes = [drafts.lane(first), drafts.lane(second)];
                 let mut samples = 0;
@@ -157,19 +183,55 @@ impl Drafts<'_> {
         let lane = self.lane(device);
         let mut last = Vec::new();
         for unit in units(self.graph) {
-            let height = self.graph.shape(unit.last()).rows;
-            let parts = parts.min(height);
-            let name = unit_name(self.graph, &unit);
-            for part in 0..parts {
-                let cut = |part: u32| (u64::from(part) * u64::from(height) / u64::from(parts)) as u32;
-                let rows = cut(part)..cut(part + 1);
-                let count = if parts == 1 { Rows::All } else { Rows::Count(rows.len() as u32) };
-                let step = self.compute(lane, unit.clone(), Region { samples: 0..batch, rows }, &last);
-                last = vec![step];
-                let (layer, beside, time) = (LayerKey::Named(name.clone()), None, Duration::ZERO);
-                self.steps.insert(step, Measured { device, layer, batch, rows: count, beside, time });
-            }
+            last = self.parts((lane, device), batch, parts, &unit, &last);
         }
+    }
+
+    /// `segment` in parts, with what comes before and after it in one step each.
+    fn segment(&mut self, device: DeviceId, batch: u32, parts: u32, segment: &Segment) {
+        let lane = self.lane(device);
+        let computed = |layer: &LayerId| !self.graph.is_input(*layer);
+        let rest = |is_there: &dyn Fn(LayerId) -> bool| {
+            Segment::new(self.graph.layer_ids().filter(computed).filter(|&layer| is_there(layer))).ok()
+        };
+        let (before, after) = (rest(&|layer| layer < segment.first()), rest(&|layer| layer > segment.last()));
+        let all =
+            |graph: &Graph, segment: &Segment| Region { samples: 0..batch, rows: 0..graph.shape(segment.last()).rows };
+        let mut last = Vec::new();
+        if let Some(before) = before {
+            let region = all(self.graph, &before);
+            last = vec![self.compute(lane, before, region, &last)];
+        }
+        last = self.parts((lane, device), batch, parts, segment, &last);
+        if let Some(after) = after {
+            let region = all(self.graph, &after);
+            self.compute(lane, after, region, &last);
+        }
+    }
+
+    /// Times `segment` in parts, the first of which waits for `last`; what the next step waits for.
+    fn parts(
+        &mut self,
+        (lane, device): (LaneId, DeviceId),
+        batch: u32,
+        parts: u32,
+        segment: &Segment,
+        last: &[StepId],
+    ) -> Vec<StepId> {
+        let height = self.graph.shape(segment.last()).rows;
+        let parts = parts.min(height);
+        let name = unit_name(self.graph, segment);
+        let mut last = last.to_vec();
+        for part in 0..parts {
+            let cut = |part: u32| (u64::from(part) * u64::from(height) / u64::from(parts)) as u32;
+            let rows = cut(part)..cut(part + 1);
+            let count = if parts == 1 { Rows::All } else { Rows::Count(rows.len() as u32) };
+            let step = self.compute(lane, segment.clone(), Region { samples: 0..batch, rows }, &last);
+            last = vec![step];
+            let (layer, beside, time) = (LayerKey::Named(name.clone()), None, Duration::ZERO);
+            self.steps.insert(step, Measured { device, layer, batch, rows: count, beside, time });
+        }
+        last
     }
 
     fn compute(&mut self, lane: LaneId, segment: Segment, region: Region, after: &[StepId]) -> StepId {

@@ -55,6 +55,25 @@ fn whole_networks_are_one_step_of_all_samples() {
 }
 
 #[test]
+fn a_segment_is_timed_in_parts_between_what_comes_before_and_after() {
+    let graph = zoo::graph("resnet-18").unwrap();
+    let target = |layers: &str| Target::Segment { device: FIRST, batch: 2, parts: 4, layers: layers.into() };
+    assert!(!target("conv9").is_of(&graph) && target("layer2.0.conv1..layer2.1.relu").is_of(&graph));
+    let check = |layers: &str, steps: usize| {
+        let measurement = measurement(&target(layers), &graph);
+        assert_eq!(measurement.plan.steps.len(), steps, "{layers}");
+        let measured = measurement.read(&one_after_the_other(&measurement));
+        assert_eq!(measured.len(), 4);
+        for found in measured {
+            assert_eq!(found.layer, LayerKey::Named(layers.into()));
+            assert_eq!(found.rows, Rows::Count(graph.shape(graph.find_segment(layers).unwrap().last()).rows / 4));
+        }
+    };
+    check("layer2.0.conv1..layer2.1.relu", 6);
+    check("conv1..maxpool", 5);
+}
+
+#[test]
 fn units_are_measured_whole_and_in_parts_that_cover_them() {
     for name in NETWORKS {
         let graph = zoo::graph(name).unwrap();

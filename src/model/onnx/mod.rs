@@ -1,6 +1,6 @@
 //! Networks as ONNX: any segment over any rows written as a file of its own, and files of others read.
 //!
-//! What an operator does to numbers is defined by what [`fn@write`] makes of it.
+//! What an operator does to numbers is defined by what [`write`](fn@write) makes of it.
 
 #[cfg(test)]
 mod arbitrary_tests;
