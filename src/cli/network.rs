@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
+use prost::bytes::Bytes;
 
 use super::Error;
 use super::file::read_whole;
@@ -36,7 +37,7 @@ impl NetworkArgs {
         let bytes = read_whole(path).map_err(Error::Usage)?;
         let dims: BTreeMap<String, u32> = self.dims.iter().cloned().collect();
         let stem = path.file_stem().map_or_else(|| "network".into(), |stem| stem.to_string_lossy().into_owned());
-        match onnx::read(&stem, &bytes, &dims) {
+        match onnx::read(&stem, Bytes::from(bytes), &dims) {
             Ok(imported) => Ok((imported.graph, imported.weights, imported.notes)),
             Err(faults) => {
                 let lines: Vec<String> = faults.iter().map(|fault| format!("\n  {fault}")).collect();

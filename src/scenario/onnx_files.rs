@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use prost::bytes::Bytes;
+
 use super::InputFile;
 use super::diagnostic::Faults;
 use super::document::Node;
@@ -16,7 +18,7 @@ pub(super) struct OnnxFiles {
     /// The folder of the scenario, which files are named relative to.
     folder: PathBuf,
     /// By path; files that cannot be read are left out.
-    loaded: BTreeMap<PathBuf, Vec<u8>>,
+    loaded: BTreeMap<PathBuf, Bytes>,
     /// Networks that were asked for, by file and dimensions. Points of a sweep share them.
     networks: Mutex<BTreeMap<Key, Network>>,
 }
@@ -45,7 +47,7 @@ impl OnnxFiles {
             match load(&path, NETWORK_BYTES_MAX) {
                 Ok(bytes) => {
                     inputs.push(InputFile::new(&path, &bytes));
-                    loaded.insert(path, bytes);
+                    loaded.insert(path, Bytes::from(bytes));
                 }
                 Err(FileFault { cause, remedy }) => drop(faults.add(&node.at, cause, remedy)),
             }
@@ -59,7 +61,8 @@ impl OnnxFiles {
         let bytes = self.loaded.get(&path)?;
         let mut networks = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
         let stem = path.file_stem().map_or_else(|| "network".into(), |stem| stem.to_string_lossy().into_owned());
-        let read = |dims: &BTreeMap<String, u32>| onnx::read(&stem, bytes, dims).map(Arc::new).map_err(Arc::from);
+        let read =
+            |dims: &BTreeMap<String, u32>| onnx::read(&stem, bytes.clone(), dims).map(Arc::new).map_err(Arc::from);
         Some(networks.entry((path, dims)).or_insert_with_key(|(_, dims)| read(dims)).clone())
     }
 }

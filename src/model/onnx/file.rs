@@ -1,18 +1,19 @@
-//! An ONNX file in the making: nodes, tensors and what goes in and out, with the field numbers of `onnx.proto`.
+//! An ONNX file in the making: nodes, tensors and what goes in and out.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
+use prost::Message;
+use prost::bytes::Bytes;
+
 use super::WriteError;
-use super::wire::Message;
+use super::proto::{self, FLOAT, INT64, Kind, Model, Network, Node, OperatorSet, Port, Size};
 use crate::model::Shape;
 
 /// Operators' version, the newest before which all of ONNX Runtime 1.12, TensorRT 8.6 and rten 0.27 read.
 const OPSET: i64 = 17;
 /// The file format's version that came with it.
 const IR_VERSION: i64 = 8;
-const FLOAT: i64 = 1;
-const INT64: i64 = 7;
 /// What Protocol Buffers can hold.
 const BYTES_MAX: u64 = i32::MAX as u64;
 
@@ -35,17 +36,17 @@ pub(super) struct Tensor<'a> {
 /// A file in the making.
 #[derive(Default)]
 pub(super) struct File<'a> {
-    graph: Message,
+    graph: Network,
     tensors: Vec<Tensor<'a>>,
 }
 
 impl<'a> File<'a> {
     pub(super) fn input(&mut self, name: &str, shape: Shape, rows: &Range<u32>, samples: Option<u32>) {
-        self.field(11, value(name, shape, rows, samples));
+        self.graph.inputs.push(port(name, shape, rows, samples));
     }
 
     pub(super) fn output(&mut self, name: &str, shape: Shape, rows: &Range<u32>, samples: Option<u32>) {
-        self.field(12, value(name, shape, rows, samples));
+        self.graph.outputs.push(port(name, shape, rows, samples));
     }
 
     pub(super) fn node(
@@ -56,24 +57,23 @@ impl<'a> File<'a> {
         attributes: &[(&str, Attribute)],
     ) {
         let name = outputs.iter().rfind(|name| !name.is_empty()).expect("a node has an output");
-        let mut node = Message::default();
-        node = inputs.iter().fold(node, |node, input| node.text(1, input));
-        node = outputs.iter().fold(node, |node, output| node.text(2, output));
-        node = node.text(3, name).text(4, operator);
-        node = attributes.iter().fold(node, |node, (name, value)| node.message(5, attribute(name, value)));
-        self.field(1, node);
+        self.graph.nodes.push(Node {
+            inputs: inputs.to_vec(),
+            outputs: outputs.iter().map(ToString::to_string).collect(),
+            name: name.to_string(),
+            operator: operator.to_owned(),
+            attributes: attributes.iter().map(|(name, value)| attribute(name, value)).collect(),
+            domain: String::new(),
+        });
     }
 
     pub(super) fn integers(&mut self, name: &str, values: &[i64]) {
-        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let tensor =
-            Message::default().integer(1, values.len() as i64).integer(2, INT64).text(8, name).bytes(9, &bytes);
-        self.field(5, tensor);
+        let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.graph.tensors.push(tensor(name, vec![values.len() as i64], INT64, raw.into()));
     }
 
     pub(super) fn scalar(&mut self, name: &str, value: f32) {
-        let tensor = Message::default().integer(2, FLOAT).text(8, name).bytes(9, &value.to_le_bytes());
-        self.field(5, tensor);
+        self.graph.tensors.push(tensor(name, vec![], FLOAT, value.to_le_bytes().to_vec().into()));
     }
 
     pub(super) fn tensor(&mut self, tensor: Tensor<'a>) {
@@ -81,55 +81,82 @@ impl<'a> File<'a> {
     }
 
     /// The bytes of the file. Beside them, one tensor at a time is in memory.
-    pub(super) fn finish(self, name: &str) -> Result<Vec<u8>, WriteError> {
-        let graph = Message::default().text(2, name).join(&self.graph);
-        let heads: Vec<(Message, u64)> = self.tensors.iter().map(tensor_head).collect();
-        let whole = heads.iter().fold(graph.len() as u64, |sum, (head, bytes)| sum + head.len() as u64 + bytes);
+    pub(super) fn finish(mut self, name: &str) -> Result<Vec<u8>, WriteError> {
+        self.graph.name = name.to_owned();
+        let heads: Vec<(Vec<u8>, u64)> = self.tensors.iter().map(tensor_head).collect();
+        let heads_and_numbers = heads.iter().map(|(head, bytes)| (head.len() as u64).saturating_add(*bytes));
+        let whole = heads_and_numbers.fold(self.graph.encoded_len() as u64, u64::saturating_add);
         if whole > BYTES_MAX - 1024 {
             return Err(WriteError::TooLarge { bytes: whole });
         }
-        let opset = Message::default().text(1, "").integer(2, OPSET);
-        let mut file = Message::default().integer(1, IR_VERSION).text(2, "coinfer").message(8, opset);
-        file.reserve(whole as usize + 64);
-        file = file.open(7, whole).join(&graph);
+        let model = Model {
+            format: IR_VERSION,
+            producer: "coinfer".into(),
+            graph: None,
+            operator_sets: vec![OperatorSet { domain: Some(String::new()), version: OPSET }],
+        };
+        let mut file = Vec::with_capacity(whole as usize + 64);
+        file.extend(model.encode_to_vec());
+        let graph = Model { graph: Some(Network::default()), ..Model::default() };
+        file.extend(opened(&graph, whole));
+        self.graph.encode(&mut file).expect("a vector grows");
         for (tensor, (head, bytes)) in self.tensors.into_iter().zip(heads) {
-            file = file.join(&head);
+            file.extend(head);
             let numbers = (tensor.numbers)();
             assert_eq!(numbers.len() as u64 * 4, bytes, "a tensor has the size that its dimensions say");
-            file.append(numbers.iter().copied());
+            append(&mut file, &numbers);
         }
-        Ok(file.into_bytes())
-    }
-
-    fn field(&mut self, field: u64, message: Message) {
-        self.graph = std::mem::take(&mut self.graph).message(field, message);
+        Ok(file)
     }
 }
 
 /// All of a tensor, as a field of the graph, up to its numbers, and how many bytes those are.
-fn tensor_head(tensor: &Tensor) -> (Message, u64) {
-    let bytes = tensor.dims.iter().fold(4, |product: u64, &dim| product.saturating_mul(dim as u64));
-    let inner = Message::default().integers(1, &tensor.dims).integer(2, FLOAT).text(8, &tensor.name).open(9, bytes);
-    let length = (inner.len() as u64).saturating_add(bytes);
-    (Message::default().open(5, length).join(&inner), bytes)
+fn tensor_head(given: &Tensor) -> (Vec<u8>, u64) {
+    let bytes = given.dims.iter().fold(4, |product: u64, &dim| product.saturating_mul(dim as u64));
+    let inner = opened(&tensor(&given.name, given.dims.clone(), FLOAT, Bytes::new()), bytes);
+    let graph = Network { tensors: vec![proto::Tensor::default()], ..Network::default() };
+    let mut head = opened(&graph, (inner.len() as u64).saturating_add(bytes));
+    head.extend(inner);
+    (head, bytes)
 }
 
-fn attribute(name: &str, value: &Attribute) -> Message {
-    let head = Message::default().text(1, name);
+/// `message`, whose last field is empty, with `length` bytes in that field, which the caller appends. So the weights,
+/// which are most of a file, are never in memory all together beside it.
+fn opened(message: &impl Message, length: u64) -> Vec<u8> {
+    let mut bytes = message.encode_to_vec();
+    assert_eq!(bytes.pop(), Some(0), "the length of an empty field ends the message");
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    prost::encode_length_delimiter(length, &mut bytes).expect("a vector grows");
+    bytes
+}
+
+fn append(file: &mut Vec<u8>, numbers: &[f32]) {
+    let start = file.len();
+    file.resize(start + 4 * numbers.len(), 0);
+    for (bytes, number) in file[start..].as_chunks_mut().0.iter_mut().zip(numbers) {
+        *bytes = number.to_le_bytes();
+    }
+}
+
+fn tensor(name: &str, dims: Vec<i64>, kind: i32, raw: Bytes) -> proto::Tensor {
+    proto::Tensor { name: name.to_owned(), dims, kind, raw: Some(raw), ..proto::Tensor::default() }
+}
+
+pub(super) fn attribute(name: &str, value: &Attribute) -> proto::Attribute {
+    let named = |kind: Kind| proto::Attribute { name: name.to_owned(), kind: kind.into(), ..Default::default() };
     match value {
-        Attribute::Float(value) => head.float(2, *value).integer(20, 1),
-        Attribute::Integer(value) => head.integer(3, *value).integer(20, 2),
-        Attribute::Text(value) => head.text(4, value).integer(20, 3),
-        Attribute::Integers(values) => head.integers(8, values).integer(20, 7),
+        &Attribute::Float(value) => proto::Attribute { float: Some(value), ..named(Kind::Float) },
+        &Attribute::Integer(value) => proto::Attribute { integer: Some(value), ..named(Kind::Integer) },
+        Attribute::Text(value) => {
+            proto::Attribute { text: Some(Bytes::from_static(value.as_bytes())), ..named(Kind::Text) }
+        }
+        Attribute::Integers(values) => proto::Attribute { integers: values.clone(), ..named(Kind::Integers) },
     }
 }
 
 /// Maps with a batch in front, in the order NCHW.
-fn value(name: &str, shape: Shape, rows: &Range<u32>, samples: Option<u32>) -> Message {
-    let number = |size: u32| Message::default().integer(1, size.into());
-    let batch = samples.map_or_else(|| Message::default().text(2, "N"), number);
-    let dims = [batch, number(shape.channels), number(rows.len() as u32), number(shape.cols)];
-    let shape = dims.into_iter().fold(Message::default(), |shape, dim| shape.message(1, dim));
-    let tensor = Message::default().integer(1, FLOAT).message(2, shape);
-    Message::default().text(1, name).message(2, Message::default().message(1, tensor))
+fn port(name: &str, shape: Shape, rows: &Range<u32>, samples: Option<u32>) -> Port {
+    let batch = samples.map_or_else(|| Size::Named("N".into()), |samples| Size::Fixed(samples.into()));
+    let [channels, cols] = [shape.channels, shape.cols].map(|size| Size::Fixed(size.into()));
+    Port::new(name, FLOAT, vec![batch, channels, Size::Fixed(rows.len() as i64), cols])
 }

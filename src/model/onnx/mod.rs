@@ -6,6 +6,7 @@
 mod arbitrary_tests;
 mod file;
 mod operators;
+mod proto;
 #[cfg(test)]
 mod python_tests;
 mod read;
@@ -14,7 +15,6 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod windows;
-mod wire;
 mod write;
 #[cfg(test)]
 mod zoo_tests;

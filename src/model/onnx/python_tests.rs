@@ -96,7 +96,7 @@ fn models_of_the_onnx_package_are_read_right_or_refused_python() {
     for case in fs::read_dir(folder.path()).unwrap() {
         let case = case.unwrap().path();
         let bytes = fs::read(case.join("original.onnx")).unwrap();
-        match read("foreign", &bytes, &BTreeMap::new()) {
+        match read("foreign", bytes.as_slice(), &BTreeMap::new()) {
             Ok(imported) => {
                 let graph = &imported.graph;
                 let rows = 0..graph.shape(graph.output()).rows;

@@ -1,71 +1,61 @@
 //! A node's attributes by name and type.
 
-use super::parts::{Attribute, Node, Tensor};
+use prost::bytes::Bytes;
+
+use super::super::proto::{Attribute, Kind, Node, Tensor};
 use super::translate::Refusal;
 
-impl<'a> Node<'a> {
-    fn attribute(&self, name: &str) -> Option<&Attribute<'a>> {
-        self.attributes.iter().find(|(other, _)| *other == name).map(|(_, value)| value)
+impl Node {
+    fn attribute(&self, name: &str) -> Option<&Attribute> {
+        self.attributes.iter().find(|attribute| attribute.name == name)
     }
 
-    fn wrong(&self, name: &str) -> Refusal {
-        Refusal::new(format!("attribute `{name}` has another type than ONNX says"), "check the file with onnx.checker")
+    /// The value of attribute `name`, which is of `kind`. A `default` of the kind may be left out of the file.
+    fn typed<'a, T>(
+        &'a self,
+        name: &str,
+        kind: Kind,
+        value: impl FnOnce(&'a Attribute) -> Option<T>,
+        default: Option<T>,
+    ) -> Result<Option<T>, Refusal> {
+        let Some(attribute) = self.attribute(name) else { return Ok(None) };
+        let value = match attribute.kind {
+            said if said == kind as i32 => value(attribute).or(default),
+            unsaid if unsaid == Kind::Unknown as i32 => value(attribute),
+            _ => None,
+        };
+        value.map(Some).ok_or_else(|| wrong(name))
     }
 
     pub(super) fn integer(&self, name: &str, default: i64) -> Result<i64, Refusal> {
-        match self.attribute(name) {
-            None => Ok(default),
-            Some(Attribute::Integer(value)) => Ok(*value),
-            Some(_) => Err(self.wrong(name)),
-        }
+        let value = self.typed(name, Kind::Integer, |attribute| attribute.integer, Some(0))?;
+        Ok(value.unwrap_or(default))
     }
 
     pub(super) fn float(&self, name: &str, default: f32) -> Result<f32, Refusal> {
-        match self.attribute(name) {
-            None => Ok(default),
-            Some(Attribute::Float(value)) => Ok(*value),
-            Some(_) => Err(self.wrong(name)),
-        }
+        let value = self.typed(name, Kind::Float, |attribute| attribute.float, Some(0.0))?;
+        Ok(value.unwrap_or(default))
     }
 
     pub(super) fn text(&self, name: &str, default: &'static str) -> Result<&str, Refusal> {
-        match self.attribute(name) {
-            None => Ok(default),
-            Some(Attribute::Text(value)) => std::str::from_utf8(value).map_err(|_| self.wrong(name)),
-            Some(_) => Err(self.wrong(name)),
-        }
+        let value = self.typed(name, Kind::Text, |attribute| attribute.text.as_deref(), Some(b"".as_slice()))?;
+        value.map_or(Ok(default), |text| std::str::from_utf8(text).map_err(|_| wrong(name)))
     }
 
     pub(super) fn integers(&self, name: &str) -> Result<Option<&[i64]>, Refusal> {
-        match self.attribute(name) {
-            None => Ok(None),
-            Some(Attribute::Integers(values)) => Ok(Some(values)),
-            Some(_) => Err(self.wrong(name)),
-        }
+        self.typed(name, Kind::Integers, |attribute| Some(attribute.integers.as_slice()), None)
     }
 
     pub(super) fn floats(&self, name: &str) -> Result<Option<&[f32]>, Refusal> {
-        match self.attribute(name) {
-            None => Ok(None),
-            Some(Attribute::Floats(values)) => Ok(Some(values)),
-            Some(_) => Err(self.wrong(name)),
-        }
+        self.typed(name, Kind::Floats, |attribute| Some(attribute.floats.as_slice()), None)
     }
 
-    pub(super) fn texts(&self, name: &str) -> Result<&[&'a [u8]], Refusal> {
-        match self.attribute(name) {
-            None => Ok(&[]),
-            Some(Attribute::Texts(values)) => Ok(values),
-            Some(_) => Err(self.wrong(name)),
-        }
+    pub(super) fn texts(&self, name: &str) -> Result<&[Bytes], Refusal> {
+        Ok(self.typed(name, Kind::Texts, |attribute| Some(attribute.texts.as_slice()), None)?.unwrap_or(&[]))
     }
 
-    pub(super) fn tensor(&self, name: &str) -> Result<Option<&Tensor<'a>>, Refusal> {
-        match self.attribute(name) {
-            None => Ok(None),
-            Some(Attribute::Tensor(tensor)) => Ok(Some(tensor)),
-            Some(_) => Err(self.wrong(name)),
-        }
+    pub(super) fn tensor(&self, name: &str) -> Result<Option<&Tensor>, Refusal> {
+        self.typed(name, Kind::Tensor, |attribute| attribute.tensor.as_deref(), None)
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
@@ -79,4 +69,8 @@ impl<'a> Node<'a> {
             value => Err(Refusal::operator(format!("has {name} = {value}, and only {expected} is read"))),
         }
     }
+}
+
+fn wrong(name: &str) -> Refusal {
+    Refusal::new(format!("attribute `{name}` has another type than ONNX says"), "check the file with onnx.checker")
 }

@@ -1,14 +1,14 @@
 //! Products with a matrix.
 
+use super::super::proto::Node;
 use super::layers::SPREAD_MAX;
 use super::layout::Axis;
-use super::parts::Node;
 use super::translate::{Refusal, Translator, Value, Values};
 use super::windows::unsigned;
 use crate::model::{Conv, Op};
 
-impl<'n, 'a> Translator<'n, 'a> {
-    pub(super) fn gemm(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
+impl<'n> Translator<'n> {
+    pub(super) fn gemm(&mut self, node: &Node) -> Values<'n> {
         node.expect("transA", 0)?;
         let (layer, axes) = self.maps(node, 0)?;
         let (dims, weight) = self.weight(node, 1)?;
@@ -34,13 +34,13 @@ impl<'n, 'a> Translator<'n, 'a> {
 
     fn dense(
         &mut self,
-        node: &Node<'a>,
+        node: &Node,
         layer: usize,
         axes: &[Axis],
         units: i64,
         weight: Vec<f32>,
         bias: Option<Vec<f32>>,
-    ) -> Values<'n, 'a> {
+    ) -> Values<'n> {
         let units = unsigned(units)?;
         let has_bias = bias.is_some();
         let weights = std::iter::once(("weight", weight)).chain(bias.map(|bias| ("bias", bias))).collect();
@@ -57,7 +57,7 @@ impl<'n, 'a> Translator<'n, 'a> {
         Ok(vec![Value::Maps(layer, axes.to_vec())])
     }
 
-    pub(super) fn product(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
+    pub(super) fn product(&mut self, node: &Node) -> Values<'n> {
         let (layer, axes) = self.maps(node, 0)?;
         let (dims, weight) = self.weight(node, 1)?;
         let &[first, second] = dims.as_slice() else {

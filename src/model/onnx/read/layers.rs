@@ -1,16 +1,16 @@
 //! Which operator is read how, and the operators without windows.
 
+use super::super::proto::Node;
 use super::layout::{Axis, position};
-use super::parts::Node;
 use super::translate::{Refusal, Translator, Value, Values};
 use crate::model::{Activation, Op, Pooling};
 
 /// Channels that one number may be spread over.
 pub(super) const SPREAD_MAX: u32 = 1 << 20;
 
-impl<'n, 'a> Translator<'n, 'a> {
-    pub(super) fn translate(&mut self, node: &'n Node<'a>) -> Values<'n, 'a> {
-        match node.operator {
+impl<'n> Translator<'n> {
+    pub(super) fn translate(&mut self, node: &'n Node) -> Values<'n> {
+        match node.operator.as_str() {
             "Conv" => self.conv(node),
             "ConvTranspose" => self.conv_transposed(node),
             "MaxPool" | "AveragePool" => self.pool(node),
@@ -64,13 +64,13 @@ impl<'n, 'a> Translator<'n, 'a> {
         }
     }
 
-    fn activation(&mut self, node: &Node<'a>, activation: Activation) -> Values<'n, 'a> {
+    fn activation(&mut self, node: &Node, activation: Activation) -> Values<'n> {
         let (layer, axes) = self.maps(node, 0)?;
         let layer = self.add(node, Op::Activation(activation), vec![layer], vec![])?;
         Ok(vec![Value::Maps(layer, axes)])
     }
 
-    fn clip(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
+    fn clip(&mut self, node: &Node) -> Values<'n> {
         let mut bound = |name: &str, index: usize, default: f32| {
             if node.has(name) {
                 return node.float(name, default);
@@ -91,7 +91,7 @@ impl<'n, 'a> Translator<'n, 'a> {
     }
 
     /// A line, cut off at 0 and 1.
-    fn hard_sigmoid(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
+    fn hard_sigmoid(&mut self, node: &Node) -> Values<'n> {
         let (layer, axes) = self.maps(node, 0)?;
         let channels = self.spread(layer)?;
         let (slope, offset) = (node.float("alpha", 0.2)?, node.float("beta", 0.5)?);
@@ -110,13 +110,13 @@ impl<'n, 'a> Translator<'n, 'a> {
     }
 
     /// Each channel times a number, plus another: a batch normalisation that normalises nothing.
-    fn line(&mut self, node: &Node<'a>, layer: usize, scale: Vec<f32>, shift: Vec<f32>) -> Result<usize, Refusal> {
+    fn line(&mut self, node: &Node, layer: usize, scale: Vec<f32>, shift: Vec<f32>) -> Result<usize, Refusal> {
         let (zero, one) = (vec![0.0; scale.len()], vec![1.0; scale.len()]);
         let weights = vec![("scale", scale), ("shift", shift), ("mean", zero), ("variance", one)];
         self.add(node, Op::BatchNorm { epsilon: 0.0 }, vec![layer], weights)
     }
 
-    fn elementwise(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
+    fn elementwise(&mut self, node: &Node) -> Values<'n> {
         if self.opset < 7 {
             node.expect("broadcast", 0)?;
         }
@@ -126,7 +126,7 @@ impl<'n, 'a> Translator<'n, 'a> {
             }
         }
         let ((left, axes), (right, other)) = (self.maps(node, 0)?, self.maps(node, 1)?);
-        let is_product = match node.operator {
+        let is_product = match node.operator.as_str() {
             "Add" => false,
             "Mul" => true,
             _ => return Err(Refusal::operator("of two maps is not read")),
@@ -149,7 +149,7 @@ impl<'n, 'a> Translator<'n, 'a> {
         Ok(vec![Value::Maps(layer, axes)])
     }
 
-    fn with_constant(&mut self, node: &Node<'a>, maps: usize, dims: &[i64], numbers: Vec<f32>) -> Values<'n, 'a> {
+    fn with_constant(&mut self, node: &Node, maps: usize, dims: &[i64], numbers: Vec<f32>) -> Values<'n> {
         let (layer, axes) = self.maps(node, maps)?;
         let channels = self.spread(layer)?;
         // Constants have the last dimensions; all but the channels are one.
@@ -161,7 +161,7 @@ impl<'n, 'a> Translator<'n, 'a> {
             _ if is_by_channel && numbers.len() == channels => numbers,
             _ => return Err(Refusal::operator("has a constant that is not one number for each channel")),
         };
-        let (scale, shift) = match (node.operator, maps) {
+        let (scale, shift) = match (node.operator.as_str(), maps) {
             ("Add", _) => (vec![1.0; channels], constant),
             ("Mul", _) => (constant, vec![0.0; channels]),
             ("Sub", 0) => (vec![1.0; channels], constant.iter().map(|number| -number).collect()),
@@ -186,7 +186,7 @@ impl<'n, 'a> Translator<'n, 'a> {
         Ok(vec![Value::Maps(layer, axes)])
     }
 
-    fn all_maps(&self, node: &Node<'a>) -> Result<(Vec<usize>, Vec<Axis>), Refusal> {
+    fn all_maps(&self, node: &Node) -> Result<(Vec<usize>, Vec<Axis>), Refusal> {
         let (first, axes) = self.maps(node, 0)?;
         let mut layers = vec![first];
         for index in 1..node.inputs.len() {
@@ -199,13 +199,13 @@ impl<'n, 'a> Translator<'n, 'a> {
         Ok((layers, axes))
     }
 
-    fn sum(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
+    fn sum(&mut self, node: &Node) -> Values<'n> {
         let (layers, axes) = self.all_maps(node)?;
         let layer = self.add(node, Op::Add, layers, vec![])?;
         Ok(vec![Value::Maps(layer, axes)])
     }
 
-    fn concat(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
+    fn concat(&mut self, node: &Node) -> Values<'n> {
         let (layers, axes) = self.all_maps(node)?;
         let at = position(node.integer("axis", i64::MIN)?, axes.len())?;
         if axes[at] != Axis::Channels {
@@ -215,7 +215,7 @@ impl<'n, 'a> Translator<'n, 'a> {
         Ok(vec![Value::Maps(layer, axes)])
     }
 
-    fn softmax(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
+    fn softmax(&mut self, node: &Node) -> Values<'n> {
         let (layer, axes) = self.maps(node, 0)?;
         let is_new = self.opset >= 13;
         let at = position(node.integer("axis", if is_new { -1 } else { 1 })?, axes.len())?;
@@ -229,15 +229,14 @@ impl<'n, 'a> Translator<'n, 'a> {
         Ok(vec![Value::Maps(layer, axes)])
     }
 
-    fn dropout(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
+    fn dropout(&mut self, node: &Node) -> Values<'n> {
         if self.opset < 7 {
             node.expect("is_test", 1)?;
         }
         let is_for_training = match self.value(node, 2)? {
             None => false,
             Some(Value::Tensor(tensor, _)) => {
-                tensor.raw.is_some_and(|raw| raw.iter().any(|&byte| byte != 0))
-                    || tensor.integers.iter().any(|&x| x != 0)
+                tensor.raw.iter().flatten().any(|&byte| byte != 0) || tensor.small_integers.iter().any(|&x| x != 0)
             }
             Some(_) => true,
         };
@@ -249,7 +248,7 @@ impl<'n, 'a> Translator<'n, 'a> {
         Ok(vec![Value::Maps(layer, axes)])
     }
 
-    fn same(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
+    fn same(&mut self, node: &Node) -> Values<'n> {
         let value = self.value(node, 0)?.ok_or_else(|| Refusal::invalid("lacks its input"))?;
         if node.operator == "Floor" && !matches!(value, Value::Numbers(_)) {
             return Err(Refusal::operator("rounds maps"));
@@ -266,7 +265,7 @@ impl<'n, 'a> Translator<'n, 'a> {
     }
 
     /// A number repeated; maps are not.
-    fn expand(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
+    fn expand(&mut self, node: &Node) -> Values<'n> {
         match self.constant(node, 0)? {
             Some((_, numbers)) if numbers.iter().all(|&number| number.to_bits() == numbers[0].to_bits()) => {
                 Ok(vec![Value::Filled(numbers.first().copied().unwrap_or(0.0), None)])

@@ -1,7 +1,7 @@
 //! Operators that only move elements: most only change in which order we say that dimensions stand.
 
+use super::super::proto::Node;
 use super::numbers::Number;
-use super::parts::Node;
 use super::translate::{Refusal, Translator, Value, Values};
 use crate::model::Op;
 
@@ -28,7 +28,7 @@ impl Axis {
         let canonical = CANONICAL[..rank].to_vec();
         let mut readers = readers.iter().filter(|reader| reader.operator != "Shape");
         let (Some(reader), None) = (readers.next(), readers.next()) else { return Ok(canonical) };
-        let sequence = |node: &Node| ["LSTM", "GRU"].contains(&node.operator);
+        let sequence = |node: &Node| ["LSTM", "GRU"].contains(&node.operator.as_str());
         match reader.integers("perm")? {
             // A sequence with the batch in front, or maps with the channels at the end.
             Some([1, 0, 2]) if reader.operator == "Transpose" => Ok(vec![Axis::Batch, Axis::Rows, Axis::Channels]),
@@ -49,7 +49,7 @@ impl Axis {
 }
 
 /// A constant with other dimensions.
-fn resized<'n, 'a>(value: Value<'n, 'a>, resize: impl Fn(&[i64]) -> Result<Vec<i64>, Refusal>) -> Values<'n, 'a> {
+fn resized<'n>(value: Value<'n>, resize: impl Fn(&[i64]) -> Result<Vec<i64>, Refusal>) -> Values<'n> {
     Ok(vec![match value {
         Value::Tensor(tensor, dims) => Value::Tensor(tensor, resize(&dims)?),
         Value::Filled(number, Some(dims)) => Value::Filled(number, Some(resize(&dims)?)),
@@ -67,7 +67,7 @@ pub(super) fn position(at: i64, rank: usize) -> Result<usize, Refusal> {
     Ok(position as usize)
 }
 
-impl<'n, 'a> Translator<'n, 'a> {
+impl<'n> Translator<'n> {
     /// Elements along a dimension, without the batch.
     pub(super) fn length(&self, layer: usize, axis: Axis) -> Number {
         let shape = self.shapes[layer];
@@ -80,7 +80,7 @@ impl<'n, 'a> Translator<'n, 'a> {
         }
     }
 
-    pub(super) fn transpose(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
+    pub(super) fn transpose(&mut self, node: &Node) -> Values<'n> {
         let order = node.integers("perm")?.map(<[i64]>::to_vec);
         if let Some(Value::Squares(layer, block, false)) = self.value(node, 0)? {
             return match order.as_deref() {
@@ -99,7 +99,7 @@ impl<'n, 'a> Translator<'n, 'a> {
         Ok(vec![Value::Maps(layer, self.renamed(layer, permuted))])
     }
 
-    pub(super) fn squeeze(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
+    pub(super) fn squeeze(&mut self, node: &Node) -> Values<'n> {
         let value = self.value(node, 0)?;
         if let Some(value @ (Value::Numbers(_) | Value::Filled(..) | Value::Tensor(..))) = value {
             let axes = self.axes(node)?;
@@ -123,7 +123,7 @@ impl<'n, 'a> Translator<'n, 'a> {
         Ok(vec![Value::Maps(layer, self.renamed(layer, kept))])
     }
 
-    pub(super) fn unsqueeze(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
+    pub(super) fn unsqueeze(&mut self, node: &Node) -> Values<'n> {
         let value = self.value(node, 0)?;
         if let Some(value @ (Value::Numbers(_) | Value::Filled(..) | Value::Tensor(..))) = value {
             let named = self.axes(node)?.unwrap_or_default();
@@ -160,7 +160,7 @@ impl<'n, 'a> Translator<'n, 'a> {
     }
 
     /// The attribute or input that names dimensions.
-    pub(super) fn axes(&self, node: &Node<'a>) -> Result<Option<Vec<i64>>, Refusal> {
+    pub(super) fn axes(&self, node: &Node) -> Result<Option<Vec<i64>>, Refusal> {
         if let Some(axes) = node.integers("axes")? {
             return Ok(Some(axes.to_vec()));
         }
@@ -170,7 +170,7 @@ impl<'n, 'a> Translator<'n, 'a> {
         self.known_numbers(node, 1).map(Some)
     }
 
-    pub(super) fn flatten(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
+    pub(super) fn flatten(&mut self, node: &Node) -> Values<'n> {
         let (layer, axes) = self.maps(node, 0)?;
         let axis = node.integer("axis", 1)?;
         if axis != 1 && axis != 1 - axes.len() as i64 {
@@ -180,7 +180,7 @@ impl<'n, 'a> Translator<'n, 'a> {
         self.vector(node, layer)
     }
 
-    fn vector(&mut self, node: &Node<'a>, layer: usize) -> Values<'n, 'a> {
+    fn vector(&mut self, node: &Node, layer: usize) -> Values<'n> {
         let shape = self.shapes[layer];
         let is_vector = (shape.rows, shape.cols) == (1, 1);
         let layer = if is_vector { layer } else { self.add(node, Op::Flatten, vec![layer], vec![])? };
@@ -197,7 +197,7 @@ impl<'n, 'a> Translator<'n, 'a> {
         Ok(())
     }
 
-    pub(super) fn reshape(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
+    pub(super) fn reshape(&mut self, node: &Node) -> Values<'n> {
         let target = match node.integers("shape")? {
             Some(shape) => shape.iter().map(|&number| Number::Known(number)).collect(),
             None => self.numbers(node, 1)?,
@@ -286,12 +286,12 @@ impl<'n, 'a> Translator<'n, 'a> {
 
     fn join_squares(
         &mut self,
-        node: &Node<'a>,
+        node: &Node,
         layer: usize,
         block: u32,
         is_in_front: bool,
         target: &[Number],
-    ) -> Values<'n, 'a> {
+    ) -> Values<'n> {
         let shape = self.shapes[layer];
         let channels = i64::from(shape.channels) * i64::from(block) * i64::from(block);
         let expected = [channels, (shape.rows / block).into(), (shape.cols / block).into()].map(Number::Known);

@@ -6,7 +6,6 @@ mod layers;
 mod layout;
 mod normalisation;
 mod numbers;
-mod parts;
 mod recurrent;
 #[cfg(test)]
 mod tests;
@@ -16,8 +15,11 @@ mod windows;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use prost::Message;
+use prost::bytes::Buf;
+
+use super::proto::{Model, Network};
 use crate::model::{Graph, Layer, LayerId, Weights};
-use parts::{File, Network};
 use translate::Translator;
 
 /// A network that a file held.
@@ -56,26 +58,29 @@ const BUDGET: usize = 1 << 25;
 /// A file has one output; branches that do not lead to it are left out, with a note. The result computes what the file
 /// does in 32-bit floats.
 ///
+/// Given as [`prost::bytes::Bytes`], the file is read in place; of a slice the weights are copied first.
+///
 /// # Errors
 /// All that cannot be read, in the file's order.
-pub fn read(name: &str, bytes: &[u8], dims: &BTreeMap<String, u32>) -> Result<Imported, Vec<ReadFault>> {
+pub fn read(name: &str, bytes: impl Buf, dims: &BTreeMap<String, u32>) -> Result<Imported, Vec<ReadFault>> {
     let whole = |cause: &str, remedy: &str| {
         vec![ReadFault { place: "file".into(), cause: cause.into(), remedy: remedy.into() }]
     };
     let export = "export the network again";
-    let file = File::parse(bytes).map_err(|_| whole("is no ONNX file, or is cut off", export))?;
+    let budget = bytes.remaining() + BUDGET;
+    let file = Model::decode(bytes).map_err(|_| whole("is no ONNX file, or is cut off", export))?;
     let network = file.graph.as_ref().ok_or_else(|| whole("holds no graph", export))?;
-    let opset = file.operator_sets.iter().find(|(domain, _)| translate::is_standard(domain));
-    let opset = opset.map_or(OPSET_MIN - 1, |&(_, version)| version);
+    let opset = file.operator_sets.iter().find(|set| translate::is_standard(set.domain()));
+    let opset = opset.map_or(OPSET_MIN - 1, |set| set.version);
     if opset < OPSET_MIN {
         let cause = format!("uses version {opset} of the operators, and {OPSET_MIN} is the oldest that is read");
         return Err(whole(&cause, "convert it with onnx.version_converter"));
     }
-    if network.has_sparse_tensors {
+    if !network.sparse_tensors.is_empty() {
         return Err(whole("holds sparse weights", "export it with dense weights"));
     }
     let plan = Plan::new(network)?;
-    let mut translator = Translator::new(network, opset, dims, bytes.len() + BUDGET);
+    let mut translator = Translator::new(network, opset, dims, budget);
     if opset > OPSET_KNOWN {
         translator.notes.insert(format!("uses version {opset} of the operators; those to {OPSET_KNOWN} are known"));
     }
@@ -87,31 +92,31 @@ pub fn read(name: &str, bytes: &[u8], dims: &BTreeMap<String, u32>) -> Result<Im
 }
 
 /// Which nodes the output needs.
-struct Plan<'a> {
-    output: &'a str,
+struct Plan<'n> {
+    output: &'n str,
     nodes: Vec<usize>,
     /// Nodes that end a local response normalisation written in simpler operators, and what it is.
-    norms: BTreeMap<usize, normalisation::Lrn<'a>>,
+    norms: BTreeMap<usize, normalisation::Lrn<'n>>,
     notes: Vec<String>,
 }
 
-impl<'a> Plan<'a> {
-    fn new(network: &Network<'a>) -> Result<Plan<'a>, Vec<ReadFault>> {
+impl<'n> Plan<'n> {
+    fn new(network: &'n Network) -> Result<Plan<'n>, Vec<ReadFault>> {
         let mut faults = Vec::new();
         let mut producers: BTreeMap<&str, usize> = BTreeMap::new();
-        let mut given: BTreeSet<&str> = network.tensors.iter().map(|tensor| tensor.name).collect();
+        let mut given: BTreeSet<&str> = network.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
         if given.len() < network.tensors.len() {
             faults.push(twice("weights", "of one name"));
         }
-        given.extend(network.inputs.iter().map(|port| port.name));
+        given.extend(network.inputs.iter().map(|port| port.name.as_str()));
         for (index, node) in network.nodes.iter().enumerate() {
-            for output in node.outputs.iter().copied().filter(|output| !output.is_empty()) {
+            for output in node.outputs.iter().map(String::as_str).filter(|output| !output.is_empty()) {
                 if given.contains(output) || producers.insert(output, index).is_some() {
                     faults.push(twice(output, "is computed twice"));
                 }
             }
         }
-        let outputs: Vec<&str> = network.outputs.iter().map(|port| port.name).collect();
+        let outputs: Vec<&str> = network.outputs.iter().map(|port| port.name.as_str()).collect();
         let &[output] = outputs.as_slice() else {
             let names = outputs.iter().take(8).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
             faults.push(ReadFault {
@@ -140,11 +145,11 @@ impl<'a> Plan<'a> {
                     left_out.extend(lrn.inside.iter().copied());
                     norms.insert(producer, lrn);
                 }
-                None => open.extend(&node.inputs),
+                None => open.extend(node.inputs.iter().map(String::as_str)),
             }
         }
         let unread = (0..network.nodes.len()).filter(|node| !needed.contains(node) && !left_out.contains(node));
-        let unread: Vec<&str> = unread.map(|node| network.nodes[node].operator).collect();
+        let unread: Vec<&str> = unread.map(|node| network.nodes[node].operator.as_str()).collect();
         let mut notes = Vec::new();
         if !unread.is_empty() {
             let some = unread.iter().take(8).copied().collect::<Vec<_>>().join(", ");

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use super::super::proto::{Network, Node};
 use super::layout::CANONICAL;
-use super::parts::{Network, Node};
 use super::translate::{Refusal, Translator, Value, Values};
 use super::windows::unsigned;
 use crate::model::Op;
 
 /// A local response normalisation in the operators that our writer makes of it.
-pub(super) struct Lrn<'a> {
+pub(super) struct Lrn<'n> {
     /// What is normalised.
-    pub(super) input: &'a str,
+    pub(super) input: &'n str,
     /// Nodes that are a part of it.
     pub(super) inside: Vec<usize>,
 }
@@ -20,15 +20,15 @@ pub(super) struct Lrn<'a> {
 const CHAIN: [&str; 7] = ["Pow", "Add", "Mul", "Reshape", "AveragePool", "Reshape", "Mul"];
 
 /// The normalisation that node `last` ends, if it does.
-pub(super) fn find<'a>(network: &Network<'a>, producers: &BTreeMap<&str, usize>, last: usize) -> Option<Lrn<'a>> {
+pub(super) fn find<'n>(network: &'n Network, producers: &BTreeMap<&str, usize>, last: usize) -> Option<Lrn<'n>> {
     let division = &network.nodes[last];
-    let (&input, mut next) = (division.inputs.first()?, *division.inputs.get(1)?);
+    let (input, mut next) = (division.inputs.first()?, division.inputs.get(1)?);
     if division.operator != "Div" {
         return None;
     }
     let mut inside = Vec::new();
     for operator in CHAIN {
-        let &index = producers.get(next)?;
+        let &index = producers.get(next.as_str())?;
         let node = &network.nodes[index];
         if node.operator != operator {
             return None;
@@ -37,11 +37,11 @@ pub(super) fn find<'a>(network: &Network<'a>, producers: &BTreeMap<&str, usize>,
         next = node.inputs.first()?;
     }
     let squares = &network.nodes[*inside.last()?];
-    (squares.inputs == [input, input]).then_some(Lrn { input, inside })
+    (squares.inputs == [input.as_str(), input]).then_some(Lrn { input, inside })
 }
 
-impl<'n, 'a> Translator<'n, 'a> {
-    pub(super) fn lrn(&mut self, node: &Node<'a>, lrn: &Lrn<'a>) -> Values<'n, 'a> {
+impl<'n> Translator<'n> {
+    pub(super) fn lrn(&mut self, node: &Node, lrn: &Lrn<'n>) -> Values<'n> {
         let network = self.network;
         let nodes: Vec<&Node> = lrn.inside.iter().map(|&index| &network.nodes[index]).collect();
         let number = |this: &mut Self, at: usize| match this.constant(nodes[at], 1)? {
@@ -69,11 +69,11 @@ impl<'n, 'a> Translator<'n, 'a> {
         Ok(vec![Value::Maps(layer, CANONICAL.to_vec())])
     }
 
-    fn reshapes_to(&self, node: &Node<'a>, dims: &[i64]) -> Result<bool, Refusal> {
+    fn reshapes_to(&self, node: &Node, dims: &[i64]) -> Result<bool, Refusal> {
         Ok(self.known_numbers(node, 1)? == dims)
     }
 
-    pub(super) fn lrn_node(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
+    pub(super) fn lrn_node(&mut self, node: &Node) -> Values<'n> {
         let (layer, rank) = self.ordered(node, 0)?;
         let op = Op::Lrn {
             size: unsigned(node.integer("size", 0)?)?,
@@ -88,7 +88,7 @@ impl<'n, 'a> Translator<'n, 'a> {
         Ok(vec![Value::Maps(layer, CANONICAL[..rank].to_vec())])
     }
 
-    pub(super) fn batch_norm(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
+    pub(super) fn batch_norm(&mut self, node: &Node) -> Values<'n> {
         if node.integer("training_mode", 0)? != 0 || (1..5).any(|output| self.is_read(node, output)) {
             return Err(Refusal::new("is for training", "export the network for inference: model.eval()"));
         }

@@ -1,8 +1,8 @@
 //! Constants: weights as floats, and the arithmetic on shapes that exporters leave in a file.
 
+use super::super::proto::{Node, Tensor};
 use super::BUDGET;
 use super::layout::position;
-use super::parts::{Node, Tensor};
 use super::translate::{Refusal, Translator, Value, Values};
 
 /// An entry of a shape.
@@ -19,7 +19,7 @@ type Floats = (Vec<i64>, Vec<f32>);
 /// Numbers in a shape that arithmetic is done on.
 const NUMBERS_MAX: usize = 64;
 
-impl<'a> Tensor<'a> {
+impl Tensor {
     fn elements(&self) -> Result<usize, Refusal> {
         let product =
             self.dims.iter().try_fold(1_usize, |product, &dim| product.checked_mul(usize::try_from(dim).ok()?));
@@ -28,17 +28,18 @@ impl<'a> Tensor<'a> {
 
     /// All elements, as many as the dimensions say.
     pub(super) fn to_floats(&self) -> Result<Vec<f32>, Refusal> {
-        let name = self.name;
-        if self.is_external {
+        let name = &self.name;
+        if !self.external.is_empty() || self.location == 1 {
             let remedy = "save it in one file: onnx.save(onnx.load(path), path, save_as_external_data=False)";
             return Err(Refusal::new(format!("weights `{name}` lie in another file"), remedy));
         }
-        let floats = match (self.kind, self.raw) {
+        let floats = match (self.kind, self.raw.as_deref()) {
             (1, Some(raw)) => raw.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
             (11, Some(raw)) => raw.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes) as f32).collect(),
             (10, Some(raw)) => raw.as_chunks().0.iter().map(|&bytes| half(u16::from_le_bytes(bytes))).collect(),
-            (1 | 11, None) => self.floats.clone(),
-            (10, None) => self.integers.iter().map(|&bits| half(bits as u16)).collect(),
+            (1, None) => self.floats.clone(),
+            (11, None) => self.doubles.iter().map(|&double| double as f32).collect(),
+            (10, None) => self.small_integers.iter().map(|&bits| half(bits as u16)).collect(),
             (kind, _) => {
                 let cause = format!("weights `{name}` are of ONNX data type {kind}, and floats are read");
                 return Err(Refusal::new(cause, "export the network in 32-bit floats, before quantisation"));
@@ -53,10 +54,11 @@ impl<'a> Tensor<'a> {
     }
 
     fn to_integers(&self) -> Result<Vec<i64>, Refusal> {
-        let integers: Vec<i64> = match (self.kind, self.raw) {
+        let integers: Vec<i64> = match (self.kind, self.raw.as_deref()) {
             (7, Some(raw)) => raw.as_chunks().0.iter().map(|&bytes| i64::from_le_bytes(bytes)).collect(),
             (6, Some(raw)) => raw.as_chunks().0.iter().map(|&bytes| i32::from_le_bytes(bytes).into()).collect(),
-            (6 | 7, None) => self.integers.clone(),
+            (7, None) => self.integers.clone(),
+            (6, None) => self.small_integers.iter().map(|&integer| integer.into()).collect(),
             _ => return Err(Refusal::operator(format!("reads constant `{}` as whole numbers", self.name))),
         };
         if integers.len() != self.elements()? {
@@ -83,9 +85,9 @@ fn half(bits: u16) -> f32 {
     }
 }
 
-impl<'n, 'a> Translator<'n, 'a> {
+impl<'n> Translator<'n> {
     /// The dimensions and elements of the constant that input `index` is, if it is one.
-    pub(super) fn constant(&mut self, node: &Node<'a>, index: usize) -> Result<Option<Floats>, Refusal> {
+    pub(super) fn constant(&mut self, node: &Node, index: usize) -> Result<Option<Floats>, Refusal> {
         match self.value(node, index)? {
             Some(Value::Tensor(tensor, dims)) => {
                 if tensor.kind != 1 {
@@ -107,7 +109,7 @@ impl<'n, 'a> Translator<'n, 'a> {
     }
 
     /// As [`Translator::constant`], of weights, which must be there.
-    pub(super) fn weight(&mut self, node: &Node<'a>, index: usize) -> Result<Floats, Refusal> {
+    pub(super) fn weight(&mut self, node: &Node, index: usize) -> Result<Floats, Refusal> {
         self.constant(node, index)?.ok_or_else(|| {
             let remedy = "simplify the file, for example with onnxsim, so that weights are constants";
             Refusal::new(format!("reads input {index} as weights, and it is computed"), remedy)
@@ -115,7 +117,7 @@ impl<'n, 'a> Translator<'n, 'a> {
     }
 
     /// The entries of the shape that input `index` is.
-    pub(super) fn numbers(&self, node: &Node<'a>, index: usize) -> Result<Vec<Number>, Refusal> {
+    pub(super) fn numbers(&self, node: &Node, index: usize) -> Result<Vec<Number>, Refusal> {
         let numbers = match self.value(node, index)? {
             Some(Value::Numbers(numbers)) => numbers,
             Some(Value::Tensor(tensor, _)) => tensor.to_integers()?.into_iter().map(Number::Known).collect(),
@@ -131,7 +133,7 @@ impl<'n, 'a> Translator<'n, 'a> {
     }
 
     /// As [`Translator::numbers`], without the batch among them.
-    pub(super) fn known_numbers(&self, node: &Node<'a>, index: usize) -> Result<Vec<i64>, Refusal> {
+    pub(super) fn known_numbers(&self, node: &Node, index: usize) -> Result<Vec<i64>, Refusal> {
         let known = |number| match number {
             Number::Known(number) => Ok(number),
             Number::Batch => Err(Refusal::operator("depends on the size of the batch")),
@@ -139,7 +141,7 @@ impl<'n, 'a> Translator<'n, 'a> {
         self.numbers(node, index)?.into_iter().map(known).collect()
     }
 
-    pub(super) fn constant_node(&mut self, node: &'n Node<'a>) -> Values<'n, 'a> {
+    pub(super) fn constant_node(&mut self, node: &'n Node) -> Values<'n> {
         let value = if let Some(tensor) = node.tensor("value")? {
             Value::Tensor(tensor, tensor.dims.clone())
         } else if node.has("value_int") {
@@ -156,7 +158,7 @@ impl<'n, 'a> Translator<'n, 'a> {
         Ok(vec![value])
     }
 
-    pub(super) fn filled(&mut self, node: &'n Node<'a>) -> Values<'n, 'a> {
+    pub(super) fn filled(&mut self, node: &'n Node) -> Values<'n> {
         let value = match node.tensor("value")? {
             None => 0.0,
             Some(tensor) => match tensor.to_floats()?.as_slice() {
@@ -172,7 +174,7 @@ impl<'n, 'a> Translator<'n, 'a> {
         Ok(vec![Value::Filled(value, dims)])
     }
 
-    pub(super) fn shape(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
+    pub(super) fn shape(&mut self, node: &Node) -> Values<'n> {
         let (layer, axes) = self.maps(node, 0)?;
         let all: Vec<Number> = axes.iter().map(|&axis| self.length(layer, axis)).collect();
         let bound = |at: i64| (if at < 0 { at + all.len() as i64 } else { at }).clamp(0, all.len() as i64) as usize;
@@ -181,7 +183,7 @@ impl<'n, 'a> Translator<'n, 'a> {
     }
 
     /// Entries of a shape by position.
-    pub(super) fn gather(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
+    pub(super) fn gather(&mut self, node: &Node) -> Values<'n> {
         let indices = self.known_numbers(node, 1)?;
         if let Some(Value::Maps(layer, axes)) = self.value(node, 0)? {
             return self.last_step(node, layer, &axes, &indices);
@@ -192,7 +194,7 @@ impl<'n, 'a> Translator<'n, 'a> {
     }
 
     /// Entries of a shape from one position to another.
-    pub(super) fn slice(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
+    pub(super) fn slice(&mut self, node: &Node) -> Values<'n> {
         if let Some(Value::Maps(..)) = self.value(node, 0)? {
             return Err(Refusal::operator("takes a part of a map"));
         }
@@ -211,7 +213,7 @@ impl<'n, 'a> Translator<'n, 'a> {
         Ok(vec![Value::Numbers(numbers.get(clamp(start)..clamp(end)).unwrap_or(&[]).to_vec())])
     }
 
-    pub(super) fn joined(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
+    pub(super) fn joined(&mut self, node: &Node) -> Values<'n> {
         let mut all = Vec::new();
         for index in 0..node.inputs.len() {
             all.extend(self.numbers(node, index)?);
@@ -223,7 +225,7 @@ impl<'n, 'a> Translator<'n, 'a> {
     }
 
     /// Whether all inputs are shapes or constants.
-    pub(super) fn is_arithmetic(&self, node: &Node<'a>) -> Result<bool, Refusal> {
+    pub(super) fn is_arithmetic(&self, node: &Node) -> Result<bool, Refusal> {
         for index in 0..node.inputs.len() {
             if !matches!(self.value(node, index)?, Some(Value::Numbers(_) | Value::Tensor(..) | Value::Filled(..))) {
                 return Ok(false);
@@ -232,7 +234,7 @@ impl<'n, 'a> Translator<'n, 'a> {
         Ok(true)
     }
 
-    pub(super) fn arithmetic(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
+    pub(super) fn arithmetic(&mut self, node: &Node) -> Values<'n> {
         let (left, right) = (self.numbers(node, 0)?, self.numbers(node, 1)?);
         let length = left.len().max(right.len());
         if [left.len(), right.len()].iter().any(|&given| given != length && given != 1) {
@@ -240,7 +242,7 @@ impl<'n, 'a> Translator<'n, 'a> {
         }
         let each = |at: usize| {
             let pair = (left[at.min(left.len() - 1)], right[at.min(right.len() - 1)]);
-            let result = match (node.operator, pair) {
+            let result = match (node.operator.as_str(), pair) {
                 ("Mul", (Number::Batch, Number::Known(1)) | (Number::Known(1), Number::Batch)) => {
                     return Ok(Number::Batch);
                 }

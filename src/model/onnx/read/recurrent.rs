@@ -1,14 +1,14 @@
 //! Recurrent layers.
 
+use super::super::proto::Node;
 use super::layout::Axis;
 use super::numbers::Number;
-use super::parts::Node;
 use super::translate::{Refusal, Translator, Value, Values};
 use super::windows::unsigned;
 use crate::model::{Op, Steps};
 
-impl<'n, 'a> Translator<'n, 'a> {
-    pub(super) fn recurrent(&mut self, node: &'n Node<'a>) -> Values<'n, 'a> {
+impl<'n> Translator<'n> {
+    pub(super) fn recurrent(&mut self, node: &'n Node) -> Values<'n> {
         let is_lstm = node.operator == "LSTM";
         if node.text("direction", "forward")? != "forward" {
             return Err(Refusal::operator("does not run forward only"));
@@ -74,13 +74,7 @@ impl<'n, 'a> Translator<'n, 'a> {
     }
 
     /// The last of the states that a recurrent layer gives.
-    pub(super) fn last_step(
-        &mut self,
-        node: &Node<'a>,
-        layer: usize,
-        axes: &[Axis],
-        indices: &[i64],
-    ) -> Values<'n, 'a> {
+    pub(super) fn last_step(&mut self, node: &Node, layer: usize, axes: &[Axis], indices: &[i64]) -> Values<'n> {
         let part = || Refusal::operator("takes a part of a map");
         let at = super::layout::position(node.integer("axis", 0)?, axes.len())?;
         let Number::Known(length) = self.length(layer, axes[at]) else { return Err(part()) };

@@ -1,7 +1,10 @@
 use std::collections::BTreeMap;
 
+use prost::bytes::Bytes;
+
+use super::super::file::{self, attribute};
+use super::super::proto::{Attribute, Kind, Node, OperatorSet, Port, Size, Tensor};
 use super::super::testing::{Maps, run};
-use super::super::wire::Message;
 use super::super::write;
 use super::*;
 use crate::model::{Activation, Conv, Op, Pooling, Shape, Steps, Window, zoo};
@@ -11,7 +14,7 @@ fn check_round_trip(graph: &Graph) {
     let weights = Weights::Seeded(5);
     let all = 0..graph.shape(graph.output()).rows;
     let file = write(graph, &weights, &graph.whole().unwrap(), &all, None).unwrap();
-    let imported = read("again", &file, &BTreeMap::new()).unwrap_or_else(|faults| panic!("{faults:#?}"));
+    let imported = read("again", file.as_slice(), &BTreeMap::new()).unwrap_or_else(|faults| panic!("{faults:#?}"));
     let again = &imported.graph;
     assert_eq!(imported.notes, Vec::<String>::new());
     assert_eq!(again.trained_count() > 0, graph.trained_count() > 0);
@@ -83,62 +86,81 @@ fn known_networks_that_we_write_we_read() {
 }
 
 /// A file of nodes with one input `x` of 1 x 2 x `H` x 4, one output `y` and weights `w` of four numbers.
-fn file(nodes: Vec<Message>) -> Vec<u8> {
-    let number = |size| Message::default().integer(1, size);
-    let dims = [number(1), number(2), Message::default().text(2, "H"), number(4)];
-    let shape = dims.into_iter().fold(Message::default(), |shape, dim| shape.message(1, dim));
-    let tensor = Message::default().integer(1, 1).message(2, shape);
-    let input = Message::default().text(1, "x").message(2, Message::default().message(1, tensor));
-    let weights = Message::default().integers(1, &[4]).integer(2, 1).text(8, "w").bytes(9, &[0; 16]);
-    let mut graph = nodes.into_iter().fold(Message::default(), |graph, node| graph.message(1, node));
-    graph = graph.message(5, weights).message(11, input).message(12, Message::default().text(1, "y"));
-    Message::default().message(8, Message::default().integer(2, 17)).message(7, graph).into_bytes()
+fn file(nodes: Vec<Node>) -> Bytes {
+    let dims = vec![Size::Fixed(1), Size::Fixed(2), Size::Named("H".into()), Size::Fixed(4)];
+    let graph = Network {
+        nodes,
+        tensors: vec![Tensor { name: "w".into(), raw: raw(&[0; 16]), ..tensor(1, &[4]) }],
+        inputs: vec![Port::new("x", 1, dims)],
+        outputs: vec![Port::new("y", 1, vec![])],
+        ..Network::default()
+    };
+    let operator_sets = vec![OperatorSet { domain: None, version: 17 }];
+    Model { graph: Some(graph), operator_sets, ..Model::default() }.encode_to_vec().into()
 }
 
-fn node(operator: &str, inputs: &[&str], output: &str) -> Message {
-    let node = inputs.iter().fold(Message::default(), |node, input| node.text(1, input));
-    node.text(2, output).text(3, output).text(4, operator)
+fn node(operator: &str, inputs: &[&str], output: &str) -> Node {
+    Node {
+        inputs: inputs.iter().map(ToString::to_string).collect(),
+        outputs: vec![output.into()],
+        name: output.into(),
+        operator: operator.into(),
+        ..Node::default()
+    }
 }
 
-fn faults(nodes: Vec<Message>) -> String {
+fn tensor(kind: i32, dims: &[i64]) -> Tensor {
+    Tensor { dims: dims.to_vec(), kind, ..Tensor::default() }
+}
+
+fn raw(bytes: &[u8]) -> Option<Bytes> {
+    Some(Bytes::copy_from_slice(bytes))
+}
+
+fn faults(nodes: Vec<Node>) -> String {
     let dims = BTreeMap::from([("H".to_owned(), 3)]);
-    let faults = read("x", &file(nodes), &dims).unwrap_err();
+    let faults = read("x", file(nodes), &dims).unwrap_err();
     faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
 fn open_dimensions_are_given_by_name() {
     let relu = || file(vec![node("Relu", &["x"], "y")]);
-    let missing = read("x", &relu(), &BTreeMap::new()).unwrap_err();
+    let missing = read("x", relu(), &BTreeMap::new()).unwrap_err();
     assert_eq!(missing[0].to_string(), "input `x`: dimension `H` is open; give its size, for example --dim H=224");
     assert_eq!(missing.len(), 1, "what follows from it is not said again");
-    let read = read("x", &relu(), &BTreeMap::from([("H".to_owned(), 3)])).unwrap();
+    let read = read("x", relu(), &BTreeMap::from([("H".to_owned(), 3)])).unwrap();
     assert_eq!(read.graph.shape(read.graph.output()), Shape::fp32(2, 3, 4));
 }
 
-fn constant(output: &str, numbers: &[i64]) -> Message {
-    let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
-    let tensor = Message::default().integer(1, numbers.len() as i64).integer(2, 7).bytes(9, &bytes);
-    let attribute = Message::default().text(1, "value").message(5, tensor).integer(20, 4);
-    node("Constant", &[], output).message(5, attribute)
+/// A constant node.
+fn constant_tensor(output: &str, tensor: Tensor) -> Node {
+    let tensor = Some(Box::new(tensor));
+    let attribute = Attribute { name: "value".into(), tensor, kind: Kind::Tensor.into(), ..Attribute::default() };
+    Node { attributes: vec![attribute], ..node("Constant", &[], output) }
 }
 
-fn network(nodes: Vec<Message>) -> Graph {
+fn constant(output: &str, numbers: &[i64]) -> Node {
+    let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+    constant_tensor(output, Tensor { raw: Some(bytes.into()), ..tensor(7, &[numbers.len() as i64]) })
+}
+
+fn network(nodes: Vec<Node>) -> Graph {
     let dims = BTreeMap::from([("H".to_owned(), 3)]);
-    read("x", &file(nodes), &dims).unwrap_or_else(|faults| panic!("{faults:#?}")).graph
+    read("x", file(nodes), &dims).unwrap_or_else(|faults| panic!("{faults:#?}")).graph
 }
 
 #[test]
 fn arithmetic_on_shapes_is_done_while_reading() {
     // x.view(x.size(0), -1) as PyTorch exports it.
-    let axis = Message::default().text(1, "axis").integer(3, 0).integer(20, 2);
+    let axis = attribute("axis", &file::Attribute::Integer(0));
     let graph = network(vec![
         node("Shape", &["x"], "shape"),
         constant("zero", &[0]),
         node("Gather", &["shape", "zero"], "batch"),
         node("Unsqueeze", &["batch", "zero"], "first"),
         constant("rest", &[-1]),
-        node("Concat", &["first", "rest"], "target").message(5, axis),
+        Node { attributes: vec![axis], ..node("Concat", &["first", "rest"], "target") },
         node("Reshape", &["x", "target"], "flat"),
         node("Relu", &["flat"], "y"),
     ]);
@@ -148,11 +170,14 @@ fn arithmetic_on_shapes_is_done_while_reading() {
 
 #[test]
 fn dimensions_in_another_order_cost_nothing() {
-    let order = |numbers: &[i64]| Message::default().text(1, "perm").integers(8, numbers).integer(20, 7);
+    let transpose = |input, output, order: [i64; 4]| {
+        let order = attribute("perm", &file::Attribute::Integers(order.to_vec()));
+        Node { attributes: vec![order], ..node("Transpose", &[input], output) }
+    };
     let graph = network(vec![
-        node("Transpose", &["x"], "last").message(5, order(&[0, 2, 3, 1])),
+        transpose("x", "last", [0, 2, 3, 1]),
         node("Relu", &["last"], "relu"),
-        node("Transpose", &["relu"], "first").message(5, order(&[0, 3, 1, 2])),
+        transpose("relu", "first", [0, 3, 1, 2]),
         node("GlobalAveragePool", &["first"], "y"),
     ]);
     assert_eq!(graph.layers().iter().map(|layer| layer.name.as_str()).collect::<Vec<_>>(), ["x", "relu", "y"]);
@@ -167,32 +192,42 @@ fn a_product_with_the_own_sigmoid_is_silu() {
 
 #[test]
 fn weights_in_another_file_or_of_other_types_are_faults() {
-    let conv = |tensor: Message| {
-        let attribute = Message::default().text(1, "value").message(5, tensor).integer(20, 4);
-        let weights = node("Constant", &[], "w2").message(5, attribute);
+    let conv = |tensor: Tensor| {
+        let weights = constant_tensor("w2", Tensor { name: "w2".into(), ..tensor });
         faults(vec![weights, node("Conv", &["x", "w2"], "y")])
     };
-    let tensor = || Message::default().integers(1, &[1, 2, 1, 1]).text(8, "w2");
-    let external = conv(tensor().integer(2, 1).integer(14, 1));
+    let dims = [1, 2, 1, 1];
+    let external = conv(Tensor { location: 1, ..tensor(1, &dims) });
     assert!(
         external.starts_with("node `y` (Conv): weights `w2` lie in another file; save it in one file"),
         "{external}"
     );
-    let short = conv(tensor().integer(2, 1).bytes(9, &[0; 4]));
+    let short = conv(Tensor { raw: raw(&[0; 4]), ..tensor(1, &dims) });
     assert!(short.contains("weights `w2` hold 1 numbers, and their dimensions 2"), "{short}");
-    let whole = conv(tensor().integer(2, 3).bytes(9, &[0; 2]));
+    let whole = conv(Tensor { raw: raw(&[0; 2]), ..tensor(3, &dims) });
     assert!(whole.contains("are of ONNX data type 3, and floats are read"), "{whole}");
-    let huge = conv(Message::default().integers(1, &[i64::MAX, i64::MAX]).text(8, "w2").integer(2, 1));
+    let huge = conv(tensor(1, &[i64::MAX, i64::MAX]));
     assert!(huge.contains("negative or huge dimension"), "{huge}");
 }
 
 #[test]
 fn halves_are_read_as_floats() {
     let halves: [u16; 6] = [0x3c00, 0xc000, 0x0001, 0x7bff, 0x8000, 0x3555];
-    let raw: Vec<u8> = halves.iter().flat_map(|half| half.to_le_bytes()).collect();
-    let tensor = parts::Tensor { dims: vec![6], kind: 10, raw: Some(&raw), ..parts::Tensor::default() };
+    let bytes: Vec<u8> = halves.iter().flat_map(|half| half.to_le_bytes()).collect();
+    let tensor = Tensor { raw: raw(&bytes), ..tensor(10, &[6]) };
     let Ok(floats) = tensor.to_floats() else { panic!("halves are floats") };
     assert_eq!(floats, [1.0, -2.0, 5.960_464_5e-8, 65504.0, -0.0, 0.333_251_95]);
+}
+
+#[test]
+fn lists_are_read_packed_and_one_by_one() {
+    // Fields 1 and 4 of a tensor: the key, for packed lists their length, and the numbers.
+    let ones = [0x08, 2, 0x08, 1, 0x25, 0, 0, 0x80, 0x3f, 0x25, 0, 0, 0, 0x40];
+    let packed = [0x0a, 2, 2, 1, 0x22, 8, 0, 0, 0x80, 0x3f, 0, 0, 0, 0x40];
+    let expected = Tensor { dims: vec![2, 1], floats: vec![1.0, 2.0], ..Tensor::default() };
+    for bytes in [ones, packed] {
+        assert_eq!(Tensor::decode(bytes.as_slice()), Ok(expected.clone()));
+    }
 }
 
 #[test]
@@ -228,7 +263,7 @@ fn cycles_duplicates_and_missing_tensors_are_faults() {
 fn branches_that_are_not_read_are_left_out() {
     let dims = BTreeMap::from([("H".to_owned(), 3)]);
     let bytes = file(vec![node("Relu", &["x"], "y"), node("Erf", &["y"], "z")]);
-    let imported = read("x", &bytes, &dims).unwrap();
+    let imported = read("x", bytes, &dims).unwrap();
     assert_eq!(imported.notes, ["left out 1 nodes that the output does not need: Erf"]);
 }
 
@@ -261,7 +296,7 @@ fn no_bytes_make_the_reader_panic() {
                 let at = below(bytes.len());
                 bytes[at] = [0, 1, 0x7f, 0x80, 0xff, below(256) as u8][below(6)];
             }
-            if let Ok(imported) = read("x", &bytes, &BTreeMap::new()) {
+            if let Ok(imported) = read("x", bytes.as_slice(), &BTreeMap::new()) {
                 let graph = &imported.graph;
                 let _ = write(graph, &imported.weights, &graph.whole().unwrap(), &(0..1), None);
             }

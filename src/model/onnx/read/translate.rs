@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::super::proto::{Dim, Network, Node, Port, Size, Tensor};
 use super::layout::{Axis, CANONICAL};
 use super::normalisation::Lrn;
 use super::numbers::Number;
-use super::parts::{Dim, Network, Node, Port, Tensor};
 use super::{Imported, Plan, ReadFault, prune};
 use crate::model::{Graph, Layer, LayerId, Op, Shape};
 
@@ -36,7 +36,7 @@ impl Refusal {
 
 /// What a tensor of the file is.
 #[derive(Clone)]
-pub(super) enum Value<'n, 'a> {
+pub(super) enum Value<'n> {
     /// The output of a layer, with its dimensions in this order.
     Maps(usize, Vec<Axis>),
     /// The output of a layer with zeros around it: above, left, below, right.
@@ -44,7 +44,7 @@ pub(super) enum Value<'n, 'a> {
     /// The output of a layer cut into squares of a side, and whether their elements stand before the channels.
     Squares(usize, u32, bool),
     /// Weights, with these dimensions.
-    Tensor(&'n Tensor<'a>, Vec<i64>),
+    Tensor(&'n Tensor, Vec<i64>),
     /// A row of numbers in a node.
     Floats(&'n [f32]),
     /// A shape, or a part of one.
@@ -55,17 +55,17 @@ pub(super) enum Value<'n, 'a> {
     Refused,
 }
 
-pub(super) type Values<'n, 'a> = Result<Vec<Value<'n, 'a>>, Refusal>;
+pub(super) type Values<'n> = Result<Vec<Value<'n>>, Refusal>;
 
-pub(super) struct Translator<'n, 'a> {
-    pub(super) network: &'n Network<'a>,
+pub(super) struct Translator<'n> {
+    pub(super) network: &'n Network,
     pub(super) opset: i64,
     given_dims: &'n BTreeMap<String, u32>,
     /// The batch, where the file fixes it.
     pub(super) batch: Option<i64>,
-    values: BTreeMap<&'a str, Value<'n, 'a>>,
+    values: BTreeMap<&'n str, Value<'n>>,
     /// How often a tensor is read.
-    uses: BTreeMap<&'a str, usize>,
+    uses: BTreeMap<&'n str, usize>,
     pub(super) layers: Vec<Layer>,
     pub(super) shapes: Vec<Shape>,
     pub(super) weights: BTreeMap<(usize, &'static str), Vec<f32>>,
@@ -80,13 +80,8 @@ pub(super) fn is_standard(domain: &str) -> bool {
     domain.is_empty() || domain == "ai.onnx"
 }
 
-impl<'n, 'a> Translator<'n, 'a> {
-    pub(super) fn new(
-        network: &'n Network<'a>,
-        opset: i64,
-        given_dims: &'n BTreeMap<String, u32>,
-        budget: usize,
-    ) -> Self {
+impl<'n> Translator<'n> {
+    pub(super) fn new(network: &'n Network, opset: i64, given_dims: &'n BTreeMap<String, u32>, budget: usize) -> Self {
         Translator {
             network,
             opset,
@@ -95,7 +90,7 @@ impl<'n, 'a> Translator<'n, 'a> {
             values: network
                 .tensors
                 .iter()
-                .map(|tensor| (tensor.name, Value::Tensor(tensor, tensor.dims.clone())))
+                .map(|tensor| (tensor.name.as_str(), Value::Tensor(tensor, tensor.dims.clone())))
                 .collect(),
             uses: BTreeMap::new(),
             layers: Vec::new(),
@@ -109,25 +104,28 @@ impl<'n, 'a> Translator<'n, 'a> {
     }
 
     /// Makes a layer of each input that is read.
-    pub(super) fn enter(&mut self, plan: &Plan<'a>) {
+    pub(super) fn enter(&mut self, plan: &Plan<'n>) {
         self.notes.extend(plan.notes.iter().cloned());
         let network = self.network;
         let mut readers: BTreeMap<&str, Vec<&Node>> = BTreeMap::new();
         *self.uses.entry(plan.output).or_default() += 1;
         for &index in &plan.nodes {
             let node = &network.nodes[index];
-            let lrn = plan.norms.get(&index).map(|lrn| vec![lrn.input]);
-            for input in lrn.as_ref().unwrap_or(&node.inputs) {
+            let inputs = match plan.norms.get(&index) {
+                Some(lrn) => vec![lrn.input],
+                None => node.inputs.iter().map(String::as_str).collect(),
+            };
+            for input in inputs {
                 *self.uses.entry(input).or_default() += 1;
                 readers.entry(input).or_default().push(node);
             }
         }
         for port in &network.inputs {
             // Old files name weights among the inputs.
-            if matches!(self.values.get(port.name), Some(Value::Tensor(..))) {
+            if matches!(self.values.get(port.name.as_str()), Some(Value::Tensor(..))) {
                 continue;
             }
-            let Some(readers) = readers.get(port.name) else {
+            let Some(readers) = readers.get(port.name.as_str()) else {
                 self.notes.insert(format!("input `{}` is not read", port.name));
                 continue;
             };
@@ -135,34 +133,36 @@ impl<'n, 'a> Translator<'n, 'a> {
                 self.fault(format!("input `{}`", port.name), refusal);
                 Value::Refused
             });
-            self.values.insert(port.name, value);
+            self.values.insert(&port.name, value);
         }
     }
 
-    fn input(&mut self, port: &Port<'a>, readers: &[&Node]) -> Result<Value<'n, 'a>, Refusal> {
-        match port.kind {
+    fn input(&mut self, port: &Port, readers: &[&Node]) -> Result<Value<'n>, Refusal> {
+        let tensor = port.tensor();
+        match tensor.map(|tensor| tensor.kind) {
             Some(1) => {}
             Some(10 | 11) => {
                 self.notes.insert("computes in 32-bit floats what the file does not".into());
             }
             _ => return Err(Refusal::operator("holds no floats")),
         }
-        let Some([batch, rest @ ..]) = port.dims.as_deref() else {
+        let shape = tensor.and_then(|tensor| tensor.shape.as_ref());
+        let Some([batch, rest @ ..]) = shape.map(|shape| shape.dims.as_slice()) else {
             return Err(Refusal::new("has no shape", "export it with the shapes of its inputs"));
         };
         let axes = Axis::of_input(readers, rest.len() + 1)?;
         let batch_at = axes.iter().position(|&axis| axis == Axis::Batch).expect("each order has a batch");
         let mut sizes = BTreeMap::new();
-        for (at, (&axis, &dim)) in axes.iter().zip(std::iter::once(batch).chain(rest)).enumerate() {
+        for (at, (&axis, dim)) in axes.iter().zip(std::iter::once(batch).chain(rest)).enumerate() {
             if at != batch_at {
                 sizes.insert(axis, self.size(dim, at)?);
-            } else if let Dim::Fixed(size) = dim {
+            } else if let Some(Size::Fixed(size)) = dim.size {
                 self.fixed_batch(size)?;
             }
         }
         let size = |axis| sizes.get(&axis).copied().unwrap_or(1);
         let shape = Shape::fp32(size(Axis::Channels), size(Axis::Rows), size(Axis::Cols));
-        let layer = self.push(port.name, Op::Input(shape), vec![], vec![])?;
+        let layer = self.push(&port.name, Op::Input(shape), vec![], vec![])?;
         Ok(Value::Maps(layer, axes))
     }
 
@@ -177,34 +177,35 @@ impl<'n, 'a> Translator<'n, 'a> {
         Ok(())
     }
 
-    fn size(&self, dim: Dim, at: usize) -> Result<u32, Refusal> {
+    fn size(&self, dim: &Dim, at: usize) -> Result<u32, Refusal> {
         let missing = |what: String| Err(Refusal::new(what, "give its size, for example --dim H=224"));
-        let size = match dim {
-            Dim::Fixed(size) => size,
-            Dim::Named(name) => match self.given_dims.get(name) {
+        let size = match &dim.size {
+            Some(Size::Fixed(size)) => *size,
+            Some(Size::Named(name)) if !name.is_empty() => match self.given_dims.get(name) {
                 Some(&size) => size.into(),
                 None => return missing(format!("dimension `{name}` is open")),
             },
-            Dim::Unknown => return missing(format!("dimension {at} is open and has no name")),
+            _ => return missing(format!("dimension {at} is open and has no name")),
         };
         u32::try_from(size).ok().filter(|&size| size > 0).ok_or_else(|| Refusal::invalid(format!("dimension {size}")))
     }
 
-    pub(super) fn node(&mut self, node: &'n Node<'a>, lrn: Option<&Lrn<'a>>) {
+    pub(super) fn node(&mut self, node: &'n Node, lrn: Option<&Lrn<'n>>) {
         let values = match lrn {
             Some(lrn) => self.lrn(node, lrn),
-            None if !is_standard(node.domain) => {
+            None if !is_standard(&node.domain) => {
                 Err(Refusal::operator(format!("is of domain `{}`, which is not read", node.domain)))
             }
             None => self.translate(node),
         };
         let values = values.unwrap_or_else(|refusal| {
-            let name = if node.name.is_empty() { node.outputs.first().copied().unwrap_or("") } else { node.name };
+            let output = node.outputs.first().map_or("", String::as_str);
+            let name = if node.name.is_empty() { output } else { &node.name };
             self.fault(format!("node `{name}` ({})", node.operator), refusal);
             vec![]
         });
         let values = values.into_iter().chain(std::iter::repeat(Value::Refused));
-        self.values.extend(node.outputs.iter().copied().zip(values));
+        self.values.extend(node.outputs.iter().map(String::as_str).zip(values));
     }
 
     fn fault(&mut self, place: String, refusal: Refusal) {
@@ -214,9 +215,9 @@ impl<'n, 'a> Translator<'n, 'a> {
     }
 
     /// Input `index` of `node`, if it has one there.
-    pub(super) fn value(&self, node: &Node<'a>, index: usize) -> Result<Option<Value<'n, 'a>>, Refusal> {
-        let Some(&name) = node.inputs.get(index).filter(|name| !name.is_empty()) else { return Ok(None) };
-        match self.values.get(name) {
+    pub(super) fn value(&self, node: &Node, index: usize) -> Result<Option<Value<'n>>, Refusal> {
+        let Some(name) = node.inputs.get(index).filter(|name| !name.is_empty()) else { return Ok(None) };
+        match self.values.get(name.as_str()) {
             Some(Value::Refused) => Err(Refusal::Follows),
             Some(value) => Ok(Some(value.clone())),
             None => Err(Refusal::invalid(format!("reads `{name}`, which nothing before it computes"))),
@@ -224,7 +225,7 @@ impl<'n, 'a> Translator<'n, 'a> {
     }
 
     /// The maps that input `index` holds, and the order of its dimensions.
-    pub(super) fn maps(&self, node: &Node<'a>, index: usize) -> Result<(usize, Vec<Axis>), Refusal> {
+    pub(super) fn maps(&self, node: &Node, index: usize) -> Result<(usize, Vec<Axis>), Refusal> {
         match self.value(node, index)? {
             Some(Value::Maps(layer, axes)) => Ok((layer, axes)),
             Some(Value::Tensor(..) | Value::Floats(_) | Value::Numbers(_) | Value::Filled(..)) => Err(Refusal::new(
@@ -237,7 +238,7 @@ impl<'n, 'a> Translator<'n, 'a> {
     }
 
     /// The maps that input `index` holds, in the order NCHW, or NCL, and how many dimensions they have.
-    pub(super) fn ordered(&self, node: &Node<'a>, index: usize) -> Result<(usize, usize), Refusal> {
+    pub(super) fn ordered(&self, node: &Node, index: usize) -> Result<(usize, usize), Refusal> {
         let (layer, axes) = self.maps(node, index)?;
         if axes.len() < 3 || !CANONICAL.starts_with(&axes) {
             return Err(Refusal::operator("reads maps in another order than NCHW"));
@@ -246,28 +247,28 @@ impl<'n, 'a> Translator<'n, 'a> {
     }
 
     /// Whether output `index` is read.
-    pub(super) fn is_read(&self, node: &Node<'a>, index: usize) -> bool {
-        node.outputs.get(index).is_some_and(|name| self.uses.contains_key(name))
+    pub(super) fn is_read(&self, node: &Node, index: usize) -> bool {
+        node.outputs.get(index).is_some_and(|name| self.uses.contains_key(name.as_str()))
     }
 
     /// Whether nothing but input `index` of `node` reads `layer`, under this or another name.
-    pub(super) fn is_only_reader(&self, node: &Node<'a>, index: usize, layer: usize) -> bool {
+    pub(super) fn is_only_reader(&self, node: &Node, index: usize, layer: usize) -> bool {
         let names = self.values.values().filter(|value| matches!(value, Value::Maps(other, _) if *other == layer));
-        node.inputs.get(index).and_then(|name| self.uses.get(name)) == Some(&1) && names.count() == 1
+        node.inputs.get(index).and_then(|name| self.uses.get(name.as_str())) == Some(&1) && names.count() == 1
     }
 
     /// A layer for `node` with these weights.
     pub(super) fn add(
         &mut self,
-        node: &Node<'a>,
+        node: &Node,
         op: Op,
         inputs: Vec<usize>,
         weights: Vec<(&'static str, Vec<f32>)>,
     ) -> Result<usize, Refusal> {
         // Names of nodes may be missing or stand twice, those of tensors not.
-        let output = node.outputs.iter().copied().find(|name| !name.is_empty()).unwrap_or("");
-        let is_usable = !node.name.is_empty() && !self.names.contains(node.name);
-        self.push(if is_usable { node.name } else { output }, op, inputs, weights)
+        let output = node.outputs.iter().find(|name| !name.is_empty()).map_or("", String::as_str);
+        let is_usable = !node.name.is_empty() && !self.names.contains(&node.name);
+        self.push(if is_usable { &node.name } else { output }, op, inputs, weights)
     }
 
     fn push(
@@ -312,7 +313,7 @@ impl<'n, 'a> Translator<'n, 'a> {
         Ok(layer)
     }
 
-    pub(super) fn finish(mut self, name: &str, plan: &Plan<'a>) -> Result<Imported, Vec<ReadFault>> {
+    pub(super) fn finish(mut self, name: &str, plan: &Plan<'n>) -> Result<Imported, Vec<ReadFault>> {
         let output = match self.values.remove(plan.output) {
             Some(Value::Maps(layer, _)) if !matches!(self.layers[layer].op, Op::Input(_)) => Some(layer),
             Some(Value::Refused) if !self.faults.is_empty() => None,

@@ -1,7 +1,7 @@
 //! Convolutions and poolings.
 
+use super::super::proto::Node;
 use super::layout::{CANONICAL, position};
-use super::parts::Node;
 use super::translate::{Refusal, Translator, Value, Values};
 use crate::model::{Conv, Op, Pooling, Window};
 
@@ -69,8 +69,8 @@ impl Window {
     }
 }
 
-impl<'n, 'a> Translator<'n, 'a> {
-    pub(super) fn conv(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
+impl<'n> Translator<'n> {
+    pub(super) fn conv(&mut self, node: &Node) -> Values<'n> {
         let (layer, rank, pads) = match self.value(node, 0)? {
             Some(Value::Padded(layer, pads)) => (layer, 4, pads),
             _ => {
@@ -94,7 +94,7 @@ impl<'n, 'a> Translator<'n, 'a> {
         Ok(vec![Value::Maps(layer, CANONICAL[..rank].to_vec())])
     }
 
-    pub(super) fn conv_transposed(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
+    pub(super) fn conv_transposed(&mut self, node: &Node) -> Values<'n> {
         let (layer, rank) = self.ordered(node, 0)?;
         let (dims, weight) = self.weight(node, 1)?;
         let [_, filters, sizes @ ..] = dims.as_slice() else { return Err(Refusal::invalid("has flat filters")) };
@@ -134,7 +134,7 @@ impl<'n, 'a> Translator<'n, 'a> {
         Ok(vec![Value::Maps(layer, CANONICAL[..rank].to_vec())])
     }
 
-    pub(super) fn pool(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
+    pub(super) fn pool(&mut self, node: &Node) -> Values<'n> {
         let (layer, rank) = self.ordered(node, 0)?;
         if self.is_read(node, 1) {
             return Err(Refusal::operator("gives the positions of the largest elements"));
@@ -143,7 +143,7 @@ impl<'n, 'a> Translator<'n, 'a> {
         if sizes.len() != rank - 2 {
             return Err(Refusal::invalid(format!("has a window of {} dimensions for maps of {rank}", sizes.len())));
         }
-        let pooling = match (node.operator, node.integer("count_include_pad", 0)?) {
+        let pooling = match (node.operator.as_str(), node.integer("count_include_pad", 0)?) {
             ("MaxPool", _) => Pooling::Max,
             (_, 0) => Pooling::Average,
             _ => Pooling::AverageWithPadding,
@@ -172,14 +172,14 @@ impl<'n, 'a> Translator<'n, 'a> {
         Ok(vec![Value::Maps(layer, CANONICAL[..rank].to_vec())])
     }
 
-    pub(super) fn global_pool(&mut self, node: &Node<'a>, pooling: Pooling) -> Values<'n, 'a> {
+    pub(super) fn global_pool(&mut self, node: &Node, pooling: Pooling) -> Values<'n> {
         let (layer, rank) = self.ordered(node, 0)?;
         let layer = self.add(node, Op::GlobalPool(pooling), vec![layer], vec![])?;
         Ok(vec![Value::Maps(layer, CANONICAL[..rank].to_vec())])
     }
 
     /// A mean or maximum over all rows and columns.
-    pub(super) fn reduce(&mut self, node: &Node<'a>, pooling: Pooling) -> Values<'n, 'a> {
+    pub(super) fn reduce(&mut self, node: &Node, pooling: Pooling) -> Values<'n> {
         let (layer, rank) = self.ordered(node, 0)?;
         let axes = self.axes(node)?.unwrap_or_default();
         let mut axes = axes.iter().map(|&at| position(at, rank)).collect::<Result<Vec<usize>, Refusal>>()?;
@@ -193,7 +193,7 @@ impl<'n, 'a> Translator<'n, 'a> {
     }
 
     /// Zeros around maps that only a convolution reads.
-    pub(super) fn pad(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
+    pub(super) fn pad(&mut self, node: &Node) -> Values<'n> {
         let (layer, rank) = self.ordered(node, 0)?;
         let pads = match node.integers("pads")? {
             Some(pads) => pads.to_vec(),
@@ -214,14 +214,14 @@ impl<'n, 'a> Translator<'n, 'a> {
         let [Some(above), Some(left), Some(below), Some(right)] = sides else {
             return Err(Refusal::operator("pads by less than nothing"));
         };
-        let is_for_conv = |other: &&Node| other.inputs.contains(&node.outputs.first().copied().unwrap_or(""));
+        let is_for_conv = |other: &&Node| other.inputs.contains(node.outputs.first().unwrap_or(&String::new()));
         if !self.network.nodes.iter().filter(is_for_conv).all(|reader| reader.operator == "Conv") {
             return Err(Refusal::operator("pads for other operators than convolutions"));
         }
         Ok(vec![Value::Padded(layer, [above, left, below, right])])
     }
 
-    pub(super) fn resize(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
+    pub(super) fn resize(&mut self, node: &Node) -> Values<'n> {
         let (layer, rank) = self.ordered(node, 0)?;
         let shape = self.shapes[layer];
         let is_resize = node.operator == "Resize";
@@ -269,7 +269,7 @@ impl<'n, 'a> Translator<'n, 'a> {
         Ok(vec![Value::Maps(layer, CANONICAL.to_vec())])
     }
 
-    pub(super) fn space_to_depth(&mut self, node: &Node<'a>) -> Values<'n, 'a> {
+    pub(super) fn space_to_depth(&mut self, node: &Node) -> Values<'n> {
         let (layer, _) = self.ordered(node, 0)?;
         if node.text("mode", "DCR")? != "DCR" {
             return Err(Refusal::operator("puts the elements of a square behind the channels"));
