@@ -262,8 +262,7 @@ mod tests {
           single steps
         as profiled: error without regard to the speed before the round
         outputs: largest difference from a single device's, relative; 1e-4 passes
-        INVALID: no hardware took part; greedy: outputs differ from a single device's by
-          NaN
+        INVALID: no hardware took part
         ");
         let nothing = example::replay().judged();
         assert!(printed(&nothing).ends_with("INVALID: no plan was replayed\n"));
