@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
-use super::super::testing::{Maps, run};
+use super::super::testing::{Maps, outputs, run};
 use super::super::wire::Message;
-use super::super::write;
+use super::super::{write, write_whole};
 use super::*;
 use crate::model::{Activation, Conv, Op, Pooling, Shape, Steps, Window, zoo};
 
@@ -37,6 +37,43 @@ fn chain(input: Shape, ops: Vec<Op>) -> Graph {
     let ops = std::iter::once(Op::Input(input)).chain(ops);
     let layer = |(index, op)| Layer { name: format!("layer{index}"), op, inputs: inputs(index) };
     Graph::new("chain", ops.enumerate().map(layer).collect()).unwrap()
+}
+
+/// `graph` as a file over all rows is read again and computes what its layers compute.
+fn check_whole(graph: &Graph) {
+    let (weights, whole) = (Weights::Seeded(5), graph.whole().unwrap());
+    let file = write_whole(graph, &weights, &whole, None).unwrap();
+    let imported = read("again", &file, &BTreeMap::new()).unwrap_or_else(|faults| panic!("{faults:#?}"));
+    assert_eq!(imported.graph.shape(LayerId(0)), graph.shape(LayerId(0)), "all rows of the input are taken");
+    let layers = outputs(graph, &weights, 2);
+    let inputs = BTreeMap::from([(graph.layer(LayerId(0)).name.clone(), layers[0].clone())]);
+    let (found, expected) = (run(file, &inputs).into_values().next().unwrap(), layers.last().unwrap());
+    let difference = expected.difference(&found, expected.magnitude());
+    assert!(difference <= 1e-5, "{difference}");
+}
+
+#[test]
+fn rows_that_a_stride_leaves_over_are_taken_and_not_cut_off() {
+    let input = Shape::fp32(4, 12, 12);
+    let windows = [Window::new(3).stride(2), Window::new(1).stride(4), Window::new(3).stride(3).pad(1)];
+    for window in windows {
+        let conv = Op::Conv(Conv { rows: window, cols: window, ..Conv::square(4, 3) });
+        let pool = |pooling| Op::Pool { pooling, rows: window, cols: window };
+        for op in [conv, pool(Pooling::Max), pool(Pooling::Average)] {
+            check_whole(&chain(input, vec![op.clone()]));
+            check_whole(&chain(input, vec![Op::Conv(Conv::square(4, 3).pad(1)), op]));
+        }
+    }
+    // A residual block whose shortcut strides.
+    let strides = |size, pad| Op::Conv(Conv::square(4, size).stride(2).pad(pad));
+    let ops = [Op::Input(input), Op::Conv(Conv::square(4, 1)), strides(3, 1), strides(1, 0), Op::Add];
+    let inputs: [&[u32]; 5] = [&[], &[0], &[1], &[1], &[2, 3]];
+    let layer = |((index, op), inputs): ((usize, Op), &[u32])| Layer {
+        name: format!("layer{index}"),
+        op,
+        inputs: inputs.iter().copied().map(LayerId).collect(),
+    };
+    check_whole(&Graph::new("block", ops.into_iter().enumerate().zip(inputs).map(layer).collect()).unwrap());
 }
 
 #[test]
