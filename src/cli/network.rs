@@ -25,11 +25,20 @@ fn dimension(text: &str) -> Result<(String, u32), String> {
 }
 
 impl NetworkArgs {
+    /// Networks of the zoo have no open dimensions.
+    pub(super) fn check_absent(&self) -> Result<(), Error> {
+        match self.dims.first() {
+            None => Ok(()),
+            Some((name, _)) => Err(Error::Usage(format!("`--dim {name}` is for ONNX files; remove it"))),
+        }
+    }
+
     /// The network called `name` in the zoo, or in the file `name` if that ends with `.onnx`, with its weights and
     /// what a user should know of it. Weights of the zoo are drawn from `seed`.
     pub(super) fn find(&self, name: &str, seed: u64) -> Result<(Graph, Arc<Weights>, Vec<String>), Error> {
         if !name.ends_with(".onnx") {
             let graph = zoo::graph(name).ok_or_else(|| Error::Usage(unknown(name)))?;
+            self.check_absent()?;
             return Ok((graph, Arc::new(Weights::Seeded(seed)), Vec::new()));
         }
         let path = Path::new(name);
@@ -53,5 +62,18 @@ fn unknown(name: &str) -> String {
     match best {
         Some((_, best)) => format!("there is no model `{name}`; did you mean `{best}`?"),
         None => format!("there is no model `{name}`; `coinfer models` lists all, and names of files end with `.onnx`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dimension_for_a_network_of_the_zoo_is_refused() {
+        let network = NetworkArgs { dims: vec![("height".into(), 224)] };
+        let Err(Error::Usage(message)) = network.find("lstm-2x512", 0) else { panic!("it is refused") };
+        assert_eq!(message, "`--dim height` is for ONNX files; remove it");
+        assert!(network.check_absent().is_err());
     }
 }

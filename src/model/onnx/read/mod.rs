@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::model::{Graph, Layer, LayerId, Weights};
-use parts::{File, Network};
+use parts::{Dim, File, Network};
 use translate::Translator;
 
 /// A network that a file held.
@@ -74,6 +74,10 @@ pub fn read(name: &str, bytes: &[u8], dims: &BTreeMap<String, u32>) -> Result<Im
     if network.has_sparse_tensors {
         return Err(whole("holds sparse weights", "export it with dense weights"));
     }
+    let unknown = unknown_dims(network, dims);
+    if !unknown.is_empty() {
+        return Err(unknown);
+    }
     let plan = Plan::new(network)?;
     let mut translator = Translator::new(network, opset, dims, bytes.len() + BUDGET);
     if opset > OPSET_KNOWN {
@@ -84,6 +88,21 @@ pub fn read(name: &str, bytes: &[u8], dims: &BTreeMap<String, u32>) -> Result<Im
         translator.node(&network.nodes[node], plan.norms.get(&node));
     }
     translator.finish(name, &plan)
+}
+
+/// Values for dimensions that the inputs of `network` do not have.
+fn unknown_dims(network: &Network<'_>, dims: &BTreeMap<String, u32>) -> Vec<ReadFault> {
+    let all = network.inputs.iter().flat_map(|port| port.dims.iter().flatten());
+    let open: BTreeSet<&str> =
+        all.filter_map(|dim| if let Dim::Named(name) = dim { Some(*name) } else { None }).collect();
+    let some = open.iter().take(8).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let remedy = if open.is_empty() { "remove it".into() } else { format!("the open dimensions are {some}") };
+    let unknown = dims.keys().filter(|name| !open.contains(name.as_str()));
+    let fault = |name: &String| {
+        let cause = format!("no input has an open dimension `{name}`");
+        ReadFault { place: "inputs".into(), cause, remedy: remedy.clone() }
+    };
+    unknown.map(fault).collect()
 }
 
 /// Which nodes the output needs.

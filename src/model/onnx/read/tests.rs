@@ -147,7 +147,10 @@ fn faults(nodes: Vec<Message>) -> String {
 fn open_dimensions_are_given_by_name() {
     let relu = || file(vec![node("Relu", &["x"], "y")]);
     let missing = read("x", &relu(), &BTreeMap::new()).unwrap_err();
-    assert_eq!(missing[0].to_string(), "input `x`: dimension `H` is open; give its size, for example --dim H=224");
+    assert_eq!(
+        missing[0].to_string(),
+        "input `x`: dimension `H` is open; give its size: `--dim H=224`, or `dims = { H = 224 }` in a scenario"
+    );
     assert_eq!(missing.len(), 1, "what follows from it is not said again");
     let read = read("x", &relu(), &BTreeMap::from([("H".to_owned(), 3)])).unwrap();
     assert_eq!(read.graph.shape(read.graph.output()), Shape::fp32(2, 3, 4));
@@ -181,6 +184,19 @@ fn arithmetic_on_shapes_is_done_while_reading() {
     ]);
     assert_eq!(graph.layers().iter().map(|layer| layer.name.as_str()).collect::<Vec<_>>(), ["x", "flat", "y"]);
     assert_eq!(graph.shape(graph.output()), Shape::fp32(24, 1, 1));
+}
+
+#[test]
+fn values_for_dimensions_that_are_not_there_are_faults() {
+    let (graph, weights) = (chain(Shape::fp32(2, 4, 4), vec![Op::Flatten]), Weights::Seeded(5));
+    let file = write_whole(&graph, &weights, &graph.whole().unwrap(), None).unwrap();
+    let dims = |name: &str| BTreeMap::from([(name.to_owned(), 3)]);
+    let faults = read("again", &file, &dims("height")).unwrap_err();
+    let messages: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    assert_eq!(messages, ["inputs: no input has an open dimension `height`; the open dimensions are `N`"]);
+    let file = write_whole(&graph, &weights, &graph.whole().unwrap(), Some(1)).unwrap();
+    let faults = read("again", &file, &dims("N")).unwrap_err();
+    assert_eq!(faults[0].to_string(), "inputs: no input has an open dimension `N`; remove it");
 }
 
 #[test]
