@@ -7,8 +7,9 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::Error;
-use super::file::read_whole;
+use super::file::read_up_to;
 use crate::model::{Graph, Weights, onnx, zoo};
+use crate::scenario::NETWORK_BYTES_MAX;
 
 /// A network and the values of its symbolic dimensions.
 #[derive(Clone, Debug, Args)]
@@ -42,7 +43,7 @@ impl NetworkArgs {
             return Ok((graph, Arc::new(Weights::Seeded(seed)), Vec::new()));
         }
         let path = Path::new(name);
-        let bytes = read_whole(path).map_err(Error::Usage)?;
+        let bytes = read_up_to(path, NETWORK_BYTES_MAX).map_err(Error::Usage)?;
         let dims: BTreeMap<String, u32> = self.dims.iter().cloned().collect();
         let stem = path.file_stem().map_or_else(|| "network".into(), |stem| stem.to_string_lossy().into_owned());
         match onnx::read(&stem, &bytes, &dims) {
