@@ -49,15 +49,15 @@ impl Export {
         notes.iter().for_each(|note| terminal.tell(&format!("note: {note}")));
         let segment = self.segment(&graph)?;
         let height = graph.shape(segment.last()).rows;
-        let rows = self.rows.unwrap_or(0..height);
-        if rows.end > height {
-            let last = &graph.layer(segment.last()).name;
-            return Err(Error::Usage(format!(
-                "`{last}` has {height} rows, and {}..{} are asked for",
-                rows.start, rows.end
-            )));
-        }
-        let written = onnx::write(&graph, &weights, &segment, &rows, self.samples);
+        let written = match self.rows {
+            None => onnx::write_whole(&graph, &weights, &segment, self.samples),
+            Some(rows) if rows.end > height => {
+                let last = &graph.layer(segment.last()).name;
+                let Range { start, end } = rows;
+                return Err(Error::Usage(format!("`{last}` has {height} rows, and {start}..{end} are asked for")));
+            }
+            Some(rows) => onnx::write(&graph, &weights, &segment, &rows, self.samples),
+        };
         write_whole(&self.output, &written.map_err(|error| Error::Usage(format!("{}: {error}", graph.name())))?)?;
         terminal.print(format!("{}\n", self.output.display()))?;
         Ok(())

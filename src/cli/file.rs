@@ -10,16 +10,23 @@ use super::Error;
 /// A larger file is none that this program wrote.
 const BYTES_MAX: u64 = 1 << 30;
 
-/// The bytes of a file, or why there are none.
+/// The bytes of a file that this program wrote, or why there are none.
 pub(super) fn read_whole(path: &Path) -> Result<Vec<u8>, String> {
+    read_up_to(path, BYTES_MAX)
+}
+
+/// The bytes of a file of at most `bytes_max`, or why there are none.
+pub(super) fn read_up_to(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
     let read = || {
         let mut bytes = Vec::new();
-        fs::File::open(path)?.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
+        fs::File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
         io::Result::Ok(bytes)
     };
     let shown = path.display();
     match read() {
-        Ok(bytes) if bytes.len() as u64 > BYTES_MAX => Err(format!("`{shown}` is larger than 1 GiB")),
+        Ok(bytes) if bytes.len() as u64 > bytes_max => {
+            Err(format!("`{shown}` is larger than {} MiB; name a smaller file", bytes_max >> 20))
+        }
         Ok(bytes) => Ok(bytes),
         Err(error) => Err(format!("cannot read `{shown}`: {error}")),
     }
@@ -66,5 +73,15 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         assert!(matches!(write_whole(place.path(), b"new"), Err(Error::Failed(_))));
         assert!(place.path().is_dir());
+    }
+
+    #[test]
+    fn a_file_above_the_limit_is_named_with_a_remedy() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("large");
+        fs::File::create(&path).unwrap().set_len((1 << 20) + 1).unwrap();
+        let message = format!("`{}` is larger than 1 MiB; name a smaller file", path.display());
+        assert_eq!(read_up_to(&path, 1 << 20), Err(message));
+        assert_eq!(read_up_to(&path, 2 << 20).map(|bytes| bytes.len()), Ok((1 << 20) + 1));
     }
 }

@@ -38,6 +38,7 @@ impl Models {
                 }
             }
             None => {
+                self.network.check_absent()?;
                 let models = zoo::names().filter_map(of_zoo).collect::<Vec<CountedModel>>();
                 match self.format {
                     Format::Table => models_table(&models, bold).into_bytes(),

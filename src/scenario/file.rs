@@ -31,7 +31,7 @@ pub(super) type Load<'a> = &'a dyn Fn(&Path, u64) -> Result<Vec<u8>, FileFault>;
 /// A larger text is a mistake.
 pub(super) const TEXT_BYTES_MAX: u64 = 64 << 20;
 /// A larger network does not fit into an ONNX file.
-pub(super) const NETWORK_BYTES_MAX: u64 = 2 << 30;
+pub(crate) const NETWORK_BYTES_MAX: u64 = 2 << 30;
 
 /// The bytes of the file at `path`, which are at most `bytes_max`.
 pub(super) fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileFault> {

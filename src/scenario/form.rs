@@ -248,7 +248,7 @@ impl Decode for Pairs {
                 }
             }
         }
-        table(node, "this part of the sweep", faults)?;
+        table(node, "this", faults)?;
         let mut pairs = Vec::new();
         flatten("", None, node, &mut pairs);
         if pairs.len() > LIST_MAX {

@@ -29,6 +29,7 @@ use rayon::prelude::*;
 
 pub use diagnostic::Diagnostics;
 pub use file::InputFile;
+pub(crate) use file::NETWORK_BYTES_MAX;
 pub use schema::schema;
 pub use sweep::Point;
 

@@ -20,4 +20,4 @@ mod write;
 mod zoo_tests;
 
 pub use read::{Imported, ReadFault, read};
-pub use write::{WriteError, write};
+pub use write::{WriteError, write, write_whole};

@@ -12,11 +12,26 @@ impl Writer<'_> {
     /// Convolution `id`, whose output is called as `output`.
     pub(super) fn conv(&mut self, id: LayerId, input: LayerId, conv: &Conv, output: LayerId, weights: Vec<String>) {
         let rows = self.rows(id);
-        let (tensor, read) = self.read(id, input);
+        let (tensor, read) = self.read_under(id, input, &conv.rows);
         let (top, bottom, computed) = pads(&conv.rows, &rows, &read);
         let attributes = geometry(conv, [top, conv.cols.pad_before.into(), bottom, conv.cols.pad_after.into()]);
         let inputs: Vec<String> = std::iter::once(tensor).chain(weights).collect();
         self.node_of_rows(output, &computed, "Conv", &inputs, &attributes);
+    }
+
+    /// As [`Writer::read`], for a window of `layer`; the tensor may go on below with rows that the stride leaves over,
+    /// since cutting them off would be a copy for nothing.
+    fn read_under(&mut self, layer: LayerId, input: LayerId, window: &Window) -> (String, Range<u32>) {
+        let (rows, have) = (self.rows(layer), self.rows(input));
+        let read = self.graph.rows_read(layer, &rows, input);
+        let (top, bottom, computed) = pads(window, &rows, &read);
+        if read.start == have.start
+            && bottom == 0
+            && positions(window, top + have.len() as i64) == computed.len() as i64
+        {
+            return (self.graph.layer(input).name.clone(), read);
+        }
+        self.read(layer, input)
     }
 
     pub(super) fn conv_transposed(&mut self, id: LayerId, conv: &Conv, output_pad: (u32, u32)) {
@@ -60,7 +75,7 @@ impl Writer<'_> {
 
     pub(super) fn pool(&mut self, id: LayerId, pooling: Pooling, window: &Window, cols: &Window) {
         let rows = self.rows(id);
-        let (tensor, read) = self.read(id, self.graph.layer(id).inputs[0]);
+        let (tensor, read) = self.read_under(id, self.graph.layer(id).inputs[0], window);
         let (top, bottom, computed) = pads(window, &rows, &read);
         let pads = [top, cols.pad_before.into(), bottom, cols.pad_after.into()];
         if window.dilation > 1 || cols.dilation > 1 {
@@ -126,8 +141,13 @@ fn pads(window: &Window, rows: &Range<u32>, read: &Range<u32>) -> (i64, i64, Ran
     }
     let top = (i64::from(read.start) - element(start)).max(0);
     let bottom = (element(rows.end - 1) + extent - i64::from(read.end)).max(0);
-    let positions = (top + read.len() as i64 + bottom - extent) / stride + 1;
+    let positions = positions(window, top + read.len() as i64 + bottom);
     (top, bottom, start..start + positions as u32)
+}
+
+/// Places of a window over `length` rows, padding included.
+fn positions(window: &Window, length: i64) -> i64 {
+    (length - window.extent() as i64) / i64::from(window.stride) + 1
 }
 
 fn geometry(conv: &Conv, pads: [i64; 4]) -> Vec<(&'static str, Attribute)> {

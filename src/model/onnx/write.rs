@@ -76,7 +76,37 @@ pub fn write(
         let layer = graph.layer(last).name.clone();
         return Err(WriteError::Rows { layer, start: rows.start, end: rows.end, height });
     }
-    let needed = graph.rows_needed(segment, rows);
+    write_needed(graph, weights, segment, graph.rows_needed(segment, rows), samples)
+}
+
+/// As [`fn@write`], with all rows of every layer, also the last ones that a stride leaves over and nothing needs, so
+/// that inputs have the shapes that `graph` says.
+///
+/// # Errors
+/// As [`fn@write`].
+///
+/// # Panics
+/// If `weights` are given and not those of `graph`.
+pub fn write_whole(
+    graph: &Graph,
+    weights: &Weights,
+    segment: &Segment,
+    samples: Option<u32>,
+) -> Result<Vec<u8>, WriteError> {
+    let mut needed = graph.rows_needed(segment, &(0..graph.shape(segment.last()).rows));
+    for (&id, rows) in &mut needed {
+        *rows = 0..graph.shape(id).rows;
+    }
+    write_needed(graph, weights, segment, needed, samples)
+}
+
+fn write_needed(
+    graph: &Graph,
+    weights: &Weights,
+    segment: &Segment,
+    needed: BTreeMap<LayerId, Range<u32>>,
+    samples: Option<u32>,
+) -> Result<Vec<u8>, WriteError> {
     for &id in needed.keys().rev() {
         let layer = || graph.layer(id).name.clone();
         match (&graph.layer(id).op, graph.shape(id).element_bytes) {

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use prost::Message;
 use prost::bytes::Buf;
 
-use super::proto::{Model, Network};
+use super::proto::{Dim, Model, Network, Size};
 use crate::model::{Graph, Layer, LayerId, Weights};
 use translate::Translator;
 
@@ -79,6 +79,10 @@ pub fn read(name: &str, bytes: impl Buf, dims: &BTreeMap<String, u32>) -> Result
     if !network.sparse_tensors.is_empty() {
         return Err(whole("holds sparse weights", "export it with dense weights"));
     }
+    let unknown = unknown_dims(network, dims);
+    if !unknown.is_empty() {
+        return Err(unknown);
+    }
     let plan = Plan::new(network)?;
     let mut translator = Translator::new(network, opset, dims, budget);
     if opset > OPSET_KNOWN {
@@ -89,6 +93,24 @@ pub fn read(name: &str, bytes: impl Buf, dims: &BTreeMap<String, u32>) -> Result
         translator.node(&network.nodes[node], plan.norms.get(&node));
     }
     translator.finish(name, &plan)
+}
+
+/// Values for dimensions that the inputs of `network` do not have.
+fn unknown_dims(network: &Network, dims: &BTreeMap<String, u32>) -> Vec<ReadFault> {
+    let all = network.inputs.iter().filter_map(|port| port.tensor()?.shape.as_ref()).flat_map(|shape| &shape.dims);
+    let name = |dim: &'_ Dim| match &dim.size {
+        Some(Size::Named(name)) if !name.is_empty() => Some(name.clone()),
+        _ => None,
+    };
+    let open: BTreeSet<String> = all.filter_map(name).collect();
+    let some = open.iter().take(8).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let remedy = if open.is_empty() { "remove it".into() } else { format!("the open dimensions are {some}") };
+    let unknown = dims.keys().filter(|name| !open.contains(name.as_str()));
+    let fault = |name: &String| {
+        let cause = format!("no input has an open dimension `{name}`");
+        ReadFault { place: "inputs".into(), cause, remedy: remedy.clone() }
+    };
+    unknown.map(fault).collect()
 }
 
 /// Which nodes the output needs.

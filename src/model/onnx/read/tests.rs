@@ -4,8 +4,8 @@ use prost::bytes::Bytes;
 
 use super::super::file::{self, attribute};
 use super::super::proto::{Attribute, Kind, Node, OperatorSet, Port, Size, Tensor};
-use super::super::testing::{Maps, run};
-use super::super::write;
+use super::super::testing::{Maps, outputs, run};
+use super::super::{write, write_whole};
 use super::*;
 use crate::model::{Activation, Conv, Op, Pooling, Shape, Steps, Window, zoo};
 
@@ -40,6 +40,43 @@ fn chain(input: Shape, ops: Vec<Op>) -> Graph {
     let ops = std::iter::once(Op::Input(input)).chain(ops);
     let layer = |(index, op)| Layer { name: format!("layer{index}"), op, inputs: inputs(index) };
     Graph::new("chain", ops.enumerate().map(layer).collect()).unwrap()
+}
+
+/// `graph` as a file over all rows is read again and computes what its layers compute.
+fn check_whole(graph: &Graph) {
+    let (weights, whole) = (Weights::Seeded(5), graph.whole().unwrap());
+    let file = write_whole(graph, &weights, &whole, None).unwrap();
+    let imported = read("again", file.as_slice(), &BTreeMap::new()).unwrap_or_else(|faults| panic!("{faults:#?}"));
+    assert_eq!(imported.graph.shape(LayerId(0)), graph.shape(LayerId(0)), "all rows of the input are taken");
+    let layers = outputs(graph, &weights, 2);
+    let inputs = BTreeMap::from([(graph.layer(LayerId(0)).name.clone(), layers[0].clone())]);
+    let (found, expected) = (run(file, &inputs).into_values().next().unwrap(), layers.last().unwrap());
+    let difference = expected.difference(&found, expected.magnitude());
+    assert!(difference <= 1e-5, "{difference}");
+}
+
+#[test]
+fn rows_that_a_stride_leaves_over_are_taken_and_not_cut_off() {
+    let input = Shape::fp32(4, 12, 12);
+    let windows = [Window::new(3).stride(2), Window::new(1).stride(4), Window::new(3).stride(3).pad(1)];
+    for window in windows {
+        let conv = Op::Conv(Conv { rows: window, cols: window, ..Conv::square(4, 3) });
+        let pool = |pooling| Op::Pool { pooling, rows: window, cols: window };
+        for op in [conv, pool(Pooling::Max), pool(Pooling::Average)] {
+            check_whole(&chain(input, vec![op.clone()]));
+            check_whole(&chain(input, vec![Op::Conv(Conv::square(4, 3).pad(1)), op]));
+        }
+    }
+    // A residual block whose shortcut strides.
+    let strides = |size, pad| Op::Conv(Conv::square(4, size).stride(2).pad(pad));
+    let ops = [Op::Input(input), Op::Conv(Conv::square(4, 1)), strides(3, 1), strides(1, 0), Op::Add];
+    let inputs: [&[u32]; 5] = [&[], &[0], &[1], &[1], &[2, 3]];
+    let layer = |((index, op), inputs): ((usize, Op), &[u32])| Layer {
+        name: format!("layer{index}"),
+        op,
+        inputs: inputs.iter().copied().map(LayerId).collect(),
+    };
+    check_whole(&Graph::new("block", ops.into_iter().enumerate().zip(inputs).map(layer).collect()).unwrap());
 }
 
 #[test]
@@ -127,7 +164,10 @@ fn faults(nodes: Vec<Node>) -> String {
 fn open_dimensions_are_given_by_name() {
     let relu = || file(vec![node("Relu", &["x"], "y")]);
     let missing = read("x", relu(), &BTreeMap::new()).unwrap_err();
-    assert_eq!(missing[0].to_string(), "input `x`: dimension `H` is open; give its size, for example --dim H=224");
+    assert_eq!(
+        missing[0].to_string(),
+        "input `x`: dimension `H` is open; give its size: `--dim H=224`, or `dims = { H = 224 }` in a scenario"
+    );
     assert_eq!(missing.len(), 1, "what follows from it is not said again");
     let read = read("x", relu(), &BTreeMap::from([("H".to_owned(), 3)])).unwrap();
     assert_eq!(read.graph.shape(read.graph.output()), Shape::fp32(2, 3, 4));
@@ -166,6 +206,19 @@ fn arithmetic_on_shapes_is_done_while_reading() {
     ]);
     assert_eq!(graph.layers().iter().map(|layer| layer.name.as_str()).collect::<Vec<_>>(), ["x", "flat", "y"]);
     assert_eq!(graph.shape(graph.output()), Shape::fp32(24, 1, 1));
+}
+
+#[test]
+fn values_for_dimensions_that_are_not_there_are_faults() {
+    let (graph, weights) = (chain(Shape::fp32(2, 4, 4), vec![Op::Flatten]), Weights::Seeded(5));
+    let file = write_whole(&graph, &weights, &graph.whole().unwrap(), None).unwrap();
+    let dims = |name: &str| BTreeMap::from([(name.to_owned(), 3)]);
+    let faults = read("again", file.as_slice(), &dims("height")).unwrap_err();
+    let messages: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    assert_eq!(messages, ["inputs: no input has an open dimension `height`; the open dimensions are `N`"]);
+    let file = write_whole(&graph, &weights, &graph.whole().unwrap(), Some(1)).unwrap();
+    let faults = read("again", file.as_slice(), &dims("N")).unwrap_err();
+    assert_eq!(faults[0].to_string(), "inputs: no input has an open dimension `N`; remove it");
 }
 
 #[test]

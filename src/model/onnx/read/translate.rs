@@ -178,14 +178,21 @@ impl<'n> Translator<'n> {
     }
 
     fn size(&self, dim: &Dim, at: usize) -> Result<u32, Refusal> {
-        let missing = |what: String| Err(Refusal::new(what, "give its size, for example --dim H=224"));
+        let missing = |what: String, remedy: String| Err(Refusal::new(what, remedy));
         let size = match &dim.size {
             Some(Size::Fixed(size)) => *size,
             Some(Size::Named(name)) if !name.is_empty() => match self.given_dims.get(name) {
                 Some(&size) => size.into(),
-                None => return missing(format!("dimension `{name}` is open")),
+                None => {
+                    let remedy =
+                        format!("give its size: `--dim {name}=224`, or `dims = {{ {name} = 224 }}` in a scenario");
+                    return missing(format!("dimension `{name}` is open"), remedy);
+                }
             },
-            _ => return missing(format!("dimension {at} is open and has no name")),
+            _ => {
+                let remedy = "fix it with onnxruntime.tools.make_dynamic_shape_fixed";
+                return missing(format!("dimension {at} is open and has no name"), remedy.into());
+            }
         };
         u32::try_from(size).ok().filter(|&size| size > 0).ok_or_else(|| Refusal::invalid(format!("dimension {size}")))
     }
