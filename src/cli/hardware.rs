@@ -1,6 +1,7 @@
 //! The hardware that a command uses, and what it was asked to do when the user interrupts it.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,14 +19,15 @@ use crate::scenario::Case;
 pub(super) struct HardwareArgs {
     /// Execute networks by this library of ONNX Runtime (libonnxruntime.so); by the built-in rten if absent
     #[arg(long, value_name = "FILE", env = "ORT_DYLIB_PATH")]
-    onnxruntime: Option<PathBuf>,
+    onnxruntime: Option<OsString>,
 }
 
 impl HardwareArgs {
     pub(super) fn runtime(&self) -> Result<Runtime, Error> {
-        match &self.onnxruntime {
+        // An empty variable names nothing.
+        match self.onnxruntime.as_ref().filter(|path| !path.is_empty()) {
             None => Ok(Runtime::Rten),
-            Some(path) => Runtime::onnx_runtime(path).map_err(Error::Usage),
+            Some(path) => Runtime::onnx_runtime(Path::new(path)).map_err(Error::Usage),
         }
     }
 }

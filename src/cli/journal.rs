@@ -37,7 +37,8 @@ impl Journal {
     pub(super) fn open(path: &Path, key: &str, fresh: bool, known: impl Fn(&Visit) -> bool) -> Journal {
         let head = line(&blake3::hash(key.as_bytes()).to_hex().as_str());
         let mut visits = Vec::new();
-        if let (false, Ok(file)) = (fresh, File::open(path)) {
+        let is_file = fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
+        if let (false, true, Ok(file)) = (fresh, is_file, File::open(path)) {
             let mut lines = BufReader::new(file).lines().map_while(Result::ok);
             if lines.next().as_deref() == Some(head.trim_end()) {
                 // The last line of a killed run may be torn; nothing follows it.
@@ -75,6 +76,12 @@ impl Journal {
     fn begin(&self) -> Result<File, Error> {
         if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             fs::create_dir_all(folder).map_err(|error| self.failed(&error))?;
+        }
+        if fs::symlink_metadata(&self.path).is_ok_and(|found| !found.is_file()) {
+            let shown = self.path.display();
+            return Err(Error::Usage(format!(
+                "`{shown}`, where a profile keeps what it has so far, is no file; remove it"
+            )));
         }
         let lines: String = self.visits.iter().map(line).collect();
         write_whole(&self.path, (self.head.clone() + &lines).as_bytes())?;

@@ -99,6 +99,7 @@ impl Machine {
     pub(super) fn foreign_traces(&self, case: &Case, info: &DeviceInfo) -> Vec<String> {
         let mut objections = Vec::new();
         for profile in case.profiles.iter().flatten().filter(|_| self.is_real()) {
+            objections.extend(profile.mismatch.clone());
             let Some((hardware, software)) = &profile.taken_on else { continue };
             for (what, of_trace, here) in [("on", hardware, &info.name), ("with", software, &info.software)] {
                 let trace = profile.trace.display();

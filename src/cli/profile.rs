@@ -1,8 +1,11 @@
 //! `coinfer profile`: measures the networks of a scenario on this machine and writes the traces that it names.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::iter;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use rand::SeedableRng;
@@ -15,6 +18,7 @@ use super::hardware::{HardwareArgs, interruption};
 use super::journal::{Journal, Visit};
 use super::profile_trace::{Provenance, trace};
 use super::{Error, ScenarioArgs, Terminal};
+use crate::cost::Trace;
 use crate::platform::DeviceId;
 use crate::replay::profile::Target;
 use crate::scenario::{Case, Scenario};
@@ -173,6 +177,12 @@ impl Profile {
             })?;
             outputs.entry(path).or_default().push(device);
         }
+        for path in outputs.keys() {
+            check_output(path)?;
+        }
+        if self.parts != [1] && !self.units && self.segments.is_empty() {
+            return Err(Error::Usage("--parts cuts what --units or --segments measure; name one of them".into()));
+        }
         Ok(outputs)
     }
 
@@ -223,6 +233,21 @@ impl Profile {
         }
         visits
     }
+}
+
+/// Only a trace may be replaced, and a journal is kept beside a file only.
+fn check_output(path: &Path) -> Result<(), Error> {
+    let shown = path.display();
+    let Ok(found) = fs::metadata(path) else { return Ok(()) };
+    if !found.is_file() {
+        return Err(Error::Usage(format!("`{shown}` is no file; name one for the trace")));
+    }
+    let mut start = [0; Trace::MAGIC.len()];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    if found.len() > 0 && (read.is_err() || start != *Trace::MAGIC.as_bytes()) {
+        return Err(Error::Usage(format!("`{shown}` exists and is no trace; choose another file with -o")));
+    }
+    Ok(())
 }
 
 /// The networks of the scenario and of its sweep that have layers, and the largest load.

@@ -7,13 +7,15 @@ use super::results::now;
 use crate::cost::{Kind, LayerKey, Row, Rows, Statistic, Trace};
 use crate::platform::DeviceId;
 use crate::replay::cpu::{Runtime, processor};
-use crate::scenario::Case;
+use crate::scenario::{Case, DEVICE_KEY};
 
 /// What a profile was taken on.
 #[derive(Clone, Debug)]
 pub(super) struct Provenance {
     pub(super) hardware: String,
     pub(super) software: String,
+    /// What each device was, by the name that the trace has for it.
+    devices: Vec<String>,
     notes: Vec<String>,
 }
 
@@ -22,16 +24,13 @@ impl Provenance {
     pub(super) fn of(case: &Case, runtime: &Runtime, devices: &[DeviceId]) -> Provenance {
         let device = |&device: &DeviceId| {
             let unit = case.units[device.0 as usize].as_ref()?;
-            let cores: Vec<String> = unit.cores.iter().map(ToString::to_string).collect();
-            let slowed =
-                if unit.slowed > 1.0 { format!(", emulated: slowed {} times", unit.slowed) } else { String::new() };
-            let name = &case.problem.platform.device(device).name;
-            Some(format!("{name}: {} threads on cores {}{slowed}", unit.threads, cores.join(",")))
+            Some(format!("{}: {unit}", profiled_as(case, device)))
         };
-        let mut notes: Vec<String> = devices.iter().filter_map(device).collect();
+        let devices = devices.iter().filter_map(device).collect();
+        let mut notes = Vec::new();
         notes.push(format!("frequency governor: {}", governor()));
         notes.push(format!("kernel: {}", kernel()));
-        Provenance { hardware: processor(), software: runtime.version(), notes }
+        Provenance { hardware: processor(), software: runtime.version(), devices, notes }
     }
 }
 
@@ -57,13 +56,11 @@ pub(super) fn trace(
     ] {
         header.insert(key.to_owned(), vec![value]);
     }
+    header.insert(DEVICE_KEY.to_owned(), provenance.devices.clone());
     let mut notes = provenance.notes.clone();
     notes.push(format!("the time of one sample of {} varied by {:.1} % meanwhile", names[0], drift * 100.0));
     header.insert("note".to_owned(), notes);
-    let profile = |device: DeviceId| match &case.profiles[device.0 as usize] {
-        Some(profile) => profile.device.clone(),
-        None => case.problem.platform.device(device).name.clone(),
-    };
+    let profile = |device| profiled_as(case, device);
     let mut repeats: BTreeMap<Point, u32> = BTreeMap::new();
     let mut rows = Vec::new();
     for visit in visits {
@@ -89,6 +86,14 @@ pub(super) fn trace(
     }
     rows.sort_by(|one, other| key(one).cmp(&key(other)));
     Trace { kind: Kind::Measured, header, rows }
+}
+
+/// What the trace calls a device.
+fn profiled_as(case: &Case, device: DeviceId) -> String {
+    match &case.profiles[device.0 as usize] {
+        Some(profile) => profile.device.clone(),
+        None => case.problem.platform.device(device).name.clone(),
+    }
 }
 
 /// What repeats are of: device, network, part of it, batch, rows, and the device beside.

@@ -180,7 +180,9 @@ impl CostModel for TraceCosts {
                 parts.estimate(work, whole).map_err(refuse)
             }
             (_, None) if is_whole => Err(refuse("no trace has this network on this device".into())),
-            (_, None) => Err(refuse("the trace has whole networks only, and this is a part of one".into())),
+            (_, None) => Err(refuse(
+                "the trace has whole networks only, and this is a part of one; profile its layers with --units".into(),
+            )),
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::trace::{Fault, Kind, LayerKey, Row, Rows, Statistic, Trace};
 
-pub(super) const MAGIC: &str = "# coinfer trace 1";
+pub(super) const MAGIC: &str = Trace::MAGIC;
 pub(super) const HEADER_KEYS: [&str; 6] = ["source", "revision", "hardware", "software", "date", "kind"];
 pub(super) const COLUMNS: [&str; 7] = ["device", "model", "layer", "batch", "rows", "statistic", "repeat"];
 /// The column that only some traces have.

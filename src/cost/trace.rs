@@ -104,6 +104,9 @@ pub struct Fault {
 }
 
 impl Trace {
+    /// What the first line of a trace is.
+    pub const MAGIC: &str = "# coinfer trace 1";
+
     /// Reads a trace, or lists everything that is wrong with it in file order.
     pub fn parse(bytes: &[u8]) -> Result<Trace, Vec<Fault>> {
         parse(bytes)

@@ -87,6 +87,8 @@ pub struct Replay {
 pub(super) const DIFFERENCE_MAX: f64 = 1e-4;
 /// Above this, other programs took part of the cores' time.
 pub(super) const ISOLATION_MAX: f64 = 1.05;
+/// A machine drifts by less than this; beyond it, the profile is of something else.
+const SPEED_CHANGE_MAX: f64 = 0.25;
 /// Shorter steps tell nothing of isolation.
 const ISOLATION_TIME_MIN: Duration = Duration::from_nanos(1_000_000);
 
@@ -178,6 +180,12 @@ impl Comparison {
         }
         if *isolation > ISOLATION_MAX {
             return Some(format!("{strategy}: not isolated, steps took {isolation:.2} times their computing time"));
+        }
+        let speed = self.recalibrated_ms / self.predicted_ms;
+        if (speed - 1.0).abs() > SPEED_CHANGE_MAX {
+            return Some(format!(
+                "{strategy}: devices took {speed:.2} times as long as they were profiled to; run `coinfer profile`"
+            ));
         }
         let (percent, percent_max) = (error * 100.0, tolerance * 100.0);
         let is_off = error.is_nan() || error.abs() > tolerance;

@@ -18,6 +18,7 @@ use crate::cost::{Curve, Lookup, Parts, TraceCosts};
 use crate::model::{Graph, ModelId};
 use crate::platform::{DeviceId, Platform, Slowdown};
 use crate::problem::{Load, Model, Problem};
+use crate::replay::cpu::Unit;
 use crate::strategy::Strategy;
 
 /// Samples of a load.
@@ -66,7 +67,9 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
         platform.slowdowns = curves.slowdowns();
     }
     let problem = Problem { models, platform, load: load?, costs: Box::new(costs), contention };
-    let profiles = curves.profiles();
+    let profiles = curves.profiles(&units);
+    let mut notes: Vec<String> = notes;
+    notes.extend(profiles.iter().flatten().filter_map(|profile| profile.mismatch.clone()));
     let profiled_models = curves.models.iter().filter_map(|model| Some(profile(model)?.value.clone())).collect();
     Some(Case { problem, strategies, baseline, seed, notes, weights, units, profiles, profiled_models })
 }
@@ -162,14 +165,21 @@ impl<'a> Curves<'a> {
     }
 
     /// By device, where its profile is.
-    fn profiles(&self) -> Vec<Option<Profile>> {
-        let profile = |device: &&DeviceForm| {
-            let trace = &device.trace.as_ref()?.value;
-            let taken_on = self.traces.get(trace).map(Profiles::taken_on);
-            let device = device.profile.as_ref().or(device.name.as_ref())?.value.clone();
-            Some(Profile { trace: self.traces.path(trace), device, taken_on })
+    fn profiles(&self, units: &[Option<Unit>]) -> Vec<Option<Profile>> {
+        let profile = |(form, unit): (&&DeviceForm, &Option<Unit>)| {
+            let trace = &form.trace.as_ref()?.value;
+            let profiles = self.traces.get(trace);
+            let device = form.profile.as_ref().or(form.name.as_ref())?.value.clone();
+            let profiled = profiles.and_then(|profiles| profiles.unit(&device));
+            let differs = profiled.zip(unit.as_ref()).filter(|(profiled, unit)| *profiled != unit.to_string());
+            let mismatch = differs.map(|(profiled, unit)| {
+                let name = form.name.as_ref().map_or(device.as_str(), |name| &name.value);
+                format!("`{name}` was profiled as {profiled}, and the scenario says {unit}; run `coinfer profile`")
+            });
+            let taken_on = profiles.map(Profiles::taken_on);
+            Some(Profile { trace: self.traces.path(trace), device, taken_on, mismatch })
         };
-        self.devices.iter().map(profile).collect()
+        self.devices.iter().zip(units).map(profile).collect()
     }
 
     /// How much devices slow each other, as far as their traces say.

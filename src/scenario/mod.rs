@@ -97,7 +97,12 @@ pub struct Profile {
     pub device: String,
     /// The hardware and the software that it was taken on; `None` if it was not read.
     pub taken_on: Option<(String, String)>,
+    /// How the device differs from the one that was profiled.
+    pub mismatch: Option<String>,
 }
+
+/// The key of a trace's header that says what a device was: its name there, a colon, and the cores.
+pub const DEVICE_KEY: &str = "device";
 
 /// A strategy of a scenario.
 pub struct Entry {

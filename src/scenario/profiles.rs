@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::InputFile;
 use super::diagnostic::{Diagnostics, Faults, Sources};
 use super::document::Node;
 use super::file::{FileFault, Load, TEXT_BYTES_MAX};
+use super::{DEVICE_KEY, InputFile};
 use crate::cost;
 use crate::cost::statistics::quantile;
 use crate::cost::{Curve, LayerKey, Lookup, Parts, Trace};
@@ -131,6 +131,12 @@ impl Profiles {
     pub(super) fn taken_on(&self) -> (String, String) {
         let stated = |key| self.trace.header.get(key).map_or_else(String::new, |values| values.join("; "));
         (stated("hardware"), stated("software"))
+    }
+
+    /// What `device` was when it was profiled, if the trace says it.
+    pub(super) fn unit(&self, device: &str) -> Option<&str> {
+        let stated = self.trace.header.get(DEVICE_KEY)?.iter();
+        stated.filter_map(|text| text.strip_prefix(device)?.strip_prefix(": ")).next()
     }
 
     /// The median factor by which whole networks on `device` are slower while `beside` runs the same, of those in

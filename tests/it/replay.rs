@@ -90,7 +90,7 @@ fn a_profile_is_a_trace_that_run_calibrate_and_replay_use() {
     for row in ["fast,gru-2x512,whole,1,all,", "slow,gru-2x512,whole,2,all,", ",slow,", ",fast,"] {
         assert!(text.contains(row), "{row} in {text}");
     }
-    assert!(text.contains("# software: rten ") && text.contains("emulated: slowed 2 times"), "{text}");
+    assert!(text.contains("# software: rten ") && text.contains(", slowed 2.0 times\n"), "{text}");
 
     assert!(printed(&folder, &["calibrate", "two.csv", "--out", "calibration"]).contains("gru-2x512"));
     assert!(printed(&folder, &["run", "two.toml", "--out", "simulated"]).contains("greedy"));
@@ -104,7 +104,30 @@ fn a_profile_is_a_trace_that_run_calibrate_and_replay_use() {
     }
     assert_eq!(replay["replay"]["emulated"], serde_json::json!(["slow"]));
     // Whether predictions hold depends on what else this machine does; the trace is not what speaks against them.
-    assert!(!replay["replay"]["objections"].to_string().contains("was taken"), "{replay}");
+    let objections = replay["replay"]["objections"].to_string();
+    assert!(!objections.contains("was taken") && !objections.contains("was profiled as"), "{replay}");
+
+    let slower = ["run", "two.toml", "--set", "devices.slow.cpu.slowed=3"];
+    let table = printed(&folder, &[&slower[..], &["--out", "slower"]].concat());
+    assert!(table.contains("`slow` was profiled as 1 thread on core"), "{table}");
+    let replay = printed(&folder, &[&slower[..], &["--replay", "--rounds", "1", "--format", "json"]].concat());
+    let replay: Value = serde_json::from_str(&replay).unwrap();
+    assert_eq!(replay["replay"]["verdict"], "INVALID");
+    assert!(replay["replay"]["objections"][0].as_str().unwrap().contains("slowed 3.0 times"), "{replay}");
+}
+
+#[test]
+fn a_profile_replaces_traces_only() {
+    let folder = folder(&[("two.toml", &scenario())]);
+    let check = |output: &str, expected: &str| {
+        let before = listing(folder.path());
+        let ended = coinfer(&folder, &["profile", "two.toml", "-o", output]);
+        assert_eq!((ended.status.code(), listing(folder.path())), (Some(2), before));
+        let found = String::from_utf8(ended.stderr).unwrap();
+        assert!(found.contains(expected), "{found}");
+    };
+    check("two.toml", "`two.toml` exists and is no trace; choose another file with -o");
+    check(".", "`.` is no file");
 }
 
 #[test]

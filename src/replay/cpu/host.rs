@@ -1,6 +1,7 @@
 //! What plans on one machine share: networks with their inputs, engines that are loaded once, and threads.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -36,6 +37,20 @@ pub struct Unit {
     pub threads: usize,
     /// How many times as long as on these cores each step takes; 1 or more.
     pub slowed: f64,
+}
+
+impl fmt::Display for Unit {
+    /// As traces record it: `1 thread on core 0, slowed 2 times`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = |count: usize| if count == 1 { "" } else { "s" };
+        let cores: Vec<String> = self.cores.iter().map(ToString::to_string).collect();
+        let (threads, count) = (self.threads, cores.len());
+        write!(f, "{threads} thread{} on core{} {}", plural(threads), plural(count), cores.join(","))?;
+        if self.slowed > 1.0 {
+            write!(f, ", slowed {:?} times", self.slowed)?;
+        }
+        Ok(())
+    }
 }
 
 /// A machine's cores as devices, with networks and the inputs of one load.
