@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
+use std::ops::Range;
+
 use super::*;
 use crate::model::{Graph, Layer, LayerId};
+use crate::units::Macs;
 
 /// Rows of an input `height` rows tall from which any element of row `row` of the output is computed, by going through
 /// the elements; written without the arithmetic that [`Op::rows_read`] uses.
