@@ -29,7 +29,8 @@ use crate::units::Duration;
                         coinfer replay plan.json --scenario scenarios/local-cpu.toml")]
 pub(super) struct Replay {
     /// Plan that `coinfer plan` wrote or that you made
-    #[arg(value_name = "PLAN")]
+    // Has the id of the flag of other commands that options of replays require.
+    #[arg(value_name = "PLAN", id = "replay")]
     plan: PathBuf,
     /// Scenario file that the plan is for
     #[arg(long, value_name = "SCENARIO")]
@@ -60,16 +61,16 @@ enum Format {
 #[derive(Clone, Debug, Args)]
 pub(super) struct ReplayArgs {
     /// What plans run on in a replay
-    #[arg(long, value_enum, default_value_t = BackendKind::Cpu)]
+    #[arg(long, value_enum, default_value_t = BackendKind::Cpu, requires = "replay")]
     backend: BackendKind,
     /// Rounds of each plan in a replay
-    #[arg(long, value_name = "COUNT", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "COUNT", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000), requires = "replay")]
     rounds: u32,
     /// Largest error of a makespan for a replay to be valid, in percent
-    #[arg(long, value_name = "PERCENT", default_value_t = 10.0, value_parser = percent)]
+    #[arg(long, value_name = "PERCENT", default_value_t = 10.0, value_parser = percent, requires = "replay")]
     tolerance: f64,
     /// Longest time that a step of a replay may take, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86400))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86400), requires = "replay")]
     deadline: u64,
     #[command(flatten)]
     hardware: HardwareArgs,

@@ -364,3 +364,15 @@ fn plans_that_are_none_or_of_another_scenario_are_refused() {
     check("plan.json", &["--set", "load.offline.samples=1"], "`plan.json` is no plan for this scenario:\n");
     check("plan.json", &["--set", "models.net.zoo=lstm-2x512"], "lstm-2x512");
 }
+
+#[test]
+fn options_of_a_replay_need_one() {
+    let folder = folder(&[("two.toml", &scenario())]);
+    for option in [["--rounds", "3"], ["--backend", "mock"], ["--tolerance", "5"], ["--deadline", "9"]] {
+        for command in ["run", "sweep"] {
+            let ended = coinfer(&folder, &[&[command, "two.toml"], &option[..]].concat());
+            assert_eq!(ended.status.code(), Some(2));
+            assert!(String::from_utf8(ended.stderr).unwrap().contains("  --replay\n"), "{command} {option:?}");
+        }
+    }
+}
