@@ -7,7 +7,7 @@ use super::hardware::{host, interruption};
 use super::journal::{Journal, Visit};
 use super::{Error, Terminal};
 use crate::cost::LayerKey;
-use crate::cost::statistics::quantile;
+use crate::cost::statistics::median;
 use crate::model::{Graph, Weights};
 use crate::platform::DeviceId;
 use crate::problem::Model;
@@ -150,7 +150,7 @@ impl<'a> Bench<'a> {
                 .filter(is_it)
                 .map(|measured| measured.time.as_nanos_f64())
                 .collect();
-            if times.is_empty() { 1.0 } else { median(times) }
+            median(times).unwrap_or(1.0)
         };
         let ratio = (alone(second) / alone(first)).max(1e-6);
         let steps =
@@ -165,14 +165,8 @@ impl<'a> Bench<'a> {
 
 /// Whether the last five medians of five differ by less than 1 %.
 fn has_settled(times: &[f64]) -> bool {
-    let medians: Vec<f64> = times.windows(5).map(|window| median(window.to_vec())).collect();
+    let medians: Vec<f64> = times.windows(5).filter_map(|window| median(window.iter().copied())).collect();
     let Some(last) = medians.len().checked_sub(5).map(|first| &medians[first..]) else { return false };
     let (low, high) = last.iter().fold((f64::MAX, 0.0f64), |(low, high), &time| (low.min(time), high.max(time)));
     high < low * 1.01
-}
-
-/// The median of some values.
-pub(super) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    quantile(&values, 0.5)
 }

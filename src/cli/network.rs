@@ -11,6 +11,7 @@ use super::Error;
 use super::file::read_up_to;
 use crate::model::{Graph, Weights, onnx, zoo};
 use crate::scenario::NETWORK_BYTES_MAX;
+use crate::scenario::likely;
 
 /// A network and the values of its symbolic dimensions.
 #[derive(Clone, Debug, Args)]
@@ -58,11 +59,8 @@ impl NetworkArgs {
 }
 
 fn unknown(name: &str) -> String {
-    let lower = name.to_lowercase();
-    let rated = zoo::names().map(|known| (strsim::jaro_winkler(&lower, known), known));
-    let best = rated.filter(|&(likeness, _)| likeness >= 0.8).max_by(|a, b| a.0.total_cmp(&b.0));
-    match best {
-        Some((_, best)) => format!("there is no model `{name}`; did you mean `{best}`?"),
+    match likely(name, &Vec::from_iter(zoo::names())) {
+        Some(best) => format!("there is no model `{name}`; did you mean `{best}`?"),
         None => format!("there is no model `{name}`; `coinfer models` lists all, and names of files end with `.onnx`"),
     }
 }

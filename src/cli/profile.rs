@@ -12,13 +12,14 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
 
-use super::bench::{Bench, Network, median};
+use super::bench::{Bench, Network};
 use super::file::write_whole;
 use super::hardware::{HardwareArgs, interruption};
 use super::journal::{Journal, Visit};
 use super::profile_trace::{Provenance, trace};
 use super::{Error, ScenarioArgs, Terminal};
 use crate::cost::Trace;
+use crate::cost::statistics::median;
 use crate::platform::DeviceId;
 use crate::replay::profile::Target;
 use crate::scenario::{Case, Scenario};
@@ -284,7 +285,7 @@ fn drift(visits: &[Visit], devices: &[DeviceId]) -> f64 {
         let times = visits.flat_map(|visit| &visit.measured).filter(|measured| measured.device == device);
         let times: Vec<f64> = times.map(|measured| measured.time.as_nanos_f64()).collect();
         // Medians of three tell drift from single slow runs.
-        let medians = times.windows(3).map(|window| median(window.to_vec()));
+        let medians = times.windows(3).filter_map(|window| median(window.iter().copied()));
         let (low, high) = medians.fold((f64::MAX, 0.0f64), |(low, high), time| (low.min(time), high.max(time)));
         if high > 0.0 { high / low - 1.0 } else { 0.0 }
     };

@@ -196,10 +196,11 @@ impl Curve {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn curve(lookup: Lookup, times: &[(u32, f64)]) -> Curve {
+    /// Of milliseconds by batch.
+    pub(in crate::cost) fn curve(lookup: Lookup, times: &[(u32, f64)]) -> Curve {
         let point = |&(batch, time_ms): &(u32, f64)| (batch, Point { time_ms, per_sample: false });
         let times = times.iter().map(point).collect();
         Curve::from_series(&Series { times, is_measured: true, ..Series::default() }, lookup, false)

@@ -53,17 +53,12 @@ fn lerp(low: &Profiled, high: &Profiled, batch: u32, value: impl Fn(&Profiled) -
 mod tests {
     use std::collections::BTreeMap;
 
+    use super::super::curve::tests::curve;
     use super::super::lookup::Lookup;
     use super::super::series::Series;
     use super::super::trace::Point;
     use super::*;
     use crate::units::Duration;
-
-    fn curve(lookup: Lookup, times: &[(u32, f64)]) -> Curve {
-        let point = |&(batch, time_ms): &(u32, f64)| (batch, Point { time_ms, per_sample: false });
-        let times = times.iter().map(point).collect();
-        Curve::from_series(&Series { times, is_measured: true, ..Series::default() }, lookup, false)
-    }
 
     use Basis::{Extrapolated, Interpolated, Measured};
 

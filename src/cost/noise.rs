@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::statistics::{mean, quantile};
+use super::statistics::{mean, median};
 use super::trace::{LayerKey, Rows, Statistic, Trace};
 
 /// The noise of raw repeats: right-skewed, with rare spikes apart.
@@ -36,17 +36,15 @@ pub(super) fn noise_by_batch(trace: &Trace, device: &str, model: &str, layer: &L
     repeats.into_iter().filter_map(|(batch, logarithms)| Some((batch, of_batch(logarithms)?))).collect()
 }
 
-fn of_batch(mut logarithms: Vec<f64>) -> Option<Noise> {
+fn of_batch(logarithms: Vec<f64>) -> Option<Noise> {
     if logarithms.len() < REPEATS_MIN {
         return None;
     }
-    logarithms.sort_by(f64::total_cmp);
-    let median = quantile(&logarithms, 0.5);
-    let mut deviations: Vec<f64> = logarithms.iter().map(|value| (value - median).abs()).collect();
-    deviations.sort_by(f64::total_cmp);
+    let middle = median(logarithms.iter().copied())?;
+    let deviation = median(logarithms.iter().map(|value| (value - middle).abs()))?;
     // The factor makes the median deviation that of a normal distribution (Hampel, 1974).
-    let spread = 1.4826 * quantile(&deviations, 0.5);
-    let limit = median + (5.0 * spread).max(1.1f64.ln());
+    let spread = 1.4826 * deviation;
+    let limit = middle + (5.0 * spread).max(1.1f64.ln());
     let usual: Vec<f64> = logarithms.iter().copied().filter(|&value| value <= limit).collect();
     let center = mean(&usual)?;
     let squares: f64 = usual.iter().map(|value| (value - center).powi(2)).sum();

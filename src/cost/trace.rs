@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::read::parse;
+use super::statistics::median;
 use super::write::write;
 
 /// A file of measurements.
@@ -174,14 +175,10 @@ impl Point {
 fn summarise(rows: &[&Row]) -> Point {
     let statistic = rows.iter().map(|row| row.statistic).min().expect("a point has a row");
     let of_statistic = rows.iter().filter(|row| row.statistic == statistic);
-    let mut times: Vec<f64> = of_statistic
-        .map(|row| match statistic {
-            Statistic::Sum => row.time_ms / f64::from(row.repeat),
-            _ => row.time_ms,
-        })
-        .collect();
-    times.sort_by(f64::total_cmp);
-    let middle = times.len() / 2;
-    let time_ms = if times.len() % 2 == 1 { times[middle] } else { (times[middle - 1] + times[middle]) / 2.0 };
+    let times = of_statistic.map(|row| match statistic {
+        Statistic::Sum => row.time_ms / f64::from(row.repeat),
+        _ => row.time_ms,
+    });
+    let time_ms = median(times).expect("a point has a row");
     Point { time_ms, per_sample: rows[0].per_sample }
 }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::{Backend, BackendError, Crew, Limits, assemble};
-use crate::cost::statistics::quantile;
+use crate::cost::statistics::median;
 use crate::cost::{CostModel, Estimate, Uncalibrated};
 use crate::model::{Graph, ModelId, Region, Segment, Work};
 use crate::plan::{Action, CheckedPlan, Lane, LaneId, Plan, check};
@@ -87,21 +87,16 @@ impl SpeedProbe {
             let steps = self.plan.step_ids().filter(|&step| self.plan.step_at(step).lane.is_some_and(is_here));
             let times = steps.map(|step| round.timeline.span(step).duration().as_nanos_f64());
             // The first sample still finds the caches full of something else.
-            let ratio = median(times.skip(1)) / expected.as_nanos_f64().max(1.0);
+            let settled = median(times.skip(1)).expect("each device has two samples at least");
+            let ratio = settled / expected.as_nanos_f64().max(1.0);
             latest.push_back(ratio);
             if latest.len() > LATEST {
                 latest.pop_front();
             }
         }
-        let speed = |latest: &VecDeque<f64>| if latest.is_empty() { 1.0 } else { median(latest.iter().copied()) };
+        let speed = |latest: &VecDeque<f64>| median(latest.iter().copied()).unwrap_or(1.0);
         Ok(self.latest.iter().map(speed).collect())
     }
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    quantile(&values, 0.5)
 }
 
 /// Samples on each device of which a time is `expected`, one after the other, and how many they are.

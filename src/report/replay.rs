@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::cost::Errors;
-use crate::cost::statistics::{kendall_tau, quantile};
+use crate::cost::statistics::{kendall_tau, median, quantile};
 use crate::plan::{Action, CheckedPlan, StepId};
 use crate::replay::Round;
 use crate::timeline::Timeline;
@@ -100,24 +100,24 @@ impl Comparison {
     pub fn new(plan: &CheckedPlan, replayed: &Replayed) -> Comparison {
         let rounds = &replayed.rounds;
         let measured = sorted(rounds.iter().map(|(round, _)| millis(&round.timeline)));
-        let recalibrated = sorted(rounds.iter().map(|(_, predicted)| millis(predicted)));
+        let recalibrated = median(rounds.iter().map(|(_, predicted)| millis(predicted)));
         let errors = rounds.iter().map(|(round, predicted)| relative(millis(predicted), millis(&round.timeline)));
-        let isolation = sorted(rounds.iter().flat_map(|(round, _)| stretches(plan, round)));
+        let isolation = median(rounds.iter().flat_map(|(round, _)| stretches(plan, round)));
         let predicted_ms = millis(&replayed.predicted);
         let measured_ms = quantile(&measured, 0.5);
         Comparison {
             strategy: replayed.strategy.clone(),
             same_plan_as: replayed.same_plan_as.clone(),
             predicted_ms,
-            recalibrated_ms: quantile(&recalibrated, 0.5),
+            recalibrated_ms: recalibrated.expect("there is a round"),
             measured_ms,
             measured_ms_min: measured[0],
             measured_ms_max: measured[measured.len() - 1],
             rounds: rounds.len(),
-            error: quantile(&sorted(errors), 0.5),
+            error: median(errors).expect("there is a round"),
             error_as_profiled: relative(predicted_ms, measured_ms),
             steps: Errors::of(rounds.iter().flat_map(|(round, predicted)| step_errors(plan, round, predicted))),
-            isolation: if isolation.is_empty() { 1.0 } else { quantile(&isolation, 0.5) },
+            isolation: isolation.unwrap_or(1.0),
             difference: replayed.difference,
         }
     }

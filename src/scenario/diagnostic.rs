@@ -260,7 +260,7 @@ pub(super) fn did_you_mean<T: AsRef<str>>(word: &str, known: impl IntoIterator<I
 }
 
 /// The one of `known` that `word` looks like.
-pub(super) fn likely<'a, T: AsRef<str>>(word: &str, known: &'a [T]) -> Option<&'a T> {
+pub(crate) fn likely<'a, T: AsRef<str>>(word: &str, known: &'a [T]) -> Option<&'a T> {
     if word.len() > WORD_BYTES_MAX {
         return None;
     }

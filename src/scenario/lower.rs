@@ -70,7 +70,7 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
     let profiles = curves.profiles(&units);
     let mut notes: Vec<String> = notes;
     notes.extend(profiles.iter().flatten().filter_map(|profile| profile.mismatch.clone()));
-    let profiled_models = curves.models.iter().filter_map(|model| Some(profile(model)?.value.clone())).collect();
+    let profiled_models = curves.models.iter().filter_map(|model| Some(profiled_model(model)?.value.clone())).collect();
     Some(Case { problem, strategies, baseline, seed, notes, weights, units, profiles, profiled_models })
 }
 
@@ -107,20 +107,21 @@ impl<'a> Curves<'a> {
         }
     }
 
-    fn get(&self, device: DeviceId, model: ModelId) -> Option<Curve> {
+    /// The trace of a device, and what it calls the device and the model.
+    fn names(&self, device: DeviceId, model: ModelId) -> Option<[&'a str; 3]> {
         let (device, model) = (self.devices[device.0 as usize], self.models[model.0 as usize]);
-        let of_device = &device.profile.as_ref().or(device.name.as_ref())?.value;
-        let of_model = &profile(model)?.value;
-        let trace = &device.trace.as_ref()?.value;
-        self.traces.curve(trace, of_device, of_model, self.lookup, self.extrapolate)
+        let trace = device.trace.as_ref()?;
+        Some([&trace.value, &profiled_device(device)?.value, &profiled_model(model)?.value])
+    }
+
+    fn get(&self, device: DeviceId, model: ModelId) -> Option<Curve> {
+        let [trace, device, model] = self.names(device, model)?;
+        self.traces.curve(trace, device, model, self.lookup, self.extrapolate)
     }
 
     fn parts(&self, device: DeviceId, model: ModelId, graph: &Graph) -> Option<Arc<Parts>> {
-        let (device, model) = (self.devices[device.0 as usize], self.models[model.0 as usize]);
-        let of_device = &device.profile.as_ref().or(device.name.as_ref())?.value;
-        let of_model = &profile(model)?.value;
-        let trace = &device.trace.as_ref()?.value;
-        self.traces.parts(trace, of_device, of_model, graph, self.lookup, self.extrapolate)
+        let [trace, device, model] = self.names(device, model)?;
+        self.traces.parts(trace, device, model, graph, self.lookup, self.extrapolate)
     }
 
     /// Traces must have their devices, and some device must know each model.
@@ -129,7 +130,7 @@ impl<'a> Curves<'a> {
         let mut profiled: BTreeSet<&str> = BTreeSet::new();
         let mut is_complete = true;
         for device in &self.devices {
-            let (Some(trace), Some(profile)) = (&device.trace, device.profile.as_ref().or(device.name.as_ref())) else {
+            let (Some(trace), Some(profile)) = (&device.trace, profiled_device(device)) else {
                 continue;
             };
             let Some(profiles) = self.traces.get(&trace.value) else {
@@ -148,7 +149,7 @@ impl<'a> Curves<'a> {
             return;
         }
         for model in &self.models {
-            let Some(profile) = profile(model) else {
+            let Some(profile) = profiled_model(model) else {
                 continue;
             };
             if !profiled.contains(profile.value.as_str()) {
@@ -169,7 +170,7 @@ impl<'a> Curves<'a> {
         let profile = |(form, unit): (&&DeviceForm, &Option<Unit>)| {
             let trace = &form.trace.as_ref()?.value;
             let profiles = self.traces.get(trace);
-            let device = form.profile.as_ref().or(form.name.as_ref())?.value.clone();
+            let device = profiled_device(form)?.value.clone();
             let profiled = profiles.and_then(|profiles| profiles.unit(&device));
             let differs = profiled.zip(unit.as_ref()).filter(|(profiled, unit)| *profiled != unit.to_string());
             let mismatch = differs.map(|(profiled, unit)| {
@@ -185,16 +186,15 @@ impl<'a> Curves<'a> {
     /// How much devices slow each other, as far as their traces say.
     fn slowdowns(&self) -> Vec<Slowdown> {
         let models: BTreeSet<&str> =
-            self.models.iter().filter_map(|model| Some(profile(model)?.value.as_str())).collect();
-        let named = |device: &'a DeviceForm| Some(&device.profile.as_ref().or(device.name.as_ref())?.value);
+            self.models.iter().filter_map(|model| Some(profiled_model(model)?.value.as_str())).collect();
         let mut slowdowns = Vec::new();
         for (index, device) in (0..).zip(&self.devices) {
             let Some(profiles) = device.trace.as_ref().and_then(|trace| self.traces.get(&trace.value)) else {
                 continue;
             };
             for (busy_index, busy) in (0..).zip(&self.devices).filter(|(busy, _)| *busy != index) {
-                let (Some(name), Some(busy_name)) = (named(device), named(busy)) else { continue };
-                let Some(factor) = profiles.slowdown(name, busy_name, &models) else { continue };
+                let (Some(name), Some(busy_name)) = (profiled_device(device), profiled_device(busy)) else { continue };
+                let Some(factor) = profiles.slowdown(&name.value, &busy_name.value, &models) else { continue };
                 let excess_ppm = ((factor - 1.0).clamp(0.0, 99.0) * 1e6).round() as u32;
                 slowdowns.push(Slowdown { device: DeviceId(index), busy: DeviceId(busy_index), excess_ppm });
             }
@@ -223,8 +223,13 @@ impl<'a> Curves<'a> {
     }
 }
 
+/// What its trace calls a device.
+fn profiled_device(device: &DeviceForm) -> Option<&At<String>> {
+    device.profile.as_ref().or(device.name.as_ref())
+}
+
 /// What traces call a model.
-fn profile(model: &ModelForm) -> Option<&At<String>> {
+fn profiled_model(model: &ModelForm) -> Option<&At<String>> {
     model.profile.as_ref().or(model.zoo.as_ref()).or(model.name.as_ref())
 }
 

@@ -28,6 +28,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 pub use diagnostic::Diagnostics;
+pub(crate) use diagnostic::likely;
 pub use file::InputFile;
 pub(crate) use file::NETWORK_BYTES_MAX;
 pub use schema::schema;

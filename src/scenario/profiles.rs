@@ -9,7 +9,7 @@ use super::document::Node;
 use super::file::{FileFault, Load, TEXT_BYTES_MAX};
 use super::{DEVICE_KEY, InputFile};
 use crate::cost;
-use crate::cost::statistics::quantile;
+use crate::cost::statistics::median;
 use crate::cost::{Curve, LayerKey, Lookup, Parts, Trace};
 use crate::model::Graph;
 
@@ -151,8 +151,7 @@ impl Profiles {
                     .filter_map(|(&batch, point)| Some(point.of_batch(batch) / alone.get(&batch)?.of_batch(batch))),
             );
         }
-        factors.sort_by(f64::total_cmp);
-        (!factors.is_empty()).then(|| quantile(&factors, 0.5))
+        median(factors)
     }
 
     /// The devices it has.
