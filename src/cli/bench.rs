@@ -7,7 +7,6 @@ use super::hardware::{host, interruption};
 use super::journal::{Journal, Visit};
 use super::{Error, Terminal};
 use crate::cost::LayerKey;
-use crate::cost::statistics::median;
 use crate::model::{Graph, Weights};
 use crate::platform::DeviceId;
 use crate::problem::Model;
@@ -15,6 +14,7 @@ use crate::replay::cpu::{Cpu, Host, Runtime};
 use crate::replay::profile::{Measured, Measurement, Target};
 use crate::replay::{Backend, Crew, Limits, assemble};
 use crate::scenario::Case;
+use crate::statistics::median;
 use crate::units::Duration;
 
 /// A step that takes longer does not run.

@@ -19,10 +19,10 @@ use super::journal::{Journal, Visit};
 use super::profile_trace::{Provenance, trace};
 use super::{Error, ScenarioArgs, Terminal};
 use crate::cost::Trace;
-use crate::cost::statistics::median;
 use crate::platform::DeviceId;
 use crate::replay::profile::Target;
 use crate::scenario::{Case, Scenario};
+use crate::statistics::median;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  coinfer profile scenarios/local-cpu.toml\n  \

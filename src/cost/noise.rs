@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::statistics::{mean, median};
 use super::trace::{LayerKey, Rows, Statistic, Trace};
+use crate::statistics::{mean, median};
 
 /// The noise of raw repeats: right-skewed, with rare spikes apart.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

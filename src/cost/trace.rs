@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::read::parse;
-use super::statistics::median;
 use super::write::write;
+use crate::statistics::median;
 
 /// A file of measurements.
 #[derive(Clone, Debug, PartialEq)]

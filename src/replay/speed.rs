@@ -8,12 +8,12 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::{Backend, BackendError, Crew, Limits, assemble};
-use crate::cost::statistics::median;
 use crate::cost::{CostModel, Estimate, Uncalibrated};
 use crate::model::{Graph, ModelId, Region, Segment, Work};
 use crate::plan::{Action, CheckedPlan, Lane, LaneId, Plan, check};
 use crate::platform::{Device, DeviceId, LinkId};
 use crate::problem::{Load, Model, Problem};
+use crate::statistics::median;
 use crate::units::{Bytes, Duration, Share};
 
 /// Single samples of one network on each device in turn, ready to run.
