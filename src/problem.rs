@@ -1,5 +1,7 @@
 //! The question put to a strategy: what to run, where, when, and what it costs.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::cost::CostModel;
@@ -8,6 +10,7 @@ use crate::platform::{DeviceId, Platform};
 use crate::units::Duration;
 
 /// Everything that strategies, `check` and the engine may know.
+#[derive(Clone)]
 pub struct Problem {
     /// Networks to run.
     pub models: Vec<Model>,
@@ -16,8 +19,8 @@ pub struct Problem {
     /// When queries arrive and how many samples they have.
     pub load: Load,
     /// Predicted durations of steps that run alone.
-    pub costs: Box<dyn CostModel>,
-    /// Whether concurrent steps slow each other as `platform.slowdowns` says.
+    pub costs: Arc<dyn CostModel>,
+    /// Whether devices that compute at the same time slow each other as `platform.interference` says.
     pub contention: bool,
 }
 
@@ -67,6 +70,11 @@ impl Load {
 }
 
 impl Problem {
+    /// A problem without contention.
+    pub fn new(models: Vec<Model>, platform: Platform, load: Load, costs: impl CostModel + 'static) -> Problem {
+        Problem { models, platform, load, costs: Arc::new(costs), contention: false }
+    }
+
     /// The model with this id.
     pub fn model(&self, id: ModelId) -> &Model {
         &self.models[id.0 as usize]

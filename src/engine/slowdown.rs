@@ -32,11 +32,11 @@ struct DeviceState {
 
 impl Slowdowns {
     pub(super) fn new(problem: &Problem, plan: &CheckedPlan) -> Slowdowns {
-        if !problem.contention || problem.platform.slowdowns.is_empty() {
+        if !problem.contention || problem.platform.interference.slowdowns.is_empty() {
             return Slowdowns::default();
         }
         let mut devices = vec![DeviceState::default(); problem.platform.devices.len()];
-        for slowdown in &problem.platform.slowdowns {
+        for slowdown in &problem.platform.interference.slowdowns {
             let effects = &mut devices[slowdown.busy.0 as usize].effects;
             effects.push((slowdown.device.0 as usize, slowdown.excess_ppm.into()));
         }

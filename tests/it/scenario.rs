@@ -48,7 +48,7 @@ fn a_sound_scenario_is_a_case() {
     assert_eq!(names, [("greedy", "greedy"), ("gpu alone", "single")]);
     let links: Vec<_> = case.problem.platform.links.iter().map(|link| link.name.as_str()).collect();
     assert_eq!(links, ["pcie:cpu>gpu", "pcie:gpu>cpu"]);
-    assert_eq!(case.problem.platform.slowdowns[0].excess_ppm, 120_000);
+    assert_eq!(case.problem.platform.interference.slowdowns[0].excess_ppm, 120_000);
     assert_eq!(case.problem.samples(), 4);
     for entry in &case.strategies {
         entry.strategy.plan(&case.problem).unwrap();

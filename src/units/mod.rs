@@ -3,11 +3,15 @@
 //! One newtype per unit and only the operators that mean something. Floats become
 //! nanoseconds in this file only.
 
+mod power;
+
 use std::fmt;
 use std::ops::{Add, AddAssign, Div, Mul, Sub};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+pub use power::{JoulesPerByte, Watts};
 
 /// A point on the run's clock, in nanoseconds since the run began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -226,6 +230,11 @@ impl BytesPerSec {
     pub fn new(rate: f64) -> Option<BytesPerSec> {
         (rate.is_finite() && rate > 0.0).then_some(BytesPerSec(rate))
     }
+
+    /// Bytes per second.
+    pub fn as_f64(self) -> f64 {
+        self.0
+    }
 }
 
 impl Share {
@@ -302,6 +311,7 @@ pub enum QuantityError {
     },
 }
 
+/// The units of a quantity.
 struct Scale {
     quantity: &'static str,
     example: &'static str,
