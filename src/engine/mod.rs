@@ -1,7 +1,14 @@
 //! Simulated lanes: a step lasts as long as the cost model says, stretched by what runs beside it.
 
+mod arrivals;
 mod queue;
+mod random;
 mod slowdown;
+mod variation;
+
+pub use arrivals::ArrivalTimes;
+pub use random::{Draw, Purpose, Stream, Streams};
+pub use variation::Sampler;
 
 use queue::Queue;
 use slowdown::Slowdowns;

@@ -2,6 +2,12 @@
 
 use std::sync::Arc;
 
+mod load;
+mod variation;
+
+pub use load::{Arrivals, ArrivalsError};
+pub use variation::{Effect, Jitter, Ratios, Shape, Spikes, Variation, VariationError};
+
 use serde::{Deserialize, Serialize};
 
 use crate::cost::CostModel;
