@@ -1,14 +1,20 @@
 //! Simulated lanes: a step lasts as long as the cost model says, stretched by what runs beside it.
 
+mod arrivals;
 mod ends;
 mod heap;
+mod random;
 mod rates;
 mod simulator;
 mod timers;
+mod variation;
 
 pub use crate::execute::{Completion, Event};
+pub use arrivals::ArrivalTimes;
+pub use random::{Draw, Purpose, Stream, Streams};
 pub use rates::Network;
 pub use simulator::Simulator;
+pub use variation::Sampler;
 
 use simulator::Prepared;
 
