@@ -14,4 +14,5 @@ mod profile;
 mod replay;
 mod scenario;
 mod strategies;
+mod sweep;
 mod tidy;
