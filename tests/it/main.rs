@@ -15,4 +15,5 @@ mod replay;
 mod scenario;
 mod service;
 mod strategies;
+mod sweep;
 mod tidy;
