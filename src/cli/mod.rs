@@ -10,6 +10,7 @@ mod file;
 mod hardware;
 mod journal;
 mod machine;
+mod material;
 mod models;
 mod network;
 mod plan;

@@ -82,7 +82,7 @@ impl Sweep {
             .collect();
         let csv = results_csv(&rows);
         results.write("results.csv", &csv)?;
-        write_figure(&results, scenario.name(), &rows)?;
+        write_figure(&results, scenario.name(), &csv)?;
         let replayed = if self.replay { Some(self.replay(&results, &scenario, &points, terminal)?) } else { None };
         let folder = results.commit()?;
         terminal.print(match (self.format, &replayed) {
@@ -133,12 +133,10 @@ fn settings(point: &Point) -> Vec<(String, String)> {
     point.settings().iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
 }
 
-/// Draws throughput against the batch where the sweep is over nothing else.
-fn write_figure(results: &Results, title: &str, rows: &[ResultRow<'_>]) -> Result<(), Error> {
-    let rows = plot::throughput_rows(rows);
-    if !rows.is_empty() {
-        results.write("throughput.csv", plot::throughput_csv(&rows))?;
-        results.write("throughput.svg", plot::throughput_svg(title, &rows))?;
+/// Draws the throughput where a setting with numbers is swept.
+fn write_figure(results: &Results, title: &str, csv: &[u8]) -> Result<(), Error> {
+    if let Some(figure) = plot::throughput_figure(title, csv) {
+        results.write(&format!("{}.svg", figure.path), figure.svg)?;
     }
     Ok(())
 }
