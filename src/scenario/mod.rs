@@ -2,15 +2,14 @@
 //!
 //! What comes out is a problem with strategies. Nothing is planned or run here.
 
+mod arrival_files;
 mod decode;
 mod diagnostic;
 mod document;
 mod file;
 mod form;
-mod hardware;
 mod lower;
 mod names;
-mod networks;
 mod onnx_files;
 mod parsed;
 mod path;
@@ -34,6 +33,7 @@ pub(crate) use file::NETWORK_BYTES_MAX;
 pub use schema::schema;
 pub use sweep::Point;
 
+use arrival_files::ArrivalFiles;
 use decode::shorten;
 use diagnostic::{Faults, Sources};
 use document::{Node, Value};
@@ -44,7 +44,7 @@ use sweep::Sweep;
 
 use crate::model::Weights;
 use crate::platform::DeviceId;
-use crate::problem::Problem;
+use crate::problem::{Problem, Replications};
 use crate::replay::cpu::Unit;
 use crate::strategy::Strategy;
 
@@ -65,6 +65,7 @@ pub struct Scenario {
 struct Files {
     traces: Traces,
     networks: OnnxFiles,
+    arrivals: ArrivalFiles,
 }
 
 /// A scenario as a problem, with what is to be done about it.
@@ -77,6 +78,8 @@ pub struct Case {
     pub baseline: Option<DeviceId>,
     /// Seed of all random draws.
     pub seed: u64,
+    /// How often a run is repeated in which something is left to chance, and what of each counts.
+    pub replications: Replications,
     /// What a reader of the results should know, in one line each.
     pub notes: Vec<String>,
     /// Weights by model; `None` for networks whose inside is not known.
@@ -163,13 +166,15 @@ impl Scenario {
         let sweep = Sweep::new(root.get("sweep"), changes, &mut faults);
         let mut inputs = vec![InputFile::new(path, bytes.as_deref().unwrap_or_default())];
         let folder = path.parent().unwrap_or(Path::new(""));
-        let devices = root.get("devices").into_iter().chain(sweep.values());
-        let traces = names(devices, &sweep, "trace");
+        let traces = names(&root, &sweep, "devices", "trace");
         let traces = Traces::load(folder, &traces, load, &mut inputs, &mut sources, &mut faults);
-        let networks = names(root.get("models").into_iter().chain(sweep.values()), &sweep, "file");
-        // Networks are read even where there are no profiles yet.
-        let networks = OnnxFiles::load(folder, &networks, load.unwrap_or(&file::read), &mut inputs, &mut faults);
-        let files = Files { traces, networks };
+        // All else is read even where there are no profiles yet.
+        let load = load.unwrap_or(&file::read);
+        let networks = names(&root, &sweep, "models", "file");
+        let networks = OnnxFiles::load(folder, &networks, load, &mut inputs, &mut faults);
+        let arrivals = names(&root, &sweep, "load", "file");
+        let arrivals = ArrivalFiles::load(folder, &arrivals, load, &mut inputs, &mut sources, &mut faults);
+        let files = Files { traces, networks, arrivals };
         let name = read::name(&root, path, &mut faults);
         let case = lower::lower(&root, &files, &mut faults);
         faults.into_result(&sources)?;
@@ -189,7 +194,7 @@ impl Scenario {
         self.seed
     }
 
-    /// What results depend on: the scenario file first, then traces.
+    /// What results depend on: the scenario file first, then what it names.
     pub fn inputs(&self) -> &[InputFile] {
         &self.inputs
     }
@@ -246,10 +251,10 @@ impl Scenario {
     }
 }
 
-/// The texts under `key` anywhere in `tables`, and those that a sweep sets, in the file's order.
-fn names<'a>(tables: impl Iterator<Item = &'a Node>, sweep: &'a Sweep, key: &'a str) -> Vec<&'a Node> {
-    let mut found: Vec<&Node> = sweep.named(key).filter(|node| node.as_str().is_some()).collect();
-    tables.for_each(|table| find_texts(table, key, &mut found));
+/// The texts under `key` anywhere in `section` of the scenario, and those that a sweep sets, in the file's order.
+fn names<'a>(root: &'a Node, sweep: &'a Sweep, section: &'a str, key: &'a str) -> Vec<&'a Node> {
+    let mut found: Vec<&Node> = sweep.named(section, key).filter(|node| node.as_str().is_some()).collect();
+    root.get(section).into_iter().chain(sweep.values(section)).for_each(|table| find_texts(table, key, &mut found));
     found.sort_by_key(|node| node.at.start);
     found
 }
