@@ -4,6 +4,7 @@ mod arrivals;
 mod queue;
 mod random;
 mod slowdown;
+pub mod theory;
 mod variation;
 
 pub use arrivals::ArrivalTimes;

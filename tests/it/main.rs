@@ -13,5 +13,6 @@ mod plan_check;
 mod profile;
 mod replay;
 mod scenario;
+mod statistics;
 mod strategies;
 mod tidy;
