@@ -57,7 +57,7 @@ pub struct Device {
 }
 
 /// What a device draws.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Power {
     /// While it computes nothing.
     pub idle: Watts,

@@ -1,19 +1,20 @@
 //! The question put to a strategy: what to run, where, when, and what it costs.
 
-use std::sync::Arc;
-
+mod arrivals;
+mod faults;
 mod load;
 mod variation;
 
-pub use load::{Arrivals, ArrivalsError};
+pub use arrivals::{Arrivals, ArrivalsError};
+pub use faults::{Change, Condition, Fault, Faults};
+pub use load::{Dispatch, Load, Server};
 pub use variation::{Effect, Jitter, Ratios, Shape, Spikes, Variation, VariationError};
 
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 use crate::cost::CostModel;
 use crate::model::{Graph, ModelId};
 use crate::platform::{DeviceId, Platform};
-use crate::units::Duration;
 
 /// Everything that strategies, `check` and the engine may know.
 #[derive(Clone)]
@@ -24,10 +25,16 @@ pub struct Problem {
     pub platform: Platform,
     /// When queries arrive and how many samples they have.
     pub load: Load,
+    /// When plans are issued for queries that arrive over time.
+    pub dispatch: Dispatch,
     /// Predicted durations of steps that run alone.
     pub costs: Arc<dyn CostModel>,
     /// Whether devices that compute at the same time slow each other as `platform.interference` says.
     pub contention: bool,
+    /// How times vary around what costs say.
+    pub variation: Variation,
+    /// What breaks, and when.
+    pub faults: Faults,
 }
 
 /// A network and where its data lives.
@@ -41,44 +48,19 @@ pub struct Model {
     pub home: Option<DeviceId>,
 }
 
-/// When queries arrive and how many samples each has, in the terms of MLPerf inference
-/// (Reddi et al., ISCA 2020, section IV).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Load {
-    /// All samples are present at the start.
-    Offline {
-        /// Number of samples of each model.
-        samples: u32,
-    },
-    /// One sample; the next when it is done.
-    SingleStream,
-    /// `samples` at a time; the next query when it is done.
-    MultiStream {
-        /// Samples per query.
-        samples: u32,
-    },
-    /// Poisson arrivals of one sample.
-    Server {
-        /// Mean gap between queries.
-        gap_mean: Duration,
-    },
-}
-
-impl Load {
-    /// Samples that one plan covers.
-    pub fn samples(&self) -> u32 {
-        match *self {
-            Load::Offline { samples } | Load::MultiStream { samples } => samples,
-            Load::SingleStream | Load::Server { .. } => 1,
-        }
-    }
-}
-
 impl Problem {
-    /// A problem without contention.
+    /// A problem in which nothing is disturbed, varies or breaks.
     pub fn new(models: Vec<Model>, platform: Platform, load: Load, costs: impl CostModel + 'static) -> Problem {
-        Problem { models, platform, load, costs: Arc::new(costs), contention: false }
+        Problem {
+            models,
+            platform,
+            load,
+            dispatch: Dispatch::default(),
+            costs: Arc::new(costs),
+            contention: false,
+            variation: Variation::default(),
+            faults: Faults::default(),
+        }
     }
 
     /// The model with this id.
@@ -89,5 +71,10 @@ impl Problem {
     /// Samples of each model that one plan covers.
     pub fn samples(&self) -> u32 {
         self.load.samples()
+    }
+
+    /// The same question about `samples` samples of each model that are all present at the start.
+    pub fn offline(&self, samples: u32) -> Problem {
+        Problem { load: Load::Offline { samples }, ..self.clone() }
     }
 }

@@ -47,6 +47,8 @@ pub struct Share(u16);
 impl Time {
     /// The start of the run.
     pub const ZERO: Time = Time(0);
+    /// The last point there is, 584 years later, where sums saturate.
+    pub const MAX: Time = Time(u64::MAX);
 
     /// Nanoseconds since the run began.
     pub fn from_nanos(nanos: u64) -> Time {
@@ -226,6 +228,9 @@ impl Mul<u64> for Macs {
 }
 
 impl BytesPerSec {
+    /// A byte per second.
+    pub const ONE: BytesPerSec = BytesPerSec(1.0);
+
     /// `None` unless `rate` is finite and positive.
     pub fn new(rate: f64) -> Option<BytesPerSec> {
         (rate.is_finite() && rate > 0.0).then_some(BytesPerSec(rate))

@@ -13,6 +13,8 @@ mod plan_check;
 mod profile;
 mod replay;
 mod scenario;
+mod service;
 mod statistics;
 mod strategies;
+mod sweep;
 mod tidy;
