@@ -5,7 +5,7 @@ use coinfer::engine::{ArrivalTimes, Sampler, Streams};
 use coinfer::platform::DeviceId;
 use coinfer::problem::{Arrivals, Jitter, Shape, Variation};
 use coinfer::statistics::{
-    Comparison, Histogram, Interval, Progress, Replications, StopRule, Target, WarmUp, compare, warm_up,
+    Comparison, Histogram, Interval, Pilot, Progress, Replications, StopRule, Target, WarmUp, compare,
 };
 use coinfer::units::{Duration, Time};
 
@@ -28,29 +28,43 @@ impl Queue {
         }
     }
 
-    /// Latencies after the warm-up, by the recursion of Lindley (1952).
-    fn latencies(&self, seed: u64, replication: u32) -> Histogram {
+    /// Latencies in the order of arrival, by the recursion of Lindley (1952).
+    fn latencies(&self, seed: u64, replication: u32) -> Vec<Duration> {
         let streams = Streams::new(seed, replication);
         let mut sampler = Sampler::of_device(&self.variation, &streams, DeviceId(0));
         let mut free = Time::ZERO;
-        let latencies: Vec<Duration> = ArrivalTimes::new(&self.arrivals, &streams, 0)
-            .take(QUERIES)
-            .map(|arrival| {
-                free = free.max(arrival) + sampler.stretch(self.service);
-                free - arrival
-            })
-            .collect();
-        let WarmUp::Ends { drop } = warm_up(latencies.iter().map(|latency| latency.as_nanos_f64())) else {
-            panic!("the queue is stable and the run is long");
+        let latency = |arrival: Time| {
+            free = free.max(arrival) + sampler.stretch(self.service);
+            free - arrival
         };
-        let mut histogram = Histogram::new();
-        latencies[drop..].iter().for_each(|&latency| histogram.record(latency));
-        histogram
+        ArrivalTimes::new(&self.arrivals, &streams, 0).take(QUERIES).map(latency).collect()
+    }
+
+    /// How many queries to leave out.
+    fn warm_up(&self, seed: u64) -> usize {
+        let mut pilot = Pilot::default();
+        for replication in 0..20 {
+            pilot.add(self.latencies(seed, replication).iter().map(|latency| latency.as_nanos_f64()));
+        }
+        let WarmUp::Ends { drop } = pilot.warm_up() else { panic!("the queue is stable and the run is long") };
+        drop
+    }
+
+    /// Latencies after the warm-up, by replication.
+    fn steady(&self, seed: u64) -> impl Fn(u32) -> Histogram {
+        let drop = self.warm_up(seed);
+        move |replication| {
+            let mut histogram = Histogram::new();
+            let latencies = self.latencies(seed, replication);
+            latencies[drop..].iter().for_each(|&latency| histogram.record(latency));
+            histogram
+        }
     }
 
     /// Mean latencies in milliseconds, by replication.
     fn means(&self, seed: u64, replications: u32) -> Vec<f64> {
-        (0..replications).map(|replication| self.latencies(seed, replication).mean_nanos().unwrap() / 1e6).collect()
+        let steady = self.steady(seed);
+        (0..replications).map(|replication| steady(replication).mean_nanos().unwrap() / 1e6).collect()
     }
 }
 
@@ -74,9 +88,10 @@ fn queues_with_any_service_agree_with_theory() {
 fn replications_stop_once_mean_and_p99_are_known() {
     let queue = Queue::new(0.5, Shape::Gamma { cv: 1.0, shift: 0.0 });
     let targets = vec![Target::of_mean("latency_mean"), Target::of_p99("latency_p99")];
+    let steady = queue.steady(4);
     let mut replications = Replications::new(StopRule::new(200, targets));
     while let Progress::Needs(_) = replications.progress() {
-        let latencies = queue.latencies(4, replications.count());
+        let latencies = steady(replications.count());
         let p99 = latencies.quantile(0.99).unwrap();
         replications.push(&[latencies.mean_nanos().unwrap() / 1e6, p99.as_millis_f64()]);
     }
