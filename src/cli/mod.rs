@@ -11,6 +11,7 @@ mod file;
 mod hardware;
 mod journal;
 mod machine;
+mod material;
 mod models;
 mod network;
 mod plan;

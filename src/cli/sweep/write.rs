@@ -10,7 +10,7 @@ use super::record::{Line, Record};
 use crate::cli::results::Results;
 use crate::cli::run::Format;
 use crate::cli::{Error, Terminal};
-use crate::report::{Failure, ResultColumns, ResultRow, SweepTable, plot, write_sweep_json};
+use crate::report::{Failure, ResultColumns, ResultRow, SweepTable, plot, results_csv, write_sweep_json};
 
 /// Points that are read at a time, on all threads.
 const CHUNK: usize = 256;
@@ -123,14 +123,12 @@ fn write_csv(
     Ok((grown, table))
 }
 
-/// Draws throughput against the batch where the sweep is over nothing else.
+/// Draws the throughput where a setting with numbers is swept.
 fn write_figure(results: &Results, title: &str, lines: &mut Lines<'_>) -> Result<(), Error> {
     let records = lines.all()?;
     let rows: Vec<ResultRow<'_>> = records.iter().flat_map(Record::rows).collect();
-    let rows = plot::throughput_rows(&rows);
-    if !rows.is_empty() {
-        results.write("throughput.csv", plot::throughput_csv(&rows))?;
-        results.write("throughput.svg", plot::throughput_svg(title, &rows))?;
+    if let Some(figure) = plot::throughput_figure(title, &results_csv(&rows)) {
+        results.write(&format!("{}.svg", figure.path), figure.svg)?;
     }
     Ok(())
 }
