@@ -41,7 +41,7 @@ pub use readings::readings_text;
 pub use replay::{Comparison, Replay, Replayed};
 pub use replay_files::{both_rows, replay_csv, replay_json, replay_table, replayed_summary_json};
 pub use replay_sweep::{ReplaySummary, ReplayedPoint, replay_sweep_csv, replay_sweep_json, replay_sweep_table};
-pub use replication::Replication;
+pub use replication::{Replication, WarmUpEnd};
 pub use rows::{ResultColumns, ResultRow, results_csv};
 pub use service::{Chance, Percentiles, Service, percentile_ms};
 pub use summary::{Summary, summary_json};
