@@ -281,7 +281,7 @@ pub(super) fn write_results(
         let typical = typical(&replayed.rounds);
         let title = format!("{}: {strategy}", replays.replay.scenario);
         let rows = both_rows(problem, plan, &typical.1, &typical.0.timeline);
-        results.write(&format!("{folder}/replay.svg"), plot::timeline_svg(&title, &rows))?;
+        results.write(&format!("{folder}/replay.svg"), plot::timeline_svg(&title, &rows, plot::Width::Page))?;
     }
     results.write("replay.json", replay_json(&replays.replay))
 }

@@ -127,13 +127,13 @@ fn write_results(results: &Results, case: &Case, evaluated: &Evaluations, summar
         results.write(&format!("{folder}/timeline.json"), timeline_json(&case.problem, plan, timeline))?;
         results.write(
             &format!("{folder}/timeline.svg"),
-            plot::timeline_svg(&title, &plot::timeline_rows(&case.problem, plan, timeline)),
+            plot::timeline_svg(&title, &plot::timeline_rows(&case.problem, plan, timeline), plot::Width::Page),
         )?;
     }
     results.write("summary.json", summary_json(summary))?;
     results.write("results.csv", results_csv(&rows(evaluated)))?;
     let finish_times = plot::finish_rows(&summary.outcomes);
     results.write("finish-times.csv", plot::finish_times_csv(&finish_times))?;
-    results.write("finish-times.svg", plot::finish_times_svg(&summary.scenario, &finish_times))?;
+    results.write("finish-times.svg", plot::finish_times_svg(&summary.scenario, &finish_times, plot::Width::Page))?;
     Ok(())
 }

@@ -5,6 +5,7 @@ mod ends;
 mod heap;
 mod random;
 mod rates;
+mod service;
 mod simulator;
 mod timers;
 mod variation;
@@ -13,6 +14,7 @@ pub use crate::execute::{Completion, Event};
 pub use arrivals::ArrivalTimes;
 pub use random::{Draw, Purpose, Stream, Streams};
 pub use rates::Network;
+pub use service::{Fate, Issue, Planner, Query, Recovery, ServeError, Served, serve};
 pub use simulator::Simulator;
 pub use variation::Sampler;
 
@@ -48,7 +50,7 @@ pub fn simulate_estimated(problem: &Problem, plan: &CheckedPlan, estimates: &[Es
         let traffic = if traffic.is_empty() { 0 } else { traffic[index] };
         Prepared { step, lane: plan.steps[index].lane, isolated: estimates[index].time, traffic }
     };
-    let Ok(spans) = execute_plan(plan, &mut simulator, prepare);
+    let spans = execute_plan(plan, &mut simulator, prepare).expect("no plan can deadlock, and nothing breaks");
     let timeline = Timeline { origin: Origin::Simulated, spans };
     debug_assert!(timeline.obeys(plan), "the engine starts a step only when all that it waits for has ended");
     timeline

@@ -7,7 +7,7 @@ mod replications;
 mod variation;
 
 pub use arrivals::{Arrivals, ArrivalsError};
-pub use faults::{Change, Fault, Faults};
+pub use faults::{Change, Condition, Fault, Faults};
 pub use load::{Dispatch, Load, Server};
 pub use replications::{Replications, WarmUpRule};
 pub use variation::{Effect, Jitter, Ratios, Shape, Spikes, Variation, VariationError};

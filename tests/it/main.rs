@@ -14,5 +14,7 @@ mod plan_check;
 mod profile;
 mod replay;
 mod scenario;
+mod service;
 mod strategies;
+mod sweep;
 mod tidy;
