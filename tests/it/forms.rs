@@ -2,14 +2,21 @@
 
 use std::path::Path;
 
+use coinfer::cost::Trace;
 use coinfer::platform::{BandwidthRule, DeviceId, Host, LinkId, Nic, Package, Power, SharedMemory, Sharing};
-use coinfer::problem::{Arrivals, Dispatch, Load, Replications, Server, WarmUpRule};
+use coinfer::problem::{
+    Arrivals, Change, Dispatch, Effect, Fault, Jitter, Load, Ratios, Replications, Server, Shape, Spikes, WarmUpRule,
+};
 use coinfer::scenario::{Case, Scenario};
 use coinfer::units::{BytesPerSec, Duration, Time, Watts};
 
-fn case(overrides: &[&str]) -> Case {
+fn case_of(path: &str, overrides: &[&str]) -> Case {
     let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
-    Scenario::read(Path::new("tests/broken/sound.toml"), &overrides).unwrap().case().unwrap()
+    Scenario::read(Path::new(path), &overrides).unwrap().case().unwrap()
+}
+
+fn case(overrides: &[&str]) -> Case {
+    case_of("tests/broken/sound.toml", overrides)
 }
 
 fn load(text: &str) -> Load {
@@ -128,6 +135,8 @@ fn only_queries_that_come_without_end_have_a_warm_up_unless_it_is_stated() {
     let poisson = "{ server = { arrivals = { poisson = { rate = '200/s' } }, queries = 100 } }";
     assert_eq!(warm_up(poisson, &[]), WarmUpRule::Mser5);
     assert_eq!(warm_up(poisson, &["replications.warm_up=none"]), WarmUpRule::None);
+    let fault = "faults=[{ from = '2 s', device = 'gpu', slowdown = 2 }]";
+    assert_eq!(warm_up(poisson, &[fault]), WarmUpRule::None);
     assert_eq!(warm_up("{ server = { arrivals = { recorded = { file = 'arrivals.csv' } } } }", &[]), WarmUpRule::None);
     assert_eq!(warm_up("{ single_stream = { queries = 9 } }", &[]), WarmUpRule::None);
     assert_eq!(warm_up("{ single_stream = { queries = 9 } }", &["replications.warm_up=mser5"]), WarmUpRule::Mser5);
@@ -228,4 +237,43 @@ fn what_is_stated_of_contention_stands_for_what_was_measured_and_is_noted_where_
     let noted = |overrides: &[&str]| case(overrides).notes.iter().any(|found| found == note);
     assert!(noted(&[memory, "contention=false"]));
     assert!(!noted(&[memory, "contention=true"]) && !noted(&["contention=false"]));
+}
+
+#[test]
+fn devices_and_links_vary_each_in_its_own_way_and_both_directions_of_a_link_alike() {
+    let variation = case_of("tests/broken/everything.toml", &[]).problem.variation;
+    let spikes = |probability, effect| Some(Spikes { probability, effect });
+    let cpu = Jitter::new(Shape::Gamma { cv: 0.1, shift: 0.8 }, spikes(0.001, Effect::Added(micros(5000))));
+    assert_eq!(variation.devices, [cpu.unwrap(), Jitter::new(Shape::Lognormal { cv: 0.05 }, None).unwrap()]);
+    let link = Jitter::new(Shape::None, spikes(0.01, Effect::Factor(5.0))).unwrap();
+    assert_eq!(variation.links, [link.clone(), link]);
+    assert!(case(&[]).problem.variation.is_none());
+}
+
+#[test]
+fn a_device_varies_as_the_repeats_in_its_trace_if_that_is_asked_for() {
+    let path = "scenarios/local-cpu.toml";
+    let variation = case_of(path, &["devices.slow.variation={ empirical = true }"]).problem.variation;
+    let trace = Trace::parse(&std::fs::read("traces/local-cpu.csv").unwrap()).unwrap();
+    let ratios = Ratios::new(trace.repeat_ratios("slow")).unwrap();
+    assert!(ratios.as_slice().len() > 50);
+    assert_eq!(variation.devices, [Jitter::NONE, Jitter::new(Shape::Empirical { ratios }, None).unwrap()]);
+}
+
+#[test]
+fn faults_are_changes_in_the_order_of_time_and_one_that_ends_goes_before_one_that_begins() {
+    let faults = case_of("tests/broken/everything.toml", &["faults.throttling.slowdown=4"]).problem.faults;
+    assert_eq!(faults.replanning, Some(micros(5000)));
+    let device = DeviceId(0);
+    let degraded = |link| Change::Bandwidth { link: LinkId(link), health: 0.1 };
+    let expected = [
+        (2, Change::Speed { device, health: 0.25 }),
+        (3, degraded(0)),
+        (3, degraded(1)),
+        (5, Change::Speed { device, health: 1.0 }),
+        (5, Change::Out { device }),
+        (6, Change::Back { device }),
+    ];
+    let fault = |(seconds, change): (u64, Change)| Fault { at: Time::ZERO + micros(1_000_000 * seconds), change };
+    assert_eq!(faults.faults, expected.map(fault));
 }

@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 
+use super::{DeviceVariationForm, LinkVariationForm};
 use crate::model::OpKind;
 use crate::platform::DeviceKind;
 use crate::scenario::decode::{At, form};
@@ -30,6 +31,8 @@ form! {
         traffic: At<BytesPerSec>,
         /// What it draws.
         power: PowerForm,
+        /// How times vary around what its trace says; not at all if absent.
+        variation: DeviceVariationForm,
     }
 
     /// What a device draws.
@@ -65,6 +68,8 @@ form! {
         duplex: At<Word<Duplex>>,
         /// What it takes to send data, at both ends.
         energy: At<JoulesPerByte>,
+        /// How times vary around what latency and bandwidth say; not at all if absent.
+        variation: LinkVariationForm,
     }
 }
 

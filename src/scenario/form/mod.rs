@@ -5,12 +5,14 @@
 mod contention;
 mod hardware;
 mod load;
+mod variation;
 
 use schemars::json_schema;
 
 pub(super) use contention::{HostForm, MemoryForm, NicDuplex, NicForm, NicSharing, PackageForm, SlowdownForm};
 pub(super) use hardware::{CpuForm, DeviceForm, Duplex, LinkForm, PowerForm};
 pub(super) use load::{ArrivalsForm, DispatchForm, LoadForm, ReplicationsForm, ServerForm};
+pub(super) use variation::{DeviceVariationForm, FaultForm, GammaForm, LinkVariationForm, LognormalForm, SpikesForm};
 
 use super::decode::{At, Decode, LIST_MAX, form, inline_schema, table};
 use super::diagnostic::{Faults, Span};
@@ -21,7 +23,7 @@ use super::range::range;
 use super::scalar::Word;
 use crate::cost::Lookup;
 use crate::strategy::{Even, Exact, Greedy, Guided, MicroBatchedSingle, Proportional, Single};
-use crate::units::Bytes;
+use crate::units::{Bytes, Duration};
 
 /// The keys of a strategy entry that are the strategy.
 pub(super) const STRATEGIES: [&str; 7] =
@@ -66,6 +68,10 @@ form! {
         hosts: Vec<HostForm>,
         /// Network interfaces that links share.
         nics: Vec<NicForm>,
+        /// Devices and links that are slow or gone for some time.
+        faults: Vec<FaultForm>,
+        /// What planning again takes when a fault begins or ends; strategies keep to their plans if absent.
+        replanning: At<Duration>,
         /// Networks to run.
         models: Vec<ModelForm> = "[[models]]",
         /// Ways of sharing the work, compared with each other.

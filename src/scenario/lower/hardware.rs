@@ -27,6 +27,11 @@ pub(super) struct LinkNames {
 }
 
 impl LinkNames {
+    /// The directions of the link with this index in the form.
+    pub(super) fn directions(&self, index: usize) -> &[LinkId] {
+        &self.directions[index]
+    }
+
     /// The directions of the link called `name`.
     pub(super) fn find(&self, name: &At<String>, faults: &mut Faults) -> Option<&[LinkId]> {
         Some(&self.directions[self.names.find(name, faults)? as usize])

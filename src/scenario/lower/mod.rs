@@ -2,10 +2,12 @@
 
 mod contention;
 mod curves;
+mod faults;
 mod hardware;
 mod load;
 mod networks;
 mod nics;
+mod variation;
 
 use super::decode::{At, Decode};
 use super::diagnostic::Faults;
@@ -36,12 +38,15 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
     }
     let load = form.load.as_ref().and_then(|load| load::lower(load, &files.arrivals, faults));
     let dispatch = load::lower_dispatch(form.dispatch.as_ref(), load.as_ref(), faults);
-    let replications = load::lower_replications(form.replications.as_ref(), load.as_ref(), false, faults);
     let mut hardware = hardware::lower(&form, faults);
     let is_platform_whole = faults.len() == known;
     hardware.platform.interference = contention::lower(&form, &hardware.devices, faults);
     hardware.platform.interference.nics = nics::lower(&form, &hardware, faults);
+    let broken = faults::lower(&form, &hardware, faults);
+    let variation = variation::lower(&form, &hardware.links, &files.traces, faults);
     let Hardware { mut platform, devices, .. } = hardware;
+    let is_disturbed = !broken.is_empty();
+    let replications = load::lower_replications(form.replications.as_ref(), load.as_ref(), is_disturbed, faults);
     let baseline = form.baseline.as_ref().and_then(|name| devices.find(name, faults)).map(DeviceId);
     let units = hardware::lower_units(&form, faults);
     let seed = form.seed.as_ref().map_or(0, |seed| seed.value);
@@ -70,7 +75,13 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
     if contention && !contention::is_stated(&form) {
         platform.interference.slowdowns = curves.slowdowns();
     }
-    let problem = Problem { contention, dispatch: dispatch?, ..Problem::new(models, platform, load?, costs) };
+    let problem = Problem {
+        contention,
+        dispatch: dispatch?,
+        variation,
+        faults: broken,
+        ..Problem::new(models, platform, load?, costs)
+    };
     let profiles = curves.profiles(&units);
     let mut notes: Vec<String> = notes;
     notes.extend(contention::idle_note(&problem.platform.interference).filter(|_| !contention));
