@@ -15,6 +15,7 @@ mod profile;
 mod replay;
 mod scenario;
 mod service;
+mod statistics;
 mod strategies;
 mod sweep;
 mod tidy;
