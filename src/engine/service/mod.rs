@@ -140,7 +140,7 @@ pub enum ServeError {
     #[error(transparent)]
     Uncalibrated(#[from] Uncalibrated),
     /// Queries wait for something that does not come.
-    #[error("{open} of {queries} queries wait for {} without end; give `faults.replanning`, or an `until`", devices.join(" and "))]
+    #[error("{open} of {queries} queries wait for {} without end; give `replanning`, or an `until`", devices.join(" and "))]
     Stalled {
         /// How many wait.
         open: usize,
