@@ -12,6 +12,7 @@ mod networks;
 mod plan_check;
 mod profile;
 mod replay;
+mod report;
 mod scenario;
 mod strategies;
 mod tidy;

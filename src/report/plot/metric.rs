@@ -20,6 +20,7 @@ pub(in crate::report) enum Metric {
     Throughput,
     Speedup,
     MakespanMs,
+    LatencyMeanMs,
     LatencyP99Ms,
     /// Joules a sample.
     Energy,
@@ -33,6 +34,7 @@ impl Metric {
             Metric::Throughput => "throughput (samples/s)",
             Metric::Speedup => "speed-up",
             Metric::MakespanMs => "makespan (ms)",
+            Metric::LatencyMeanMs => "mean latency (ms)",
             Metric::LatencyP99Ms => "99th percentile of latency (ms)",
             Metric::Energy => "energy (J/sample)",
         }
@@ -56,6 +58,7 @@ impl Metric {
             }
             Metric::Speedup => Some(Banded { value: value("speedup")?, band: None }),
             Metric::MakespanMs => banded("makespan_ms", "makespan_low_ms", "makespan_high_ms"),
+            Metric::LatencyMeanMs => banded("latency_mean_ms", "latency_mean_low_ms", "latency_mean_high_ms"),
             Metric::LatencyP99Ms => banded("latency_p99_ms", "latency_p99_low_ms", "latency_p99_high_ms"),
             Metric::Energy => {
                 let samples = value("samples").filter(|&samples| samples > 0.0)?;
