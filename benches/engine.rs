@@ -1,12 +1,10 @@
 //! Engine speed in steps per second, on plans whose shape decides what the engine must do.
 
-use std::collections::BTreeSet;
-
 use coinfer::cost::{Basis, CostModel, Estimate, Uncalibrated};
 use coinfer::engine::simulate;
 use coinfer::model::{Graph, LayerId, ModelId, Region, Segment, Work};
 use coinfer::plan::{Action, CheckedPlan, Lane, LaneId, Plan, StepId, check};
-use coinfer::platform::{Device, DeviceId, DeviceKind, Direction, Link, LinkId, Platform, Slowdown};
+use coinfer::platform::{Device, DeviceId, DeviceKind, Direction, Interference, Link, LinkId, Platform, Slowdown};
 use coinfer::problem::{Load, Model, Problem};
 use coinfer::units::{Bytes, BytesPerSec, Duration, Share};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -34,41 +32,30 @@ fn mix(seed: u64) -> u64 {
 
 /// `steps` samples of an opaque network on `devices` devices; with `excess_ppm`, each slows all others.
 fn problem(devices: u32, steps: u32, excess_ppm: Option<u32>) -> Problem {
-    let device = |index| Device {
-        name: format!("d{index}"),
-        kind: DeviceKind::Gpu,
-        memory: Bytes(1 << 30),
-        unsupported: BTreeSet::new(),
-    };
+    let device = |index| Device::new(format!("d{index}"), DeviceKind::Gpu, Bytes(1 << 30));
     let pairs = (0..devices).flat_map(|device| (0..devices).map(move |busy| (device, busy)));
     let slowdown = |(device, busy)| Slowdown {
         device: DeviceId(device),
         busy: DeviceId(busy),
         excess_ppm: excess_ppm.unwrap_or(0) + busy * 997,
     };
-    let link = |from| Link {
-        name: format!("l{from}"),
-        from: DeviceId(from),
-        to: DeviceId((from + 1) % devices),
-        direction: Direction::OneWay,
-        latency: Duration::ZERO,
-        bandwidth: BytesPerSec::new(1e9).expect("it is positive"),
+    let link = |from| {
+        let ends = (DeviceId(from), DeviceId((from + 1) % devices));
+        Link::new(format!("l{from}"), ends, Direction::OneWay, BytesPerSec::new(1e9).expect("it is positive"))
     };
     let slowdowns = match excess_ppm {
         Some(_) => pairs.filter(|(device, busy)| device != busy).map(slowdown).collect(),
         None => Vec::new(),
     };
-    Problem {
-        models: vec![Model { graph: Graph::opaque("net", 4, 4, Bytes(0), Bytes(8)).expect("it is sound"), home: None }],
-        platform: Platform {
-            devices: (0..devices).map(device).collect(),
-            links: (0..devices).map(link).collect(),
-            slowdowns,
-        },
-        load: Load::Offline { samples: steps },
-        costs: Box::new(Scattered),
-        contention: excess_ppm.is_some(),
-    }
+    let models =
+        vec![Model { graph: Graph::opaque("net", 4, 4, Bytes(0), Bytes(8)).expect("it is sound"), home: None }];
+    let platform = Platform {
+        devices: (0..devices).map(device).collect(),
+        links: (0..devices).map(link).collect(),
+        interference: Interference { slowdowns, ..Interference::default() },
+    };
+    let problem = Problem::new(models, platform, Load::Offline { samples: steps }, Scattered);
+    Problem { contention: excess_ppm.is_some(), ..problem }
 }
 
 /// A plan of one sample a step; step i runs on lane i modulo `lanes` and waits for `waits` random earlier steps.

@@ -11,6 +11,7 @@ pub mod problem;
 pub mod replay;
 pub mod report;
 pub mod scenario;
+pub mod statistics;
 pub mod strategy;
 pub mod timeline;
 pub mod units;

@@ -1,7 +1,5 @@
 //! What the engine holds besides the plan. In a binary of its own, since it counts all allocations of the process.
 
-use std::collections::BTreeSet;
-
 use coinfer::cost::{Basis, CostModel, Estimate, Uncalibrated};
 use coinfer::engine::simulate;
 use coinfer::model::{Graph, LayerId, ModelId, Region, Segment, Work};
@@ -28,19 +26,10 @@ impl CostModel for Millisecond {
 #[test]
 fn simulating_takes_at_most_200_bytes_a_step_above_the_plan() {
     let (steps, lanes) = (200_000, 1000);
-    let device = |index| Device {
-        name: format!("d{index}"),
-        kind: DeviceKind::Gpu,
-        memory: Bytes(1 << 30),
-        unsupported: BTreeSet::new(),
-    };
-    let problem = Problem {
-        models: vec![Model { graph: Graph::opaque("net", 4, 4, Bytes(0), Bytes(8)).unwrap(), home: None }],
-        platform: Platform { devices: (0..lanes).map(device).collect(), ..Platform::default() },
-        load: Load::Offline { samples: steps },
-        costs: Box::new(Millisecond),
-        contention: false,
-    };
+    let device = |index| Device::new(format!("d{index}"), DeviceKind::Gpu, Bytes(1 << 30));
+    let models = vec![Model { graph: Graph::opaque("net", 4, 4, Bytes(0), Bytes(8)).unwrap(), home: None }];
+    let platform = Platform { devices: (0..lanes).map(device).collect(), ..Platform::default() };
+    let problem = Problem::new(models, platform, Load::Offline { samples: steps }, Millisecond);
     let mut plan = Plan::default();
     for device in 0..lanes {
         plan.lane(Lane::Compute { device: DeviceId(device), share: Share::FULL, memory: Bytes(8) });

@@ -1,6 +1,7 @@
 //! Plans, checks and simulates every strategy of a case: what `run` does once and `sweep` at every point.
 
 use super::Terminal;
+use super::stopwatch::Stopwatch;
 use crate::cost::Estimate;
 use crate::engine::{estimates, simulate_estimated};
 use crate::plan::{CheckedPlan, check};
@@ -23,9 +24,30 @@ pub(super) struct Evaluated {
 
 /// Each strategy's result, in the order of the scenario; `terminal` hears how long each took.
 pub(super) fn evaluate(case: &Case, terminal: Option<&Terminal>) -> Vec<Result<Evaluated, Failure>> {
-    let bound = lower_bound(&case.problem);
-    let baseline = baseline(case);
-    let of_entry = |entry: &Entry| {
+    let reference = Reference::of(case);
+    case.strategies.iter().map(|entry| reference.evaluate(case, entry, terminal)).collect()
+}
+
+/// What strategies are compared with.
+pub(super) struct Reference {
+    bound: Option<Duration>,
+    baseline: Option<Duration>,
+}
+
+impl Reference {
+    /// What strategies of `case` are compared with.
+    pub(super) fn of(case: &Case) -> Reference {
+        Reference { bound: lower_bound(&case.problem), baseline: baseline(case) }
+    }
+
+    /// The result of one strategy of `case`; `terminal` hears how long it took.
+    pub(super) fn evaluate(
+        &self,
+        case: &Case,
+        entry: &Entry,
+        terminal: Option<&Terminal>,
+    ) -> Result<Evaluated, Failure> {
+        let &Reference { bound, baseline } = self;
         let watch = Stopwatch::start();
         let result = simulated(&case.problem, entry.strategy.as_ref())
             .map(|(plan, timeline, estimates)| {
@@ -37,8 +59,7 @@ pub(super) fn evaluate(case: &Case, terminal: Option<&Terminal>) -> Vec<Result<E
             terminal.tell_more(|| format!("{}: planned and simulated in {:.1?}", entry.name, watch.elapsed()));
         }
         result
-    };
-    case.strategies.iter().map(of_entry).collect()
+    }
 }
 
 /// The plan of a strategy for `problem`, checked, or why there is none.
@@ -58,20 +79,6 @@ fn simulated(problem: &Problem, strategy: &dyn Strategy) -> Result<(CheckedPlan,
         return Err("it would take 584 years or more, which is the longest that can be simulated".into());
     }
     Ok((plan, timeline, estimates))
-}
-
-/// How long planning takes, which is printed and never stored.
-struct Stopwatch(std::time::Instant);
-
-#[allow(clippy::disallowed_methods, reason = "no result depends on it")]
-impl Stopwatch {
-    fn start() -> Stopwatch {
-        Stopwatch(std::time::Instant::now())
-    }
-
-    fn elapsed(&self) -> std::time::Duration {
-        self.0.elapsed()
-    }
 }
 
 /// What the load takes on the baseline device alone, or on the fastest one if none is named.

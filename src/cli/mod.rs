@@ -2,6 +2,7 @@
 
 mod bench;
 mod calibrate;
+mod caught;
 mod check;
 mod completions;
 mod evaluate;
@@ -22,8 +23,10 @@ mod report;
 mod results;
 mod run;
 mod schema;
+mod stopwatch;
 mod sweep;
 mod terminal;
+mod visits;
 
 use std::process::ExitCode;
 
@@ -38,7 +41,12 @@ use terminal::Terminal;
 /// A scenario file says what to run, where and how; strategies decide who computes what, and the simulation says how
 /// long it takes and how far that is from the best.
 #[derive(Debug, Parser)]
-#[command(name = "coinfer", version, after_help = "Example:\n  coinfer run scenarios/kcc2020-vgg16.toml")]
+#[command(
+    name = "coinfer",
+    version,
+    after_help = "Example:\n  coinfer run scenarios/kcc2020-vgg16.toml\n\n\
+    Exit codes:\n  0 done, 1 failed, 2 wrong input, 3 some results of a sweep failed, 130 interrupted"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -106,8 +114,12 @@ enum Error {
     Usage(String),
     /// Something failed that the user may not be to blame for: exit code 1.
     Failed(String),
+    /// Some results are there and others are not: exit code 3.
+    Partial(String),
     /// The user has asked to stop: exit code 130.
     Interrupted,
+    /// As `Interrupted`, and what can be done about it.
+    Stopped(String),
     /// Whoever read our output has gone: nothing is left to say.
     OutputClosed,
 }
@@ -138,7 +150,8 @@ const INTERRUPTED_CODE: u8 = 130;
 
 /// Runs the command that the process was started with.
 ///
-/// Exit codes: 0 done, 1 the run failed, 2 the input is wrong, 130 interrupted.
+/// Exit codes: 0 done, 1 the run failed, 2 the input is wrong, 3 some results of a sweep failed and the others are
+/// there, 130 interrupted.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let terminal = Terminal::new(cli.verbosity.quiet, cli.verbosity.verbose);
@@ -165,7 +178,9 @@ pub fn main() -> ExitCode {
         }
         Err(Error::Usage(message)) => terminal.fail(&message, 2),
         Err(Error::Failed(message)) => terminal.fail(&message, 1),
+        Err(Error::Partial(message)) => terminal.fail(&message, 3),
         Err(Error::Interrupted) => terminal.fail("interrupted", INTERRUPTED_CODE),
+        Err(Error::Stopped(message)) => terminal.fail(&format!("interrupted; {message}"), INTERRUPTED_CODE),
         Err(Error::OutputClosed) => ExitCode::SUCCESS,
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::curve::Curve;
 use super::series::Series;
-use super::statistics::mean;
+use crate::statistics::mean;
 
 /// How times between and beyond profiled batches are found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::statistics::{kendall_tau, mean};
 use super::validation::{Scheme, SeriesValidation};
+use crate::statistics::{kendall_tau, mean};
 
 /// How well the plans of a network are ranked.
 ///

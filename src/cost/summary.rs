@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::noise::{Noise, pooled};
 use super::ranking::RankingSummary;
-use super::statistics::Errors;
 use super::validation::{Prediction, Scheme, SeriesValidation, Validation};
+use crate::statistics::Errors;
 
 /// What the validation of several series comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

@@ -34,7 +34,7 @@ fn predict(series: &Series, lenders: &[&Curve]) -> Vec<Prediction> {
     let others = times.iter().filter(|(batch, _)| *batch != anchor);
     let prediction = |&(batch, measured_ms): &(u32, f64)| {
         let shapes: Vec<f64> = lenders.iter().filter_map(|curve| shape(curve, batch, anchor)).collect();
-        let mean = super::statistics::mean(&shapes)?;
+        let mean = crate::statistics::mean(&shapes)?;
         let predicted_ms = Some(anchor_ms * mean.exp());
         Some(Prediction { batch, scheme: Scheme::Transferred, measured_ms, predicted_ms, interval_ms: None })
     };

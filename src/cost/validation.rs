@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use super::curve::Curve;
 use super::lookup::{Lookup, Score, scores};
@@ -14,6 +13,7 @@ use super::ranking::{Ranking, rank_plans};
 use super::series::Series;
 use super::trace::{LayerKey, Row, Trace};
 use super::transfer::transfer;
+use crate::statistics::student_t;
 
 /// What validation found of a trace.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -193,8 +193,7 @@ fn add_intervals(predictions: &mut [Prediction]) {
     if others < RESIDUALS_MIN {
         return;
     }
-    let student = StudentsT::new(0.0, 1.0, others as f64).expect("there are degrees of freedom");
-    let factor = student.inverse_cdf((1.0 + NOMINAL_COVERAGE) / 2.0);
+    let factor = student_t(NOMINAL_COVERAGE, others);
     for (prediction, own) in predictions.iter_mut().zip(residuals) {
         let (Some(own), Some(predicted)) = (own, prediction.predicted_ms) else { continue };
         let sigma = ((squares - own.powi(2)).max(0.0) / others as f64).sqrt();

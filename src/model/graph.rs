@@ -289,6 +289,21 @@ impl Graph {
         per_sample * work.region.samples.len() as u64
     }
 
+    /// Bytes that `work` reads and writes if nothing stays in a cache: the weights once, and for each sample what every
+    /// layer reads and computes.
+    pub fn traffic(&self, work: &Work) -> Bytes {
+        let needed = self.rows_needed(&work.segment, &work.region.rows);
+        let of_layer = |id: LayerId| {
+            let rows = needed.get(&id).cloned().unwrap_or_default();
+            let read = self.layer(id).inputs.iter();
+            let read: Bytes =
+                read.map(|&input| self.shape(input).bytes(self.rows_read(id, &rows, input).len() as u32)).sum();
+            read + self.shape(id).bytes(rows.len() as u32)
+        };
+        let per_sample: Bytes = work.segment.layers().map(of_layer).sum();
+        self.parameters(&work.segment) + per_sample * work.region.samples.len() as u64
+    }
+
     /// The most bytes of activations that are live while `work` runs layer by layer, for all its samples.
     ///
     /// What the segment reads is live until its last reader in it, and what a layer computes until its own; what is

@@ -8,7 +8,7 @@ use std::thread::{Builder, JoinHandle};
 
 use super::clock::Clock;
 use super::{BackendError, Session, cores};
-use crate::execute::{Completion, Lanes, execute};
+use crate::execute::{Completion, Event, Lanes, execute_plan};
 use crate::plan::{CheckedPlan, LaneId, StepId};
 use crate::timeline::{Origin, Timeline};
 use crate::units::{Duration, Time};
@@ -88,7 +88,7 @@ impl Crew {
         let outcome = std::thread::scope(|scope| {
             let lead = scope.spawn(|| {
                 cores::lead();
-                execute(plan, &mut lanes)
+                execute_plan(plan, &mut lanes, |step| step)
             });
             lead.join().expect("handing out steps does not panic")
         });
@@ -158,6 +158,7 @@ impl HardwareLanes<'_> {
 }
 
 impl Lanes for HardwareLanes<'_> {
+    type Step = StepId;
     type Error = BackendError;
 
     fn start(&mut self, step: StepId) -> Result<(), BackendError> {
@@ -176,7 +177,7 @@ impl Lanes for HardwareLanes<'_> {
         }
     }
 
-    fn next(&mut self) -> Result<Completion, BackendError> {
+    fn next(&mut self) -> Result<Event, BackendError> {
         loop {
             // Before each wait, so that a plan of many short steps can be stopped too.
             if self.limits.interrupted.load(Ordering::Relaxed) {
@@ -192,7 +193,7 @@ impl Lanes for HardwareLanes<'_> {
                     }
                     let (completion, busy) = ended?;
                     self.busy[completion.step.0 as usize] = busy;
-                    return Ok(completion);
+                    return Ok(Event::Ended(completion));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => unreachable!("the crew holds a sender"),

@@ -130,7 +130,7 @@ impl Target {
         let Drafts { plan, steps, .. } = drafts;
         let model = Model { graph: graph.clone(), home: None };
         let (platform, load) = (platform.clone(), Load::Offline { samples: self.samples() });
-        let problem = Problem { models: vec![model], platform, load, costs: Box::new(NoCosts), contention: false };
+        let problem = Problem::new(vec![model], platform, load, NoCosts);
         Ok(Measurement { plan: check(plan, &problem)?, steps })
     }
 }

@@ -8,12 +8,12 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::{Backend, BackendError, Crew, Limits, assemble};
-use crate::cost::statistics::median;
 use crate::cost::{CostModel, Estimate, Uncalibrated};
 use crate::model::{Graph, ModelId, Region, Segment, Work};
 use crate::plan::{Action, CheckedPlan, Lane, LaneId, Plan, check};
 use crate::platform::{Device, DeviceId, LinkId};
 use crate::problem::{Load, Model, Problem};
+use crate::statistics::median;
 use crate::units::{Bytes, Duration, Share};
 
 /// Single samples of one network on each device in turn, ready to run.
@@ -63,7 +63,7 @@ impl SpeedProbe {
         let (plan, samples) = in_turn(problem, &whole, &expected);
         let model = Model { graph: graph.clone(), home: None };
         let (platform, load) = (problem.platform.clone(), Load::Offline { samples });
-        let probed = Problem { models: vec![model], platform, load, costs: Box::new(NoCosts), contention: false };
+        let probed = Problem::new(vec![model], platform, load, NoCosts);
         let plan = check(plan, &probed)
             .map_err(|violations| unfit(backend, violations.first().map(ToString::to_string).unwrap_or_default()))?;
         let crew = assemble(&plan, backend)?;
@@ -206,20 +206,11 @@ mod tests {
         let layer = |name: &str, op, inputs| Layer { name: name.into(), op, inputs };
         let layers =
             vec![layer("input", Op::Input(Shape::fp32(1, 2, 2)), vec![]), layer("copy", Op::Dropout, vec![LayerId(0)])];
-        let device = |name: &str| Device {
-            name: name.into(),
-            kind: DeviceKind::Cpu,
-            memory: Bytes(1 << 30),
-            unsupported: Default::default(),
-        };
+        let device = |name: &str| Device::new(name, DeviceKind::Cpu, Bytes(1 << 30));
         let devices = vec![device("first"), device("second")];
-        let problem = Problem {
-            models: vec![Model { graph: Graph::new("net", layers).unwrap(), home: None }],
-            platform: Platform { devices, ..Platform::default() },
-            load: Load::Offline { samples: 1 },
-            costs: Box::new(FirstOnly),
-            contention: false,
-        };
+        let models = vec![Model { graph: Graph::new("net", layers).unwrap(), home: None }];
+        let platform = Platform { devices, ..Platform::default() };
+        let problem = Problem::new(models, platform, Load::Offline { samples: 1 }, FirstOnly);
         let mut probe = SpeedProbe::new(&problem, &Slow).unwrap();
         let limits = Limits { deadline: Duration::from_nanos(60_000_000_000), interrupted: &AtomicBool::new(false) };
         for _ in 0..2 {

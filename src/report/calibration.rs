@@ -8,8 +8,9 @@ use super::calibration_table::TOTALS;
 use super::plot::scheme_name;
 use super::rows::csv_bytes;
 use super::summary::json_text;
-use crate::cost::{Errors, Group, Lookup, Ranking, RankingSummary, Scheme, SeriesValidation, Target, Validation};
+use crate::cost::{Group, Lookup, Ranking, RankingSummary, Scheme, SeriesValidation, Target, Validation};
 use crate::cost::{group, targets};
+use crate::statistics::Errors;
 
 /// A validation with what a reader should know.
 #[derive(Clone, Debug)]

@@ -2,7 +2,8 @@
 
 use super::calibration::{Calibration, Entry};
 use super::grid::{NAME_BREAKS, WIDTH, columns, grid, page, wrap};
-use crate::cost::{Errors, Lookup, NOMINAL_COVERAGE, SeriesValidation, Target, targets};
+use crate::cost::{Lookup, NOMINAL_COVERAGE, SeriesValidation, Target, targets};
+use crate::statistics::Errors;
 
 /// The names of totals: of networks and of layers, each all of them and those that can be trusted.
 pub(super) const TOTALS: [[&str; 2]; 2] = [["all networks", "all but *"], ["all layers", "all layers but *"]];

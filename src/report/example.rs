@@ -1,6 +1,5 @@
 //! Hand-made runs for the tests of reports.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::cost::{Basis, CostModel, Estimate, Uncalibrated};
@@ -46,27 +45,13 @@ pub(super) fn problem(devices: &[&str], samples: u32) -> Problem {
     let layer = |name: &str, op, inputs| Layer { name: name.into(), op, inputs };
     let input = Op::Input(Shape::fp32(1, 8, 8));
     let layers = vec![layer("input", input, vec![]), layer("copy", Op::Dropout, vec![LayerId(0)])];
-    let device = |name: &&str| Device {
-        name: name.to_string(),
-        kind: DeviceKind::Cpu,
-        memory: Bytes(1 << 40),
-        unsupported: BTreeSet::new(),
-    };
-    let link = Link {
-        name: "pcie".into(),
-        from: DeviceId(0),
-        to: DeviceId(devices.len() as u32 - 1),
-        direction: Direction::EitherWay,
-        latency: Duration::ZERO,
-        bandwidth: BytesPerSec::new(1e9).unwrap(),
-    };
-    Problem {
-        models: vec![Model { graph: Graph::new("net", layers).unwrap(), home: None }],
-        platform: Platform { devices: devices.iter().map(device).collect(), links: vec![link], slowdowns: vec![] },
-        load: Load::Offline { samples },
-        costs: Box::new(ByDevice),
-        contention: false,
-    }
+    let device = |name: &&str| Device::new(*name, DeviceKind::Cpu, Bytes(1 << 40));
+    let ends = (DeviceId(0), DeviceId(devices.len() as u32 - 1));
+    let link = Link::new("pcie", ends, Direction::EitherWay, BytesPerSec::new(1e9).unwrap());
+    let models = vec![Model { graph: Graph::new("net", layers).unwrap(), home: None }];
+    let devices = devices.iter().map(device).collect();
+    let platform = Platform { devices, links: vec![link], ..Platform::default() };
+    Problem::new(models, platform, Load::Offline { samples }, ByDevice)
 }
 
 /// A run of `parts`, one step each, on the devices cpu, igpu and gpu with 10 samples. What the last device computed is

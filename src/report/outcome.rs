@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use crate::cost::{Basis, Estimate};
 use crate::model::ModelId;
 use crate::plan::{Action, CheckedPlan, Lane, Step};
@@ -10,8 +12,12 @@ use crate::problem::Problem;
 use crate::timeline::Timeline;
 use crate::units::{Duration, Time};
 
+/// To be raised by every change that makes an outcome another one for the same input, or gives it another form:
+/// sweeps then take none that an earlier build computed.
+pub const OUTCOME_REVISION: u32 = 1;
+
 /// What one strategy achieved on one problem. Every float is finite.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// The strategy's name.
     pub strategy: String,
@@ -40,7 +46,7 @@ pub struct Outcome {
 }
 
 /// Why a strategy has no outcome.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// The strategy's name.
     pub strategy: String,

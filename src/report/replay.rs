@@ -2,10 +2,9 @@
 
 use serde::Serialize;
 
-use crate::cost::Errors;
-use crate::cost::statistics::{kendall_tau, median, quantile};
 use crate::plan::{Action, CheckedPlan, StepId};
 use crate::replay::Round;
+use crate::statistics::{Errors, kendall_tau, median, quantile};
 use crate::timeline::Timeline;
 use crate::units::Duration;
 

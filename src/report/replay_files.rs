@@ -170,8 +170,8 @@ mod tests {
 
     use super::super::grid::{WIDTH, columns};
     use super::*;
-    use crate::cost::Errors;
     use crate::report::example;
+    use crate::statistics::Errors;
     use crate::units::Duration;
 
     fn comparison(strategy: &str) -> Comparison {

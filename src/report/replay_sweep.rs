@@ -5,8 +5,7 @@ use serde::Serialize;
 use super::grid::{NAME_BREAKS, grid, page, wrap};
 use super::replay::{Comparison, Replay};
 use super::rows::{csv_bytes, text};
-use crate::cost::Errors;
-use crate::cost::statistics::mean;
+use crate::statistics::{Errors, mean};
 
 /// The replay at one point.
 #[derive(Clone, Debug, PartialEq, Serialize)]

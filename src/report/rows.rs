@@ -21,34 +21,67 @@ pub struct ResultRow<'a> {
 /// `error`, which is empty for outcomes. What is not known is empty. Settings and devices that only some rows have
 /// get columns too, in the order in which they first appear.
 pub fn results_csv(rows: &[ResultRow<'_>]) -> Vec<u8> {
-    let settings = distinct(rows.iter().flat_map(|row| row.settings.iter().map(|(name, _)| name.as_str())));
-    let outcomes = rows.iter().filter_map(|row| row.result.ok());
-    let devices = distinct(outcomes.flat_map(|outcome| outcome.split.iter().map(|(device, _)| device.as_str())));
+    let mut columns = ResultColumns::default();
+    rows.iter().for_each(|row| columns.add(row));
+    csv_bytes(columns.header(), rows.iter().map(|row| columns.line(row)))
+}
 
-    let mut header: Vec<String> = settings.iter().map(|&name| name.to_owned()).collect();
-    header.push("strategy".into());
-    header.extend(METRICS.map(|(name, _)| name.to_owned()));
-    header.extend(devices.iter().map(|device| format!("split_{device}")));
-    header.push("error".into());
+/// The columns of [`results_csv`] that depend on its rows, for results of which not all are at hand at a time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResultColumns {
+    settings: Vec<String>,
+    devices: Vec<String>,
+}
 
-    let line = |row: &ResultRow<'_>| {
-        let mut line: Vec<String> = settings.iter().map(|name| value_of(row.settings, name)).collect();
+impl ResultColumns {
+    /// Adds the columns that `row` has and those before it had not.
+    pub fn add(&mut self, row: &ResultRow<'_>) {
+        let add = |known: &mut Vec<String>, name: &String| {
+            if !known.contains(name) {
+                known.push(name.clone());
+            }
+        };
+        row.settings.iter().for_each(|(name, _)| add(&mut self.settings, name));
+        let split = row.result.iter().flat_map(|outcome| &outcome.split);
+        split.for_each(|(device, _)| add(&mut self.devices, device));
+    }
+
+    /// The header as CSV.
+    pub fn header_csv(&self) -> Vec<u8> {
+        csv_bytes(self.header(), [])
+    }
+
+    /// Rows as CSV, without a header.
+    pub fn lines_csv(&self, rows: &[ResultRow<'_>]) -> Vec<u8> {
+        csv_lines(rows.iter().map(|row| self.line(row)))
+    }
+
+    fn header(&self) -> Vec<String> {
+        let mut header = self.settings.clone();
+        header.push("strategy".into());
+        header.extend(METRICS.map(|(name, _)| name.to_owned()));
+        header.extend(self.devices.iter().map(|device| format!("split_{device}")));
+        header.push("error".into());
+        header
+    }
+
+    fn line(&self, row: &ResultRow<'_>) -> Vec<String> {
+        let mut line: Vec<String> = self.settings.iter().map(|name| value_of(row.settings, name)).collect();
         match row.result {
             Ok(outcome) => {
                 line.push(outcome.strategy.clone());
                 line.extend(METRICS.map(|(_, metric)| metric(outcome)));
-                line.extend(devices.iter().map(|device| value_of(&outcome.split, device)));
+                line.extend(self.devices.iter().map(|device| value_of(&outcome.split, device)));
                 line.push(String::new());
             }
             Err(failure) => {
                 line.push(failure.strategy.clone());
-                line.extend(vec![String::new(); METRICS.len() + devices.len()]);
+                line.extend(vec![String::new(); METRICS.len() + self.devices.len()]);
                 line.push(failure.reason.clone());
             }
         }
         line
-    };
-    csv_bytes(header, rows.iter().map(line))
+    }
 }
 
 /// Lines as CSV below a header of equal length.
@@ -56,8 +89,14 @@ pub(super) fn csv_bytes<H: AsRef<[u8]>>(
     header: impl IntoIterator<Item = H>,
     lines: impl IntoIterator<Item = Vec<String>>,
 ) -> Vec<u8> {
+    let mut bytes = csv_lines([header]);
+    bytes.extend(csv_lines(lines));
+    bytes
+}
+
+/// Lines as CSV.
+fn csv_lines<F: AsRef<[u8]>>(lines: impl IntoIterator<Item = impl IntoIterator<Item = F>>) -> Vec<u8> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(header).expect("writing to memory succeeds");
     for line in lines {
         writer.write_record(line).expect("lines have equal lengths and writing to memory succeeds");
     }

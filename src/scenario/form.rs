@@ -7,7 +7,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use super::decode::{At, Decode, LIST_MAX, form, inline_schema, table};
 use super::diagnostic::{Faults, Span};
 use super::document::{Node, Value};
+use super::overrides::counted;
 use super::parsed::Parsed;
+use super::range::range;
 use super::scalar::{Misfit, Scalar, Word};
 use crate::cost::Lookup;
 use crate::model::OpKind;
@@ -198,6 +200,9 @@ form! {
         zip: Axes,
         /// Points to leave out: those that match all pairs of an entry.
         exclude: Vec<Pairs>,
+        /// Seeds to run every combination with: how many, from 1 on, a range such as "1..=20", or a list. A further
+        /// axis of the grid, its last.
+        seeds: Seeds,
     }
 }
 
@@ -282,4 +287,36 @@ inline_schema!([] Axes, |_| json_schema!({
             { "type": "object" },
         ],
     },
+}));
+
+/// Seeds, one value or more.
+#[derive(Clone, Debug)]
+pub(super) struct Seeds {
+    pub(super) values: Vec<Node>,
+    /// Where they are stated.
+    pub(super) at: Span,
+}
+
+impl Decode for Seeds {
+    fn decode(node: &Node, faults: &mut Faults) -> Option<Self> {
+        let values = match &node.value {
+            Value::Integer(count) => counted(*count, &node.at, faults)?,
+            Value::String(text) => range(text, &node.at, faults)?,
+            Value::List(list) if !list.is_empty() => list.clone(),
+            other => {
+                let cause = format!("seeds are a number of them, a range or a list, not {}", other.type_name());
+                faults.add(&node.at, cause, "write for example `5`, \"1..=20\" or `[3, 5, 8]`");
+                return None;
+            }
+        };
+        Some(Seeds { values, at: node.at.clone() })
+    }
+}
+
+inline_schema!([] Seeds, |_| json_schema!({
+    "anyOf": [
+        { "type": "integer", "minimum": 1 },
+        { "type": "array", "minItems": 1 },
+        { "type": "string", "pattern": r"^\s*[0-9_]+\s*\.\.=\s*[0-9_]+\s*(\*\s*[0-9_]+\s*)?$" },
+    ],
 }));

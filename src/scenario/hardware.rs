@@ -26,7 +26,7 @@ pub(super) fn lower(form: &ScenarioForm, faults: &mut Faults) -> (Platform, Name
     }
     let mut seen = BTreeMap::new();
     for slowdown in form.slowdowns.iter().flatten() {
-        platform.slowdowns.extend(lower_slowdown(slowdown, &names, &mut seen, faults));
+        platform.interference.slowdowns.extend(lower_slowdown(slowdown, &names, &mut seen, faults));
     }
     (platform, names)
 }
@@ -40,6 +40,8 @@ fn lower_device(form: &DeviceForm, faults: &mut Faults) -> Option<Device> {
         kind: form.kind.as_ref()?.value.0,
         memory: form.memory.as_ref()?.value,
         unsupported: form.unsupported.iter().flatten().map(|word| word.value.0).collect(),
+        traffic: None,
+        power: None,
     })
 }
 
@@ -129,12 +131,8 @@ impl Links {
             return Vec::new();
         };
         let link = |name: String, (from, to): (u32, u32), direction| Link {
-            name,
-            from: DeviceId(from),
-            to: DeviceId(to),
-            direction,
             latency: form.latency.as_ref().map_or(Duration::ZERO, |latency| latency.value),
-            bandwidth: bandwidth.value,
+            ..Link::new(name, (DeviceId(from), DeviceId(to)), direction, bandwidth.value)
         };
         let name = &name.value;
         let (here, there) = (&first.value, &second.value);

@@ -64,9 +64,9 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
     let notes = imported.into_iter().chain(curves.notes(&platform, &models)).collect();
     let contention = form.contention.as_ref().is_some_and(|contention| contention.value);
     if contention && form.slowdowns.is_none() {
-        platform.slowdowns = curves.slowdowns();
+        platform.interference.slowdowns = curves.slowdowns();
     }
-    let problem = Problem { models, platform, load: load?, costs: Box::new(costs), contention };
+    let problem = Problem { contention, ..Problem::new(models, platform, load?, costs) };
     let profiles = curves.profiles(&units);
     let mut notes: Vec<String> = notes;
     notes.extend(profiles.iter().flatten().filter_map(|profile| profile.mismatch.clone()));

@@ -34,6 +34,11 @@ impl Path {
         Some(Path(segments))
     }
 
+    /// The path of a key of the scenario itself.
+    pub(super) fn of_key(key: &str) -> Path {
+        Path(vec![key.to_owned()])
+    }
+
     /// Whether the first part is `key`.
     pub(super) fn begins_with(&self, key: &str) -> bool {
         self.0.first().is_some_and(|first| first == key)

@@ -9,9 +9,9 @@ use super::document::Node;
 use super::file::{FileFault, Load, TEXT_BYTES_MAX};
 use super::{DEVICE_KEY, InputFile};
 use crate::cost;
-use crate::cost::statistics::median;
 use crate::cost::{Curve, LayerKey, Lookup, Parts, Trace};
 use crate::model::Graph;
+use crate::statistics::median;
 
 /// All traces of a scenario and of its sweep.
 #[derive(Debug)]

@@ -5,14 +5,14 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::file::FileFault;
-use super::{Diagnostics, Scenario};
+use super::{Diagnostics, Overrides, Scenario};
 
 const SOUND: &str = include_str!("../../tests/broken/sound.toml");
 const TRACE: &[u8] = include_bytes!("../../tests/broken/sound.csv");
 
 fn parse(bytes: &[u8], trace: &[u8], overrides: &[String], sweeps: bool) -> Result<Scenario, Diagnostics> {
     let load = |_: &Path, _: u64| Ok::<_, FileFault>(trace.to_vec());
-    Scenario::parse(Path::new("a/b.toml"), Ok(bytes.to_vec()), overrides, sweeps, Some(&load))
+    Scenario::parse(Path::new("a/b.toml"), Ok(bytes.to_vec()), &Overrides::of_set(overrides), sweeps, Some(&load))
 }
 
 /// Goes all the way: to cases, or to the text of the diagnostics.
@@ -22,7 +22,7 @@ fn exercise(bytes: &[u8], trace: &[u8], overrides: &[String], sweeps: bool) -> S
             assert!(!scenario.case().unwrap().strategies.is_empty());
             match scenario.points() {
                 Ok(points) => {
-                    points.iter().for_each(|point| drop(scenario.case_at(point).unwrap()));
+                    points.iter().for_each(|point| drop(scenario.case_at(&point).unwrap()));
                     format!("{} points", points.len())
                 }
                 Err(diagnostics) => diagnostics.to_string(),

@@ -111,22 +111,6 @@ fn every_shipped_scenario_gives_the_same_bytes_twice() {
 }
 
 #[test]
-fn a_sweep_gives_the_same_bytes_with_any_number_of_threads() {
-    let sweep = |jobs: &str| {
-        let out = tempfile::tempdir().unwrap();
-        let scenario = "scenarios/kcc2020-vgg16-sweep.toml";
-        let output = coinfer(&["sweep", scenario, "--jobs", jobs, "--out", out.path().to_str().unwrap()]);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        files(out.path())
-    };
-    let one = sweep("1");
-    let results = one.iter().find(|(path, _)| path.ends_with("results.csv")).unwrap().1;
-    assert_eq!(results.lines().count(), 1 + 200 * 7, "200 batches, 7 strategies");
-    assert_eq!(one, sweep("2"));
-    assert_eq!(one, sweep("3"));
-}
-
-#[test]
 fn a_plan_can_be_written_and_checked_again() {
     let folder = tempfile::tempdir().unwrap();
     let plan = folder.path().join("plan.json");

@@ -2,7 +2,7 @@
 //!
 //! Backends that are not there are reported as skipped, with the reason.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
@@ -64,32 +64,16 @@ const DENSE: u32 = 10;
 
 /// Two devices with a link in each direction.
 fn problem(networks: u32, home: Option<DeviceId>) -> Problem {
-    let device = |name: &str| Device {
-        name: name.into(),
-        kind: DeviceKind::Cpu,
-        memory: Bytes(1 << 20),
-        unsupported: BTreeSet::new(),
-    };
-    let link = |name: &str, from, to| Link {
-        name: name.into(),
-        from,
-        to,
-        direction: Direction::OneWay,
-        latency: Duration::ZERO,
-        bandwidth: BytesPerSec::new(1e9).unwrap(),
-    };
+    let device = |name: &str| Device::new(name, DeviceKind::Cpu, Bytes(1 << 20));
+    let link = |name: &str, from, to| Link::new(name, (from, to), Direction::OneWay, BytesPerSec::new(1e9).unwrap());
     let model = |index: u32| Model { graph: graph(&format!("net{index}"), 4 + index), home };
-    Problem {
-        models: (0..networks).map(model).collect(),
-        platform: Platform {
-            devices: vec![device("first"), device("second")],
-            links: vec![link("forth", FIRST, SECOND), link("back", SECOND, FIRST)],
-            slowdowns: vec![],
-        },
-        load: Load::Offline { samples: SAMPLES },
-        costs: Box::new(PerRow([2, 3, 0])),
-        contention: false,
-    }
+    let platform = Platform {
+        devices: vec![device("first"), device("second")],
+        links: vec![link("forth", FIRST, SECOND), link("back", SECOND, FIRST)],
+        ..Platform::default()
+    };
+    let models = (0..networks).map(model).collect();
+    Problem::new(models, platform, Load::Offline { samples: SAMPLES }, PerRow([2, 3, 0]))
 }
 
 /// Both devices on cores of this machine, of which there may be one only; the second is slowed.

@@ -121,8 +121,12 @@ fn fluid(problem: &Problem, plan: &Plan, alone: &[f64]) -> Vec<f64> {
         let running: Vec<usize> = (0..count).filter(|&step| may_run(step)).collect();
         let is_busy = |id: DeviceId| running.iter().any(|&step| device(step) == Some(id));
         let rate = |step: usize| {
-            let slowing =
-                problem.platform.slowdowns.iter().filter(|s| Some(s.device) == device(step) && is_busy(s.busy));
+            let slowing = problem
+                .platform
+                .interference
+                .slowdowns
+                .iter()
+                .filter(|s| Some(s.device) == device(step) && is_busy(s.busy));
             1.0 / (1.0 + slowing.map(|s| f64::from(s.excess_ppm) / 1e6).sum::<f64>())
         };
         let next = running.iter().map(|&step| left[step] / rate(step)).fold(f64::INFINITY, f64::min);

@@ -192,7 +192,7 @@ fn a_slowdown_derived_from_vgg_16_explains_vgg_19() {
         let measured = longest(published_bar(model).measured);
         let without = 1.0 - makespan(&Greedy::default(), &problem) / measured;
         problem.contention = true;
-        problem.platform.slowdowns =
+        problem.platform.interference.slowdowns =
             vec![Slowdown { device: DeviceId(CPU as u32), busy: DeviceId(IGPU as u32), excess_ppm }];
         let with = 1.0 - makespan(&Greedy::default(), &problem) / measured;
         println!("{model}: makespan too short by {:.1} % without, {:.1} % with", 100.0 * without, 100.0 * with);

@@ -55,41 +55,30 @@ pub(crate) fn graph() -> Graph {
 /// A CPU, a GPU and a DLA without dense layers; CPU and GPU by a full-duplex link, GPU and DLA by a half-duplex one.
 pub(crate) fn problem(samples: u32, home: Option<DeviceId>) -> Problem {
     let device = |(name, kind): (&str, DeviceKind)| Device {
-        name: name.into(),
-        kind,
-        memory: Bytes(10_000),
         unsupported: if kind == DeviceKind::Dla { BTreeSet::from([OpKind::Dense]) } else { BTreeSet::new() },
+        ..Device::new(name, kind, Bytes(10_000))
     };
-    let link = |(name, from, to, direction): (&str, DeviceId, DeviceId, Direction)| Link {
-        name: name.into(),
-        from,
-        to,
-        direction,
-        latency: Duration::ZERO,
-        bandwidth: BytesPerSec::new(1e9).unwrap(),
+    let link = |(name, from, to, direction): (&str, DeviceId, DeviceId, Direction)| {
+        Link::new(name, (from, to), direction, BytesPerSec::new(1e9).unwrap())
     };
-    Problem {
-        models: vec![Model { graph: graph(), home }],
-        platform: Platform {
-            devices: [("cpu", DeviceKind::Cpu), ("gpu", DeviceKind::Gpu), ("dla", DeviceKind::Dla)].map(device).into(),
-            links: [
-                ("up", CPU, GPU, Direction::OneWay),
-                ("down", GPU, CPU, Direction::OneWay),
-                ("side", GPU, DLA, Direction::EitherWay),
-            ]
-            .map(link)
-            .into(),
-            slowdowns: vec![],
-        },
-        load: Load::Offline { samples },
-        costs: Box::new(PerRow([8, 1, 2])),
-        contention: false,
-    }
+    let platform = Platform {
+        devices: [("cpu", DeviceKind::Cpu), ("gpu", DeviceKind::Gpu), ("dla", DeviceKind::Dla)].map(device).into(),
+        links: [
+            ("up", CPU, GPU, Direction::OneWay),
+            ("down", GPU, CPU, Direction::OneWay),
+            ("side", GPU, DLA, Direction::EitherWay),
+        ]
+        .map(link)
+        .into(),
+        ..Platform::default()
+    };
+    let models = vec![Model { graph: graph(), home }];
+    Problem::new(models, platform, Load::Offline { samples }, PerRow([8, 1, 2]))
 }
 
 pub(crate) fn with_contention(mut problem: Problem, slowdowns: &[(DeviceId, DeviceId, u32)]) -> Problem {
     let slowdown = |&(device, busy, excess_ppm): &_| Slowdown { device, busy, excess_ppm };
-    problem.platform.slowdowns = slowdowns.iter().map(slowdown).collect();
+    problem.platform.interference.slowdowns = slowdowns.iter().map(slowdown).collect();
     problem.contention = true;
     problem
 }

@@ -14,5 +14,7 @@ mod profile;
 mod replay;
 mod report;
 mod scenario;
+mod service;
 mod strategies;
+mod sweep;
 mod tidy;

@@ -1,6 +1,6 @@
 //! What a profile measures: sound plans of every network, and which of their steps count.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use coinfer::cost::{LayerKey, Rows};
 use coinfer::model::{Graph, unit_name, units, zoo};
@@ -16,7 +16,7 @@ const SECOND: DeviceId = DeviceId(1);
 const NETWORKS: [&str; 6] = ["alexnet", "squeezenet_v1.1", "googlenet", "resnet-18", "mobilenet_v2", "lstm-2x512"];
 
 fn platform(memory: Bytes) -> Platform {
-    let device = |name: &str| Device { name: name.into(), kind: DeviceKind::Cpu, memory, unsupported: BTreeSet::new() };
+    let device = |name: &str| Device::new(name, DeviceKind::Cpu, memory);
     Platform { devices: vec![device("first"), device("second")], ..Platform::default() }
 }
 

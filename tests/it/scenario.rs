@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use coinfer::platform::DeviceId;
-use coinfer::scenario::{Diagnostics, Scenario};
+use coinfer::scenario::{Diagnostics, Overrides, Scenario};
 
 const SOUND: &str = "tests/broken/sound.toml";
 
@@ -14,7 +14,7 @@ fn read(path: &str, overrides: &[&str]) -> Result<Scenario, Diagnostics> {
 
 fn read_sweep(overrides: &[&str]) -> Result<Scenario, Diagnostics> {
     let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
-    Scenario::read_sweep(Path::new(SOUND), &overrides)
+    Scenario::read_sweep(Path::new(SOUND), &Overrides::of_set(&overrides))
 }
 
 /// What is said of the scenario at `path`, or "nothing".
@@ -48,7 +48,7 @@ fn a_sound_scenario_is_a_case() {
     assert_eq!(names, [("greedy", "greedy"), ("gpu alone", "single")]);
     let links: Vec<_> = case.problem.platform.links.iter().map(|link| link.name.as_str()).collect();
     assert_eq!(links, ["pcie:cpu>gpu", "pcie:gpu>cpu"]);
-    assert_eq!(case.problem.platform.slowdowns[0].excess_ppm, 120_000);
+    assert_eq!(case.problem.platform.interference.slowdowns[0].excess_ppm, 120_000);
     assert_eq!(case.problem.samples(), 4);
     for entry in &case.strategies {
         entry.strategy.plan(&case.problem).unwrap();
@@ -148,7 +148,7 @@ fn a_point_is_a_case_with_its_values() {
     let scenario = read_sweep(&["devices.cpu.trace=sound.csv,./sound.csv"]).unwrap();
     assert_eq!(scenario.inputs().len(), 2);
     let points = scenario.points().unwrap();
-    let samples: Vec<u32> = points.iter().map(|point| scenario.case_at(point).unwrap().problem.samples()).collect();
+    let samples: Vec<u32> = points.iter().map(|point| scenario.case_at(&point).unwrap().problem.samples()).collect();
     assert_eq!(samples, [1, 1, 1, 1, 2, 2, 2, 2, 4, 4, 4, 4]);
 }
 

@@ -1,6 +1,7 @@
 //! What holds for the plan of every strategy on any platform, whatever its devices cost.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use coinfer::cost::{Basis, CostModel, Estimate, Uncalibrated};
 use coinfer::engine::simulate;
@@ -55,21 +56,15 @@ fn drawn() -> impl Strategy<Value = Drawn> {
 
 fn problem(drawn: &Drawn) -> Problem {
     let (parameters, activations) = (100, 10);
-    let device = |(index, capacity): (usize, &u32)| Device {
-        name: format!("d{index}"),
-        kind: DeviceKind::Gpu,
-        memory: Bytes(parameters + activations * u64::from(*capacity) + 9),
-        unsupported: BTreeSet::new(),
+    let device = |(index, capacity): (usize, &u32)| {
+        let memory = Bytes(parameters + activations * u64::from(*capacity) + 9);
+        Device::new(format!("d{index}"), DeviceKind::Gpu, memory)
     };
     let mut links = vec![];
     for other in 1..drawn.capacities.len() as u32 {
-        let link = |from, to, direction| Link {
-            name: format!("{from}-{to}"),
-            from: DeviceId(from),
-            to: DeviceId(to),
-            direction,
-            latency: Duration::ZERO,
-            bandwidth: BytesPerSec::new(1.0).unwrap(),
+        let link = |from, to, direction| {
+            let ends = (DeviceId(from), DeviceId(to));
+            Link::new(format!("{from}-{to}"), ends, direction, BytesPerSec::new(1.0).unwrap())
         };
         match drawn.home {
             Some(true) => links.push(link(0, other, Direction::EitherWay)),
@@ -77,17 +72,10 @@ fn problem(drawn: &Drawn) -> Problem {
         }
     }
     let graph = Graph::opaque("net", 4, 6, Bytes(parameters), Bytes(activations)).unwrap();
-    Problem {
-        models: vec![Model { graph, home: drawn.home.map(|_| DeviceId(0)) }],
-        platform: Platform {
-            devices: drawn.capacities.iter().enumerate().map(device).collect(),
-            links,
-            slowdowns: vec![],
-        },
-        load: Load::Offline { samples: drawn.samples },
-        costs: Box::new(drawn.table.clone()),
-        contention: false,
-    }
+    let models = vec![Model { graph, home: drawn.home.map(|_| DeviceId(0)) }];
+    let devices = drawn.capacities.iter().enumerate().map(device).collect();
+    let platform = Platform { devices, links, ..Platform::default() };
+    Problem::new(models, platform, Load::Offline { samples: drawn.samples }, drawn.table.clone())
 }
 
 pub(crate) fn strategies() -> Vec<Box<dyn coinfer::strategy::Strategy>> {
@@ -133,7 +121,7 @@ fn two_boards_behind_one_half_duplex_link_work_at_the_same_time() {
     problem.platform.links = [0, 1, 2].map(to_switch).into();
     let mut table = drawn.table;
     table.micros.push(table.micros[1].clone());
-    problem.costs = Box::new(table);
+    problem.costs = Arc::new(table);
     let together = makespan(&problem, &Exact::default()).unwrap();
     let alone = makespan(&problem, &Single { device: Some("d1".into()) }).unwrap();
     // Computing 24 samples takes 2.4 ms; copies, over two hops each way, take 0.48 ms in all.

@@ -4,9 +4,23 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules from bottom to top; each uses only those before it.
-const ORDER: [&str; 15] = [
-    "units", "model", "platform", "cost", "problem", "plan", "timeline", "execute", "engine", "strategy", "replay",
-    "report", "scenario", "cli", "main",
+const ORDER: [&str; 16] = [
+    "units",
+    "statistics",
+    "model",
+    "platform",
+    "cost",
+    "problem",
+    "plan",
+    "timeline",
+    "execute",
+    "engine",
+    "strategy",
+    "replay",
+    "report",
+    "scenario",
+    "cli",
+    "main",
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {

@@ -104,12 +104,7 @@ mod tests {
     const DEVICE: DeviceId = DeviceId(0);
 
     fn host(graph: &Graph) -> Host {
-        let device = Device {
-            name: "core".into(),
-            kind: DeviceKind::Cpu,
-            memory: Bytes(1 << 30),
-            unsupported: Default::default(),
-        };
+        let device = Device::new("core", DeviceKind::Cpu, Bytes(1 << 30));
         let platform = Platform { devices: vec![device], ..Platform::default() };
         let unit = Unit { cores: available().unwrap()[..1].into(), threads: 1, slowed: 1.0 };
         let network = Network { graph: graph.clone(), weights: Arc::new(Weights::Seeded(0)), home: None };

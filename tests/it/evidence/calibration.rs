@@ -119,7 +119,7 @@ fn the_calibration_of_the_table_with_copies_meets_its_targets() {
     let choices = validation.rankings.iter().filter(|ranking| ranking.is_predictable);
     let ranking = RankingSummary::of(choices.flat_map(|ranking| &ranking.choices)).unwrap();
     println!("{nine:#.3?}\n{ranking:#.3?}");
-    let percent = |errors: Option<coinfer::cost::Errors>| 100.0 * errors.unwrap().mean;
+    let percent = |errors: Option<coinfer::statistics::Errors>| 100.0 * errors.unwrap().mean;
     assert!((percent(nine.inside) - 3.26).abs() < 0.02, "{}", percent(nine.inside));
     assert!((percent(nine.beyond) - 2.1).abs() < 0.1, "{}", percent(nine.beyond));
     assert!((percent(nine.below) - 77.7).abs() < 0.1, "batch 1 cannot be predicted: profile it");

@@ -136,20 +136,15 @@ pub(super) fn published(trace: &Trace, model: &str, samples: u32) -> Problem {
 }
 
 fn build(trace: &Trace, lookup: Lookup, model: &str, samples: u32, extrapolate_unpredictable: bool) -> Problem {
-    let device = |(name, kind, _): (&str, DeviceKind, &str)| Device {
-        name: name.into(),
-        kind,
-        memory: Bytes(1 << 50),
-        unsupported: BTreeSet::new(),
-    };
-    let platform = Platform { devices: DEVICES.map(device).into(), links: vec![], slowdowns: vec![] };
+    let device = |(name, kind, _): (&str, DeviceKind, &str)| Device::new(name, kind, Bytes(1 << 50));
+    let platform = Platform { devices: DEVICES.map(device).into(), ..Platform::default() };
     let models = vec![Model { graph: Graph::opaque(model, 1, 1, Bytes(1), Bytes(1)).unwrap(), home: None }];
     let costs = TraceCosts::new(&platform, &[&models[0].graph], |device, _| {
         let (.., profile) = DEVICES[device.0 as usize];
         let whole = Curve::new(trace, profile, model, lookup, extrapolate_unpredictable);
         Profile { whole, parts: None }
     });
-    Problem { models, platform, load: Load::Offline { samples }, costs: Box::new(costs), contention: false }
+    Problem::new(models, platform, Load::Offline { samples }, costs)
 }
 
 /// Milliseconds of `batch` samples on a device alone; none take no time.

@@ -4,10 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+mod interference;
+
 use serde::{Deserialize, Serialize};
 
+pub use interference::{BandwidthRule, Host, Interference, Nic, Package, SharedMemory, Sharing, Slowdown};
+
 use crate::model::OpKind;
-use crate::units::{Bytes, BytesPerSec, Duration};
+use crate::units::{Bytes, BytesPerSec, Duration, JoulesPerByte, Watts};
 
 /// Index of a device in the platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -46,6 +50,19 @@ pub struct Device {
     pub memory: Bytes,
     /// Operators that it cannot run.
     pub unsupported: BTreeSet<OpKind>,
+    /// What its steps read from and write to shared memory when alone; `None` follows from what they compute.
+    pub traffic: Option<BytesPerSec>,
+    /// What it draws, if that is known.
+    pub power: Option<Power>,
+}
+
+/// What a device draws.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Power {
+    /// While it computes nothing.
+    pub idle: Watts,
+    /// While it computes; at least `idle`.
+    pub active: Watts,
 }
 
 /// Whether both directions of a link work at once.
@@ -72,19 +89,8 @@ pub struct Link {
     pub latency: Duration,
     /// Bytes per second after that.
     pub bandwidth: BytesPerSec,
-}
-
-/// How much longer a step on `device` takes while `busy` computes as well.
-///
-/// Slowdowns of several busy devices add up: two of 12 % make 24 %.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slowdown {
-    /// The device that is slowed.
-    pub device: DeviceId,
-    /// The device whose work slows it.
-    pub busy: DeviceId,
-    /// Additional time, in millionths of the isolated time.
-    pub excess_ppm: u32,
+    /// What it takes to send data, at both ends, if that is known.
+    pub energy: Option<JoulesPerByte>,
 }
 
 /// Devices, links and how they disturb each other.
@@ -94,8 +100,8 @@ pub struct Platform {
     pub devices: Vec<Device>,
     /// Ways between them.
     pub links: Vec<Link>,
-    /// Measured interference, used when the scenario turns contention on.
-    pub slowdowns: Vec<Slowdown>,
+    /// How they slow each other.
+    pub interference: Interference,
 }
 
 /// Why data cannot get from one device to another.
@@ -123,7 +129,24 @@ pub enum RouteError {
     },
 }
 
+impl Device {
+    /// A device that runs every operator and of which no more is known.
+    pub fn new(name: impl Into<String>, kind: DeviceKind, memory: Bytes) -> Device {
+        Device { name: name.into(), kind, memory, unsupported: BTreeSet::new(), traffic: None, power: None }
+    }
+}
+
 impl Link {
+    /// A link without latency, of which no more is known.
+    pub fn new(
+        name: impl Into<String>,
+        (from, to): (DeviceId, DeviceId),
+        direction: Direction,
+        bandwidth: BytesPerSec,
+    ) -> Link {
+        Link { name: name.into(), from, to, direction, latency: Duration::ZERO, bandwidth, energy: None }
+    }
+
     /// Whether data can enter at `from` and leave at `to`.
     pub fn leads(&self, from: DeviceId, to: DeviceId) -> bool {
         (self.from, self.to) == (from, to)
@@ -259,24 +282,15 @@ mod tests {
     use super::*;
 
     fn platform(links: &[(u32, u32)]) -> Platform {
-        let device = |name: &str| Device {
-            name: name.into(),
-            kind: DeviceKind::Cpu,
-            memory: Bytes(1),
-            unsupported: BTreeSet::new(),
-        };
-        let link = |&(from, to): &(u32, u32)| Link {
-            name: format!("{from}-{to}"),
-            from: DeviceId(from),
-            to: DeviceId(to),
-            direction: Direction::EitherWay,
-            latency: Duration::ZERO,
-            bandwidth: BytesPerSec::new(1e6).unwrap(),
+        let device = |name: &str| Device::new(name, DeviceKind::Cpu, Bytes(1));
+        let link = |&(from, to): &(u32, u32)| {
+            let ends = (DeviceId(from), DeviceId(to));
+            Link::new(format!("{from}-{to}"), ends, Direction::EitherWay, BytesPerSec::new(1e6).unwrap())
         };
         Platform {
             devices: ["a", "b", "c", "d"].map(device).into(),
             links: links.iter().map(link).collect(),
-            slowdowns: vec![],
+            ..Platform::default()
         }
     }
 

@@ -1,6 +1,8 @@
-//! Figures that sum up errors and rankings.
+//! Figures that sum up errors of predictions and rankings.
 
 use serde::Serialize;
+
+use super::{mean, quantile};
 
 /// What signed relative errors, `predicted / measured - 1`, come to; all but `count` are fractions.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -40,28 +42,6 @@ impl Errors {
     }
 }
 
-/// Arithmetic mean; `None` of nothing.
-pub(crate) fn mean(values: &[f64]) -> Option<f64> {
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-}
-
-/// The median of values in any order; `None` of nothing.
-pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
-    let mut values: Vec<f64> = values.into_iter().collect();
-    values.sort_by(f64::total_cmp);
-    (!values.is_empty()).then(|| quantile(&values, 0.5))
-}
-
-/// The quantile of ascending values, linear between two of them (Hyndman and Fan, 1996, type 7).
-///
-/// # Panics
-/// If there is no value.
-pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
-    let at = share * (sorted.len() - 1) as f64;
-    let (low, high) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
-    low + (high - low) * at.fract()
-}
-
 /// Rank correlation of pairs with regard to ties (Kendall, 1945: tau-b); `None` if a side is all ties.
 pub(crate) fn kendall_tau(pairs: &[(f64, f64)]) -> Option<f64> {
     let (mut score, mut first_differs, mut second_differs) = (0i64, 0i64, 0i64);
@@ -89,11 +69,6 @@ mod tests {
         assert!((errors.mean - 0.125).abs() < 1e-12 && (errors.bias + 0.05).abs() < 1e-12);
         assert!((errors.median - 0.075).abs() < 1e-12 && (errors.p95 - 0.27).abs() < 1e-12);
         assert_eq!(Errors::of([]), None);
-    }
-
-    #[test]
-    fn the_median_is_the_middle_or_between_the_two_there() {
-        assert_eq!((median([3.0, 1.0, 2.0]), median([4.0, 1.0, 2.0, 3.0]), median([])), (Some(2.0), Some(2.5), None));
     }
 
     #[test]

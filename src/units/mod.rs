@@ -3,11 +3,15 @@
 //! One newtype per unit and only the operators that mean something. Floats become
 //! nanoseconds in this file only.
 
+mod power;
+
 use std::fmt;
 use std::ops::{Add, AddAssign, Div, Mul, Sub};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+pub use power::{JoulesPerByte, Watts};
 
 /// A point on the run's clock, in nanoseconds since the run began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -43,6 +47,8 @@ pub struct Share(u16);
 impl Time {
     /// The start of the run.
     pub const ZERO: Time = Time(0);
+    /// The last point there is, 584 years later, where sums saturate.
+    pub const MAX: Time = Time(u64::MAX);
 
     /// Nanoseconds since the run began.
     pub fn from_nanos(nanos: u64) -> Time {
@@ -222,9 +228,17 @@ impl Mul<u64> for Macs {
 }
 
 impl BytesPerSec {
+    /// A byte per second.
+    pub const ONE: BytesPerSec = BytesPerSec(1.0);
+
     /// `None` unless `rate` is finite and positive.
     pub fn new(rate: f64) -> Option<BytesPerSec> {
         (rate.is_finite() && rate > 0.0).then_some(BytesPerSec(rate))
+    }
+
+    /// Bytes per second.
+    pub fn as_f64(self) -> f64 {
+        self.0
     }
 }
 
@@ -302,6 +316,7 @@ pub enum QuantityError {
     },
 }
 
+/// The units of a quantity.
 struct Scale {
     quantity: &'static str,
     example: &'static str,

@@ -1,0 +1,302 @@
+//! Lanes, timers and a clock in simulated time: what every simulation here runs on.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::ends::Ends;
+use super::rates::{Network, Rates};
+use super::timers::Timers;
+use crate::execute::{Completion, Event, Lanes};
+use crate::plan::{Lane, LaneId, StepId};
+use crate::platform::{DeviceId, LinkId, Platform};
+use crate::problem::Problem;
+use crate::units::{Duration, Time};
+
+/// Lanes that run steps, and timers.
+///
+/// What has happened is told in the order of time. Of what happens at the same time, steps end first, in the order of
+/// their ids, and timers follow in the order in which they were set. Who asks decides what begins next.
+///
+/// ```
+/// use coinfer::engine::{Event, Simulator};
+/// use coinfer::plan::{LaneId, StepId};
+/// use coinfer::units::{Duration, Time};
+///
+/// // One lane serves two customers, who arrive at 0 and 1 ns and take 3 ns each.
+/// let mut simulator = Simulator::new(1);
+/// simulator.wake(Time::from_nanos(0), 0);
+/// simulator.wake(Time::from_nanos(1), 1);
+/// let (mut waiting, mut ends) = (Vec::new(), Vec::new());
+/// while let Some(event) = simulator.next() {
+///     match event {
+///         Event::Woken { token } => waiting.push(token),
+///         Event::Ended(ended) => ends.push(ended.end.as_nanos()),
+///     }
+///     if simulator.is_idle(LaneId(0)) && !waiting.is_empty() {
+///         let customer = waiting.remove(0);
+///         simulator.begin(LaneId(0), StepId(customer), Duration::from_nanos(3));
+///     }
+/// }
+/// assert_eq!(ends, [3, 6]);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Simulator {
+    now: Time,
+    /// The step that each lane runs, if any; a lane runs one at a time.
+    running: Vec<Running>,
+    /// Lanes that run a step, by the end of that step.
+    ends: Ends,
+    /// Steps without a lane, which end as soon as they begin.
+    joins: BinaryHeap<Reverse<StepId>>,
+    timers: Timers,
+    /// `None` if every step goes as fast as it does alone.
+    rates: Option<Box<Rates>>,
+}
+
+/// A step in progress: what is left of it, and how fast it goes.
+#[derive(Clone, Copy, Debug)]
+struct Running {
+    step: StepId,
+    start: Time,
+    /// When `remaining` and `rate` last changed.
+    since: Time,
+    /// Isolated nanoseconds left at `since`.
+    remaining: f64,
+    /// Isolated nanoseconds done per nanosecond; 1 if nothing disturbs it.
+    rate: f64,
+}
+
+impl Running {
+    const IDLE: Running = Running { step: StepId(0), start: Time::ZERO, since: Time::ZERO, remaining: 0.0, rate: 1.0 };
+}
+
+impl Simulator {
+    /// A simulator at time 0 with this number of idle lanes that do not disturb each other.
+    pub fn new(lanes: usize) -> Simulator {
+        Simulator::with_rates(lanes, None)
+    }
+
+    /// As [`Simulator::new`], with lanes that send through common interfaces, one lane for each of `network`.
+    pub fn with_network(lanes: usize, network: Network) -> Simulator {
+        Simulator::with_rates(lanes, Some(Rates::of_network(network, lanes)))
+    }
+
+    /// A simulator of `lanes`, which disturb each other as `problem` says.
+    pub(super) fn of(problem: &Problem, lanes: &[Lane]) -> Simulator {
+        Simulator::with_rates(lanes.len(), Rates::new(problem, lanes))
+    }
+
+    fn with_rates(lanes: usize, rates: Option<Rates>) -> Simulator {
+        Simulator {
+            now: Time::ZERO,
+            running: vec![Running::IDLE; lanes],
+            ends: Ends::new(lanes),
+            joins: BinaryHeap::new(),
+            timers: Timers::default(),
+            rates: rates.map(Box::new),
+        }
+    }
+
+    /// Adds an idle lane.
+    pub(super) fn add(&mut self, lane: &Lane, platform: &Platform) -> LaneId {
+        self.running.push(Running::IDLE);
+        if let Some(rates) = &mut self.rates {
+            rates.add(lane, platform);
+        }
+        self.ends.add()
+    }
+
+    /// When the last event happened.
+    #[inline]
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Whether `lane` runs nothing.
+    #[inline]
+    pub fn is_idle(&self, lane: LaneId) -> bool {
+        !self.ends.contains(lane)
+    }
+
+    /// Begins `step` on `lane`, which is idle. It ends after `isolated`, or later if something disturbs it.
+    #[inline]
+    pub fn begin(&mut self, lane: LaneId, step: StepId, isolated: Duration) {
+        self.begin_with_traffic(lane, step, isolated, 0);
+    }
+
+    /// As [`Simulator::begin`]; the step moves `traffic` bytes per second when alone.
+    #[inline]
+    pub(super) fn begin_with_traffic(&mut self, lane: LaneId, step: StepId, isolated: Duration, traffic: u64) {
+        let now = self.now;
+        let mut begun = Running { step, start: now, since: now, remaining: isolated.as_nanos_f64(), rate: 1.0 };
+        let mut end = now + isolated;
+        if let Some(rates) = &mut self.rates {
+            let (rate, alone) = rates.begin(lane, traffic, isolated);
+            (begun.rate, begun.remaining) = (rate, alone.as_nanos_f64());
+            end = if rate == 1.0 { now + alone } else { now + Duration::from_nanos_f64(begun.remaining / rate) };
+            if alone == Duration::ZERO
+                && let Some(to_send) = rates.send(lane)
+            {
+                // It gets its rate before anything else happens.
+                (begun.rate, begun.remaining, end) = (0.0, to_send.as_nanos_f64(), Time::MAX);
+            }
+        }
+        self.running[lane.0 as usize] = begun;
+        self.ends.push(lane, end, step);
+    }
+
+    /// Begins a step without a lane, which ends at once.
+    #[inline]
+    pub(super) fn join(&mut self, step: StepId) {
+        self.joins.push(Reverse(step));
+    }
+
+    /// Takes the step from `lane`, if it runs one: it does not end. Returns it and when it began.
+    pub(super) fn cancel(&mut self, lane: LaneId) -> Option<(StepId, Time)> {
+        if self.is_idle(lane) {
+            return None;
+        }
+        self.ends.remove(lane);
+        if let Some(rates) = &mut self.rates {
+            rates.end(lane);
+        }
+        let Running { step, start, .. } = self.running[lane.0 as usize];
+        Some((step, start))
+    }
+
+    /// Sets a timer that tells `token` at `at`, which is not past.
+    #[inline]
+    pub fn wake(&mut self, at: Time, token: u32) {
+        debug_assert!(at >= self.now, "nothing happens in the past");
+        self.timers.set(at, token);
+    }
+
+    /// Leaves `device` with `health` times its speed, from now on. Only where the problem has faults.
+    pub(super) fn set_device_health(&mut self, device: DeviceId, health: f64) {
+        self.rates.as_mut().expect("a problem with faults has rates").set_health(device, health);
+    }
+
+    /// Leaves `link` with `health` times its bandwidth, from now on. Only where the problem has faults.
+    pub(super) fn set_link_health(&mut self, link: LinkId, health: f64) {
+        self.rates.as_mut().expect("a problem with faults has rates").set_link_health(link, health);
+    }
+
+    /// What happens next, at which the clock then stands; `None` if nothing does.
+    #[inline]
+    #[allow(clippy::should_implement_trait, reason = "what happens depends on what the caller begins in between")]
+    pub fn next(&mut self) -> Option<Event> {
+        if self.rates.is_some() {
+            return self.next_at_changing_rates();
+        }
+        let end = self.ends.first();
+        if let Some(join) = self.next_join(end) {
+            return Some(join);
+        }
+        if let Some(event) = self.next_timer(end) {
+            return Some(event);
+        }
+        let (lane, end) = self.ends.pop()?;
+        self.now = end;
+        let Running { step, start, .. } = self.running[lane.0 as usize];
+        Some(Event::Ended(Completion { step, start, end }))
+    }
+
+    fn next_at_changing_rates(&mut self) -> Option<Event> {
+        loop {
+            self.apply_changed_rates();
+            let end = self.ends.first();
+            if let Some(join) = self.next_join(end) {
+                return Some(join);
+            }
+            if let Some(event) = self.next_timer(end) {
+                return Some(event);
+            }
+            let (lane, end) = self.ends.pop()?;
+            self.now = end;
+            let rates = self.rates.as_mut().expect("rates change");
+            let Running { step, start, .. } = self.running[lane.0 as usize];
+            let Some(to_send) = rates.send(lane) else {
+                rates.end(lane);
+                return Some(Event::Ended(Completion { step, start, end }));
+            };
+            let remaining = to_send.as_nanos_f64();
+            self.running[lane.0 as usize] = Running { step, start, since: end, remaining, rate: 0.0 };
+            self.ends.push(lane, Time::MAX, step);
+        }
+    }
+
+    /// The first join, if no step ends before it.
+    #[inline]
+    fn next_join(&mut self, end: Option<(Time, StepId)>) -> Option<Event> {
+        let &Reverse(step) = self.joins.peek()?;
+        if end.is_some_and(|(end, other)| (end, other) < (self.now, step)) {
+            return None;
+        }
+        self.joins.pop();
+        Some(Event::Ended(Completion { step, start: self.now, end: self.now }))
+    }
+
+    /// The first timer, if no step ends before it or with it.
+    #[inline]
+    fn next_timer(&mut self, end: Option<(Time, StepId)>) -> Option<Event> {
+        let at = self.timers.first()?;
+        if end.is_some_and(|(end, _)| end <= at) {
+            return None;
+        }
+        let (at, token) = self.timers.pop()?;
+        self.now = at;
+        Some(Event::Woken { token })
+    }
+
+    /// Brings the ends of running steps up to date after starts and ends have changed their rates.
+    #[inline]
+    fn apply_changed_rates(&mut self) {
+        let Self { running, ends, rates, now, .. } = self;
+        let Some(rates) = rates else { return };
+        rates.for_each_changed(|lane, rate| {
+            if !ends.contains(lane) {
+                return;
+            }
+            let step = &mut running[lane.0 as usize];
+            step.remaining = (step.remaining - (*now - step.since).as_nanos_f64() * step.rate).max(0.0);
+            step.since = *now;
+            step.rate = rate;
+            ends.update(lane, *now + Duration::from_nanos_f64(step.remaining / rate));
+        });
+    }
+}
+
+/// Something is to happen, but nothing ever will.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stalled;
+
+/// What the simulator needs to know of a step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Prepared {
+    pub(super) step: StepId,
+    /// `None` for joins.
+    pub(super) lane: Option<LaneId>,
+    pub(super) isolated: Duration,
+    /// Bytes per second that it moves through shared memory when alone.
+    pub(super) traffic: u64,
+}
+
+impl Lanes for Simulator {
+    type Step = Prepared;
+    type Error = Stalled;
+
+    #[inline]
+    fn start(&mut self, prepared: Prepared) -> Result<(), Stalled> {
+        let Prepared { step, lane, isolated, traffic } = prepared;
+        match lane {
+            Some(lane) => self.begin_with_traffic(lane, step, isolated, traffic),
+            None => self.join(step),
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn next(&mut self) -> Result<Event, Stalled> {
+        Simulator::next(self).ok_or(Stalled)
+    }
+}
