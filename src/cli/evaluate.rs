@@ -6,7 +6,7 @@ use crate::cost::Estimate;
 use crate::engine::{estimates, simulate_estimated};
 use crate::plan::{CheckedPlan, check};
 use crate::platform::DeviceId;
-use crate::problem::Problem;
+use crate::problem::{Load, Problem};
 use crate::report::{Failure, Outcome};
 use crate::scenario::{Case, Entry};
 use crate::strategy::bound::lower_bound;
@@ -72,6 +72,9 @@ pub(super) fn planned(problem: &Problem, strategy: &dyn Strategy) -> Result<Chec
 }
 
 fn simulated(problem: &Problem, strategy: &dyn Strategy) -> Result<(CheckedPlan, Timeline, Vec<Estimate>), String> {
+    if !matches!(problem.load, Load::Offline { .. }) {
+        return Err(format!("`{}` loads are not simulated; use an offline one", problem.load.name()));
+    }
     let plan = planned(problem, strategy)?;
     let estimates = estimates(problem, &plan).map_err(|error| error.to_string())?;
     let timeline = simulate_estimated(problem, &plan, &estimates);

@@ -258,7 +258,7 @@ fn networks(scenario: &Scenario) -> Result<(Vec<Network>, u32), Error> {
     let points = scenario.points()?;
     for case in iter::once(scenario.case()).chain(points.iter().map(|point| scenario.case_at(&point))) {
         let case = case?;
-        samples = samples.max(case.problem.samples());
+        samples = samples.max(case.problem.dispatch.samples_max(case.problem.samples()));
         for ((model, weights), name) in case.problem.models.iter().zip(&case.weights).zip(&case.profiled_models) {
             if let Some(weights) = weights {
                 let network = || Network { name: name.clone(), graph: model.graph.clone(), weights: weights.clone() };

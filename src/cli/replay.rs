@@ -15,7 +15,7 @@ use crate::engine::{estimates, simulate_estimated};
 use crate::model::ModelId;
 use crate::plan::{self, CheckedPlan, Lane, Step};
 use crate::platform::DeviceId;
-use crate::problem::Problem;
+use crate::problem::{Load, Problem};
 use crate::replay::cpu::worse;
 use crate::replay::{Crew, Limits, Round, SpeedProbe};
 use crate::report;
@@ -158,6 +158,14 @@ pub(super) fn replay(
     terminal: &Terminal,
 ) -> Result<Replays, Error> {
     let problem = &case.problem;
+    if !matches!(problem.load, Load::Offline { .. }) {
+        return Err(Error::Usage(format!(
+            "only offline loads are replayed, and the scenario has a `{}` one; use for example \
+             `--set 'load={{ offline = {{ samples = {} }} }}'`",
+            problem.load.name(),
+            problem.samples()
+        )));
+    }
     let deadline = Duration::from_nanos(options.deadline * 1_000_000_000);
     let limits = Limits { deadline, interrupted: interruption() };
     let machine = Machine::new(case, options.backend, &options.hardware)?;

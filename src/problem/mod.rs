@@ -3,11 +3,13 @@
 mod arrivals;
 mod faults;
 mod load;
+mod replications;
 mod variation;
 
 pub use arrivals::{Arrivals, ArrivalsError};
 pub use faults::{Change, Condition, Fault, Faults};
 pub use load::{Dispatch, Load, Server};
+pub use replications::{Replications, WarmUpRule};
 pub use variation::{Effect, Jitter, Ratios, Shape, Spikes, Variation, VariationError};
 
 use std::sync::Arc;

@@ -2,16 +2,15 @@
 //!
 //! What comes out is a problem with strategies. Nothing is planned or run here.
 
+mod arrival_files;
 mod content;
 mod decode;
 mod diagnostic;
 mod document;
 mod file;
 mod form;
-mod hardware;
 mod lower;
 mod names;
-mod networks;
 mod onnx_files;
 mod overrides;
 mod parsed;
@@ -40,6 +39,7 @@ pub use overrides::Overrides;
 pub use points::{Point, PointKey, Points, Stride};
 pub use schema::schema;
 
+use arrival_files::ArrivalFiles;
 use decode::shorten;
 use diagnostic::{Faults, Sources};
 use document::{Node, Value};
@@ -50,7 +50,7 @@ use sweep::Sweep;
 
 use crate::model::Weights;
 use crate::platform::DeviceId;
-use crate::problem::Problem;
+use crate::problem::{Problem, Replications};
 use crate::replay::cpu::Unit;
 use crate::strategy::Strategy;
 
@@ -74,6 +74,7 @@ pub struct Scenario {
 struct Files {
     traces: Traces,
     networks: OnnxFiles,
+    arrivals: ArrivalFiles,
 }
 
 /// A scenario as a problem, with what is to be done about it.
@@ -86,6 +87,8 @@ pub struct Case {
     pub baseline: Option<DeviceId>,
     /// Seed of all random draws.
     pub seed: u64,
+    /// How often a run is repeated in which something is left to chance, and what of each counts.
+    pub replications: Replications,
     /// What a reader of the results should know, in one line each.
     pub notes: Vec<String>,
     /// Weights by model; `None` for networks whose inside is not known.
@@ -169,13 +172,15 @@ impl Scenario {
         let sweep = Sweep::new(root.get("sweep"), changes, &mut faults);
         let mut inputs = vec![InputFile::new(path, bytes.as_deref().unwrap_or_default())];
         let folder = path.parent().unwrap_or(Path::new(""));
-        let devices = root.get("devices").into_iter().chain(sweep.values());
-        let traces = names(devices, &sweep, "trace");
+        let traces = names(&root, &sweep, "devices", "trace");
         let traces = Traces::load(folder, &traces, load, &mut inputs, &mut sources, &mut faults);
-        let networks = names(root.get("models").into_iter().chain(sweep.values()), &sweep, "file");
-        // Networks are read even where there are no profiles yet.
-        let networks = OnnxFiles::load(folder, &networks, load.unwrap_or(&file::read), &mut inputs, &mut faults);
-        let files = Files { traces, networks };
+        // All else is read even where there are no profiles yet.
+        let load = load.unwrap_or(&file::read);
+        let networks = names(&root, &sweep, "models", "file");
+        let networks = OnnxFiles::load(folder, &networks, load, &mut inputs, &mut faults);
+        let arrivals = names(&root, &sweep, "load", "file");
+        let arrivals = ArrivalFiles::load(folder, &arrivals, load, &mut inputs, &mut sources, &mut faults);
+        let files = Files { traces, networks, arrivals };
         let name = read::name(&root, path, &mut faults);
         let case = lower::lower(&root, &files, &mut faults);
         faults.into_result(&sources)?;
@@ -197,7 +202,7 @@ impl Scenario {
         self.seed
     }
 
-    /// What results depend on: the scenario file first, then traces.
+    /// What results depend on: the scenario file first, then what it names.
     pub fn inputs(&self) -> &[InputFile] {
         &self.inputs
     }
@@ -271,10 +276,10 @@ impl Scenario {
     }
 }
 
-/// The texts under `key` anywhere in `tables`, and those that a sweep sets, in the file's order.
-fn names<'a>(tables: impl Iterator<Item = &'a Node>, sweep: &'a Sweep, key: &'a str) -> Vec<&'a Node> {
-    let mut found: Vec<&Node> = sweep.named(key).filter(|node| node.as_str().is_some()).collect();
-    tables.for_each(|table| find_texts(table, key, &mut found));
+/// The texts under `key` anywhere in `section` of the scenario, and those that a sweep sets, in the file's order.
+fn names<'a>(root: &'a Node, sweep: &'a Sweep, section: &'a str, key: &'a str) -> Vec<&'a Node> {
+    let mut found: Vec<&Node> = sweep.named(section, key).filter(|node| node.as_str().is_some()).collect();
+    root.get(section).into_iter().chain(sweep.values(section)).for_each(|table| find_texts(table, key, &mut found));
     found.sort_by_key(|node| node.at.start);
     found
 }

@@ -191,7 +191,7 @@ fn parse(path: &Path, bytes: &[u8], sources: &mut Sources, faults: &mut Faults) 
 }
 
 /// Adds what is wrong with a file that has this text.
-fn add_faults(name: &str, text: &str, found: Vec<cost::Fault>, sources: &mut Sources, faults: &mut Faults) {
+pub(super) fn add_faults(name: &str, text: &str, found: Vec<cost::Fault>, sources: &mut Sources, faults: &mut Faults) {
     let start = sources.add(name, text);
     let (mut lines, mut end) = (Vec::new(), start);
     for line in text.split_inclusive('\n') {

@@ -74,11 +74,6 @@ impl Axis {
     pub(super) fn of_seeds(at: &Span, values: Vec<Node>) -> Axis {
         Axis::new("seed", Path::of_key("seed"), at, values)
     }
-
-    /// The values that are names of traces.
-    fn named<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Node> {
-        self.values.iter().filter(move |_| self.path.ends_with(key))
-    }
 }
 
 impl Sweep {
@@ -140,14 +135,18 @@ impl Sweep {
         Sweep { axes, grid_count, exclude, at: node.map_or(0..0, |node| node.at.clone()) }
     }
 
-    /// The values of the axes whose paths end with `key`.
-    pub(super) fn named<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Node> {
-        self.axes.iter().flat_map(move |axis| axis.named(key))
+    /// The values of the axes whose paths begin with `first` and end with `last`.
+    pub(super) fn named<'a>(&'a self, first: &'a str, last: &'a str) -> impl Iterator<Item = &'a Node> {
+        self.within(first).filter(|axis| axis.path.ends_with(last)).flat_map(|axis| &axis.values)
     }
 
-    /// The values of all axes.
-    pub(super) fn values(&self) -> impl Iterator<Item = &Node> {
-        self.axes.iter().flat_map(|axis| &axis.values)
+    /// The values of the axes whose paths begin with `first`.
+    pub(super) fn values<'a>(&'a self, first: &'a str) -> impl Iterator<Item = &'a Node> {
+        self.within(first).flat_map(|axis| &axis.values)
+    }
+
+    fn within<'a>(&'a self, first: &'a str) -> impl Iterator<Item = &'a Axis> {
+        self.axes.iter().filter(move |axis| axis.path.begins_with(first))
     }
 
     /// All points that are not excluded, the first axis slowest.

@@ -227,6 +227,23 @@ fn an_interrupted_write_leaves_earlier_results_alone() {
     assert_eq!(files(out.path()), before);
 }
 
+#[test]
+fn only_offline_loads_are_replayed() {
+    let load = "load={ server = { arrivals = { poisson = { rate = '2/s' } }, queries = 9, samples = 8 } }";
+    let plan = tempfile::NamedTempFile::new().unwrap();
+    let out = tempfile::tempdir().unwrap();
+    let (plan, out) = (plan.path().to_str().unwrap(), out.path().to_str().unwrap());
+    assert!(coinfer(&["plan", "scenarios/kcc2020-vgg16.toml", "--set", load, "-o", plan]).status.success());
+    assert!(coinfer(&["check", "scenarios/kcc2020-vgg16.toml", "--set", load, "--plan", plan]).status.success());
+    let scenario = "scenarios/kcc2020-vgg16.toml";
+    let replay = ["replay", plan, "--scenario", scenario, "--set", load, "--backend", "mock", "--out", out];
+    let output = coinfer(&replay);
+    assert_eq!(output.status.code(), Some(2));
+    let said = "error: only offline loads are replayed, and the scenario has a `server` one; use for example \
+                `--set 'load={ offline = { samples = 8 } }'`\n";
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), said);
+}
+
 /// What the program prints for a command that writes no results.
 fn listed(arguments: &[&str]) -> String {
     let output = coinfer(arguments);

@@ -7,6 +7,7 @@ mod crew;
 mod engine;
 mod evidence;
 mod fixture;
+mod forms;
 mod import;
 mod networks;
 mod plan_check;

@@ -152,6 +152,17 @@ fn a_point_is_a_case_with_its_values() {
     assert_eq!(samples, [1, 1, 1, 1, 2, 2, 2, 2, 4, 4, 4, 4]);
 }
 
+#[test]
+fn a_sweep_goes_over_files_of_arrivals() {
+    let files = "load.server.arrivals.recorded.file=arrivals.csv,./arrivals.csv";
+    let load = "load={ server = { arrivals = { recorded = { file = 'arrivals.csv' } } } }";
+    let scenario = read_sweep(&["sweep={}", load, files]).unwrap();
+    assert_eq!(scenario.inputs().len(), 3);
+    for point in scenario.points().unwrap().iter() {
+        assert_eq!(scenario.case_at(&point).unwrap().problem.load.queries(), 4);
+    }
+}
+
 fn sweep_faults(overrides: &[&str]) -> Option<Diagnostics> {
     match read_sweep(overrides) {
         Ok(scenario) => scenario.points().err(),

@@ -2,7 +2,13 @@
 //!
 //! What each key may hold is checked here; what the values mean together, in [`super::lower`].
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+mod hardware;
+mod load;
+
+use schemars::json_schema;
+
+pub(super) use hardware::{CpuForm, DeviceForm, Duplex, LinkForm, SlowdownForm};
+pub(super) use load::{ArrivalsForm, DispatchForm, LoadForm, ReplicationsForm, ServerForm};
 
 use super::decode::{At, Decode, LIST_MAX, form, inline_schema, table};
 use super::diagnostic::{Faults, Span};
@@ -10,12 +16,10 @@ use super::document::{Node, Value};
 use super::overrides::counted;
 use super::parsed::Parsed;
 use super::range::range;
-use super::scalar::{Misfit, Scalar, Word};
+use super::scalar::Word;
 use crate::cost::Lookup;
-use crate::model::OpKind;
-use crate::platform::DeviceKind;
 use crate::strategy::{Even, Exact, Greedy, Guided, MicroBatchedSingle, Proportional, Single};
-use crate::units::{Bytes, BytesPerSec, Duration};
+use crate::units::Bytes;
 
 /// The keys of a strategy entry that are the strategy.
 pub(super) const STRATEGIES: [&str; 7] =
@@ -40,6 +44,10 @@ form! {
         baseline: At<String>,
         /// When queries arrive and how many samples they have.
         load: LoadForm = "load = { offline = { samples = 100 } }",
+        /// When plans are issued for queries; for each as it arrives if absent.
+        dispatch: DispatchForm,
+        /// How often a run in which something is left to chance is repeated, and what of each counts.
+        replications: ReplicationsForm,
         /// How durations follow from traces.
         costs: CostsForm,
         /// Compute units.
@@ -56,83 +64,12 @@ form! {
         sweep: SweepForm,
     }
 
-    /// When queries arrive, in the terms of MLPerf inference.
-    LoadForm("the load", one of ["offline", "single_stream", "multi_stream", "server"], "offline = { samples = 100 }") {
-        /// All samples are present at the start.
-        offline: OfflineForm,
-        /// One sample; the next when it is done. Not simulated so far.
-        single_stream: At<NotSimulated>,
-        /// Several samples at a time; the next query when they are done. Not simulated so far.
-        multi_stream: At<NotSimulated>,
-        /// Poisson arrivals of one sample. Not simulated so far.
-        server: At<NotSimulated>,
-    }
-
-    /// All samples are present at the start.
-    OfflineForm("the offline load") {
-        /// Samples of each model, from 1 to 1000000.
-        samples: At<u64> = "samples = 100",
-    }
-
     /// How durations follow from traces.
     CostsForm("`costs`") {
         /// How times between and beyond profiled batches are found; `piecewise_linear` if absent.
         lookup: At<Word<Lookup>>,
         /// Whether to go beyond tables that predict nothing there; false if absent.
         extrapolate_unpredictable: At<bool>,
-    }
-
-    /// A compute unit.
-    DeviceForm("the device") {
-        /// Unique among the devices.
-        name: At<String> = "name = \"gpu\"",
-        /// What it is.
-        kind: At<Word<DeviceKind>> = "kind = \"gpu\"",
-        /// Memory for parameters and activations.
-        memory: At<Bytes> = "memory = \"4 GiB\"",
-        /// File with its profile, relative to the scenario file.
-        trace: At<String>,
-        /// What the trace calls it; its name if absent.
-        profile: At<String>,
-        /// Operators that it cannot run.
-        unsupported: Vec<At<Word<OpKind>>>,
-        /// Which cores of this machine it is, for `profile` and replays.
-        cpu: CpuForm,
-    }
-
-    /// Cores of this machine that are a device.
-    CpuForm("`cpu`") {
-        /// Cores, such as `0`, `0-3` or `0,2`.
-        cores: At<String> = "cores = \"0\"",
-        /// Threads that compute together; as many as cores if absent.
-        threads: At<u64>,
-        /// How many times as long as on these cores each step takes, from 1 to 100: emulates a slower device. 1 if
-        /// absent.
-        slowed: At<f64>,
-    }
-
-    /// A way for data between two devices.
-    LinkForm("the link") {
-        /// Unique among the links.
-        name: At<String> = "name = \"pcie\"",
-        /// The devices at its ends; data goes from the first to the second if `duplex = "one_way"`.
-        between: Vec<At<String>> = "between = [\"cpu\", \"gpu\"]",
-        /// Bytes per second after the first byte.
-        bandwidth: At<BytesPerSec> = "bandwidth = \"9.99 GB/s\"",
-        /// Time before the first byte arrives; 0 if absent.
-        latency: At<Duration>,
-        /// Whether data goes both ways; `full` if absent.
-        duplex: At<Word<Duplex>>,
-    }
-
-    /// How much longer steps on a device take while another computes.
-    SlowdownForm("the slowdown") {
-        /// The device that is slowed.
-        device: At<String> = "device = \"cpu\"",
-        /// The device whose work slows it.
-        while_busy: At<String> = "while_busy = \"igpu\"",
-        /// How many times as long steps take, from 1 to 100.
-        factor: At<f64> = "factor = 1.12",
     }
 
     /// A network.
@@ -203,35 +140,6 @@ form! {
         /// Seeds to run every combination with: how many, from 1 on, a range such as "1..=20", or a list. A further
         /// axis of the grid, its last.
         seeds: Seeds,
-    }
-}
-
-/// Whether data goes both ways over a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Duplex {
-    /// Both ways at once: two one-way links.
-    Full,
-    /// Either way, one transfer at a time.
-    Half,
-    /// From the first device to the second only.
-    OneWay,
-}
-
-/// A load that is known by name only.
-#[derive(Clone, Debug)]
-pub(super) struct NotSimulated;
-
-impl Scalar for NotSimulated {
-    const NOUN: &'static str = "another load";
-    const REMEDY: &'static str = "use `offline = { samples = .. }`";
-
-    fn read(_: &Value) -> Result<Self, Misfit> {
-        Err(Misfit::Value("only the offline load is simulated so far".to_owned(), None))
-    }
-
-    fn schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "not": {} })
     }
 }
 

@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::decode::{At, shorten};
-use super::diagnostic::{Faults, Span, did_you_mean};
-use super::document::Value;
-use super::form::{ModelForm, OnnxForm, OpaqueForm, ScenarioForm};
-use super::names::Names;
-use super::onnx_files::OnnxFiles;
 use crate::model::{Graph, Weights, zoo};
 use crate::platform::{DeviceId, Platform, RouteError};
 use crate::problem::Model;
+use crate::scenario::decode::{At, shorten};
+use crate::scenario::diagnostic::{Faults, Span, did_you_mean};
+use crate::scenario::document::Value;
+use crate::scenario::form::{ModelForm, OnnxForm, OpaqueForm, ScenarioForm};
+use crate::scenario::names::Names;
+use crate::scenario::onnx_files::OnnxFiles;
 use crate::units::Bytes;
 
 /// A model with what replays need of it.

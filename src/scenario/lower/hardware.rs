@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-use super::decode::{At, shorten};
-use super::diagnostic::{Faults, Span};
-use super::form::{CpuForm, DeviceForm, Duplex, LinkForm, ScenarioForm, SlowdownForm};
-use super::names::Names;
-use super::scalar::Word;
 use crate::platform::{Device, DeviceId, Direction, Link, Platform, Slowdown};
 use crate::replay::cpu::Unit;
+use crate::scenario::decode::{At, shorten};
+use crate::scenario::diagnostic::{Faults, Span};
+use crate::scenario::form::{CpuForm, DeviceForm, Duplex, LinkForm, ScenarioForm, SlowdownForm};
+use crate::scenario::names::Names;
+use crate::scenario::scalar::Word;
 use crate::units::{Bytes, Duration};
 
 /// The platform, and the names of its devices. If there are faults, the platform is not whole.
