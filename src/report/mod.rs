@@ -11,6 +11,7 @@ mod example;
 mod files;
 mod folder;
 mod grid;
+pub mod html;
 mod layers;
 mod manifest;
 mod models;
