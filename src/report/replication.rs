@@ -1,8 +1,10 @@
 //! The figures of one replication of a load, computed from its queries and its timeline.
 
+use std::collections::BTreeSet;
+
 use crate::cost::{Basis, Estimate, Uncalibrated};
 use crate::engine::{Query, Served, estimates};
-use crate::plan::{Action, CheckedPlan, Lane};
+use crate::plan::{Action, CheckedPlan, Lane, StepId};
 use crate::platform::Platform;
 use crate::problem::{Load, Problem};
 use crate::report::outcome;
@@ -247,7 +249,7 @@ pub(super) fn utilisation_of_plan(problem: &Problem, plan: &CheckedPlan, timelin
 
 /// A plan that was run once, as one query.
 fn as_served(plan: &CheckedPlan, timeline: &Timeline) -> Served {
-    let issue = crate::engine::Issue { plan: 0, first_step: crate::plan::StepId(0), at: Time::ZERO, queries: 1 };
+    let issue = crate::engine::Issue { plan: 0, first_step: StepId(0), at: Time::ZERO, queries: 1 };
     Served {
         queries: Vec::new(),
         lanes: Vec::new(),
@@ -269,15 +271,9 @@ struct OfPlans {
 
 impl OfPlans {
     fn new(problem: &Problem, served: &Served) -> Result<OfPlans, Uncalibrated> {
-        let mut counts = vec![0u32; served.plans.len()];
-        served.issues.iter().for_each(|issue| counts[issue.plan as usize] += 1);
-        let mut split: Vec<(String, u32)> =
-            problem.platform.devices.iter().map(|device| (device.name.clone(), 0)).collect();
+        let counts = issue_counts(served);
         let (mut measured, mut all, mut basis) = (0.0, 0.0, Basis::Measured);
         for (plan, count) in served.plans.iter().zip(counts).filter(|(_, count)| *count > 0) {
-            for (total, (_, samples)) in split.iter_mut().zip(outcome::split(problem, plan)) {
-                total.1 = total.1.saturating_add(samples.saturating_mul(count));
-            }
             for Estimate { time, basis: of_step } in estimates(problem, plan)? {
                 let nanos = time.as_nanos_f64() * f64::from(count);
                 all += nanos;
@@ -286,6 +282,40 @@ impl OfPlans {
             }
         }
         let none = f64::from(u8::from(basis == Basis::Measured));
-        Ok(OfPlans { split, measured_share: if all > 0.0 { measured / all } else { none }, basis })
+        let measured_share = if all > 0.0 { measured / all } else { none };
+        Ok(OfPlans { split: split(problem, served), measured_share, basis })
     }
+}
+
+/// By plan, how often it was issued.
+fn issue_counts(served: &Served) -> Vec<u32> {
+    let mut counts = vec![0; served.plans.len()];
+    served.issues.iter().for_each(|issue| counts[issue.plan as usize] += 1);
+    counts
+}
+
+/// Samples whose output each device computed, without those that were lost.
+fn split(problem: &Problem, served: &Served) -> Vec<(String, u32)> {
+    let mut split: Vec<(String, u32)> =
+        problem.platform.devices.iter().map(|device| (device.name.clone(), 0)).collect();
+    let mut add = |samples: Vec<(String, u32)>, times: u32| {
+        for (total, (_, samples)) in split.iter_mut().zip(samples) {
+            total.1 = total.1.saturating_add(samples.saturating_mul(times));
+        }
+    };
+    if served.recoveries.is_empty() {
+        for (plan, times) in served.plans.iter().zip(issue_counts(served)) {
+            add(outcome::split(problem, plan, |_| true), times);
+        }
+        return split;
+    }
+    let lost: BTreeSet<StepId> = served.lost.iter().copied().collect();
+    for issue in &served.issues {
+        let has_run = |step: StepId| {
+            let step = StepId(issue.first_step.0 + step.0);
+            served.timeline.span(step).duration() > Duration::ZERO && !lost.contains(&step)
+        };
+        add(outcome::split(problem, &served.plans[issue.plan as usize], has_run), 1);
+    }
+    split
 }

@@ -40,6 +40,8 @@ pub(super) struct Dispatcher<'a, 'p> {
     recoveries: Vec<Recovery>,
     /// Faults that are not made good yet.
     unrecovered: Vec<Unrecovered>,
+    /// Why there is no plan under the present condition.
+    blocked: Option<ServeError>,
     failed: Option<ServeError>,
 }
 
@@ -99,6 +101,7 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
             timed: None,
             recoveries: Vec::new(),
             unrecovered: Vec::new(),
+            blocked: None,
             failed: None,
         }
     }
@@ -125,6 +128,9 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
 
     /// The error of a service in which nothing more will happen.
     pub(super) fn stalled(self) -> ServeError {
+        if let Some(error) = self.blocked {
+            return error;
+        }
         let devices = self.problem.platform.devices.iter().zip(&self.condition.devices);
         let out = devices.filter(|(_, health)| **health == 0.0).map(|(device, _)| format!("`{}`", device.name));
         ServeError::Stalled {
@@ -249,7 +255,14 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
         if !self.plans.contains_key(&samples)
             && let Err(error) = self.plan(samples, simulator)
         {
-            self.failed = Some(error);
+            match self.degraded {
+                // What has no plan now may have one after the next fault.
+                Some(_) if matches!(error, ServeError::Plan { .. }) => {
+                    self.plans.insert(samples, Vec::new());
+                    self.blocked = Some(error);
+                }
+                _ => self.failed = Some(error),
+            }
             return None;
         }
         let plans = &self.plans[&samples];
@@ -344,6 +357,7 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
         if let Some(time) = self.problem.faults.replanning {
             self.degraded = Some(self.problem.under(&self.condition));
             self.plans.clear();
+            self.blocked = None;
             self.replanning += 1;
             simulator.wake(simulator.now() + time, REPLANNED);
         }

@@ -9,7 +9,7 @@ mod networks;
 mod nics;
 mod variation;
 
-use super::decode::{At, Decode};
+use super::decode::{At, Decode, shorten};
 use super::diagnostic::Faults;
 use super::document::Node;
 use super::form::{ScenarioForm, StrategyForm};
@@ -118,6 +118,7 @@ fn strategy(form: &StrategyForm) -> Option<(&'static str, Box<dyn Strategy>)> {
         boxed(&form.proportional),
         boxed(&form.guided),
         boxed(&form.exact),
+        boxed(&form.first_free),
     ];
     let strategy = strategies.into_iter().flatten().next()?;
     Some((strategy.name(), strategy))
@@ -134,9 +135,24 @@ fn check_strategy(form: &StrategyForm, devices: &Names, faults: &mut Faults) {
     let single = form.single.as_ref().map(|single| (&single.value.device, single.at_key("device")));
     let micro = form.micro_batched_single.as_ref();
     let micro = micro.map(|single| (&single.value.device, single.at_key("device")));
-    for (device, at) in single.into_iter().chain(micro) {
-        if let Some(device) = device {
-            devices.find(&At { value: device.clone(), at: at.clone() }, faults);
+    let named = single.into_iter().chain(micro).filter_map(|(device, at)| Some((device.as_ref()?, at)));
+    let first_free = form.first_free.iter();
+    let listed = first_free.flat_map(|list| {
+        let at = list.at_key("devices");
+        list.value.devices.iter().flatten().map(move |device| (device, at))
+    });
+    for (device, at) in named.chain(listed) {
+        devices.find(&At { value: device.clone(), at: at.clone() }, faults);
+    }
+    if let Some(list) = &form.first_free
+        && let Some(named) = &list.value.devices
+    {
+        let repeated = named.iter().enumerate().find(|(index, device)| named[..*index].contains(device));
+        if named.is_empty() {
+            faults.add(list.at_key("devices"), "there is no device to choose from", "name one, or leave out `devices`");
+        } else if let Some((_, device)) = repeated {
+            let cause = format!("`{}` is named twice", shorten(device));
+            faults.add(list.at_key("devices"), cause, "name each device once");
         }
     }
 }
