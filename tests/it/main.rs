@@ -13,6 +13,7 @@ mod plan_check;
 mod profile;
 mod replay;
 mod scenario;
+mod shards;
 mod strategies;
 mod sweep;
 mod tidy;
