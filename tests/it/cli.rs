@@ -185,6 +185,7 @@ fn every_command_has_help_with_an_example() {
     for command in [
         "run",
         "sweep",
+        "merge",
         "plan",
         "check",
         "profile",

@@ -16,6 +16,7 @@ mod replay;
 mod report;
 mod scenario;
 mod service;
+mod shards;
 mod statistics;
 mod strategies;
 mod sweep;

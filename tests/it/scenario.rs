@@ -107,7 +107,11 @@ fn a_device_that_is_no_table_does_not_make_its_name_unknown() {
 }
 
 fn settings(overrides: &[&str]) -> Vec<String> {
-    let points = read_sweep(overrides).unwrap().points().unwrap();
+    points(&Overrides::of_set(&overrides.iter().map(|&text| text.to_owned()).collect::<Vec<_>>()))
+}
+
+fn points(overrides: &Overrides) -> Vec<String> {
+    let points = Scenario::read_sweep(Path::new(SOUND), overrides).unwrap().points().unwrap();
     let setting = |(path, value): &(std::sync::Arc<str>, std::sync::Arc<str>)| format!("{path}={value}");
     points.iter().map(|point| point.settings().iter().map(setting).collect::<Vec<_>>().join(" ")).collect()
 }
@@ -141,6 +145,53 @@ fn a_zip_is_one_further_axis() {
     let tail: Vec<&str> = found.iter().map(|text| text.split_once("threshold=1 ").unwrap().1).collect();
     let pair = ["devices.gpu.memory=1 GiB contention=true", "devices.gpu.memory=2 GiB contention=false"];
     assert_eq!(tail, [pair, pair].concat());
+}
+
+#[test]
+fn seeds_are_the_last_axis_of_the_grid() {
+    let fixed = ["strategies.greedy.threshold=1", "load.offline.samples=1,2"];
+    let with = |more: &str| settings(&[fixed[0], fixed[1], more]);
+    let seeds = |found: &[String]| -> Vec<String> {
+        found.iter().map(|text| text.rsplit_once("seed=").unwrap().1.to_owned()).collect()
+    };
+    assert_eq!(seeds(&with("sweep.seeds=3")), ["1", "2", "3", "1", "2", "3"]);
+    assert_eq!(seeds(&with("sweep.seeds='4..=5'")), ["4", "5", "4", "5"]);
+    assert_eq!(seeds(&with("sweep.seeds=[7, 3]")), ["7", "3", "7", "3"]);
+    assert_eq!(seeds(&with("seed=8,9")), ["8", "9", "8", "9"]);
+    let overrides = Overrides { seeds: Some("2".to_owned()), ..Overrides::of_set(&fixed.map(str::to_owned)) };
+    assert_eq!(seeds(&points(&overrides)), ["1", "2", "1", "2"]);
+    // One seed leaves no axis of a file's seeds but a fixed one.
+    let found = settings(&[fixed[0], fixed[1], "sweep.seeds=3", "seed=6"]);
+    assert_eq!(seeds(&found), ["6", "6"]);
+}
+
+#[test]
+fn options_zip_axes_and_leave_points_out() {
+    let set = ["strategies.greedy.threshold=1".to_owned(), "load.offline.samples=1,2".to_owned()];
+    let zip = ["devices.gpu.memory=1 GiB,2 GiB", "contention=true,false"].map(str::to_owned).to_vec();
+    let exclude = vec!["load.offline.samples=1,contention=true".to_owned()];
+    let found = points(&Overrides { zip, exclude, ..Overrides::of_set(&set) });
+    let expected = [
+        "load.offline.samples=1 strategies.greedy.threshold=1 devices.gpu.memory=2 GiB contention=false",
+        "load.offline.samples=2 strategies.greedy.threshold=1 devices.gpu.memory=1 GiB contention=true",
+        "load.offline.samples=2 strategies.greedy.threshold=1 devices.gpu.memory=2 GiB contention=false",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn what_is_wrong_with_seeds_zips_and_exclusions_is_said() {
+    let of = |text: &str| vec![text.to_owned()];
+    let overrides = Overrides {
+        set: of("sweep.seeds=0"),
+        zip: vec!["contention".to_owned(), "seed=1,2".to_owned(), "devices.gpu.memory=1 GiB,2 GiB,3 GiB".to_owned()],
+        exclude: vec!["baseline=cpu".to_owned(), "seed".to_owned(), String::new()],
+        seeds: Some("many".to_owned()),
+    };
+    check("sweep-options", Scenario::read_sweep(Path::new(SOUND), &overrides).err());
+    let twice = Overrides { set: of("sweep.grid={ seed = [1] }"), ..Overrides::default() };
+    let twice = Overrides { set: [twice.set, of("sweep.seeds=2")].concat(), ..Overrides::default() };
+    check("sweep-seeds-twice", Scenario::read_sweep(Path::new(SOUND), &twice).err());
 }
 
 #[test]
