@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::Error;
 use super::file::read_whole;
+use crate::report::html::Provenance;
 use crate::report::plot::{
     self, AccuracyRow, CsvFault, Material, ResultsTable, StrategyMaterial, calibration_accuracy, read_replay_json,
 };
@@ -21,11 +22,17 @@ pub(super) fn read_material(results: &Path, conditions: &[(String, String)]) -> 
     let mut reader = Reader { folder: results.to_owned(), faults: Vec::new() };
     reader.refuse_other_things()?;
     let material = reader.material();
-    if !reader.faults.is_empty() {
-        let faults = reader.faults.join("\n  ");
-        return Err(Error::Usage(format!("`{}` cannot be read:\n  {faults}", results.display())));
-    }
+    reader.done()?;
     only(material, conditions).map_err(|cause| Error::Usage(format!("--where: {cause}")))
+}
+
+/// Where the results of the folder come from.
+pub(super) fn read_provenance(results: &Path) -> Result<Provenance, Error> {
+    let mut reader = Reader { folder: results.to_owned(), faults: Vec::new() };
+    let manifest: Provenance = reader.json("manifest.json").unwrap_or_default();
+    let Summary { notes, .. } = reader.json("summary.json").unwrap_or_default();
+    reader.done()?;
+    Ok(Provenance { notes, ..manifest })
 }
 
 /// A folder and what is wrong with its files.
@@ -48,9 +55,18 @@ impl Reader {
         }
     }
 
+    /// Tells all faults, if there are some.
+    fn done(self) -> Result<(), Error> {
+        if self.faults.is_empty() {
+            return Ok(());
+        }
+        let faults = self.faults.join("\n  ");
+        Err(Error::Usage(format!("`{}` cannot be read:\n  {faults}", self.folder.display())))
+    }
+
     fn material(&mut self) -> Material {
         let Manifest { scenario } = self.json("manifest.json").unwrap_or_default();
-        let Summary { baseline } = self.json("summary.json").unwrap_or_default();
+        let Summary { baseline, .. } = self.json("summary.json").unwrap_or_default();
         let results = self.csv("results.csv", ResultsTable::read);
         let strategies = results.as_ref().map(|table| self.strategies(table)).unwrap_or_default();
         Material {
@@ -163,6 +179,8 @@ struct Manifest {
 
 /// What is needed of `summary.json`.
 #[derive(Default, Deserialize)]
+#[serde(default)]
 struct Summary {
     baseline: Option<String>,
+    notes: Vec<String>,
 }

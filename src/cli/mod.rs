@@ -20,6 +20,7 @@ mod profile;
 mod profile_trace;
 mod replay;
 mod replicate;
+mod report;
 mod results;
 mod run;
 mod schema;
@@ -80,8 +81,10 @@ enum Command {
     Replay(replay::Replay),
     /// Say how far profiles can be trusted, and which form costs have
     Calibrate(calibrate::Calibrate),
-    /// Draw the figures of a results folder again
+    /// Draw figures of a results folder
     Plot(plot::Plot),
+    /// Write a results folder as one HTML page
+    Report(report::Report),
     /// List the networks that are known by name, or the layers of one
     Models(models::Models),
     /// Write a network, or a part of it, as an ONNX file
@@ -162,6 +165,7 @@ pub fn main() -> ExitCode {
         Command::Replay(command) => command.execute(&terminal),
         Command::Calibrate(command) => command.execute(&terminal),
         Command::Plot(command) => command.execute(&terminal),
+        Command::Report(command) => command.execute(&terminal),
         Command::Models(command) => command.execute(&terminal),
         Command::Export(command) => command.execute(&terminal),
         Command::Schema(command) => command.execute(&terminal),

@@ -10,12 +10,12 @@ use super::evaluate::checked;
 use crate::cost::Estimate;
 use crate::engine::{Query, Served, Streams, estimates, serve};
 use crate::plan::{CheckedPlan, Plan};
-use crate::problem::{Load, Problem};
-use crate::report::{Outcome, Replication, percentile_ms};
+use crate::problem::{Load, Problem, WarmUpRule};
+use crate::report::{Outcome, Replication, WarmUpEnd, percentile_ms};
 use crate::scenario::{Case, Entry};
-use crate::statistics::{Histogram, Progress, Replications, StopRule, Target};
+use crate::statistics::{Histogram, Pilot, Progress, Replications, StopRule, Target, WarmUp};
 use crate::timeline::Timeline;
-use crate::units::Duration;
+use crate::units::{Duration, Time};
 
 /// All replications of a load.
 pub(super) struct Replicated {
@@ -50,18 +50,32 @@ pub(super) fn replicate(
     let mut replications = Vec::new();
     let mut first: Option<Served> = None;
     let plans = Plans::new(case, entry);
-    let run = |index: u32| -> Result<(Replication, Served), String> {
+    let serve_once = |index: u32| {
         let planner = &mut |question: &Problem| plans.get(question);
-        let served = serve(problem, planner, &Streams::new(case.seed, index)).map_err(|error| error.to_string())?;
-        let figures =
-            Replication::of(problem, &served, case.replications.warm_up).map_err(|error| error.to_string())?;
+        serve(problem, planner, &Streams::new(case.seed, index)).map_err(|error| error.to_string())
+    };
+    let mut missed = Vec::new();
+    let warm_up = match case.replications.warm_up {
+        WarmUpRule::None => WarmUpEnd::Start,
+        WarmUpRule::Fixed(time) => WarmUpEnd::At(Time::ZERO + time),
+        WarmUpRule::Mser5 => {
+            let count = if problem.is_random() { case.replications.min } else { 1 };
+            let (queries, is_steady) = find_warm_up((0..count).map(serve_once))?;
+            if !is_steady {
+                missed.push("it never becomes steady: more arrives than is done, or the run is too short".to_owned());
+            }
+            WarmUpEnd::Queries(queries)
+        }
+    };
+    let run = |index: u32| -> Result<(Replication, Served), String> {
+        let served = serve_once(index)?;
+        let figures = Replication::of(problem, &served, warm_up).map_err(|error| error.to_string())?;
         Ok((figures, served))
     };
     let compared = |replication: &Replication| match is_offline {
         true => replication.makespan.as_millis_f64(),
         false => replication.latency_mean,
     };
-    let mut missed = Vec::new();
     if problem.is_random() {
         let (rule, figures) = stop_rule(case, is_offline);
         let mut progress = Replications::new(rule);
@@ -83,10 +97,6 @@ pub(super) fn replicate(
         if let Progress::Exhausted(targets) = progress.progress() {
             missed.extend(targets.iter().map(ToString::to_string));
         }
-        let unsteady = replications.iter().filter(|replication| !replication.is_steady).count();
-        if unsteady > 0 {
-            missed.push(format!("{unsteady} of {} replications did not become steady", replications.len()));
-        }
     } else {
         let (replication, served) = run(0)?;
         replications.push(replication);
@@ -105,6 +115,22 @@ pub(super) fn replicate(
         queries: if is_offline { Vec::new() } else { first.queries },
         latencies,
         compared: replications.iter().map(compared).collect(),
+    })
+}
+
+/// How many queries to leave out of each replication, found from the average of the first ones, and whether what is left
+/// is steady. If it is not, half of them.
+fn find_warm_up(pilots: impl Iterator<Item = Result<Served, String>>) -> Result<(usize, bool), String> {
+    let (mut pilot, mut count) = (Pilot::default(), usize::MAX);
+    for served in pilots {
+        let served = served?;
+        pilot.add(served.done().map(|query| query.latency().as_nanos_f64()));
+        count = count.min(served.done().count());
+    }
+    Ok(match pilot.warm_up() {
+        WarmUp::Ends { drop } => (drop, true),
+        WarmUp::NotConverged => (count / 2, false),
+        WarmUp::TooShort => (0, true),
     })
 }
 

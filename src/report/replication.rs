@@ -1,12 +1,12 @@
 //! The figures of one replication of a load, computed from its queries and its timeline.
 
 use crate::cost::{Basis, Estimate, Uncalibrated};
-use crate::engine::{Fate, Query, Served, estimates};
+use crate::engine::{Query, Served, estimates};
 use crate::plan::{Action, CheckedPlan, Lane};
 use crate::platform::Platform;
-use crate::problem::{Load, Problem, WarmUpRule};
+use crate::problem::{Load, Problem};
 use crate::report::outcome;
-use crate::statistics::{Histogram, WarmUp, warm_up};
+use crate::statistics::Histogram;
 use crate::timeline::Timeline;
 use crate::units::{Duration, Time};
 
@@ -41,8 +41,6 @@ pub struct Replication {
     pub recovery: Option<Duration>,
     /// Faults from which the run did not recover.
     pub unrecovered: u32,
-    /// Whether the run became steady, as far as its warm-up was looked for.
-    pub is_steady: bool,
     /// Steps that ran.
     pub steps: usize,
     /// Samples whose output each device computed, for every device in the platform's order.
@@ -58,14 +56,13 @@ impl Replication {
     ///
     /// # Errors
     /// If a plan has a step of unknown duration, which cannot be if it was served.
-    pub fn of(problem: &Problem, served: &Served, rule: WarmUpRule) -> Result<Replication, Uncalibrated> {
+    pub fn of(problem: &Problem, served: &Served, warm_up: WarmUpEnd) -> Result<Replication, Uncalibrated> {
         let end = served.timeline.spans.iter().map(|span| span.end).max().unwrap_or_default();
-        let done = || served.queries.iter().filter(|query| query.fate == Fate::Done);
-        let (start, is_steady) = window_start(problem, served, rule);
+        let start = window_start(problem, served, warm_up);
         let window = (end - start.min(end)).as_secs_f64();
         let mut latencies = Histogram::new();
         let (mut sum, mut kept) = (0.0, 0u32);
-        for query in done().filter(|query| query.arrived >= start) {
+        for query in served.done().filter(|query| query.arrived >= start) {
             latencies.record(query.latency());
             sum += query.latency().as_millis_f64();
             kept += 1;
@@ -74,7 +71,7 @@ impl Replication {
             Load::Server(server) => server.deadline,
             _ => None,
         };
-        let completed = done().count() as u64;
+        let completed = served.done().count() as u64;
         let of_plans = OfPlans::new(problem, served)?;
         let per_second = |count: f64| if window > 0.0 { count / window } else { 0.0 };
         let samples = f64::from(problem.samples()) * problem.models.len() as f64;
@@ -89,12 +86,11 @@ impl Replication {
             queue_max,
             completed,
             dropped: served.queries.len() as u64 - completed,
-            late: deadline.map_or(0, |limit| done().filter(|query| query.latency() > limit).count() as u64),
+            late: deadline.map_or(0, |limit| served.done().filter(|query| query.latency() > limit).count() as u64),
             energy: energy(problem, served, end),
             utilisation: utilisation(problem, served, start, end),
             recovery: served.recoveries.iter().filter_map(|recovery| recovery.time).max(),
             unrecovered: served.recoveries.iter().filter(|recovery| recovery.time.is_none()).count() as u32,
-            is_steady,
             steps: served.timeline.spans.iter().filter(|span| **span != Default::default()).count(),
             split: of_plans.split,
             measured_share: of_plans.measured_share,
@@ -103,21 +99,24 @@ impl Replication {
     }
 }
 
-/// When the warm-up is over, and whether the run is steady then.
-fn window_start(problem: &Problem, served: &Served, rule: WarmUpRule) -> (Time, bool) {
-    match rule {
-        _ if matches!(problem.load, Load::Offline { .. }) => (Time::ZERO, true),
-        WarmUpRule::None => (Time::ZERO, true),
-        WarmUpRule::Fixed(time) => (Time::ZERO + time, true),
-        WarmUpRule::Mser5 => {
-            let done: Vec<&Query> = served.queries.iter().filter(|query| query.fate == Fate::Done).collect();
-            let (drop, is_steady) = match warm_up(done.iter().map(|query| query.latency().as_nanos_f64())) {
-                WarmUp::Ends { drop } => (drop, true),
-                WarmUp::NotConverged => (done.len() / 2, false),
-                WarmUp::TooShort => (0, true),
-            };
-            (done.get(drop).filter(|_| drop > 0).map_or(Time::ZERO, |query| query.arrived), is_steady)
-        }
+/// What of the start of a run does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WarmUpEnd {
+    /// Nothing: every query counts.
+    Start,
+    /// What came before this time.
+    At(Time),
+    /// This number of the queries that were done, and what came before the next one arrived.
+    Queries(usize),
+}
+
+/// When the warm-up is over.
+fn window_start(problem: &Problem, served: &Served, warm_up: WarmUpEnd) -> Time {
+    match warm_up {
+        _ if matches!(problem.load, Load::Offline { .. }) => Time::ZERO,
+        WarmUpEnd::Start | WarmUpEnd::Queries(0) => Time::ZERO,
+        WarmUpEnd::At(time) => time,
+        WarmUpEnd::Queries(count) => served.done().nth(count).map_or(Time::MAX, |query| query.arrived),
     }
 }
 

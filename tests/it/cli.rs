@@ -192,6 +192,7 @@ fn every_command_has_help_with_an_example() {
         "calibrate",
         "replay",
         "plot",
+        "report",
         "models",
         "export",
         "schema",

@@ -13,6 +13,7 @@ mod networks;
 mod plan_check;
 mod profile;
 mod replay;
+mod report;
 mod scenario;
 mod service;
 mod statistics;

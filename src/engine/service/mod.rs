@@ -87,6 +87,11 @@ pub struct Recovery {
 }
 
 impl Served {
+    /// The queries that were done, in the order in which they arrived.
+    pub fn done(&self) -> impl Iterator<Item = &Query> {
+        self.queries.iter().filter(|query| query.fate == Fate::Done)
+    }
+
     /// What was issued as one plan, as far as it has no more than `steps_max` steps, with its timeline and, for each
     /// step, which step of which of `plans` it is.
     pub fn recorded(&self, steps_max: usize) -> (Plan, Timeline, Vec<(u32, StepId)>) {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use statrs::distribution::{ContinuousCDF, StudentsT};
-
 use super::results_table::{ResultLine, ResultsTable};
+use crate::statistics;
+use crate::statistics::Interval;
 
 /// A value and the ends of its 95 % confidence interval, if known.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,6 +20,7 @@ pub(in crate::report) enum Metric {
     Throughput,
     Speedup,
     MakespanMs,
+    LatencyMeanMs,
     LatencyP99Ms,
     /// Joules a sample.
     Energy,
@@ -33,6 +34,7 @@ impl Metric {
             Metric::Throughput => "throughput (samples/s)",
             Metric::Speedup => "speed-up",
             Metric::MakespanMs => "makespan (ms)",
+            Metric::LatencyMeanMs => "mean latency (ms)",
             Metric::LatencyP99Ms => "99th percentile of latency (ms)",
             Metric::Energy => "energy (J/sample)",
         }
@@ -56,6 +58,7 @@ impl Metric {
             }
             Metric::Speedup => Some(Banded { value: value("speedup")?, band: None }),
             Metric::MakespanMs => banded("makespan_ms", "makespan_low_ms", "makespan_high_ms"),
+            Metric::LatencyMeanMs => banded("latency_mean_ms", "latency_mean_low_ms", "latency_mean_high_ms"),
             Metric::LatencyP99Ms => banded("latency_p99_ms", "latency_p99_low_ms", "latency_p99_high_ms"),
             Metric::Energy => {
                 let samples = value("samples").filter(|&samples| samples > 0.0)?;
@@ -93,12 +96,7 @@ pub(super) fn is_seed(name: &str) -> bool {
 /// The mean of values and its 95 % t interval, which needs two of them.
 pub(super) fn mean(values: impl Iterator<Item = f64>) -> Option<Banded> {
     let values: Vec<f64> = values.collect();
-    let count = values.len() as f64;
-    let value = (!values.is_empty()).then(|| values.iter().sum::<f64>() / count)?;
-    let half = (values.len() > 1).then(|| {
-        let variance = values.iter().map(|other| (other - value).powi(2)).sum::<f64>() / (count - 1.0);
-        let quantile = StudentsT::new(0.0, 1.0, count - 1.0).map_or(f64::NAN, |t| t.inverse_cdf(0.975));
-        quantile * (variance / count).sqrt()
-    });
-    Some(Banded { value, band: half.filter(|half| half.is_finite()).map(|half| (value - half, value + half)) })
+    let band = Interval::of(&values, 0.95).map(|interval| (interval.low(), interval.high()));
+    let value = statistics::mean(&values)?;
+    Some(Banded { value, band: band.filter(|(low, high)| low.is_finite() && high.is_finite()) })
 }

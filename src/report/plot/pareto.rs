@@ -1,7 +1,7 @@
 //! Time against throughput or energy: which points of a sweep no other point of the strategy beats in both.
 
 use super::axis::{AXIS_BELOW, Axis, Side};
-use super::canvas::{BELOW_TITLE, Canvas, Frame, MARGIN, Point, STROKE, THIN, Width, draw};
+use super::canvas::{BELOW_TITLE, Canvas, Frame, MARGIN, Point, STROKE, Width, draw};
 use super::legend::{Legend, SAMPLE};
 use super::metric::{Metric, pairs};
 use super::results_table::ResultsTable;
@@ -56,7 +56,9 @@ pub(super) fn pareto_svg(title: &str, table: &ResultsTable, against: Against, wi
         canvas.outline(frame, GREY);
         let at = |(x, y): (f64, f64)| (frame.x(along.at(x)), frame.y(up.at(y)));
         for (index, points) in series.iter().enumerate() {
-            let mut dots: Vec<Point> = points.iter().map(|&point| at(point)).collect();
+            // Dots that touch are one.
+            let near = |(x, y): Point| (x / DOT * DOT, y / DOT * DOT);
+            let mut dots: Vec<Point> = points.iter().map(|&point| near(at(point))).collect();
             dots.sort_unstable();
             dots.dedup();
             dots.into_iter().for_each(|place| dot(canvas, place, index));
@@ -95,10 +97,11 @@ fn axis(values: impl Iterator<Item = f64> + Clone) -> Axis {
 const WIDE: f64 = 20.0;
 
 fn dot(canvas: &mut Canvas<'_>, (x, y): Point, index: usize) {
-    let dot = Frame { left: x - 3, top: y - 3, right: x + 3, bottom: y + 3 };
-    canvas.fill(dot, colour(index));
-    canvas.line((x - 3, y + 3), (x + 3, y + 3), GREY, THIN - 1);
+    canvas.fill(Frame { left: x - DOT / 2, top: y - DOT / 2, right: x + DOT / 2, bottom: y + DOT / 2 }, colour(index));
 }
+
+/// Width of a dot.
+const DOT: i32 = 6;
 
 /// The points that no other beats in both, times ascending.
 fn front(points: &[(f64, f64)], against: Against) -> Vec<(f64, f64)> {

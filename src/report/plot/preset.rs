@@ -259,3 +259,66 @@ fn split_heatmaps(material: &Material, against: Option<&str>, width: Width) -> R
     });
     Ok(figures.collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::latency_rows::LatencyRow;
+    use super::*;
+    use crate::platform::DeviceId;
+    use crate::units::Time;
+
+    /// Numbers as a broken or a strange file may have them, and what is none.
+    fn cell() -> impl Strategy<Value = String> {
+        let number = proptest::num::f64::ANY.prop_map(|value| value.to_string());
+        let usual = (0u32..50).prop_map(|value| value.to_string());
+        prop_oneof![2 => number, 4 => usual, 1 => Just(String::new()), 1 => Just("1 GB/s".to_owned())]
+    }
+
+    /// What is no number is left out behind the strategy, where readers refuse it.
+    fn known(cell: &str) -> &str {
+        if cell.parse().is_ok_and(|value: f64| value.is_finite()) { cell } else { "" }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_results_say_figures_are_drawn_or_refused(
+            lines in proptest::collection::vec((proptest::array::uniform2(cell()), 0u8..3, proptest::array::uniform9(cell())), 0..12),
+            spans in proptest::collection::vec((0u32..3, proptest::option::of(0u32..3), any::<u64>(), any::<u64>()), 0..8),
+            latencies in proptest::collection::vec((proptest::num::f64::POSITIVE, any::<u32>()), 0..8),
+        ) {
+            let mut text = "b,seed,strategy,samples,makespan_ms,samples_per_s,speedup,qps,qps_low,qps_high,split_cpu,energy_j\n".to_owned();
+            for (settings, strategy, cells) in &lines {
+                text += &format!("{},s{strategy},{}\n", settings.join(","), cells.each_ref().map(|text| known(text)).join(","));
+            }
+            let row = |&(lane, device, start, length): &(u32, Option<u32>, u64, u64)| TimelineRow {
+                lane,
+                place: format!("lane {lane}"),
+                device: device.map(DeviceId),
+                samples: 1,
+                start: Time::from_nanos(start),
+                end: Time::from_nanos(start.saturating_add(length)),
+            };
+            let strategy = StrategyMaterial {
+                name: "s0".into(),
+                folder: "s0".into(),
+                index: 0,
+                timeline: spans.iter().map(row).collect(),
+                latencies: latencies.iter().map(|&(latency_ms, count)| LatencyRow { latency_ms, count }).collect(),
+            };
+            let results = Some(ResultsTable::read(text.as_bytes()).unwrap());
+            let material = Material { results, strategies: vec![strategy], ..Material::default() };
+            for width in [Width::Column, Width::Page] {
+                for preset in Preset::ALL {
+                    let look = Look { width, against: None };
+                    for figure in figures(preset, &material, &look).unwrap_or_default() {
+                        prop_assert!(figure.svg.ends_with("</svg>\n") && !figure.svg.contains("=\"NaN"), "{}", figure.svg);
+                    }
+                }
+            }
+            let page = crate::report::html::report_html(&material, &Default::default(), &Look::default());
+            prop_assert!(page.ends_with("</html>\n"));
+        }
+    }
+}

@@ -104,6 +104,17 @@ pub(super) fn is_dark(RGBColor(red, green, blue): RGBColor) -> bool {
     299 * u32::from(red) + 587 * u32::from(green) + 114 * u32::from(blue) <= 120_000
 }
 
+/// The colour of the series with this index as CSS has it.
+pub(in crate::report) fn colour_css(index: usize) -> String {
+    let RGBColor(red, green, blue) = colour(index);
+    format!("#{red:02x}{green:02x}{blue:02x}")
+}
+
+/// The dash of the series with this index, in pixels of a screen, which are a quarter of a millimetre.
+pub(in crate::report) fn dash_pixels(index: usize) -> Vec<f64> {
+    dash(index).iter().map(|length| (length / 2.6).round()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -200,11 +200,12 @@ fn widest(columns: &[Column]) -> Option<usize> {
     candidates.rev().max_by_key(|(_, column)| column.count).map(|(index, _)| index)
 }
 
-/// A finite number and the unit behind it.
+/// A number that an axis can show, and the unit behind it.
 fn number(text: &str) -> Option<(f64, &str)> {
     let end = text.find(|c: char| !matches!(c, '0'..='9' | '.' | '-' | '+' | 'e' | 'E' | '_')).unwrap_or(text.len());
     let value: f64 = text[..end].replace('_', "").parse().ok()?;
-    value.is_finite().then_some((value, text[end..].trim()))
+    let is_shown = value == 0.0 || (1e-12..1e15).contains(&value.abs());
+    is_shown.then(|| (value, text[end..].trim()))
 }
 
 /// Bits that are ordered as the floats are.
