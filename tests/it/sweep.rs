@@ -333,7 +333,7 @@ fn outcomes_do_not_change_without_their_revision() {
     for journal in place.find(".journal") {
         let text = fs::read_to_string(journal).unwrap();
         let points = text.lines().filter(|line| line.contains(" point "));
-        points.for_each(|line| drop(hasher.update(line.split_once("\"results\"").unwrap().1.as_bytes())));
+        points.for_each(|line| _ = hasher.update(line.split_once("\"results\"").unwrap().1.as_bytes()));
     }
     let found = (coinfer::report::OUTCOME_REVISION, hasher.finalize().to_hex()[..16].to_owned());
     // If only the hash differs, raise `OUTCOME_REVISION`: sweeps must not take outcomes that are no longer so.

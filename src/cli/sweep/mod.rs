@@ -20,7 +20,7 @@ use clap::Args;
 
 use super::hardware::interruption;
 use super::merge::merge;
-use super::replay::ReplayArgs;
+use super::replay::{ReplayArgs, check_load};
 use super::results::{Origin, Results};
 use super::run::Format;
 use super::{Error, Terminal};
@@ -145,6 +145,9 @@ impl Sweep {
         let shard = self.shard.unwrap_or_default();
         let points = scenario.points_of(shard.stride())?;
         shard.check(&points)?;
+        if self.replay {
+            points.iter().try_for_each(|point| check_load(&scenario.case_at(&point)?.problem))?;
+        }
         let origin = Origin::of_scenario("sweep", scenario, &self.changes.settings());
         let head = Head::new(&origin, shard.numbers(), points.sweep_len());
         let folder = self.out.join(scenario.name());
