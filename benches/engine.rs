@@ -4,7 +4,7 @@ use coinfer::cost::{Basis, CostModel, Estimate, Uncalibrated};
 use coinfer::engine::simulate;
 use coinfer::model::{Graph, LayerId, ModelId, Region, Segment, Work};
 use coinfer::plan::{Action, CheckedPlan, Lane, LaneId, Plan, StepId, check};
-use coinfer::platform::{Device, DeviceId, DeviceKind, Direction, Interference, Link, LinkId, Platform, Slowdown};
+use coinfer::platform::{Device, DeviceId, DeviceKind, Direction, Link, LinkId, Platform};
 use coinfer::problem::{Load, Model, Problem};
 use coinfer::units::{Bytes, BytesPerSec, Duration, Share};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -30,32 +30,21 @@ fn mix(seed: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// `steps` samples of an opaque network on `devices` devices; with `excess_ppm`, each slows all others.
-fn problem(devices: u32, steps: u32, excess_ppm: Option<u32>) -> Problem {
+/// `steps` samples of an opaque network on `devices` devices.
+fn problem(devices: u32, steps: u32) -> Problem {
     let device = |index| Device::new(format!("d{index}"), DeviceKind::Gpu, Bytes(1 << 30));
-    let pairs = (0..devices).flat_map(|device| (0..devices).map(move |busy| (device, busy)));
-    let slowdown = |(device, busy)| Slowdown {
-        device: DeviceId(device),
-        busy: DeviceId(busy),
-        excess_ppm: excess_ppm.unwrap_or(0) + busy * 997,
-    };
     let link = |from| {
         let ends = (DeviceId(from), DeviceId((from + 1) % devices));
         Link::new(format!("l{from}"), ends, Direction::OneWay, BytesPerSec::new(1e9).expect("it is positive"))
-    };
-    let slowdowns = match excess_ppm {
-        Some(_) => pairs.filter(|(device, busy)| device != busy).map(slowdown).collect(),
-        None => Vec::new(),
     };
     let models =
         vec![Model { graph: Graph::opaque("net", 4, 4, Bytes(0), Bytes(8)).expect("it is sound"), home: None }];
     let platform = Platform {
         devices: (0..devices).map(device).collect(),
         links: (0..devices).map(link).collect(),
-        interference: Interference { slowdowns, ..Interference::default() },
+        ..Platform::default()
     };
-    let problem = Problem::new(models, platform, Load::Offline { samples: steps }, Scattered);
-    Problem { contention: excess_ppm.is_some(), ..problem }
+    Problem::new(models, platform, Load::Offline { samples: steps }, Scattered)
 }
 
 /// A plan of one sample a step; step i runs on lane i modulo `lanes` and waits for `waits` random earlier steps.
@@ -74,42 +63,16 @@ fn plan(problem: &Problem, lanes: u32, steps: u32, waits: u64) -> CheckedPlan {
     check(plan, problem).expect("the plan is sound")
 }
 
-/// A plan of one sample a step on each device in turn, and of a transfer after each step that the next one on the
-/// device waits for: between two steps a device is idle, so that every start and every end changes the rates of all
-/// others.
-fn interrupted_plan(problem: &Problem, devices: u32, steps: u32) -> CheckedPlan {
-    let mut plan = Plan::default();
-    let computing: Vec<LaneId> = (0..devices)
-        .map(|device| plan.lane(Lane::Compute { device: DeviceId(device), share: Share::FULL, memory: Bytes(8) }))
-        .collect();
-    let sending: Vec<LaneId> = (0..devices).map(|link| plan.lane(Lane::Link(LinkId(link)))).collect();
-    let mut sent: Vec<Option<StepId>> = vec![None; devices as usize];
-    for index in 0..steps {
-        let (on, region) = ((index % devices) as usize, Region { samples: index..index + 1, rows: 0..1 });
-        let segment = Segment::range(LayerId(1), LayerId(1));
-        let work = Work { model: ModelId(0), segment, region: region.clone() };
-        let after: Vec<StepId> = sent[on].into_iter().collect();
-        let computed = plan.step(computing[on], Action::Compute(work), &after);
-        let to = DeviceId((index + 1) % devices);
-        let transfer = Action::Transfer { model: ModelId(0), layer: LayerId(1), region, to };
-        sent[on] = Some(plan.step(sending[on], transfer, &[computed]));
-    }
-    check(plan, problem).expect("the plan is sound")
-}
-
 fn engine(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("engine");
     group.sample_size(10);
     let million = 1_000_000;
-    let (one, thousand, seventeen) =
-        (problem(1, million, None), problem(1000, million, None), problem(17, 100_000, Some(10_000)));
+    let (one, thousand) = (problem(1, million), problem(1000, million));
     let cases = [
         ("a: chain of 1 M steps on one lane", &one, plan(&one, 1, million, 0)),
         ("b: 1 M steps over 1000 lanes with random dependencies", &thousand, plan(&thousand, 1000, million, 1)),
-        ("c: 100 k steps, each start and end changes 16 rates", &seventeen, interrupted_plan(&seventeen, 17, 100_000)),
     ];
     for (name, problem, plan) in &cases {
-        // Transfers of (c) are not counted.
         group.throughput(Throughput::Elements(problem.samples().into()));
         group.bench_function(*name, |bencher| bencher.iter(|| simulate(problem, plan)));
     }
@@ -121,7 +84,7 @@ fn checking(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("check");
     group.sample_size(10);
     let hundred_thousand = 100_000;
-    let (lanes, slots) = (problem(1000, hundred_thousand, None), problem(2, hundred_thousand, None));
+    let (lanes, slots) = (problem(1000, hundred_thousand), problem(2, hundred_thousand));
     let mut at_home = slots;
     at_home.models[0].home = Some(DeviceId(0));
     let cases = [

@@ -19,6 +19,7 @@ mod plot;
 mod profile;
 mod profile_trace;
 mod replay;
+mod replicate;
 mod report;
 mod results;
 mod run;

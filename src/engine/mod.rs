@@ -7,6 +7,7 @@ mod random;
 mod rates;
 mod service;
 mod simulator;
+pub mod theory;
 mod timers;
 mod variation;
 

@@ -47,7 +47,7 @@ impl Streams {
     /// The draws for a purpose and one of the things that it is about, from the first on.
     pub fn stream(&self, purpose: Purpose, entity: u32) -> Stream {
         let id = u64::from(purpose as u8) << 32 | u64::from(entity);
-        Stream { words: generator(self.key, id), key: self.key, id, index: 0, spare: None }
+        Stream { words: generator(self.key, id), key: self.key, id, index: 0, width: 2, spare: None }
     }
 }
 
@@ -70,22 +70,31 @@ pub struct Stream {
     id: u64,
     /// Of the next draw.
     index: u64,
+    /// Numbers of 64 bits that each draw has in the stream itself: 2 or 4.
+    width: u8,
     /// Generates what samples need beyond their 128 bits; made when first needed.
     spare: Option<Box<ChaCha8Rng>>,
 }
 
-/// 32-bit words of each draw in the stream itself.
-const WORDS: u128 = 4;
 /// 32-bit words of each draw in the spare stream. More are not needed in the life of the universe.
 const SPARE_WORDS: u128 = 256;
 /// Set in the id of spare streams.
 const SPARE: u64 = 1 << 63;
 
 impl Stream {
+    /// With twice as many bits for each draw, for samples that need more than 128 nearly always.
+    pub(super) fn widened(mut self) -> Stream {
+        self.width = 4;
+        self
+    }
+
     /// The next draw, as a source of random bits for one sample.
     #[inline]
     pub fn draw(&mut self) -> Draw<'_> {
-        let own = [self.words.next_u64(), self.words.next_u64()];
+        let mut own = [self.words.next_u64(), self.words.next_u64(), 0, 0];
+        if self.width == 4 {
+            own[2..].fill_with(|| self.words.next_u64());
+        }
         self.index += 1;
         Draw { stream: self, own, taken: 0 }
     }
@@ -100,7 +109,7 @@ impl Stream {
     pub fn seek(&mut self, index: u64) {
         if index != self.index {
             self.index = index;
-            self.words.set_word_pos(u128::from(index) * WORDS);
+            self.words.set_word_pos(u128::from(index) * u128::from(2 * self.width));
         }
     }
 
@@ -119,7 +128,7 @@ impl Stream {
 #[derive(Debug)]
 pub struct Draw<'a> {
     stream: &'a mut Stream,
-    own: [u64; 2],
+    own: [u64; 4],
     taken: u8,
 }
 
@@ -133,11 +142,11 @@ impl TryRng for Draw<'_> {
 
     #[inline]
     fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        let taken = self.taken;
-        self.taken = (taken + 1).min(3);
-        Ok(match self.own.get(usize::from(taken)) {
+        let (taken, width) = (self.taken, self.stream.width);
+        self.taken = (taken + 1).min(width + 1);
+        Ok(match self.own[..usize::from(width)].get(usize::from(taken)) {
             Some(&bits) => bits,
-            None => self.stream.spare(taken == 2),
+            None => self.stream.spare(taken == width),
         })
     }
 
@@ -202,14 +211,17 @@ mod tests {
     fn a_draw_does_not_depend_on_what_earlier_draws_took() {
         // This shape rejects often and needs three numbers at least.
         let greedy = Gamma::new(0.3, 1.0).unwrap();
-        let stream = || Streams::new(9, 0).stream(Purpose::Transfer, 4);
-        let (mut plain, mut mixed) = (stream(), stream());
-        for index in 0..2000 {
-            let expected: f64 = plain.sample(&Exp1);
-            if index % 3 == 0 {
-                mixed.sample(&greedy);
-            } else {
-                assert_eq!(mixed.sample::<f64>(&Exp1), expected, "draw {index}");
+        let narrow = || Streams::new(9, 0).stream(Purpose::Transfer, 4);
+        let widened = || narrow().widened();
+        for stream in [&narrow as &dyn Fn() -> Stream, &widened] {
+            let (mut plain, mut mixed) = (stream(), stream());
+            for index in 0..2000 {
+                let expected: f64 = plain.sample(&Exp1);
+                if index % 3 == 0 {
+                    mixed.sample(&greedy);
+                } else {
+                    assert_eq!(mixed.sample::<f64>(&Exp1), expected, "draw {index}");
+                }
             }
         }
     }

@@ -40,6 +40,9 @@ impl Sampler {
 
     fn new(jitter: &Jitter, streams: &Streams, purposes: [Purpose; 2], entity: u32) -> Sampler {
         let [factors, spikes] = purposes.map(|purpose| move || streams.stream(purpose, entity));
+        // A gamma distribution of a shape below 1 takes a third number beside the two of others.
+        let is_wide = matches!(*jitter.shape(), Shape::Gamma { cv, shift } if cv > 1.0 - shift);
+        let factors = || if is_wide { factors().widened() } else { factors() };
         Sampler {
             factor: Factor::of(jitter.shape()).map(|factor| (factor, factors())),
             spikes: jitter.spikes().map(|kind| (kind, spikes())),

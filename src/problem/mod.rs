@@ -75,6 +75,15 @@ impl Problem {
         self.load.samples()
     }
 
+    /// Whether chance has a part in what happens, so that one run does not say everything.
+    pub fn is_random(&self) -> bool {
+        let arrive_at_random = match &self.load {
+            Load::Server(server) => matches!(server.arrivals, Arrivals::Poisson { .. } | Arrivals::Bursty { .. }),
+            _ => false,
+        };
+        arrive_at_random || !self.variation.is_none()
+    }
+
     /// The same question about `samples` samples of each model that are all present at the start.
     pub fn offline(&self, samples: u32) -> Problem {
         Problem { load: Load::Offline { samples }, ..self.clone() }

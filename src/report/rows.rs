@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::summary::basis_name;
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, Service};
 use crate::units::Duration;
 
 /// One line of a table of results.
@@ -17,8 +17,8 @@ pub struct ResultRow<'a> {
 
 /// The rows as CSV with one header.
 ///
-/// Settings come first, then the strategy and its metrics, then one column `split_<device>` a device, and last
-/// `error`, which is empty for outcomes. What is not known is empty. Settings and devices that only some rows have
+/// Settings come first, then the strategy and its metrics, then columns `split_<device>` and `utilisation_<device>`
+/// for each device, and last `error`, which is empty for outcomes. What is not known is empty. Settings and devices that only some rows have
 /// get columns too, in the order in which they first appear.
 pub fn results_csv(rows: &[ResultRow<'_>]) -> Vec<u8> {
     let mut columns = ResultColumns::default();
@@ -61,6 +61,7 @@ impl ResultColumns {
         header.push("strategy".into());
         header.extend(METRICS.map(|(name, _)| name.to_owned()));
         header.extend(self.devices.iter().map(|device| format!("split_{device}")));
+        header.extend(self.devices.iter().map(|device| format!("utilisation_{device}")));
         header.push("error".into());
         header
     }
@@ -72,11 +73,12 @@ impl ResultColumns {
                 line.push(outcome.strategy.clone());
                 line.extend(METRICS.map(|(_, metric)| metric(outcome)));
                 line.extend(self.devices.iter().map(|device| value_of(&outcome.split, device)));
+                line.extend(self.devices.iter().map(|device| value_of(&outcome.utilisation, device)));
                 line.push(String::new());
             }
             Err(failure) => {
                 line.push(failure.strategy.clone());
-                line.extend(vec![String::new(); METRICS.len() + self.devices.len()]);
+                line.extend(vec![String::new(); METRICS.len() + 2 * self.devices.len()]);
                 line.push(failure.reason.clone());
             }
         }
@@ -116,7 +118,7 @@ pub(super) fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str>
 
 type Metric = fn(&Outcome) -> String;
 
-const METRICS: [(&str, Metric); 9] = [
+const METRICS: [(&str, Metric); 33] = [
     ("samples", |outcome| outcome.samples.to_string()),
     ("makespan_ms", |outcome| outcome.makespan.as_millis_f64().to_string()),
     ("samples_per_s", |outcome| outcome.samples_per_s.to_string()),
@@ -126,7 +128,35 @@ const METRICS: [(&str, Metric); 9] = [
     ("measured_share", |outcome| outcome.measured_share.to_string()),
     ("basis", |outcome| basis_name(outcome.basis).to_owned()),
     ("steps", |outcome| outcome.steps.to_string()),
+    ("replications", |outcome| text(outcome.chance.as_ref().map(|chance| chance.replications))),
+    ("makespan_low_ms", |outcome| text(outcome.chance.as_ref().map(|chance| chance.makespan_ms.low()))),
+    ("makespan_high_ms", |outcome| text(outcome.chance.as_ref().map(|chance| chance.makespan_ms.high()))),
+    ("queries", |outcome| of_service(outcome, |service| Some(service.queries as f64))),
+    ("completed", |outcome| of_service(outcome, |service| Some(service.completed as f64))),
+    ("dropped", |outcome| of_service(outcome, |service| Some(service.dropped as f64))),
+    ("late", |outcome| of_service(outcome, |service| Some(service.late as f64))),
+    ("qps", |outcome| of_service(outcome, |service| Some(service.qps.mean))),
+    ("qps_low", |outcome| of_service(outcome, |service| Some(service.qps.low()))),
+    ("qps_high", |outcome| of_service(outcome, |service| Some(service.qps.high()))),
+    ("latency_mean_ms", |outcome| of_service(outcome, |service| Some(service.latency_mean_ms?.mean))),
+    ("latency_mean_low_ms", |outcome| of_service(outcome, |service| Some(service.latency_mean_ms?.low()))),
+    ("latency_mean_high_ms", |outcome| of_service(outcome, |service| Some(service.latency_mean_ms?.high()))),
+    ("latency_p50_ms", |outcome| of_service(outcome, |service| Some(service.percentiles?.p50))),
+    ("latency_p90_ms", |outcome| of_service(outcome, |service| Some(service.percentiles?.p90))),
+    ("latency_p95_ms", |outcome| of_service(outcome, |service| Some(service.percentiles?.p95))),
+    ("latency_p99_ms", |outcome| of_service(outcome, |service| Some(service.percentiles?.p99.mean))),
+    ("latency_p99_low_ms", |outcome| of_service(outcome, |service| Some(service.percentiles?.p99.low()))),
+    ("latency_p99_high_ms", |outcome| of_service(outcome, |service| Some(service.percentiles?.p99.high()))),
+    ("latency_p999_ms", |outcome| of_service(outcome, |service| Some(service.percentiles?.p999))),
+    ("queue_mean", |outcome| of_service(outcome, |service| Some(service.queue_mean))),
+    ("queue_max", |outcome| of_service(outcome, |service| Some(f64::from(service.queue_max)))),
+    ("energy_j", |outcome| text(outcome.energy_j)),
+    ("recovery_ms", |outcome| text(outcome.recovery.map(Duration::as_millis_f64))),
 ];
+
+fn of_service(outcome: &Outcome, figure: impl Fn(&Service) -> Option<f64>) -> String {
+    text(outcome.service.as_ref().and_then(figure))
+}
 
 fn value_of<T: ToString>(pairs: &[(String, T)], name: &str) -> String {
     text(pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.to_string()))

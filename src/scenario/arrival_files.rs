@@ -114,3 +114,44 @@ fn parse(bytes: &[u8]) -> Result<Vec<Time>, Vec<Fault>> {
     }
     if faults.is_empty() { Ok(times) } else { Err(faults) }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(text: &str) -> Vec<u64> {
+        parse(text.as_bytes()).unwrap().into_iter().map(Time::as_nanos).collect()
+    }
+
+    #[test]
+    fn the_header_says_the_unit_and_comments_and_empty_lines_say_nothing() {
+        assert_eq!(
+            read("\u{feff}# from a log\r\narrival_s\r\n0\r\n\r\n 1.5 \r\n# a pause\r\n2e3"),
+            [0, 1_500_000_000, 2_000_000_000_000]
+        );
+        assert_eq!(read("arrival_ms\n1.5"), [1_500_000]);
+        assert_eq!(read("arrival_us\n1.5"), [1500]);
+        assert_eq!(read("arrival_ns\n1.5\n2"), [2, 2]);
+    }
+
+    #[test]
+    fn a_file_with_very_many_faults_is_not_read_to_its_end() {
+        let faults = parse(format!("arrival_s\n{}", "x\n".repeat(100_000)).as_bytes()).unwrap_err();
+        assert_eq!(
+            (faults.len(), faults[1000].line, faults[1000].cause.as_str()),
+            (1001, 1002, "the file is read no further")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_bytes_there_are_faults_or_times_in_order(rows in "(arrival_m?s\n)?([0-9.e#\n -]|.){0,60}") {
+            match parse(rows.as_bytes()) {
+                Ok(times) => prop_assert!(!times.is_empty() && times.is_sorted()),
+                Err(faults) => prop_assert!(!faults.is_empty()),
+            }
+        }
+    }
+}

@@ -122,6 +122,8 @@ mod tests {
             "[[devices]]\ntrace = 'a.csv'",
             "[[devices]]\ntrace = 'b.csv'",
             "[[devices]]\nname = 'a.csv'",
+            "load.server.file = 'a.csv'",
+            "load.server.file = 'b.csv'",
         ];
         for (index, first) in texts.iter().enumerate() {
             for second in &texts[..index] {

@@ -8,6 +8,7 @@ use super::file::FileFault;
 use super::{Diagnostics, Overrides, Scenario};
 
 const SOUND: &str = include_str!("../../tests/broken/sound.toml");
+const EVERYTHING: &str = include_str!("../../tests/broken/everything.toml");
 const TRACE: &[u8] = include_bytes!("../../tests/broken/sound.csv");
 
 fn parse(bytes: &[u8], trace: &[u8], overrides: &[String], sweeps: bool) -> Result<Scenario, Diagnostics> {
@@ -114,6 +115,11 @@ proptest! {
         let middle = bytes.len() / 2;
         bytes.insert(middle, byte);
         exercise(&bytes, TRACE, &[], false);
+    }
+
+    #[test]
+    fn no_change_of_what_disturbs_a_scenario_makes_reading_panic(edits in edits()) {
+        exercise(&apply(EVERYTHING.as_bytes(), &edits), TRACE, &[], false);
     }
 
     #[test]

@@ -2,13 +2,21 @@
 
 use std::path::Path;
 
-use coinfer::problem::{Arrivals, Dispatch, Load, Replications, Server, WarmUpRule};
+use coinfer::cost::Trace;
+use coinfer::platform::{BandwidthRule, DeviceId, Host, LinkId, Nic, Package, Power, SharedMemory, Sharing};
+use coinfer::problem::{
+    Arrivals, Change, Dispatch, Effect, Fault, Jitter, Load, Ratios, Replications, Server, Shape, Spikes, WarmUpRule,
+};
 use coinfer::scenario::{Case, Scenario};
-use coinfer::units::{Duration, Time};
+use coinfer::units::{BytesPerSec, Duration, Time, Watts};
+
+fn case_of(path: &str, overrides: &[&str]) -> Case {
+    let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
+    Scenario::read(Path::new(path), &overrides).unwrap().case().unwrap()
+}
 
 fn case(overrides: &[&str]) -> Case {
-    let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
-    Scenario::read(Path::new("tests/broken/sound.toml"), &overrides).unwrap().case().unwrap()
+    case_of("tests/broken/sound.toml", overrides)
 }
 
 fn load(text: &str) -> Load {
@@ -127,7 +135,145 @@ fn only_queries_that_come_without_end_have_a_warm_up_unless_it_is_stated() {
     let poisson = "{ server = { arrivals = { poisson = { rate = '200/s' } }, queries = 100 } }";
     assert_eq!(warm_up(poisson, &[]), WarmUpRule::Mser5);
     assert_eq!(warm_up(poisson, &["replications.warm_up=none"]), WarmUpRule::None);
+    let fault = "faults=[{ from = '2 s', device = 'gpu', slowdown = 2 }]";
+    assert_eq!(warm_up(poisson, &[fault]), WarmUpRule::None);
     assert_eq!(warm_up("{ server = { arrivals = { recorded = { file = 'arrivals.csv' } } } }", &[]), WarmUpRule::None);
     assert_eq!(warm_up("{ single_stream = { queries = 9 } }", &[]), WarmUpRule::None);
     assert_eq!(warm_up("{ single_stream = { queries = 9 } }", &["replications.warm_up=mser5"]), WarmUpRule::Mser5);
+}
+
+fn watts(watts: f64) -> Watts {
+    Watts::new(watts).unwrap()
+}
+
+fn rate(giga: f64) -> BytesPerSec {
+    BytesPerSec::new(giga * 1e9).unwrap()
+}
+
+const BOTH: [DeviceId; 2] = [DeviceId(0), DeviceId(1)];
+
+#[test]
+fn devices_have_power_and_traffic_and_links_take_energy() {
+    let case = case(&[
+        "devices.gpu.power={ idle = '5 W', active = '30 W' }",
+        "devices.gpu.traffic=40 GB/s",
+        "links.pcie.energy=100 nJ/B",
+    ]);
+    let platform = &case.problem.platform;
+    assert_eq!(platform.devices[1].power, Some(Power { idle: watts(5.0), active: watts(30.0) }));
+    assert_eq!((platform.devices[0].power, platform.devices[0].traffic), (None, None));
+    assert_eq!(platform.devices[1].traffic, Some(rate(40.0)));
+    let energies: Vec<f64> = platform.links.iter().map(|link| link.energy.unwrap().as_f64()).collect();
+    assert_eq!(energies, [100.0 * 1e-9; 2]);
+}
+
+#[test]
+fn memories_have_one_of_three_rules() {
+    let rule = |text: &str| {
+        let case = case(&[&format!("memories=[{{ devices = ['cpu', 'gpu'], {text} }}]")]);
+        let [SharedMemory { devices, rule }] = &case.problem.platform.interference.memories[..] else {
+            panic!("there is one memory");
+        };
+        assert_eq!(devices[..], BOTH);
+        *rule
+    };
+    let peak = rate(78.0);
+    assert_eq!(rule("proportional = { peak = '78 GB/s' }"), BandwidthRule::Proportional { peak });
+    assert_eq!(
+        rule("residual_or_floor = { peak = '78 GB/s', floor = '46 GB/s' }"),
+        BandwidthRule::ResidualOrFloor { peak, floor: rate(46.0) }
+    );
+    assert_eq!(
+        rule("smooth = { threshold = '76.5 GB/s', cap = '40.6 GB/s', width = '71 GB/s', exponent = 0.91 }"),
+        BandwidthRule::Smooth { threshold: rate(76.5), cap: rate(40.6), width: rate(71.0), exponent: 0.91 }
+    );
+}
+
+#[test]
+fn packages_clock_down_with_the_voltage_unless_an_exponent_is_stated() {
+    let power = "power={ idle = '1 W', active = '9 W' }";
+    let package = |rest: &str| {
+        let powers = ["cpu", "gpu"].map(|device| format!("devices.{device}.{power}"));
+        let text = format!("packages=[{{ devices = ['cpu', 'gpu'], budget = '15 W'{rest} }}]");
+        let case = case(&[&powers[0], &powers[1], &text]);
+        case.problem.platform.interference.packages[0].clone()
+    };
+    let expected = Package { devices: BOTH.to_vec(), budget: watts(15.0), exponent: 3.0 };
+    assert_eq!(package(""), expected);
+    assert_eq!(package(", exponent = 1"), Package { exponent: 1.0, ..expected });
+}
+
+#[test]
+fn hosts_lend_threads_to_the_devices_that_they_drive() {
+    let hosts = case(&["hosts=[{ device = 'cpu', threads = 8, holds = { gpu = 2 } }]"]);
+    let expected = Host { device: DeviceId(0), threads: 8, holds: vec![(DeviceId(1), 2)] };
+    assert_eq!(hosts.problem.platform.interference.hosts[0], expected);
+    let fewer = case(&["hosts=[{ device = 'cpu', threads = 8, holds = { gpu = 2 } }]", "hosts.cpu.threads=4"]);
+    assert_eq!(fewer.problem.platform.interference.hosts[0], Host { threads: 4, ..expected });
+}
+
+#[test]
+fn interfaces_carry_the_links_of_their_device_by_direction_if_they_are_full_duplex() {
+    let nics = |link: &str, rest: &str| {
+        let nic = format!("nics=[{{ device = 'gpu', bandwidth = '1 GB/s'{rest} }}]");
+        case(&[&format!("links.pcie.duplex={link}"), &nic]).problem.platform.interference.nics
+    };
+    let nic = |links: &[u32], sharing| Nic {
+        links: links.iter().map(|&link| LinkId(link)).collect(),
+        bandwidth: rate(1.0),
+        sharing,
+    };
+    // Link 0 leads to the device, and link 1 from it.
+    assert_eq!(nics("full", ""), [nic(&[1], Sharing::Fair), nic(&[0], Sharing::Fair)]);
+    assert_eq!(nics("full", ", duplex = 'half', sharing = 'serial'"), [nic(&[0, 1], Sharing::Serial)]);
+    assert_eq!(nics("full", ", links = ['pcie']"), nics("full", ""));
+    assert_eq!(nics("half", ", duplex = 'half'"), [nic(&[0], Sharing::Fair)]);
+}
+
+#[test]
+fn what_is_stated_of_contention_stands_for_what_was_measured_and_is_noted_where_it_is_off() {
+    let memory = "memories=[{ devices = ['cpu', 'gpu'], proportional = { peak = '78 GB/s' } }]";
+    let note = "`memories` have no effect without `contention = true`";
+    let noted = |overrides: &[&str]| case(overrides).notes.iter().any(|found| found == note);
+    assert!(noted(&[memory, "contention=false"]));
+    assert!(!noted(&[memory, "contention=true"]) && !noted(&["contention=false"]));
+}
+
+#[test]
+fn devices_and_links_vary_each_in_its_own_way_and_both_directions_of_a_link_alike() {
+    let variation = case_of("tests/broken/everything.toml", &[]).problem.variation;
+    let spikes = |probability, effect| Some(Spikes { probability, effect });
+    let cpu = Jitter::new(Shape::Gamma { cv: 0.1, shift: 0.8 }, spikes(0.001, Effect::Added(micros(5000))));
+    assert_eq!(variation.devices, [cpu.unwrap(), Jitter::new(Shape::Lognormal { cv: 0.05 }, None).unwrap()]);
+    let link = Jitter::new(Shape::None, spikes(0.01, Effect::Factor(5.0))).unwrap();
+    assert_eq!(variation.links, [link.clone(), link]);
+    assert!(case(&[]).problem.variation.is_none());
+}
+
+#[test]
+fn a_device_varies_as_the_repeats_in_its_trace_if_that_is_asked_for() {
+    let path = "scenarios/local-cpu.toml";
+    let variation = case_of(path, &["devices.slow.variation={ empirical = true }"]).problem.variation;
+    let trace = Trace::parse(&std::fs::read("traces/local-cpu.csv").unwrap()).unwrap();
+    let ratios = Ratios::new(trace.repeat_ratios("slow")).unwrap();
+    assert!(ratios.as_slice().len() > 50);
+    assert_eq!(variation.devices, [Jitter::NONE, Jitter::new(Shape::Empirical { ratios }, None).unwrap()]);
+}
+
+#[test]
+fn faults_are_changes_in_the_order_of_time_and_one_that_ends_goes_before_one_that_begins() {
+    let faults = case_of("tests/broken/everything.toml", &["faults.throttling.slowdown=4"]).problem.faults;
+    assert_eq!(faults.replanning, Some(micros(5000)));
+    let device = DeviceId(0);
+    let degraded = |link| Change::Bandwidth { link: LinkId(link), health: 0.1 };
+    let expected = [
+        (2, Change::Speed { device, health: 0.25 }),
+        (3, degraded(0)),
+        (3, degraded(1)),
+        (5, Change::Speed { device, health: 1.0 }),
+        (5, Change::Out { device }),
+        (6, Change::Back { device }),
+    ];
+    let fault = |(seconds, change): (u64, Change)| Fault { at: Time::ZERO + micros(1_000_000 * seconds), change };
+    assert_eq!(faults.faults, expected.map(fault));
 }

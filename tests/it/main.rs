@@ -16,6 +16,7 @@ mod replay;
 mod report;
 mod scenario;
 mod service;
+mod statistics;
 mod strategies;
 mod sweep;
 mod tidy;

@@ -183,7 +183,7 @@ fn without_planning_again_the_work_waits_until_the_device_is_back() {
     assert_eq!(ends(&served(&waiting)), [36]);
     let without_end = with_faults(problem(2, Load::Offline { samples: 20 }), &changes[..1], None);
     let error = serve(&without_end, &mut even, &Streams::new(0, 0)).unwrap_err();
-    insta::assert_snapshot!(error, @"1 of 1 queries wait for `d1` without end; give `faults.replanning`, or an `until`");
+    insta::assert_snapshot!(error, @"1 of 1 queries wait for `d1` without end; give `replanning`, or an `until`");
 }
 
 #[derive(Clone, Debug)]

@@ -114,6 +114,7 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
         Ok(Served {
             queries: self.queries,
             lanes,
+            lanes_of: self.templates.iter().map(|template| template.lanes.clone()).collect(),
             plans: self.templates.into_iter().map(|template| template.plan).collect(),
             issues: self.issues,
             timeline: Timeline { origin: Origin::Simulated, spans },

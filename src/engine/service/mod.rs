@@ -12,7 +12,7 @@ use super::random::Streams;
 use super::simulator::{Simulator, Stalled};
 use crate::cost::Uncalibrated;
 use crate::execute::execute;
-use crate::plan::{CheckedPlan, Lane, StepId};
+use crate::plan::{CheckedPlan, Lane, LaneId, Plan, Step, StepId};
 use crate::problem::{Fault, Problem};
 use crate::timeline::Timeline;
 use crate::units::{Duration, Time};
@@ -26,6 +26,8 @@ pub struct Served {
     pub lanes: Vec<Lane>,
     /// The plans that were issued, each as often as `issues` says.
     pub plans: Vec<CheckedPlan>,
+    /// By plan and lane of it, the lane among `lanes`.
+    pub lanes_of: Vec<Vec<LaneId>>,
     /// What was issued, in order.
     pub issues: Vec<Issue>,
     /// The spans of all steps, one issue after the other. Steps that never ran, since a device had dropped out, have an
@@ -84,6 +86,36 @@ pub struct Recovery {
     pub time: Option<Duration>,
 }
 
+impl Served {
+    /// The queries that were done, in the order in which they arrived.
+    pub fn done(&self) -> impl Iterator<Item = &Query> {
+        self.queries.iter().filter(|query| query.fate == Fate::Done)
+    }
+
+    /// What was issued as one plan, as far as it has no more than `steps_max` steps, with its timeline and, for each
+    /// step, which step of which of `plans` it is.
+    pub fn recorded(&self, steps_max: usize) -> (Plan, Timeline, Vec<(u32, StepId)>) {
+        let mut recorded = Plan { lanes: self.lanes.clone(), steps: Vec::new() };
+        let mut origins = Vec::new();
+        for issue in &self.issues {
+            let (plan, lanes) = (&self.plans[issue.plan as usize], &self.lanes_of[issue.plan as usize]);
+            if recorded.steps.len() + plan.steps.len() > steps_max {
+                break;
+            }
+            for (index, step) in (0..).zip(&plan.steps) {
+                recorded.steps.push(Step {
+                    lane: step.lane.map(|lane| lanes[lane.0 as usize]),
+                    action: step.action.clone(),
+                    after: step.after.iter().map(|on| StepId(issue.first_step.0 + on.0)).collect(),
+                });
+                origins.push((issue.plan, StepId(index)));
+            }
+        }
+        let spans = self.timeline.spans[..recorded.steps.len()].to_vec();
+        (recorded, Timeline { origin: self.timeline.origin, spans }, origins)
+    }
+}
+
 impl Query {
     /// From its arrival until it was done or dropped.
     pub fn latency(&self) -> Duration {
@@ -108,7 +140,7 @@ pub enum ServeError {
     #[error(transparent)]
     Uncalibrated(#[from] Uncalibrated),
     /// Queries wait for something that does not come.
-    #[error("{open} of {queries} queries wait for {} without end; give `faults.replanning`, or an `until`", devices.join(" and "))]
+    #[error("{open} of {queries} queries wait for {} without end; give `replanning`, or an `until`", devices.join(" and "))]
     Stalled {
         /// How many wait.
         open: usize,

@@ -17,6 +17,8 @@ pub(super) struct Template {
     pub(super) frontier: Frontier,
     /// The lanes that it uses, each with its first step there.
     pub(super) first_on_lane: Vec<(LaneId, StepId)>,
+    /// By lane of the plan, the lane of the simulator.
+    pub(super) lanes: Vec<LaneId>,
     /// The devices that it computes on.
     pub(super) devices: Vec<DeviceId>,
 }
@@ -56,7 +58,7 @@ impl Template {
         let mut devices: Vec<DeviceId> = plan.lanes.iter().filter_map(device_of).collect();
         devices.sort_unstable();
         devices.dedup();
-        Ok(Template { frontier: Frontier::new(&plan), plan, steps, first_on_lane, devices })
+        Ok(Template { frontier: Frontier::new(&plan), plan, steps, first_on_lane, lanes, devices })
     }
 
     /// The samples that the steps marked in `is_dead` were to contribute to, over all models.

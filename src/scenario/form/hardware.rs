@@ -1,12 +1,13 @@
-//! Devices, links, and what slows them.
+//! Devices and links.
 
 use schemars::JsonSchema;
 
+use super::{DeviceVariationForm, LinkVariationForm};
 use crate::model::OpKind;
 use crate::platform::DeviceKind;
 use crate::scenario::decode::{At, form};
 use crate::scenario::scalar::Word;
-use crate::units::{Bytes, BytesPerSec, Duration};
+use crate::units::{Bytes, BytesPerSec, Duration, JoulesPerByte, Watts};
 
 form! {
     /// A compute unit.
@@ -25,6 +26,21 @@ form! {
         unsupported: Vec<At<Word<OpKind>>>,
         /// Which cores of this machine it is, for `profile` and replays.
         cpu: CpuForm,
+        /// What its steps read from and write to memory that it shares, when alone; if absent, weights, inputs and
+        /// outputs once each.
+        traffic: At<BytesPerSec>,
+        /// What it draws.
+        power: PowerForm,
+        /// How times vary around what its trace says; not at all if absent.
+        variation: DeviceVariationForm,
+    }
+
+    /// What a device draws.
+    PowerForm("`power`") {
+        /// While it computes nothing.
+        idle: At<Watts> = "idle = \"5 W\"",
+        /// While it computes; at least as much.
+        active: At<Watts> = "active = \"30 W\"",
     }
 
     /// Cores of this machine that are a device.
@@ -50,16 +66,10 @@ form! {
         latency: At<Duration>,
         /// Whether data goes both ways; `full` if absent.
         duplex: At<Word<Duplex>>,
-    }
-
-    /// How much longer steps on a device take while another computes.
-    SlowdownForm("the slowdown") {
-        /// The device that is slowed.
-        device: At<String> = "device = \"cpu\"",
-        /// The device whose work slows it.
-        while_busy: At<String> = "while_busy = \"igpu\"",
-        /// How many times as long steps take, from 1 to 100.
-        factor: At<f64> = "factor = 1.12",
+        /// What it takes to send data, at both ends.
+        energy: At<JoulesPerByte>,
+        /// How times vary around what latency and bandwidth say; not at all if absent.
+        variation: LinkVariationForm,
     }
 }
 

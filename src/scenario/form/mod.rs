@@ -2,13 +2,17 @@
 //!
 //! What each key may hold is checked here; what the values mean together, in [`super::lower`].
 
+mod contention;
 mod hardware;
 mod load;
+mod variation;
 
 use schemars::json_schema;
 
-pub(super) use hardware::{CpuForm, DeviceForm, Duplex, LinkForm, SlowdownForm};
+pub(super) use contention::{HostForm, MemoryForm, NicDuplex, NicForm, NicSharing, PackageForm, SlowdownForm};
+pub(super) use hardware::{CpuForm, DeviceForm, Duplex, LinkForm, PowerForm};
 pub(super) use load::{ArrivalsForm, DispatchForm, LoadForm, ReplicationsForm, ServerForm};
+pub(super) use variation::{DeviceVariationForm, FaultForm, GammaForm, LinkVariationForm, LognormalForm, SpikesForm};
 
 use super::decode::{At, Decode, LIST_MAX, form, inline_schema, table};
 use super::diagnostic::{Faults, Span};
@@ -19,7 +23,7 @@ use super::range::range;
 use super::scalar::Word;
 use crate::cost::Lookup;
 use crate::strategy::{Even, Exact, Greedy, Guided, MicroBatchedSingle, Proportional, Single};
-use crate::units::Bytes;
+use crate::units::{Bytes, Duration};
 
 /// The keys of a strategy entry that are the strategy.
 pub(super) const STRATEGIES: [&str; 7] =
@@ -37,8 +41,8 @@ form! {
         description: At<String>,
         /// Seed of all random draws; 0 if absent.
         seed: At<u64>,
-        /// Whether devices that compute at the same time slow each other, as `slowdowns` say or, without them, as was
-        /// measured; false if absent.
+        /// Whether devices that compute at the same time slow each other, as `slowdowns`, `memories`, `packages` and
+        /// `hosts` say or, without any of them, as was measured; false if absent.
         contention: At<bool>,
         /// The device that speed-ups are over, with the whole load on it alone; the fastest if absent.
         baseline: At<String>,
@@ -54,8 +58,20 @@ form! {
         devices: Vec<DeviceForm> = "[[devices]]",
         /// Ways for data between devices.
         links: Vec<LinkForm>,
-        /// How much devices slow each other, used if `contention = true`; as the traces say if absent.
+        /// How much devices slow each other, used if `contention = true`.
         slowdowns: Vec<SlowdownForm>,
+        /// Memories that devices share, used if `contention = true`.
+        memories: Vec<MemoryForm>,
+        /// Chips whose devices share a power budget, used if `contention = true`.
+        packages: Vec<PackageForm>,
+        /// Processors whose threads drive other devices, used if `contention = true`.
+        hosts: Vec<HostForm>,
+        /// Network interfaces that links share.
+        nics: Vec<NicForm>,
+        /// Devices and links that are slow or gone for some time.
+        faults: Vec<FaultForm>,
+        /// What planning again takes when a fault begins or ends; strategies keep to their plans if absent.
+        replanning: At<Duration>,
         /// Networks to run.
         models: Vec<ModelForm> = "[[models]]",
         /// Ways of sharing the work, compared with each other.

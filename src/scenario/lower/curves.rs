@@ -162,7 +162,7 @@ impl<'a> Curves<'a> {
 }
 
 /// What its trace calls a device.
-fn profiled_device(device: &DeviceForm) -> Option<&At<String>> {
+pub(super) fn profiled_device(device: &DeviceForm) -> Option<&At<String>> {
     device.profile.as_ref().or(device.name.as_ref())
 }
 

@@ -1,34 +1,59 @@
-//! Devices, links and slowdowns of the form, as a platform.
+//! Devices and links of the form, as a platform.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-use crate::platform::{Device, DeviceId, Direction, Link, Platform, Slowdown};
+use crate::platform::{Device, DeviceId, Direction, Link, LinkId, Platform, Power};
 use crate::replay::cpu::Unit;
 use crate::scenario::decode::{At, shorten};
 use crate::scenario::diagnostic::{Faults, Span};
-use crate::scenario::form::{CpuForm, DeviceForm, Duplex, LinkForm, ScenarioForm, SlowdownForm};
+use crate::scenario::form::{CpuForm, DeviceForm, Duplex, LinkForm, PowerForm, ScenarioForm};
 use crate::scenario::names::Names;
 use crate::scenario::scalar::Word;
 use crate::units::{Bytes, Duration};
 
-/// The platform, and the names of its devices. If there are faults, the platform is not whole.
-pub(super) fn lower(form: &ScenarioForm, faults: &mut Faults) -> (Platform, Names) {
-    let mut names = Names::new("devices");
+/// Devices and links.
+pub(super) struct Hardware {
+    pub(super) platform: Platform,
+    pub(super) devices: Names,
+    pub(super) links: LinkNames,
+}
+
+/// The names of links, and what each has become.
+pub(super) struct LinkNames {
+    names: Names,
+    /// The directions of each link; none if it has faults.
+    directions: Vec<Vec<LinkId>>,
+}
+
+impl LinkNames {
+    /// The directions of the link with this index in the form.
+    pub(super) fn directions(&self, index: usize) -> &[LinkId] {
+        &self.directions[index]
+    }
+
+    /// The directions of the link called `name`.
+    pub(super) fn find(&self, name: &At<String>, faults: &mut Faults) -> Option<&[LinkId]> {
+        Some(&self.directions[self.names.find(name, faults)? as usize])
+    }
+}
+
+/// The devices and links. If there are faults, the platform is not whole, and its ids are not those of the names.
+pub(super) fn lower(form: &ScenarioForm, faults: &mut Faults) -> Hardware {
+    let mut devices = Names::new("devices");
     let mut platform = Platform::default();
     for device in form.devices.iter().flatten() {
-        names.insert(device.name.as_ref(), faults);
+        devices.insert(device.name.as_ref(), faults);
         platform.devices.extend(lower_device(device, faults));
     }
     let mut links = Links { names: Names::new("links"), joined: BTreeMap::new() };
+    let mut directions = Vec::new();
     for link in form.links.iter().flatten() {
-        platform.links.extend(links.lower(link, &names, faults));
+        let first = platform.links.len() as u32;
+        platform.links.extend(links.lower(link, &devices, faults));
+        directions.push((first..platform.links.len() as u32).map(LinkId).collect());
     }
-    let mut seen = BTreeMap::new();
-    for slowdown in form.slowdowns.iter().flatten() {
-        platform.interference.slowdowns.extend(lower_slowdown(slowdown, &names, &mut seen, faults));
-    }
-    (platform, names)
+    Hardware { platform, devices, links: LinkNames { names: links.names, directions } }
 }
 
 fn lower_device(form: &DeviceForm, faults: &mut Faults) -> Option<Device> {
@@ -40,9 +65,19 @@ fn lower_device(form: &DeviceForm, faults: &mut Faults) -> Option<Device> {
         kind: form.kind.as_ref()?.value.0,
         memory: form.memory.as_ref()?.value,
         unsupported: form.unsupported.iter().flatten().map(|word| word.value.0).collect(),
-        traffic: None,
-        power: None,
+        traffic: form.traffic.as_ref().map(|traffic| traffic.value),
+        power: form.power.as_ref().and_then(|power| lower_power(power, faults)),
     })
+}
+
+fn lower_power(form: &PowerForm, faults: &mut Faults) -> Option<Power> {
+    let (idle, active) = (form.idle.as_ref()?, form.active.as_ref()?);
+    if active.value < idle.value {
+        let fault =
+            faults.add(&active.at, "the device draws less while it computes", "use at least what it draws idle");
+        fault.beside(&idle.at, "idle");
+    }
+    Some(Power { idle: idle.value, active: active.value })
 }
 
 /// A core with a higher number is a mistake.
@@ -132,6 +167,7 @@ impl Links {
         };
         let link = |name: String, (from, to): (u32, u32), direction| Link {
             latency: form.latency.as_ref().map_or(Duration::ZERO, |latency| latency.value),
+            energy: form.energy.as_ref().map(|energy| energy.value),
             ..Link::new(name, (DeviceId(from), DeviceId(to)), direction, bandwidth.value)
         };
         let name = &name.value;
@@ -145,34 +181,4 @@ impl Links {
             Duplex::OneWay => vec![link(name.clone(), both[0], Direction::OneWay)],
         }
     }
-}
-
-fn lower_slowdown(
-    form: &SlowdownForm,
-    devices: &Names,
-    seen: &mut BTreeMap<(u32, u32), Span>,
-    faults: &mut Faults,
-) -> Option<Slowdown> {
-    let factor = form.factor.as_ref().map(|factor| {
-        if !(1.0..=100.0).contains(&factor.value) {
-            let cause = format!("the factor {} is out of range", factor.value);
-            faults.add(&factor.at, cause, "use how many times as long steps take, from 1 to 100");
-        }
-        factor.value
-    });
-    let device = form.device.as_ref().and_then(|name| devices.find(name, faults));
-    let busy = form.while_busy.as_ref().and_then(|name| devices.find(name, faults));
-    let (device, busy) = (device?, busy?);
-    let at = &form.while_busy.as_ref()?.at;
-    if device == busy {
-        faults.add(at, "a device does not slow itself", "name two different devices");
-    } else if let Some(first) = seen.insert((device, busy), form.at.clone()) {
-        let cause = "this slowdown is stated twice";
-        faults.add(&form.at, cause, "keep one of them").label("second").beside(&first, "first");
-    }
-    Some(Slowdown {
-        device: DeviceId(device),
-        busy: DeviceId(busy),
-        excess_ppm: ((factor? - 1.0) * 1e6).round() as u32,
-    })
 }

@@ -1,9 +1,13 @@
 //! From the form to the problem and the strategies, with every fault of meaning.
 
+mod contention;
 mod curves;
+mod faults;
 mod hardware;
 mod load;
 mod networks;
+mod nics;
+mod variation;
 
 use super::decode::{At, Decode};
 use super::diagnostic::Faults;
@@ -19,6 +23,7 @@ use crate::platform::DeviceId;
 use crate::problem::{Model, Problem};
 use crate::strategy::Strategy;
 use curves::Curves;
+use hardware::Hardware;
 
 /// The case that `root` describes. `None` if `faults` has more than before.
 pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<Case> {
@@ -33,9 +38,15 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
     }
     let load = form.load.as_ref().and_then(|load| load::lower(load, &files.arrivals, faults));
     let dispatch = load::lower_dispatch(form.dispatch.as_ref(), load.as_ref(), faults);
-    let replications = load::lower_replications(form.replications.as_ref(), load.as_ref(), false, faults);
-    let (mut platform, devices) = hardware::lower(&form, faults);
+    let mut hardware = hardware::lower(&form, faults);
     let is_platform_whole = faults.len() == known;
+    hardware.platform.interference = contention::lower(&form, &hardware.devices, faults);
+    hardware.platform.interference.nics = nics::lower(&form, &hardware, faults);
+    let broken = faults::lower(&form, &hardware, faults);
+    let variation = variation::lower(&form, &hardware.links, &files.traces, faults);
+    let Hardware { mut platform, devices, .. } = hardware;
+    let is_disturbed = !broken.is_empty();
+    let replications = load::lower_replications(form.replications.as_ref(), load.as_ref(), is_disturbed, faults);
     let baseline = form.baseline.as_ref().and_then(|name| devices.find(name, faults)).map(DeviceId);
     let units = hardware::lower_units(&form, faults);
     let seed = form.seed.as_ref().map_or(0, |seed| seed.value);
@@ -61,12 +72,19 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
     });
     let notes = imported.into_iter().chain(curves.notes(&platform, &models)).collect();
     let contention = form.contention.as_ref().is_some_and(|contention| contention.value);
-    if contention && form.slowdowns.is_none() {
+    if contention && !contention::is_stated(&form) {
         platform.interference.slowdowns = curves.slowdowns();
     }
-    let problem = Problem { contention, dispatch: dispatch?, ..Problem::new(models, platform, load?, costs) };
+    let problem = Problem {
+        contention,
+        dispatch: dispatch?,
+        variation,
+        faults: broken,
+        ..Problem::new(models, platform, load?, costs)
+    };
     let profiles = curves.profiles(&units);
     let mut notes: Vec<String> = notes;
+    notes.extend(contention::idle_note(&problem.platform.interference).filter(|_| !contention));
     notes.extend(profiles.iter().flatten().filter_map(|profile| profile.mismatch.clone()));
     let profiled_models = curves.profiled_models();
     Some(Case { problem, strategies, baseline, seed, replications, notes, weights, units, profiles, profiled_models })
