@@ -286,7 +286,7 @@ mod tests {
         fn whatever_results_say_figures_are_drawn_or_refused(
             lines in proptest::collection::vec((proptest::array::uniform2(cell()), 0u8..3, proptest::array::uniform9(cell())), 0..12),
             spans in proptest::collection::vec((0u32..3, proptest::option::of(0u32..3), any::<u64>(), any::<u64>()), 0..8),
-            latencies in proptest::collection::vec((proptest::num::f64::POSITIVE, any::<u32>()), 0..8),
+            latencies in proptest::collection::vec((proptest::num::f64::POSITIVE, any::<u64>()), 0..8),
         ) {
             let mut text = "b,seed,strategy,samples,makespan_ms,samples_per_s,speedup,qps,qps_low,qps_high,split_cpu,energy_j\n".to_owned();
             for (settings, strategy, cells) in &lines {
