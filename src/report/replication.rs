@@ -249,7 +249,7 @@ pub(super) fn utilisation_of_plan(problem: &Problem, plan: &CheckedPlan, timelin
 
 /// A plan that was run once, as one query.
 fn as_served(plan: &CheckedPlan, timeline: &Timeline) -> Served {
-    let issue = crate::engine::Issue { plan: 0, first_step: StepId(0), at: Time::ZERO, queries: 1 };
+    let issue = crate::engine::Issue { plan: 0, first_step: StepId(0), at: Time::ZERO, queries: 1, samples: 0 };
     Served {
         queries: Vec::new(),
         lanes: Vec::new(),

@@ -145,6 +145,23 @@ fn an_offline_load_takes_as_long_as_its_plan() {
     assert_eq!(served(&problem).timeline, simulate(&problem, &plan).unwrap());
 }
 
+#[test]
+fn what_was_issued_is_one_sound_plan() {
+    let mut load = server(1, 40);
+    load.samples = 3;
+    let mut problem = problem(2, Load::Server(load));
+    problem.dispatch = Dispatch::Batch { batch_max: 12, delay_max: ms(1) };
+    let served = served(&problem);
+    let (plan, timeline, origins) = served.recorded(usize::MAX);
+    let samples = served.issues.iter().map(|issue| issue.samples).sum();
+    assert_eq!((samples, origins.len()), (120, plan.steps.len()));
+    let checked = check(plan, &problem.offline(samples)).unwrap();
+    assert!(timeline.obeys(&checked));
+    // Without waiting for arrivals, it can only be faster.
+    let at_once = simulate(&problem, &checked).unwrap();
+    assert!(at_once.makespan() <= timeline.makespan());
+}
+
 fn with_faults(mut problem: Problem, faults: &[(u64, Change)], replanning: Option<u64>) -> Problem {
     let faults = faults.iter().map(|&(millis, change)| Fault { at: at(millis), change }).collect();
     problem.faults = Faults { faults, replanning: replanning.map(ms) };

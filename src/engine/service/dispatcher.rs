@@ -174,14 +174,14 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
         while let Some(&(group, samples)) = self.groups.redo.front() {
             let Some(template) = self.free_template(samples, simulator) else { return };
             self.groups.redo.pop_front();
-            self.issue(template, group, simulator);
+            self.issue(template, group, samples, simulator);
         }
         match self.problem.dispatch {
             Dispatch::PerQuery { in_flight_max } => {
                 let limit = in_flight_max.map_or(usize::MAX, |limit| limit as usize);
                 while self.flights.count() < limit && self.has_waiting(simulator.now()) {
                     let Some(template) = self.free_template(self.problem.samples(), simulator) else { return };
-                    self.begin(1, template, simulator);
+                    self.begin(1, template, self.problem.samples(), simulator);
                 }
             }
             Dispatch::Batch { batch_max, delay_max } => {
@@ -201,8 +201,9 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
                     return;
                 }
                 let count = self.waiting.len().min(full);
-                if let Some(template) = self.free_template(of_query.saturating_mul(count as u32), simulator) {
-                    self.begin(count, template, simulator);
+                let samples = of_query.saturating_mul(count as u32);
+                if let Some(template) = self.free_template(samples, simulator) {
+                    self.begin(count, template, samples, simulator);
                 }
             }
         }
@@ -225,7 +226,7 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
     }
 
     /// Issues a plan for the first `count` queries that wait.
-    fn begin(&mut self, count: usize, template: u32, simulator: &mut Simulator) {
+    fn begin(&mut self, count: usize, template: u32, samples: u32, simulator: &mut Simulator) {
         let place = self.groups.free.pop().unwrap_or_else(|| {
             self.groups.groups.push(Group::default());
             self.groups.groups.len() as u32 - 1
@@ -236,14 +237,14 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
         for id in &group.queries {
             self.queries[*id as usize].begun = simulator.now();
         }
-        self.issue(template, place, simulator);
+        self.issue(template, place, samples, simulator);
     }
 
-    fn issue(&mut self, template: u32, group: u32, simulator: &mut Simulator) {
+    fn issue(&mut self, template: u32, group: u32, samples: u32, simulator: &mut Simulator) {
         match self.flights.issue(&self.templates, template, group, simulator) {
             Some(first_step) => {
                 let queries = self.groups.groups[group as usize].queries.len() as u32;
-                self.issues.push(Issue { plan: template, first_step, at: simulator.now(), queries });
+                self.issues.push(Issue { plan: template, first_step, at: simulator.now(), queries, samples });
             }
             None => self.failed = Some(ServeError::TooManySteps),
         }

@@ -105,6 +105,11 @@ impl Flights {
     ) -> LaneId {
         let known = self.lanes.iter().position(|known| known.number == number && is_alike(&known.lane, lane));
         if let Some(index) = known {
+            if let (Lane::Compute { memory, .. }, Lane::Compute { memory: needed, .. }) =
+                (&mut self.lanes[index].lane, lane)
+            {
+                *memory = (*memory).max(*needed);
+            }
             return LaneId(index as u32);
         }
         let sampler = match lane {
