@@ -16,6 +16,7 @@ mod replay;
 mod report;
 mod scenario;
 mod service;
+mod serving;
 mod shards;
 mod statistics;
 mod strategies;
