@@ -47,6 +47,7 @@ for engine in $engines; do
     case $engine in
     heap | desque) cargo build -q --release --manifest-path scripts/speed/peers/Cargo.toml --target-dir $folder/peers ;;
     coinfer)
+        cargo build -q --release
         cargo bench -q --bench events --no-run --message-format=json-render-diagnostics >$folder/build.json
         coinfer=$(sed -n 's/.*"name":"events".*"executable":"\([^"]*\)".*/\1/p' $folder/build.json)
         ;;
@@ -82,4 +83,9 @@ for ((run = 1; run <= runs; run++)); do
         done
     done
 done
-python3 scripts/speed/table.py $folder/runs.csv | tee $folder/speed.md
+{
+    python3 scripts/speed/table.py $folder/runs.csv
+    if [[ -z $workloads && $engines == *coinfer* ]]; then
+        python3 scripts/speed/sweep.py target/release/coinfer
+    fi
+} | tee $folder/speed.md
