@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::hardware::{host, interruption};
-use super::journal::{Journal, Visit};
+use super::visits::{Visit, Visits};
 use super::{Error, Terminal};
 use crate::cost::LayerKey;
 use crate::model::{Graph, Weights};
@@ -92,15 +92,15 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
-    /// Measures a target, unless the journal has the visit.
+    /// Measures a target, unless `visits` has it.
     pub(super) fn visit(
         &mut self,
-        journal: &mut Journal,
+        visits: &mut Visits,
         name: String,
         network: usize,
         target: &Target,
     ) -> Result<(), Error> {
-        if journal.has(&name) {
+        if visits.has(&name) {
             return Ok(());
         }
         let is_new = self.last.replace((network, target.clone())) != Some((network, target.clone()));
@@ -114,7 +114,7 @@ impl<'a> Bench<'a> {
             measured.extend(self.run(network, target)?);
             runs += 1;
         }
-        journal.add(Visit { name, network, measured })
+        visits.add(Visit { name, network, measured })
     }
 
     fn run(&mut self, network: usize, target: &Target) -> Result<Vec<Measured>, Error> {
@@ -136,16 +136,16 @@ impl<'a> Bench<'a> {
     }
 
     /// The pair with steps on both devices that take about as long, by what was measured alone.
-    pub(super) fn balanced(&self, journal: &Journal, network: usize, &[first, second]: &[DeviceId; 2]) -> Target {
+    pub(super) fn balanced(&self, visits: &Visits, network: usize, &[first, second]: &[DeviceId; 2]) -> Target {
         let alone = |device: DeviceId| {
-            let visits = journal.visits().iter().filter(|visit| visit.network == network);
+            let of_network = visits.all().iter().filter(|visit| visit.network == network);
             let is_it = |measured: &&Measured| {
                 measured.device == device
                     && measured.batch == 1
                     && measured.layer == LayerKey::Whole
                     && measured.beside.is_none()
             };
-            let times: Vec<f64> = visits
+            let times: Vec<f64> = of_network
                 .flat_map(|visit| &visit.measured)
                 .filter(is_it)
                 .map(|measured| measured.time.as_nanos_f64())

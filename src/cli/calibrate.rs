@@ -86,7 +86,8 @@ impl Calibrate {
         results.write("calibration.json", calibration_json(&calibration))?;
         results.write("errors.csv", errors_csv(&calibration))?;
         results.write("predicted-measured.csv", plot::predicted_csv(&rows))?;
-        results.write("predicted-measured.svg", plot::predicted_svg(&calibration.name, &rows))?;
+        let accuracy = plot::calibration_accuracy(&rows);
+        results.write("accuracy.svg", plot::accuracy_svg(&calibration.name, &accuracy, plot::Width::Page))?;
         let folder = results.commit()?;
         terminal.print(match self.print {
             Print::Table => calibration_table(&calibration, self.layers, terminal.is_bold()).into_bytes(),

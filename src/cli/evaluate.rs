@@ -1,11 +1,13 @@
 //! Plans, checks and simulates every strategy of a case: what `run` does once and `sweep` at every point.
 
 use super::Terminal;
+use super::replicate::{Replicated, replicate};
+use super::stopwatch::Stopwatch;
 use crate::cost::Estimate;
 use crate::engine::{estimates, simulate_estimated};
-use crate::plan::{CheckedPlan, check};
+use crate::plan::{CheckedPlan, Plan, check};
 use crate::platform::DeviceId;
-use crate::problem::Problem;
+use crate::problem::{Load, Problem};
 use crate::report::{Failure, Outcome};
 use crate::scenario::{Case, Entry};
 use crate::strategy::bound::lower_bound;
@@ -15,35 +17,70 @@ use crate::units::Duration;
 
 /// A plan that was run, and what came of it.
 pub(super) struct Evaluated {
+    /// Of a load that is served, the plan that was issued first.
     pub(super) plan: CheckedPlan,
     pub(super) timeline: Timeline,
     pub(super) estimates: Vec<Estimate>,
     pub(super) outcome: Outcome,
+    /// Of a load that is served, or in which chance or faults have a part.
+    pub(super) replicated: Option<Replicated>,
 }
 
 /// Each strategy's result, in the order of the scenario; `terminal` hears how long each took.
 pub(super) fn evaluate(case: &Case, terminal: Option<&Terminal>) -> Vec<Result<Evaluated, Failure>> {
-    let bound = lower_bound(&case.problem);
-    let baseline = baseline(case);
-    let of_entry = |entry: &Entry| {
+    let reference = Reference::of(case);
+    case.strategies.iter().map(|entry| reference.evaluate(case, entry, terminal)).collect()
+}
+
+/// What strategies are compared with.
+pub(super) struct Reference {
+    bound: Option<Duration>,
+    baseline: Option<Duration>,
+}
+
+impl Reference {
+    /// What strategies of `case` are compared with.
+    pub(super) fn of(case: &Case) -> Reference {
+        Reference { bound: lower_bound(&case.problem), baseline: baseline(case) }
+    }
+
+    /// The result of one strategy of `case`; `terminal` hears how long it took.
+    pub(super) fn evaluate(
+        &self,
+        case: &Case,
+        entry: &Entry,
+        terminal: Option<&Terminal>,
+    ) -> Result<Evaluated, Failure> {
+        let &Reference { bound, baseline } = self;
         let watch = Stopwatch::start();
-        let result = simulated(&case.problem, entry.strategy.as_ref())
-            .map(|(plan, timeline, estimates)| {
+        let result = match is_certain(&case.problem) {
+            true => simulated(&case.problem, entry.strategy.as_ref()).map(|(plan, timeline, estimates)| {
                 let outcome = Outcome::new(&case.problem, &*entry.name, &plan, &timeline, &estimates, baseline, bound);
-                Evaluated { plan, timeline, estimates, outcome }
-            })
-            .map_err(|reason| Failure { strategy: entry.name.clone(), reason });
+                Evaluated { plan, timeline, estimates, outcome, replicated: None }
+            }),
+            false => replicate(case, entry, baseline, bound).and_then(|replicated| {
+                let plan = replicated.plan.clone();
+                let estimates = estimates(&case.problem, &plan).map_err(|error| error.to_string())?;
+                let timeline = simulate_estimated(&case.problem, &plan, &estimates);
+                let outcome = replicated.outcome.clone();
+                Ok(Evaluated { plan, timeline, estimates, outcome, replicated: Some(replicated) })
+            }),
+        };
+        let result = result.map_err(|reason| Failure { strategy: entry.name.clone(), reason });
         if let Some(terminal) = terminal {
             terminal.tell_more(|| format!("{}: planned and simulated in {:.1?}", entry.name, watch.elapsed()));
         }
         result
-    };
-    case.strategies.iter().map(of_entry).collect()
+    }
 }
 
 /// The plan of a strategy for `problem`, checked, or why there is none.
 pub(super) fn planned(problem: &Problem, strategy: &dyn Strategy) -> Result<CheckedPlan, String> {
-    let plan = strategy.plan(problem).map_err(|error| error.to_string())?;
+    checked(problem, strategy.plan(problem).map_err(|error| error.to_string())?)
+}
+
+/// The plan, checked, or which rules it breaks.
+pub(super) fn checked(problem: &Problem, plan: Plan) -> Result<CheckedPlan, String> {
     check(plan, problem).map_err(|violations| {
         let messages: Vec<String> = violations.iter().map(ToString::to_string).collect();
         format!("its plan breaks rules: {}", messages.join("; "))
@@ -60,18 +97,9 @@ fn simulated(problem: &Problem, strategy: &dyn Strategy) -> Result<(CheckedPlan,
     Ok((plan, timeline, estimates))
 }
 
-/// How long planning takes, which is printed and never stored.
-struct Stopwatch(std::time::Instant);
-
-#[allow(clippy::disallowed_methods, reason = "no result depends on it")]
-impl Stopwatch {
-    fn start() -> Stopwatch {
-        Stopwatch(std::time::Instant::now())
-    }
-
-    fn elapsed(&self) -> std::time::Duration {
-        self.0.elapsed()
-    }
+/// Whether a plan runs once, in the same way each time.
+fn is_certain(problem: &Problem) -> bool {
+    matches!(problem.load, Load::Offline { .. }) && problem.variation.is_none() && problem.faults.is_empty()
 }
 
 /// What the load takes on the baseline device alone, or on the fastest one if none is named.

@@ -2,6 +2,7 @@
 
 mod bench;
 mod calibrate;
+mod caught;
 mod check;
 mod completions;
 mod evaluate;
@@ -10,6 +11,7 @@ mod file;
 mod hardware;
 mod journal;
 mod machine;
+mod material;
 mod models;
 mod network;
 mod plan;
@@ -17,11 +19,15 @@ mod plot;
 mod profile;
 mod profile_trace;
 mod replay;
+mod replicate;
+mod report;
 mod results;
 mod run;
 mod schema;
+mod stopwatch;
 mod sweep;
 mod terminal;
+mod visits;
 
 use std::process::ExitCode;
 
@@ -36,7 +42,12 @@ use terminal::Terminal;
 /// A scenario file says what to run, where and how; strategies decide who computes what, and the simulation says how
 /// long it takes and how far that is from the best.
 #[derive(Debug, Parser)]
-#[command(name = "coinfer", version, after_help = "Example:\n  coinfer run scenarios/kcc2020-vgg16.toml")]
+#[command(
+    name = "coinfer",
+    version,
+    after_help = "Example:\n  coinfer run scenarios/kcc2020-vgg16.toml\n\n\
+    Exit codes:\n  0 done, 1 failed, 2 wrong input, 3 some results of a sweep failed, 130 interrupted"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -70,8 +81,10 @@ enum Command {
     Replay(replay::Replay),
     /// Say how far profiles can be trusted, and which form costs have
     Calibrate(calibrate::Calibrate),
-    /// Draw the figures of a results folder again
+    /// Draw figures of a results folder
     Plot(plot::Plot),
+    /// Write a results folder as one HTML page
+    Report(report::Report),
     /// List the networks that are known by name, or the layers of one
     Models(models::Models),
     /// Write a network, or a part of it, as an ONNX file
@@ -102,8 +115,12 @@ enum Error {
     Usage(String),
     /// Something failed that the user may not be to blame for: exit code 1.
     Failed(String),
+    /// Some results are there and others are not: exit code 3.
+    Partial(String),
     /// The user has asked to stop: exit code 130.
     Interrupted,
+    /// As `Interrupted`, and what can be done about it.
+    Stopped(String),
     /// Whoever read our output has gone: nothing is left to say.
     OutputClosed,
 }
@@ -134,7 +151,8 @@ const INTERRUPTED_CODE: u8 = 130;
 
 /// Runs the command that the process was started with.
 ///
-/// Exit codes: 0 done, 1 the run failed, 2 the input is wrong, 130 interrupted.
+/// Exit codes: 0 done, 1 the run failed, 2 the input is wrong, 3 some results of a sweep failed and the others are
+/// there, 130 interrupted.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let terminal = Terminal::new(cli.verbosity.quiet, cli.verbosity.verbose);
@@ -147,6 +165,7 @@ pub fn main() -> ExitCode {
         Command::Replay(command) => command.execute(&terminal),
         Command::Calibrate(command) => command.execute(&terminal),
         Command::Plot(command) => command.execute(&terminal),
+        Command::Report(command) => command.execute(&terminal),
         Command::Models(command) => command.execute(&terminal),
         Command::Export(command) => command.execute(&terminal),
         Command::Schema(command) => command.execute(&terminal),
@@ -160,7 +179,9 @@ pub fn main() -> ExitCode {
         }
         Err(Error::Usage(message)) => terminal.fail(&message, 2),
         Err(Error::Failed(message)) => terminal.fail(&message, 1),
+        Err(Error::Partial(message)) => terminal.fail(&message, 3),
         Err(Error::Interrupted) => terminal.fail("interrupted", INTERRUPTED_CODE),
+        Err(Error::Stopped(message)) => terminal.fail(&format!("interrupted; {message}"), INTERRUPTED_CODE),
         Err(Error::OutputClosed) => ExitCode::SUCCESS,
     }
 }

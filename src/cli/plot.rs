@@ -1,226 +1,289 @@
-//! `coinfer plot`: draws the figures of results again from the CSV beside them.
+//! `coinfer plot`: draws figures of a results folder.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{Args, ValueEnum};
 
-use super::file::{read_whole, write_whole};
+use super::file::write_whole;
+use super::material::read_material;
 use super::{Error, Terminal};
-use crate::report::plot::{self, CsvFault};
-use crate::report::slugs;
+use crate::report::plot::{self, Figure, Look, Material, Preset, figures};
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  coinfer plot results/kcc2020-vgg16/1a2b3c4d")]
+#[command(after_help = "Examples:\n  coinfer plot results/kcc2020-vgg16/1a2b3c4d\n  \
+                        coinfer plot results/kcc2020-vgg16/1a2b3c4d --figure timeline --where strategy=greedy \
+                        --width column -o fig3.svg")]
 pub(super) struct Plot {
-    /// Results folder of `run`, `sweep` or `calibrate`, or a CSV file in one: throughput.csv, finish-times.csv,
-    /// timeline.csv or predicted-measured.csv
+    /// Results folder of `run`, `sweep`, `replay` or `calibrate`
     #[arg(value_name = "RESULTS")]
     results: PathBuf,
+    /// Which figure; `all` draws those that the results have what it takes for
+    #[arg(long, value_name = "PRESET", default_value = "all", value_parser = choice())]
+    figure: Choice,
+    /// Width of the figures
+    #[arg(long, value_enum, default_value_t = Width::Page)]
+    width: Width,
+    /// File for the figure; without it, figures go into RESULTS under the names of their presets
+    #[arg(short, long, value_name = "FILE.svg")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    selection: Selection,
 }
 
-/// Draws the SVG with a title from the bytes of a CSV file.
-type Figure = fn(&str, &[u8]) -> Result<String, Vec<CsvFault>>;
+/// Which results are shown, and along what.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct Selection {
+    /// Show only results with this value, such as strategy=greedy or link.bandwidth="1 GB/s"
+    #[arg(long = "where", value_name = "KEY=VALUE", value_parser = condition)]
+    pub(super) conditions: Vec<(String, String)>,
+    /// Swept setting to the right; the one with the most numbers if absent
+    #[arg(long, value_name = "KEY")]
+    pub(super) against: Option<String>,
+}
 
-/// The files that have a figure.
-const FIGURES: [(&str, Figure); 4] = [
-    ("throughput.csv", |title, bytes| Ok(plot::throughput_svg(title, &plot::read_throughput_csv(bytes)?))),
-    ("finish-times.csv", |title, bytes| Ok(plot::finish_times_svg(title, &plot::read_finish_times_csv(bytes)?))),
-    ("timeline.csv", |title, bytes| Ok(plot::timeline_svg(title, &plot::read_timeline_csv(bytes)?))),
-    ("predicted-measured.csv", |title, bytes| Ok(plot::predicted_svg(title, &plot::read_predicted_csv(bytes)?))),
-];
-/// Further faults of one file are only counted.
-const FAULTS_MAX: usize = 20;
+/// How wide figures are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Width {
+    /// 88 mm (3.5 inches)
+    Column,
+    /// 180 mm (7 inches)
+    #[default]
+    Page,
+}
+
+/// One preset, or all that fit.
+type Choice = Option<Preset>;
+
+fn choice() -> impl TypedValueParser<Value = Choice> {
+    let presets = Preset::ALL.map(|preset| PossibleValue::new(preset.name()).help(preset.meaning()));
+    let values = [PossibleValue::new("all").help("All that fit")].into_iter().chain(presets);
+    PossibleValuesParser::new(values).map(|name| Preset::ALL.into_iter().find(|preset| preset.name() == name))
+}
+
+fn condition(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("use KEY=VALUE, such as strategy=greedy")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
 
 impl Plot {
     pub(super) fn execute(self, terminal: &Terminal) -> Result<(), Error> {
-        let mut drawn = Vec::new();
-        let mut faults = Vec::new();
-        for (path, figure) in find(&self.results)? {
-            match draw(&path, figure) {
-                Ok(svg) => drawn.push((path.with_extension("svg"), svg)),
-                Err(found) => faults.extend(found),
+        let material = read_material(&self.results, &self.selection.conditions)?;
+        let width = match self.width {
+            Width::Column => plot::Width::Column,
+            Width::Page => plot::Width::Page,
+        };
+        let look = Look { width, against: self.selection.against.clone() };
+        let drawn = match self.figure {
+            Some(preset) => {
+                figures(preset, &material, &look).map_err(|needed| needs(preset, &self.results, &needed))?
             }
-        }
-        if !faults.is_empty() {
-            return Err(Error::Usage(format!("no figure is drawn:\n  {}", faults.join("\n  "))));
-        }
-        for (path, svg) in drawn {
-            write_whole(&path, svg.as_bytes())?;
+            None => all(&material, &look, &self.results, terminal)?,
+        };
+        for (path, figure) in places(&self, drawn)? {
+            write_whole(&path, figure.svg.as_bytes())?;
             terminal.print(format!("{}\n", path.display()))?;
         }
         Ok(())
     }
 }
 
-/// The CSV file `results`, or those in this folder and in the folders in it, by name.
-fn find(results: &Path) -> Result<Vec<(PathBuf, Figure)>, Error> {
-    let shown = results.display();
-    let failed = |error| Error::Usage(format!("cannot read `{shown}`: {error}; name a folder that `coinfer run` made"));
-    let names = FIGURES.map(|(name, _)| name).join(", ");
-    if !fs::metadata(results).map_err(failed)?.is_dir() {
-        let figure = FIGURES.iter().find(|(name, _)| results.file_name().is_some_and(|file| file == *name));
-        let Some((_, figure)) = figure else {
-            return Err(Error::Usage(format!("`{shown}` has no figure; name a results folder or one of {names}")));
-        };
-        return Ok(vec![(results.to_owned(), *figure)]);
-    }
-    let mut folders = vec![results.to_owned()];
-    for entry in fs::read_dir(results).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        // Results in the making are in folders whose names begin with a dot.
-        if entry.path().is_dir() && !entry.file_name().to_string_lossy().starts_with('.') {
-            folders.push(entry.path());
-        }
-    }
-    folders.sort();
-    let files = folders.iter().flat_map(|folder| FIGURES.map(|(name, figure)| (folder.join(name), figure)));
-    let files: Vec<(PathBuf, Figure)> = files.filter(|(path, _)| path.is_file()).collect();
-    if files.is_empty() {
-        return Err(Error::Usage(format!(
-            "there is nothing to draw in `{shown}`; name a results folder, which has one of {names}"
-        )));
-    }
-    Ok(files)
+fn needs(preset: Preset, results: &Path, needed: &str) -> Error {
+    Error::Usage(format!("`{}` cannot be drawn of `{}`: it needs {needed}", preset.name(), results.display()))
 }
 
-/// The SVG of a CSV file, or what is wrong with it, with the file's name.
-fn draw(path: &Path, figure: Figure) -> Result<String, Vec<String>> {
-    let shown = path.display();
-    let bytes = read_whole(path).map_err(|cause| vec![cause])?;
-    figure(&title(path), &bytes).map_err(|faults| {
-        let mut told: Vec<String> = faults
-            .iter()
-            .take(FAULTS_MAX)
-            .map(|CsvFault { line, cause, remedy }| format!("{shown}:{line}: {cause}; {remedy}"))
-            .collect();
-        if let Some(more @ 1..) = faults.len().checked_sub(FAULTS_MAX) {
-            told.push(format!("{shown}: and {more} more faults"));
+/// All figures that fit; `terminal` hears what others need.
+fn all(material: &Material, look: &Look, results: &Path, terminal: &Terminal) -> Result<Vec<Figure>, Error> {
+    let mut drawn = Vec::new();
+    let mut missing = Vec::new();
+    for preset in Preset::ALL {
+        match figures(preset, material, look) {
+            Ok(found) => drawn.extend(found),
+            Err(needed) => missing.push(format!("{} needs {needed}", preset.name())),
         }
-        told
-    })
+    }
+    if drawn.is_empty() {
+        let missing = missing.join("\n  ");
+        return Err(Error::Usage(format!("there is nothing to draw in `{}`:\n  {missing}", results.display())));
+    }
+    missing.iter().for_each(|needed| terminal.tell_more(|| format!("not drawn: {needed}")));
+    Ok(drawn)
 }
 
-/// The title that `run` and `sweep` gave the figure: the scenario, and the strategy whose folder `path` is in. Where
-/// no file says so, the names of folders.
-fn title(path: &Path) -> String {
-    let Some(folder) = fs::canonicalize(path).ok().and_then(|path| Some(path.parent()?.to_owned())) else {
-        return String::new();
+/// Where each figure goes.
+fn places(plot: &Plot, drawn: Vec<Figure>) -> Result<Vec<(PathBuf, Figure)>, Error> {
+    let Some(output) = &plot.output else {
+        let place = |figure: Figure| (plot.results.join(format!("{}.svg", figure.path)), figure);
+        return Ok(drawn.into_iter().map(place).collect());
     };
-    let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    if let Some(Manifest { scenario }) = read_json(&folder.join("manifest.json")) {
-        return scenario;
-    }
-    let run = folder.parent().unwrap_or(&folder);
-    match read_json(&run.join("manifest.json")) {
-        Some(Manifest { scenario }) => {
-            let strategy = strategy_in(run, &name).unwrap_or(name.into_owned());
-            format!("{scenario}: {strategy}")
+    match <[Figure; 1]>::try_from(drawn) {
+        Ok([figure]) => Ok(vec![(output.clone(), figure)]),
+        Err(drawn) => {
+            let paths: Vec<&str> = drawn.iter().map(|figure| figure.path.as_str()).collect();
+            Err(Error::Usage(format!(
+                "`-o` names one file, but there are {} figures: {}; choose one by --figure, and by --where \
+                 strategy=NAME if strategies have one each",
+                paths.len(),
+                paths.join(", ")
+            )))
         }
-        None => name.into_owned(),
     }
-}
-
-/// The strategy whose folder in `run` has this name.
-fn strategy_in(run: &Path, name: &str) -> Option<String> {
-    let Summary { mut results } = read_json(&run.join("summary.json"))?;
-    let folders = slugs(results.iter().map(|entry| entry.strategy.as_str()));
-    let index = folders.iter().position(|folder| folder == name)?;
-    Some(results.swap_remove(index).strategy)
-}
-
-/// What is needed of `manifest.json`.
-#[derive(Deserialize)]
-struct Manifest {
-    scenario: String,
-}
-
-/// What is needed of `summary.json`.
-#[derive(Deserialize)]
-struct Summary {
-    results: Vec<Entry>,
-}
-
-#[derive(Deserialize)]
-struct Entry {
-    strategy: String,
-}
-
-/// `None` if the file cannot be read or says something else: a figure can be drawn without.
-fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
-    /// What `coinfer plot` says of a folder with these files, without the folder's path, and the files after it.
-    fn check(files: &[(&str, &str)], results: &str) -> (Result<(), String>, Vec<String>) {
+    /// A folder with these files and a manifest.
+    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
         let place = tempfile::tempdir().unwrap();
-        for (name, text) in files {
+        for (name, text) in [("manifest.json", r#"{"scenario": "vgg16", "seed": null}"#)].iter().chain(files) {
             let path = place.path().join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        let plot = Plot { results: place.path().join(results) };
-        let outcome = plot.execute(&Terminal::new(true, false)).map_err(|error| match error {
-            Error::Usage(message) => message.replace(&*place.path().to_string_lossy(), ""),
-            other => panic!("{other:?} is not the user's mistake"),
-        });
-        let svgs = files.iter().map(|(name, _)| place.path().join(name).with_extension("svg"));
-        let drawn = svgs.filter_map(|path| fs::read_to_string(path).ok()).collect();
-        (outcome, drawn)
+        place
     }
 
-    const FINISH: &str = "strategy,device,finish_ms\ngreedy,cpu,1.5\n";
-    const TIMELINE: &str = "step,lane,device_or_link,device_index,action,model,layers,samples_start,samples_end,rows_start,\
-                            rows_end,start_ns,end_ns,isolated_ns,basis\n0,0,cpu,0,compute,net,1,0,6,0,8,0,18,18,measured\n";
+    /// What `coinfer plot` says of a folder with these files, without the folder's path, and the figures there after
+    /// it, sorted.
+    fn check(files: &[(&str, &str)], figure: Option<Preset>, conditions: &[(&str, &str)]) -> (String, Vec<String>) {
+        let place = folder(files);
+        let conditions = conditions.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let plot = Plot {
+            results: place.path().to_owned(),
+            figure,
+            width: Width::Column,
+            output: None,
+            selection: Selection { conditions, against: None },
+        };
+        let told = message(plot.execute(&Terminal::new(true, false)), place.path());
+        let mut found = Vec::new();
+        for folder in [place.path().to_owned(), place.path().join("greedy")] {
+            let Ok(entries) = fs::read_dir(&folder) else { continue };
+            let names = entries.map(|entry| entry.unwrap().path());
+            found.extend(names.filter(|path| path.extension().is_some_and(|extension| extension == "svg")));
+        }
+        let names = found.iter().map(|path| path.strip_prefix(place.path()).unwrap().display().to_string());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        (told, names)
+    }
 
-    #[test]
-    fn figures_of_a_folder_and_those_in_it_are_drawn_with_the_scenario_as_title() {
-        let files = [
-            ("manifest.json", r#"{"scenario": "vgg16", "seed": null}"#),
-            ("summary.json", r#"{"results": [{"strategy": "Greedy!"}]}"#),
-            ("finish-times.csv", FINISH),
-            ("greedy/timeline.csv", TIMELINE),
-            (".greedy/timeline.csv", TIMELINE),
-        ];
-        let (outcome, drawn) = check(&files, "");
-        assert_eq!((outcome, drawn.len()), (Ok(()), 2));
-        assert!(drawn[0].contains("vgg16") && drawn[1].contains("vgg16: Greedy!"));
-        for part in ["greedy", "greedy/timeline.csv"] {
-            assert_eq!(check(&files, part), (Ok(()), drawn[1..].to_vec()));
+    fn message(outcome: Result<(), Error>, folder: &Path) -> String {
+        match outcome {
+            Ok(()) => String::new(),
+            Err(Error::Usage(message)) => message.replace(&*folder.to_string_lossy(), ""),
+            Err(other) => panic!("{other:?} is not the user's mistake"),
         }
     }
 
+    const FINISH: (&str, &str) = ("finish-times.csv", "strategy,device,finish_ms\ngreedy,cpu,1.5\n");
+    const RUN: (&str, &str) = ("results.csv", "strategy,samples,makespan_ms,samples_per_s\ngreedy,6,1,2\nlegion,,,\n");
+    const SWEEP: (&str, &str) =
+        ("results.csv", "b,strategy,samples,makespan_ms,samples_per_s,split_cpu\n1,greedy,1,1,2,1\n2,greedy,2,1,2,1\n");
+    const TIMELINE: (&str, &str) = (
+        "greedy/timeline.csv",
+        "step,lane,device_or_link,device_index,action,model,layers,samples_start,samples_end,rows_start,rows_end,\
+         start_ns,end_ns,isolated_ns,basis\n0,0,cpu,0,compute,net,1,0,6,0,8,0,18,18,measured\n",
+    );
+    const LATENCY: (&str, &str) = ("greedy/latency.csv", "latency_ms,count\n1,2\n3,4\n");
+
     #[test]
-    fn faults_of_all_files_are_told_and_nothing_is_drawn() {
-        let lines = "greedy,cpu,x\n".repeat(22);
-        let finish = format!("strategy,device,finish_ms\n{lines}");
-        let files = [("finish-times.csv", FINISH), ("a/finish-times.csv", &*finish), ("b/timeline.csv", "step")];
-        let (outcome, drawn) = check(&files, "");
-        assert_eq!(drawn, Vec::<String>::new());
-        let message = outcome.unwrap_err();
-        let lines: Vec<&str> = message.lines().collect();
-        assert_eq!(lines.len(), 1 + FAULTS_MAX + 1 + 1);
-        insta::assert_snapshot!([lines[0], lines[1], lines[21], lines[22]].join("\n"), @"
-        no figure is drawn:
-          /a/finish-times.csv:2: `finish_ms` is `x`, not a number of milliseconds from 0 to 1.8e13; correct it or make the results again
-          /a/finish-times.csv: and 2 more faults
-          /b/timeline.csv:1: columns are missing: lane, device_or_link, device_index, action, model, layers, samples_start, samples_end, rows_start, rows_end, start_ns, end_ns, isolated_ns, basis; make the results again, or name these columns: step,lane,device_or_link,device_index,action,model,layers,samples_start,samples_end,rows_start,rows_end,start_ns,end_ns,isolated_ns,basis
+    fn all_draws_what_fits_the_folder() {
+        let drawn = |files: &[(&str, &str)]| check(files, None, &[]).1.join(" ");
+        assert_eq!(drawn(&[FINISH]), "finish-times.svg");
+        assert_eq!(drawn(&[RUN, TIMELINE, LATENCY]), "breakdown.svg cdf.svg greedy/timeline.svg");
+        assert_eq!(drawn(&[SWEEP, TIMELINE]), "pareto.svg split-heatmap-greedy.svg throughput.svg");
+    }
+
+    #[test]
+    fn every_preset_says_what_it_needs_and_which_command_makes_it() {
+        let told = Preset::ALL.map(|preset| check(&[RUN], Some(preset), &[]));
+        assert!(told.iter().all(|(_, drawn)| drawn.is_empty()));
+        insta::assert_snapshot!(told.map(|(message, _)| message).join("\n"), @"
+        `throughput` cannot be drawn of ``: it needs a sweep over a setting with numbers; `coinfer sweep SCENARIO --set load.offline.samples=1,2,4,8` makes one
+        `speedup` cannot be drawn of ``: it needs a baseline that has a result; `coinfer run SCENARIO` of a scenario with `baseline`
+        `finish-times` cannot be drawn of ``: it needs finish-times.csv; `coinfer run SCENARIO` makes it
+        `breakdown` cannot be drawn of ``: it needs <strategy>/timeline.csv; `coinfer run SCENARIO` makes it
+        `timeline` cannot be drawn of ``: it needs <strategy>/timeline.csv; `coinfer run SCENARIO` makes it
+        `cdf` cannot be drawn of ``: it needs <strategy>/latency.csv; `coinfer run SCENARIO` makes it if the load has queries, as `single_stream`, `multi_stream` and `server` have
+        `pareto` cannot be drawn of ``: it needs a sweep; `coinfer sweep SCENARIO --set load.offline.samples=1,2,4,8` makes one
+        `split-heatmap` cannot be drawn of ``: it needs a sweep over a setting with numbers; `coinfer sweep SCENARIO --set load.offline.samples=1,2,4,8` makes one
+        `accuracy` cannot be drawn of ``: it needs replay.json or predicted-measured.csv; `coinfer run SCENARIO --replay` or `coinfer calibrate TRACE` makes one
+        ");
+        insta::assert_snapshot!(check(&[], None, &[]).0, @"
+        there is nothing to draw in ``:
+          throughput needs results.csv; `coinfer sweep SCENARIO` makes it
+          speedup needs results.csv; `coinfer sweep SCENARIO` makes it
+          finish-times needs finish-times.csv; `coinfer run SCENARIO` makes it
+          breakdown needs <strategy>/timeline.csv; `coinfer run SCENARIO` makes it
+          timeline needs <strategy>/timeline.csv; `coinfer run SCENARIO` makes it
+          cdf needs <strategy>/latency.csv; `coinfer run SCENARIO` makes it if the load has queries, as `single_stream`, `multi_stream` and `server` have
+          pareto needs results.csv; `coinfer sweep SCENARIO` makes it
+          split-heatmap needs results.csv; `coinfer sweep SCENARIO` makes it
+          accuracy needs replay.json or predicted-measured.csv; `coinfer run SCENARIO --replay` or `coinfer calibrate TRACE` makes one
         ");
     }
 
     #[test]
-    fn what_has_no_figures_is_told() {
-        let told = |results| check(&[("run/plan.json", "{}")], results).0.unwrap_err();
-        insta::assert_snapshot!([told("run"), told("absent"), told("run/plan.json")].join("\n"), @"
-        there is nothing to draw in `/run`; name a results folder, which has one of throughput.csv, finish-times.csv, timeline.csv, predicted-measured.csv
-        cannot read `/absent`: No such file or directory (os error 2); name a folder that `coinfer run` made
-        `/run/plan.json` has no figure; name a results folder or one of throughput.csv, finish-times.csv, timeline.csv, predicted-measured.csv
+    fn results_are_chosen_by_the_values_of_columns() {
+        let told = |conditions: &[(&str, &str)]| check(&[SWEEP], Some(Preset::Pareto), conditions).0;
+        insta::assert_snapshot!([told(&[("b", "1")]), told(&[("strategy", "legion")]), told(&[("x", "1")])].join("\n"), @"
+        `pareto` cannot be drawn of ``: it needs a sweep; `coinfer sweep SCENARIO --set load.offline.samples=1,2,4,8` makes one
+        --where: `strategy` is nowhere `legion`; it is greedy
+        --where: no column is called `x`; name one of b, strategy
+        ");
+        assert_eq!(check(&[RUN, TIMELINE, FINISH], None, &[("strategy", "greedy")]).1.len(), 3);
+        let none = check(&[RUN, TIMELINE, FINISH], None, &[("strategy", "legion")]);
+        assert_eq!(none.1, Vec::<String>::new());
+    }
+
+    #[test]
+    fn faults_of_all_files_are_told_and_nothing_is_drawn() {
+        let finish = format!("strategy,device,finish_ms\n{}", "greedy,cpu,x\n".repeat(22));
+        let files = [RUN, ("finish-times.csv", &*finish), ("greedy/timeline.csv", "step"), ("replay.json", "{")];
+        let (message, drawn) = check(&files, None, &[]);
+        assert_eq!(drawn, Vec::<String>::new());
+        let lines: Vec<&str> = message.lines().collect();
+        insta::assert_snapshot!([lines[0], lines[1], lines[21], lines[22], lines[23]].join("\n"), @"
+        `` cannot be read:
+          /greedy/timeline.csv:1: columns are missing: lane, device_or_link, device_index, action, model, layers, samples_start, samples_end, rows_start, rows_end, start_ns, end_ns, isolated_ns, basis; make the results again, or name these columns: step,lane,device_or_link,device_index,action,model,layers,samples_start,samples_end,rows_start,rows_end,start_ns,end_ns,isolated_ns,basis
+          /finish-times.csv:21: `finish_ms` is `x`, not a number of milliseconds from 0 to 1.8e13; correct it or make the results again
+          /finish-times.csv: and 2 more faults
+          /replay.json: EOF while parsing an object at line 1 column 1; make the results again
+        ");
+    }
+
+    #[test]
+    fn one_figure_goes_to_the_file_that_is_named() {
+        let place = folder(&[RUN, FINISH, TIMELINE]);
+        let output = place.path().join("fig3.svg");
+        let plot = |figure| {
+            let results = place.path().to_owned();
+            let output = Some(output.clone());
+            let plot = Plot { results, figure, width: Width::Page, output, selection: Selection::default() };
+            message(plot.execute(&Terminal::new(true, false)), place.path())
+        };
+        assert_eq!(plot(Some(Preset::Timeline)), "");
+        assert!(fs::read_to_string(&output).unwrap().contains("vgg16: greedy"));
+        insta::assert_snapshot!(plot(None), @"`-o` names one file, but there are 3 figures: finish-times, breakdown, greedy/timeline; choose one by --figure, and by --where strategy=NAME if strategies have one each");
+    }
+
+    #[test]
+    fn what_is_no_results_folder_is_refused() {
+        let place = tempfile::tempdir().unwrap();
+        fs::write(place.path().join("plan.json"), "{}").unwrap();
+        let told = ["absent", "plan.json", "."].map(|name| {
+            let outcome = read_material(&place.path().join(name), &[]).map(|_| ());
+            message(outcome, place.path())
+        });
+        insta::assert_snapshot!(told.join("\n"), @"
+        cannot read `/absent`: No such file or directory (os error 2); name a folder that `coinfer run`, `sweep`, `replay` or `calibrate` made
+        `/plan.json` is no folder; name a folder that `coinfer run`, `sweep`, `replay` or `calibrate` made
+        `/.` has no manifest.json, so it is no folder of results; name a folder that `coinfer run`, `sweep`, `replay` or `calibrate` made
         ");
     }
 }

@@ -15,8 +15,8 @@ use rand::seq::SliceRandom;
 use super::bench::{Bench, Network};
 use super::file::write_whole;
 use super::hardware::{HardwareArgs, interruption};
-use super::journal::{Journal, Visit};
 use super::profile_trace::{Provenance, trace};
+use super::visits::{Visit, Visits};
 use super::{Error, ScenarioArgs, Terminal};
 use crate::cost::Trace;
 use crate::platform::DeviceId;
@@ -90,51 +90,51 @@ impl Profile {
         let networks_key: Vec<_> = networks.iter().map(|network| (&network.name, &network.graph)).collect();
         let (repeats, seed) = (self.repeats, case.seed);
         let key = format!("{targets:?} {pairs:?} {repeats} {seed} {provenance:?} {networks_key:?}");
-        let mut journal = self.journal(&outputs, &key, &case, &networks, terminal);
+        let mut visits = self.visits(&outputs, &key, &case, &networks, terminal);
         interruption();
         let bench = Bench::new(&case, &networks, &targets, &pairs, runtime, terminal)?;
-        self.measure(bench, &mut journal, &targets, &pairs, &devices, terminal)?;
+        self.measure(bench, &mut visits, &targets, &pairs, &devices, terminal)?;
 
         let names: Vec<&str> = networks.iter().map(|network| network.name.as_str()).collect();
-        let drift = drift(journal.visits(), &devices);
+        let drift = drift(visits.all(), &devices);
         for (path, devices) in &outputs {
-            let trace = trace(&case, &names, journal.visits(), devices, &provenance, drift);
+            let trace = trace(&case, &names, visits.all(), devices, &provenance, drift);
             write_whole(path, trace.to_csv().as_bytes())?;
             terminal.print(format!("{}\n", path.display()))?;
         }
         terminal.tell(&format!("the speed of the machine varied by {:.1} % meanwhile", drift * 100.0));
-        journal.remove();
+        visits.remove();
         Ok(())
     }
 
     /// What was measured before, if a profile with this key was interrupted.
-    fn journal(
+    fn visits(
         &self,
         outputs: &BTreeMap<PathBuf, Vec<DeviceId>>,
         key: &str,
         case: &Case,
         networks: &[Network],
         terminal: &Terminal,
-    ) -> Journal {
+    ) -> Visits {
         let path = journal_path(outputs);
         let device_count = case.problem.platform.devices.len() as u32;
         let is_known = |visit: &Visit| {
             let devices = visit.measured.iter().flat_map(|measured| [Some(measured.device), measured.beside]);
             visit.network < networks.len() && devices.flatten().all(|device| device.0 < device_count)
         };
-        let journal = Journal::open(&path, key, self.fresh, is_known);
-        if !journal.visits().is_empty() {
-            terminal.tell(&format!("going on after {} visits in {}", journal.visits().len(), path.display()));
+        let visits = Visits::open(&path, key, self.fresh, is_known);
+        if !visits.all().is_empty() {
+            terminal.tell(&format!("going on after {} visits in {}", visits.all().len(), path.display()));
         }
-        journal
+        visits
     }
 
-    /// Makes every visit that the journal does not have: devices alone in random order, with a look at the sentinel
-    /// now and then, and devices in pairs.
+    /// Makes every visit that `visits` does not have: devices alone in random order, with a look at the sentinel now
+    /// and then, and devices in pairs.
     fn measure(
         &self,
         mut bench: Bench<'_>,
-        journal: &mut Journal,
+        visits: &mut Visits,
         targets: &[Target],
         pairs: &[[DeviceId; 2]],
         devices: &[DeviceId],
@@ -142,25 +142,25 @@ impl Profile {
     ) -> Result<(), Error> {
         bench.warm_up(targets, devices)?;
         let networks = bench.networks.len();
-        let visits = self.schedule(bench.networks, targets, bench.case.seed);
+        let schedule = self.schedule(bench.networks, targets, bench.case.seed);
         let of_networks = || (0..networks).flat_map(|network| (0..pairs.len()).map(move |pair| (network, pair)));
         let pair_visits: Vec<(usize, usize)> = (0..self.repeats).flat_map(|_| of_networks()).collect();
-        let sentinels = visits.len() / SENTINEL_EVERY + 1;
-        let progress = terminal.progress((visits.len() + pair_visits.len() + sentinels) as u64, "visits");
-        for (index, (network, target)) in visits.iter().enumerate() {
+        let sentinels = schedule.len() / SENTINEL_EVERY + 1;
+        let progress = terminal.progress((schedule.len() + pair_visits.len() + sentinels) as u64, "visits");
+        for (index, (network, target)) in schedule.iter().enumerate() {
             if index % SENTINEL_EVERY == 0 {
                 for &device in devices {
                     let name = format!("{SENTINEL} {index} {}", device.0);
-                    bench.visit(journal, name, 0, &Target::Whole { device, batch: 1 })?;
+                    bench.visit(visits, name, 0, &Target::Whole { device, batch: 1 })?;
                 }
                 progress.inc(1);
             }
-            bench.visit(journal, format!("{index}"), *network, &targets[*target])?;
+            bench.visit(visits, format!("{index}"), *network, &targets[*target])?;
             progress.inc(1);
         }
         for (index, (network, pair)) in pair_visits.iter().enumerate() {
-            let target = bench.balanced(journal, *network, &pairs[*pair]);
-            bench.visit(journal, format!("pair {index}"), *network, &target)?;
+            let target = bench.balanced(visits, *network, &pairs[*pair]);
+            bench.visit(visits, format!("pair {index}"), *network, &target)?;
             progress.inc(1);
         }
         progress.finish_and_clear();
@@ -256,9 +256,9 @@ fn networks(scenario: &Scenario) -> Result<(Vec<Network>, u32), Error> {
     let mut found: BTreeMap<String, Network> = BTreeMap::new();
     let mut samples = 0;
     let points = scenario.points()?;
-    for case in iter::once(scenario.case()).chain(points.iter().map(|point| scenario.case_at(point))) {
+    for case in iter::once(scenario.case()).chain(points.iter().map(|point| scenario.case_at(&point))) {
         let case = case?;
-        samples = samples.max(case.problem.samples());
+        samples = samples.max(case.problem.dispatch.samples_max(case.problem.samples()));
         for ((model, weights), name) in case.problem.models.iter().zip(&case.weights).zip(&case.profiled_models) {
             if let Some(weights) = weights {
                 let network = || Network { name: name.clone(), graph: model.graph.clone(), weights: weights.clone() };

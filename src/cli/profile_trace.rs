@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::journal::Visit;
 use super::results::now;
+use super::visits::Visit;
 use crate::cost::{Kind, LayerKey, Row, Rows, Statistic, Trace};
 use crate::platform::DeviceId;
 use crate::replay::cpu::{Runtime, processor};

@@ -15,7 +15,7 @@ use crate::engine::{estimates, simulate_estimated};
 use crate::model::ModelId;
 use crate::plan::{self, CheckedPlan, Lane, Step};
 use crate::platform::DeviceId;
-use crate::problem::Problem;
+use crate::problem::{Load, Problem};
 use crate::replay::cpu::worse;
 use crate::replay::{Crew, Limits, Round, SpeedProbe};
 use crate::report;
@@ -158,6 +158,14 @@ pub(super) fn replay(
     terminal: &Terminal,
 ) -> Result<Replays, Error> {
     let problem = &case.problem;
+    if !matches!(problem.load, Load::Offline { .. }) {
+        return Err(Error::Usage(format!(
+            "only offline loads are replayed, and the scenario has a `{}` one; use for example \
+             `--set 'load={{ offline = {{ samples = {} }} }}'`",
+            problem.load.name(),
+            problem.samples()
+        )));
+    }
     let deadline = Duration::from_nanos(options.deadline * 1_000_000_000);
     let limits = Limits { deadline, interrupted: interruption() };
     let machine = Machine::new(case, options.backend, &options.hardware)?;
@@ -273,7 +281,7 @@ pub(super) fn write_results(
         let typical = typical(&replayed.rounds);
         let title = format!("{}: {strategy}", replays.replay.scenario);
         let rows = both_rows(problem, plan, &typical.1, &typical.0.timeline);
-        results.write(&format!("{folder}/replay.svg"), plot::timeline_svg(&title, &rows))?;
+        results.write(&format!("{folder}/replay.svg"), plot::timeline_svg(&title, &rows, plot::Width::Page))?;
     }
     results.write("replay.json", replay_json(&replays.replay))
 }

@@ -1,5 +1,6 @@
 //! Where results go and what they say of their origin.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::report::{Folder, Input, Manifest, manifest_json};
@@ -7,47 +8,31 @@ use crate::scenario::Scenario;
 
 use super::Error;
 
-/// A results folder for what `command` does with a scenario, and the manifest that goes into it.
-pub(super) struct Results {
-    folder: Folder,
-    manifest: Manifest,
+/// What results follow from, and so what they are called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Origin {
+    pub(super) manifest: Manifest,
+    /// A hash of all that the results depend on.
+    pub(super) run: String,
 }
 
-impl Results {
-    /// Begins the folder `out/<scenario>/<prefix><hash>`; the hash is of all that the results depend on.
-    pub(super) fn begin(
-        out: &Path,
-        prefix: &str,
-        command: &str,
-        scenario: &Scenario,
-        overrides: &[String],
-    ) -> Result<Results, Error> {
+impl Origin {
+    /// What `command` does with a scenario and such settings.
+    pub(super) fn of_scenario(command: &str, scenario: &Scenario, settings: &[String]) -> Origin {
         let inputs = scenario.inputs().iter();
         let inputs =
             inputs.map(|file| Input { path: file.path.display().to_string(), blake3: file.hash.clone() }).collect();
-        let (folder, name) = (out.join(scenario.name()), scenario.name());
-        Results::of_inputs(&folder, prefix, command, name, inputs, overrides, scenario.seed())
+        Origin::new(command, scenario.name(), inputs, settings, scenario.seed())
     }
 
-    /// Begins the folder `folder/<prefix><hash>` for what `command` does with `inputs`, of which the results are
-    /// called `name`.
-    pub(super) fn of_inputs(
-        folder: &Path,
-        prefix: &str,
-        command: &str,
-        name: &str,
-        inputs: Vec<Input>,
-        settings: &[String],
-        seed: u64,
-    ) -> Result<Results, Error> {
+    fn new(command: &str, name: &str, inputs: Vec<Input>, settings: &[String], seed: u64) -> Origin {
         let mut hasher = blake3::Hasher::new();
         let version = env!("CARGO_PKG_VERSION");
         let of_inputs = inputs.iter().map(|input| input.blake3.as_str());
         for part in [command, version].into_iter().chain(of_inputs).chain(settings.iter().map(String::as_str)) {
             hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
         }
-        let hash = hasher.finalize().to_hex();
-        let target: PathBuf = folder.join(format!("{prefix}{}", &hash[..8]));
+        let run = hasher.finalize().to_hex()[..8].to_owned();
         let manifest = Manifest {
             scenario: name.to_owned(),
             command: vec![command.to_owned(), inputs.first().map_or_else(String::new, |file| file.path.clone())],
@@ -58,12 +43,60 @@ impl Results {
             commit: option_env!("COINFER_COMMIT").map(str::to_owned),
             created: now(),
         };
-        Ok(Results { folder: Folder::create(&target)?, manifest })
+        Origin { manifest, run }
+    }
+}
+
+/// A results folder, and the manifest that goes into it.
+pub(super) struct Results {
+    folder: Folder,
+    manifest: Manifest,
+}
+
+impl Results {
+    /// Begins the folder `out/<scenario>/<prefix><run>` for what `command` does with a scenario.
+    pub(super) fn begin(
+        out: &Path,
+        prefix: &str,
+        command: &str,
+        scenario: &Scenario,
+        overrides: &[String],
+    ) -> Result<Results, Error> {
+        Results::of_origin(&out.join(scenario.name()), prefix, Origin::of_scenario(command, scenario, overrides))
+    }
+
+    /// Begins the folder `folder/<prefix><run>` for what `command` does with `inputs`, of which the results are called
+    /// `name`.
+    pub(super) fn of_inputs(
+        folder: &Path,
+        prefix: &str,
+        command: &str,
+        name: &str,
+        inputs: Vec<Input>,
+        settings: &[String],
+        seed: u64,
+    ) -> Result<Results, Error> {
+        Results::of_origin(folder, prefix, Origin::new(command, name, inputs, settings, seed))
+    }
+
+    /// Begins the folder `folder/<prefix><run>`.
+    pub(super) fn of_origin(folder: &Path, prefix: &str, origin: Origin) -> Result<Results, Error> {
+        let target: PathBuf = folder.join(format!("{prefix}{}", origin.run));
+        Ok(Results { folder: Folder::create(&target)?, manifest: origin.manifest })
     }
 
     /// Writes one file.
     pub(super) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> Result<(), Error> {
         Ok(self.folder.write(name, bytes)?)
+    }
+
+    /// Writes one file of which not all need to fit into memory: what `write` writes.
+    pub(super) fn write_with(
+        &self,
+        name: &str,
+        write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
+    ) -> Result<(), Error> {
+        Ok(self.folder.write_with(name, write)?)
     }
 
     /// Makes the results appear and returns where.

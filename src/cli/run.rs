@@ -6,10 +6,12 @@ use clap::{Args, ValueEnum};
 
 use super::evaluate::{Evaluated, evaluate};
 use super::replay::{self, Candidate, ReplayArgs, Replays, replay};
+use super::replicate::Replicated;
 use super::results::Results;
 use super::{Error, ScenarioArgs, Terminal};
+use crate::plan::Plan;
 use crate::report::plot;
-use crate::report::{Failure, ResultRow, Summary};
+use crate::report::{Compared, Failure, ResultRow, Summary, compared_with_best, latency_csv, queries_csv};
 use crate::report::{
     plan_json, replay_table, replayed_summary_json, results_csv, slugs, summary_json, table, timeline_csv,
     timeline_json,
@@ -105,10 +107,19 @@ fn summarise(name: &str, case: &Case, evaluated: &Evaluations) -> Summary {
         scenario: name.to_owned(),
         outcomes: evaluated.iter().filter_map(|run| Some(run.as_ref().ok()?.outcome.clone())).collect(),
         failures: evaluated.iter().filter_map(|run| run.as_ref().err().cloned()).collect(),
-        notes: case.notes.clone(),
+        notes: case.notes.iter().cloned().chain(comparisons(evaluated)).collect(),
         contention: case.problem.contention,
         baseline,
     }
+}
+
+/// How the strategies compare with the best of them, in the same random worlds.
+fn comparisons(evaluated: &Evaluations) -> Vec<String> {
+    let with_chance = evaluated.iter().flatten().filter_map(|run| Some((&run.outcome, run.replicated.as_ref()?)));
+    let runs: Vec<Compared<'_>> = with_chance
+        .map(|(outcome, replicated)| Compared { strategy: &outcome.strategy, figures: &replicated.compared })
+        .collect();
+    compared_with_best(&runs)
 }
 
 fn rows(evaluated: &Evaluations) -> Vec<ResultRow<'_>> {
@@ -120,20 +131,33 @@ fn write_results(results: &Results, case: &Case, evaluated: &Evaluations, summar
     let runs: Vec<&Evaluated> = evaluated.iter().filter_map(|run| run.as_ref().ok()).collect();
     let folders = slugs(runs.iter().map(|run| run.outcome.strategy.as_str()));
     for (run, folder) in runs.iter().zip(folders) {
-        let Evaluated { plan, timeline, estimates, outcome } = run;
+        let Evaluated { plan, timeline, estimates, outcome, replicated } = run;
         let title = format!("{}: {}", summary.scenario, outcome.strategy);
         results.write(&format!("{folder}/plan.json"), plan_json(plan))?;
+        let (plan, timeline, estimates): (&Plan, _, _) = match replicated {
+            Some(Replicated { recorded: (plan, timeline, estimates), .. }) => (plan, timeline, estimates),
+            None => (plan, timeline, estimates),
+        };
         results.write(&format!("{folder}/timeline.csv"), timeline_csv(&case.problem, plan, timeline, estimates))?;
         results.write(&format!("{folder}/timeline.json"), timeline_json(&case.problem, plan, timeline))?;
+        if let Some(Replicated { queries, latencies, .. }) = replicated
+            && !queries.is_empty()
+        {
+            results.write(&format!("{folder}/queries.csv"), queries_csv(queries))?;
+            results.write(&format!("{folder}/latency.csv"), latency_csv(latencies))?;
+        }
         results.write(
             &format!("{folder}/timeline.svg"),
-            plot::timeline_svg(&title, &plot::timeline_rows(&case.problem, plan, timeline)),
+            plot::timeline_svg(&title, &plot::timeline_rows(&case.problem, plan, timeline), plot::Width::Page),
         )?;
     }
     results.write("summary.json", summary_json(summary))?;
     results.write("results.csv", results_csv(&rows(evaluated)))?;
+    if runs.iter().any(|run| run.replicated.is_some()) {
+        return Ok(());
+    }
     let finish_times = plot::finish_rows(&summary.outcomes);
     results.write("finish-times.csv", plot::finish_times_csv(&finish_times))?;
-    results.write("finish-times.svg", plot::finish_times_svg(&summary.scenario, &finish_times))?;
+    results.write("finish-times.svg", plot::finish_times_svg(&summary.scenario, &finish_times, plot::Width::Page))?;
     Ok(())
 }

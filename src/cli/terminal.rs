@@ -1,6 +1,6 @@
 //! What is printed where: results on standard output, everything else on standard error.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -20,6 +20,13 @@ impl Terminal {
     pub(super) fn print(&self, text: impl AsRef<[u8]>) -> io::Result<()> {
         let mut output = io::stdout().lock();
         output.write_all(text.as_ref())?;
+        output.flush()
+    }
+
+    /// Prints a result that need not fit into memory: what `write` writes.
+    pub(super) fn print_with(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+        let mut output = BufWriter::new(io::stdout().lock());
+        write(&mut output)?;
         output.flush()
     }
 

@@ -36,6 +36,21 @@ pub(super) fn noise_by_batch(trace: &Trace, device: &str, model: &str, layer: &L
     repeats.into_iter().filter_map(|(batch, logarithms)| Some((batch, of_batch(logarithms)?))).collect()
 }
 
+/// What each raw repeat took by the mean of its point, over all points of a device that have three repeats or more.
+pub(super) fn repeat_ratios(trace: &Trace, device: &str) -> Vec<f64> {
+    let mut points: BTreeMap<(&str, &LayerKey, u32, Rows), Vec<f64>> = BTreeMap::new();
+    for row in &trace.rows {
+        if row.device == device && row.beside.is_none() && row.statistic == Statistic::Raw {
+            points.entry((&row.model, &row.layer, row.batch, row.rows)).or_default().push(row.time_ms);
+        }
+    }
+    let ratios = |times: Vec<f64>| {
+        let mean = mean(&times).filter(|_| times.len() >= REPEATS_MIN);
+        times.into_iter().filter_map(move |time| Some(time / mean?))
+    };
+    points.into_values().flat_map(ratios).collect()
+}
+
 fn of_batch(logarithms: Vec<f64>) -> Option<Noise> {
     if logarithms.len() < REPEATS_MIN {
         return None;
@@ -81,6 +96,28 @@ mod tests {
         assert_eq!((steady.spikes, spiked.spikes), (0, 1));
         assert!((steady.sigma - 0.0079).abs() < 1e-4 && (spiked.sigma - steady.sigma).abs() < 1e-12);
         assert_eq!(noise(&[10.0, 10.0, 10.5]).map(|noise| noise.spikes), Some(0));
+    }
+
+    #[test]
+    fn ratios_of_repeats_are_by_the_mean_of_their_point_and_need_three() {
+        let rows = [
+            "whole,1,all,raw,0,1",
+            "whole,1,all,raw,1,2",
+            "whole,1,all,raw,2,3",
+            "whole,2,all,raw,0,5",
+            "whole,2,all,raw,1,9",
+            "a,1,all,raw,0,10",
+            "a,1,all,raw,1,10",
+            "a,1,all,raw,2,10",
+            "whole,4,all,median,9,7",
+        ];
+        const HEADER: &str = "# coinfer trace 1\n# source: s\n# revision: r\n# hardware: h\n# software: w\n# date: d\n# kind: measured\n";
+        let rows: String = rows.iter().map(|row| format!("d,m,{row}\n")).collect();
+        let columns = "device,model,layer,batch,rows,statistic,repeat,time_ms";
+        let text = format!("{HEADER}{columns}\n{rows}e,m,whole,1,all,raw,0,4\n");
+        let trace = Trace::parse(text.as_bytes()).unwrap();
+        assert_eq!(trace.repeat_ratios("d"), [0.5, 1.0, 1.5, 1.0, 1.0, 1.0]);
+        assert!(trace.repeat_ratios("e").is_empty());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::noise::repeat_ratios;
 use super::read::parse;
 use super::write::write;
 use crate::statistics::median;
@@ -131,6 +132,13 @@ impl Trace {
     /// As [`Trace::times`], of the rows that were taken while `beside` ran the same network all the time.
     pub fn times_beside(&self, device: &str, model: &str, layer: &LayerKey, beside: &str) -> BTreeMap<u32, Point> {
         self.points(device, model, layer, Some(beside))
+    }
+
+    /// How repeats on a device vary: what each raw repeat took by the mean of its point, over all points that have
+    /// three of them or more. Empty if the trace keeps no single repeats. With few repeats a point the spread comes out
+    /// too small, by a tenth in variance for ten of them.
+    pub fn repeat_ratios(&self, device: &str) -> Vec<f64> {
+        repeat_ratios(self, device)
     }
 
     fn points(&self, device: &str, model: &str, layer: &LayerKey, beside: Option<&str>) -> BTreeMap<u32, Point> {

@@ -48,6 +48,12 @@ impl Ends {
         Ends(Heap::new(lanes, LanePlaces(vec![NONE; lanes])))
     }
 
+    /// Adds a lane that runs nothing.
+    pub(super) fn add(&mut self) -> LaneId {
+        self.0.places.0.push(NONE);
+        LaneId(self.0.places.0.len() as u32 - 1)
+    }
+
     /// Whether `lane` runs a step.
     #[inline]
     pub(super) fn contains(&self, lane: LaneId) -> bool {

@@ -1,14 +1,23 @@
 //! Simulated lanes: a step lasts as long as the cost model says, stretched by what runs beside it.
 
+mod arrivals;
 mod ends;
 mod heap;
+mod random;
 mod rates;
+mod service;
 mod simulator;
+pub mod theory;
 mod timers;
+mod variation;
 
 pub use crate::execute::{Completion, Event};
+pub use arrivals::ArrivalTimes;
+pub use random::{Draw, Purpose, Stream, Streams};
 pub use rates::Network;
+pub use service::{Fate, Issue, Planner, Query, Recovery, ServeError, Served, serve};
 pub use simulator::Simulator;
+pub use variation::Sampler;
 
 use simulator::Prepared;
 
@@ -42,7 +51,7 @@ pub fn simulate_estimated(problem: &Problem, plan: &CheckedPlan, estimates: &[Es
         let traffic = if traffic.is_empty() { 0 } else { traffic[index] };
         Prepared { step, lane: plan.steps[index].lane, isolated: estimates[index].time, traffic }
     };
-    let Ok(spans) = execute_plan(plan, &mut simulator, prepare);
+    let spans = execute_plan(plan, &mut simulator, prepare).expect("no plan can deadlock, and nothing breaks");
     let timeline = Timeline { origin: Origin::Simulated, spans };
     debug_assert!(timeline.obeys(plan), "the engine starts a step only when all that it waits for has ended");
     timeline

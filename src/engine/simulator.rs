@@ -2,14 +2,13 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::convert::Infallible;
 
 use super::ends::Ends;
 use super::rates::{Network, Rates};
 use super::timers::Timers;
 use crate::execute::{Completion, Event, Lanes};
 use crate::plan::{Lane, LaneId, StepId};
-use crate::platform::{DeviceId, LinkId};
+use crate::platform::{DeviceId, LinkId, Platform};
 use crate::problem::Problem;
 use crate::units::{Duration, Time};
 
@@ -67,6 +66,10 @@ struct Running {
     rate: f64,
 }
 
+impl Running {
+    const IDLE: Running = Running { step: StepId(0), start: Time::ZERO, since: Time::ZERO, remaining: 0.0, rate: 1.0 };
+}
+
 impl Simulator {
     /// A simulator at time 0 with this number of idle lanes that do not disturb each other.
     pub fn new(lanes: usize) -> Simulator {
@@ -84,15 +87,23 @@ impl Simulator {
     }
 
     fn with_rates(lanes: usize, rates: Option<Rates>) -> Simulator {
-        let idle = Running { step: StepId(0), start: Time::ZERO, since: Time::ZERO, remaining: 0.0, rate: 1.0 };
         Simulator {
             now: Time::ZERO,
-            running: vec![idle; lanes],
+            running: vec![Running::IDLE; lanes],
             ends: Ends::new(lanes),
             joins: BinaryHeap::new(),
             timers: Timers::default(),
             rates: rates.map(Box::new),
         }
+    }
+
+    /// Adds an idle lane.
+    pub(super) fn add(&mut self, lane: &Lane, platform: &Platform) -> LaneId {
+        self.running.push(Running::IDLE);
+        if let Some(rates) = &mut self.rates {
+            rates.add(lane, platform);
+        }
+        self.ends.add()
     }
 
     /// When the last event happened.
@@ -255,6 +266,10 @@ impl Simulator {
     }
 }
 
+/// Something is to happen, but nothing ever will.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stalled;
+
 /// What the simulator needs to know of a step.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Prepared {
@@ -268,10 +283,10 @@ pub(crate) struct Prepared {
 
 impl Lanes for Simulator {
     type Step = Prepared;
-    type Error = Infallible;
+    type Error = Stalled;
 
     #[inline]
-    fn start(&mut self, prepared: Prepared) -> Result<(), Infallible> {
+    fn start(&mut self, prepared: Prepared) -> Result<(), Stalled> {
         let Prepared { step, lane, isolated, traffic } = prepared;
         match lane {
             Some(lane) => self.begin_with_traffic(lane, step, isolated, traffic),
@@ -281,7 +296,7 @@ impl Lanes for Simulator {
     }
 
     #[inline]
-    fn next(&mut self) -> Result<Event, Infallible> {
-        Ok(Simulator::next(self).expect("something is to happen"))
+    fn next(&mut self) -> Result<Event, Stalled> {
+        Simulator::next(self).ok_or(Stalled)
     }
 }

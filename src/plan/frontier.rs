@@ -58,6 +58,24 @@ impl Frontier {
         Frontier { waiting, dependents }
     }
 
+    /// Steps that `step` waits for, the one before on its lane among them.
+    pub(crate) fn count(&self, step: StepId) -> u32 {
+        self.waiting[step.0 as usize].count
+    }
+
+    /// The step that follows on the lane of `step`.
+    pub(crate) fn next_on_lane(&self, step: StepId) -> Option<StepId> {
+        let next = self.waiting[step.0 as usize].next_on_lane;
+        (next != NONE).then_some(StepId(next))
+    }
+
+    /// The steps that wait for `step` by name, each later in the plan.
+    pub(crate) fn dependents(&self, step: StepId) -> impl Iterator<Item = StepId> + '_ {
+        let at = step.0 as usize;
+        let range = self.waiting[at].dependents as usize..self.waiting[at + 1].dependents as usize;
+        self.dependents[range].iter().map(|&step| StepId(step))
+    }
+
     /// Steps that may start before any other has ended, in list order.
     pub(crate) fn ready(&self) -> impl Iterator<Item = StepId> + '_ {
         let steps = &self.waiting[..self.waiting.len() - 1];

@@ -170,6 +170,11 @@ impl Platform {
         (0..self.devices.len() as u32).map(DeviceId)
     }
 
+    /// Ids of all links.
+    pub fn link_ids(&self) -> impl Iterator<Item = LinkId> + use<> {
+        (0..self.links.len() as u32).map(LinkId)
+    }
+
     /// The links that data takes from one device to another, with the device at the end of each.
     ///
     /// A direct link always wins. Otherwise there must be exactly one way over other devices.

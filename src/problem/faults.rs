@@ -1,7 +1,13 @@
 //! What breaks while a scenario runs.
 
-use crate::platform::{DeviceId, LinkId};
-use crate::units::{Duration, Time};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::Problem;
+use crate::cost::{CostModel, Estimate, Uncalibrated};
+use crate::model::{OpKind, Work};
+use crate::platform::{DeviceId, LinkId, Platform};
+use crate::units::{Bytes, Duration, Share, Time};
 
 /// Everything that breaks, and what is done about it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -54,5 +60,79 @@ impl Faults {
     /// Whether nothing breaks.
     pub fn is_empty(&self) -> bool {
         self.faults.is_empty()
+    }
+}
+
+/// What is left of devices and links at a time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Condition {
+    /// By device, the part of its speed; 0 if it has dropped out.
+    pub devices: Vec<f64>,
+    /// By link, the part of its bandwidth.
+    pub links: Vec<f64>,
+}
+
+impl Condition {
+    /// Everything is in order.
+    pub fn healthy(platform: &Platform) -> Condition {
+        Condition { devices: vec![1.0; platform.devices.len()], links: vec![1.0; platform.links.len()] }
+    }
+
+    /// What `change` makes of it.
+    pub fn apply(&mut self, change: Change) {
+        match change {
+            Change::Speed { device, health } => self.devices[device.0 as usize] = health,
+            Change::Out { device } => self.devices[device.0 as usize] = 0.0,
+            Change::Back { device } => self.devices[device.0 as usize] = 1.0,
+            Change::Bandwidth { link, health } => self.links[link.0 as usize] = health,
+        }
+    }
+
+    /// Whether the device can be used.
+    pub fn has(&self, device: DeviceId) -> bool {
+        self.devices[device.0 as usize] > 0.0
+    }
+}
+
+/// The costs of what is left: slower devices and links take longer.
+struct Degraded {
+    healthy: Arc<dyn CostModel>,
+    condition: Condition,
+}
+
+impl Degraded {
+    fn stretched(estimate: Estimate, health: f64) -> Estimate {
+        match health {
+            1.0 => estimate,
+            _ => Estimate { time: Duration::from_nanos_f64(estimate.time.as_nanos_f64() / health), ..estimate },
+        }
+    }
+}
+
+impl CostModel for Degraded {
+    fn compute(&self, device: DeviceId, share: Share, work: &Work) -> Result<Estimate, Uncalibrated> {
+        let estimate = self.healthy.compute(device, share, work)?;
+        Ok(Degraded::stretched(estimate, self.condition.devices[device.0 as usize]))
+    }
+
+    fn transfer(&self, link: LinkId, size: Bytes) -> Result<Estimate, Uncalibrated> {
+        let estimate = self.healthy.transfer(link, size)?;
+        Ok(Degraded::stretched(estimate, self.condition.links[link.0 as usize]))
+    }
+}
+
+impl Problem {
+    /// The same question to what is left: devices that are out support nothing, and others take longer.
+    pub fn under(&self, condition: &Condition) -> Problem {
+        let mut problem = self.clone();
+        let layers = self.models.iter().flat_map(|model| model.graph.layers());
+        let kinds: BTreeSet<OpKind> = layers.map(|layer| layer.op.kind()).collect();
+        for (device, health) in problem.platform.devices.iter_mut().zip(&condition.devices) {
+            if *health == 0.0 {
+                device.unsupported.extend(&kinds);
+            }
+        }
+        problem.costs = Arc::new(Degraded { healthy: self.costs.clone(), condition: condition.clone() });
+        problem
     }
 }

@@ -77,7 +77,27 @@ impl Default for Dispatch {
     }
 }
 
+impl Dispatch {
+    /// Samples of each model in the largest plan, where queries have `samples` each.
+    pub fn samples_max(&self, samples: u32) -> u32 {
+        match self {
+            Dispatch::PerQuery { .. } => samples,
+            Dispatch::Batch { batch_max, .. } => samples.max(*batch_max),
+        }
+    }
+}
+
 impl Load {
+    /// What scenarios call it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Load::Offline { .. } => "offline",
+            Load::SingleStream { .. } => "single_stream",
+            Load::MultiStream { .. } => "multi_stream",
+            Load::Server(_) => "server",
+        }
+    }
+
     /// Samples of each model in a query, or in all for an offline load.
     pub fn samples(&self) -> u32 {
         match self {

@@ -3,11 +3,13 @@
 mod arrivals;
 mod faults;
 mod load;
+mod replications;
 mod variation;
 
 pub use arrivals::{Arrivals, ArrivalsError};
-pub use faults::{Change, Fault, Faults};
+pub use faults::{Change, Condition, Fault, Faults};
 pub use load::{Dispatch, Load, Server};
+pub use replications::{Replications, WarmUpRule};
 pub use variation::{Effect, Jitter, Ratios, Shape, Spikes, Variation, VariationError};
 
 use std::sync::Arc;
@@ -71,6 +73,15 @@ impl Problem {
     /// Samples of each model that one plan covers.
     pub fn samples(&self) -> u32 {
         self.load.samples()
+    }
+
+    /// Whether chance has a part in what happens, so that one run does not say everything.
+    pub fn is_random(&self) -> bool {
+        let arrive_at_random = match &self.load {
+            Load::Server(server) => matches!(server.arrivals, Arrivals::Poisson { .. } | Arrivals::Bursty { .. }),
+            _ => false,
+        };
+        arrive_at_random || !self.variation.is_none()
     }
 
     /// The same question about `samples` samples of each model that are all present at the start.

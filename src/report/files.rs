@@ -5,10 +5,13 @@ use serde::Serialize;
 use super::rows::{csv_bytes, text};
 use super::summary::basis_name;
 use crate::cost::Estimate;
+use crate::engine::{Fate, Query};
 use crate::plan::{Action, Lane, Plan, Step};
 use crate::platform::DeviceId;
 use crate::problem::Problem;
+use crate::statistics::Histogram;
 use crate::timeline::{Span, Timeline, chrome_trace};
+use crate::units::Duration;
 
 /// The plan as JSON, one line a lane and one a step. Reads back as the same plan.
 pub fn plan_json(plan: &Plan) -> Vec<u8> {
@@ -19,6 +22,26 @@ pub fn plan_json(plan: &Plan) -> Vec<u8> {
 /// The timeline in the Chrome trace format, which Perfetto opens.
 pub fn timeline_json(problem: &Problem, plan: &Plan, timeline: &Timeline) -> Vec<u8> {
     chrome_trace(problem, plan, timeline).into_bytes()
+}
+
+/// The queries as CSV: when each arrived, was begun and ended, in nanoseconds, and what became of it.
+pub fn queries_csv(queries: &[Query]) -> Vec<u8> {
+    let line = |query: &Query| {
+        let fate = match query.fate {
+            Fate::Done => "done",
+            Fate::Dropped => "dropped",
+            Fate::Expired => "expired",
+        };
+        let times = [query.arrived, query.begun, query.ended].map(|time| time.as_nanos().to_string());
+        times.into_iter().chain([fate.to_owned()]).collect()
+    };
+    csv_bytes(["arrived_ns", "begun_ns", "ended_ns", "fate"], queries.iter().map(line))
+}
+
+/// A histogram of latencies as CSV: each that occurs, ascending, and how often.
+pub fn latency_csv(latencies: &Histogram) -> Vec<u8> {
+    let line = |(latency, count): (Duration, u64)| vec![latency.as_millis_f64().to_string(), count.to_string()];
+    csv_bytes(["latency_ms", "count"], latencies.iter().map(line))
 }
 
 /// The columns of [`timeline_csv`].

@@ -1,7 +1,7 @@
 //! The folder of a run's results, which appears complete or not at all.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, BufWriter, Write};
 use std::path::{Component, Path, PathBuf};
 
 use tempfile::TempDir;
@@ -107,6 +107,15 @@ impl Folder {
 
     /// Writes a file; `name` may have directories, separated by `/`.
     pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> Result<(), FolderError> {
+        self.write_with(name, |output| output.write_all(bytes.as_ref()))
+    }
+
+    /// Writes a file of which not all need to fit into memory: what `write` writes.
+    pub fn write_with(
+        &self,
+        name: &str,
+        write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
+    ) -> Result<(), FolderError> {
         let relative = Path::new(name);
         let mut components = relative.components().peekable();
         let below = components.peek().is_some() && components.all(|part| matches!(part, Component::Normal(_)));
@@ -119,7 +128,12 @@ impl Folder {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(failed("write", &shown))?;
         }
-        fs::write(&path, bytes).map_err(failed("write", &shown))
+        let written = File::create(&path).and_then(|file| {
+            let mut output = BufWriter::new(file);
+            write(&mut output)?;
+            output.flush()
+        });
+        written.map_err(failed("write", &shown))
     }
 
     /// Moves the files into place and returns where that is. Earlier results there are replaced, or kept if this

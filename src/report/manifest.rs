@@ -1,11 +1,11 @@
 //! Where results come from: enough to make them again.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::summary::json_text;
 
 /// What a run was made of. All but `created` follows from the inputs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// The scenario's name.
     pub scenario: String,
@@ -26,7 +26,7 @@ pub struct Manifest {
 }
 
 /// A file that a run read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Input {
     /// Its path, as the user or the scenario wrote it.
     pub path: String,

@@ -5,11 +5,13 @@
 
 mod calibration;
 mod calibration_table;
+mod compared;
 #[cfg(test)]
 mod example;
 mod files;
 mod folder;
 mod grid;
+pub mod html;
 mod layers;
 mod manifest;
 mod models;
@@ -19,24 +21,30 @@ mod readings;
 mod replay;
 mod replay_files;
 mod replay_sweep;
+mod replication;
 mod rows;
+mod service;
+mod service_table;
 mod summary;
 mod sweep;
 mod table;
 
 pub use calibration::{Calibration, calibration_json, errors_csv};
 pub use calibration_table::calibration_table;
-pub use files::{plan_json, timeline_csv, timeline_json};
+pub use compared::{Compared, compared_with_best};
+pub use files::{latency_csv, plan_json, queries_csv, timeline_csv, timeline_json};
 pub use folder::{Folder, FolderError, slugs};
 pub use layers::{layers_csv, layers_json, layers_table};
 pub use manifest::{Input, Manifest, manifest_json};
 pub use models::{CountedModel, models_csv, models_json, models_table};
-pub use outcome::{Failure, Outcome};
+pub use outcome::{Failure, OUTCOME_REVISION, Outcome};
 pub use readings::readings_text;
 pub use replay::{Comparison, Replay, Replayed};
 pub use replay_files::{both_rows, replay_csv, replay_json, replay_table, replayed_summary_json};
 pub use replay_sweep::{ReplaySummary, ReplayedPoint, replay_sweep_csv, replay_sweep_json, replay_sweep_table};
-pub use rows::{ResultRow, results_csv};
+pub use replication::{Replication, WarmUpEnd};
+pub use rows::{ResultColumns, ResultRow, results_csv};
+pub use service::{Chance, Percentiles, Service, percentile_ms};
 pub use summary::{Summary, summary_json};
-pub use sweep::{sweep_json, sweep_table};
+pub use sweep::{ForEachRow, SweepTable, write_sweep_json};
 pub use table::table;

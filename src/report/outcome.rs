@@ -2,16 +2,25 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
+use super::replication::{energy_of_plan, utilisation_of_plan};
+use super::service::interval;
+use super::{Chance, Replication, Service};
 use crate::cost::{Basis, Estimate};
 use crate::model::ModelId;
-use crate::plan::{Action, CheckedPlan, Lane, Step};
+use crate::plan::{Action, CheckedPlan, Lane, Step, StepId};
 use crate::platform::DeviceId;
-use crate::problem::Problem;
+use crate::problem::{Load, Problem};
 use crate::timeline::Timeline;
 use crate::units::{Duration, Time};
 
+/// To be raised by every change that makes an outcome another one for the same input, or gives it another form:
+/// sweeps then take none that an earlier build computed.
+pub const OUTCOME_REVISION: u32 = 1;
+
 /// What one strategy achieved on one problem. Every float is finite.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// The strategy's name.
     pub strategy: String,
@@ -37,10 +46,20 @@ pub struct Outcome {
     pub finish: Vec<(String, Option<Duration>)>,
     /// Number of steps.
     pub steps: usize,
+    /// By device, the part of the time that it computed, in the same order.
+    pub utilisation: Vec<(String, f64)>,
+    /// Joules that the run took; `None` where nothing says what devices draw.
+    pub energy_j: Option<f64>,
+    /// What chance did; `None` if nothing varies.
+    pub chance: Option<Chance>,
+    /// How queries were served; `None` for an offline load.
+    pub service: Option<Service>,
+    /// The longest recovery from a fault, averaged over replications; `None` if nothing broke, or a run did not recover.
+    pub recovery: Option<Duration>,
 }
 
 /// Why a strategy has no outcome.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// The strategy's name.
     pub strategy: String,
@@ -75,11 +94,75 @@ impl Outcome {
                 .map(|ratio| ratio - 1.0),
             measured_share: measured_share(estimates).unwrap_or(f64::from(u8::from(basis == Basis::Measured))),
             basis,
-            split: split(problem, plan),
+            split: split(problem, plan, |_| true),
             finish: finish(problem, plan, timeline),
             steps: plan.steps.len(),
+            utilisation: named(problem, utilisation_of_plan(problem, plan, timeline)),
+            energy_j: energy_of_plan(problem, plan, timeline),
+            chance: None,
+            service: None,
+            recovery: None,
         }
     }
+
+    /// The outcome of all replications of a load that is served.
+    ///
+    /// # Panics
+    /// If there is no replication.
+    pub fn of_replications(
+        problem: &Problem,
+        strategy: impl Into<String>,
+        replications: &[Replication],
+        missed: Vec<String>,
+        baseline: Option<Duration>,
+        lower_bound: Option<Duration>,
+    ) -> Outcome {
+        let mean = |figure: &dyn Fn(&Replication) -> f64| {
+            replications.iter().map(figure).sum::<f64>() / replications.len() as f64
+        };
+        let first = replications.first().expect("there is a replication");
+        let makespan_ms = mean(&|replication| replication.makespan.as_millis_f64());
+        let makespan = Duration::from_millis_f64(makespan_ms);
+        let is_offline = matches!(problem.load, Load::Offline { .. });
+        let (baseline, lower_bound) = if is_offline { (baseline, lower_bound) } else { (None, None) };
+        let devices = 0..problem.platform.devices.len();
+        let recovered = replications.iter().all(|replication| replication.unrecovered == 0);
+        let samples = problem.samples().saturating_mul(problem.models.len() as u32);
+        let makespans: Vec<f64> = replications.iter().map(|replication| replication.makespan.as_millis_f64()).collect();
+        Outcome {
+            strategy: strategy.into(),
+            makespan,
+            samples: samples.saturating_mul(problem.load.queries()),
+            samples_per_s: mean(&|replication| replication.samples_per_s),
+            speedup: baseline.and_then(|baseline| ratio(baseline.as_nanos_f64(), makespan.as_nanos_f64())),
+            lower_bound,
+            gap: lower_bound
+                .and_then(|bound| ratio(makespan.as_nanos_f64(), bound.as_nanos_f64()))
+                .map(|ratio| ratio - 1.0),
+            measured_share: first.measured_share,
+            basis: first.basis,
+            split: first.split.clone(),
+            finish: first.split.iter().map(|(device, _)| (device.clone(), None)).collect(),
+            steps: first.steps,
+            utilisation: named(problem, devices.map(|device| mean(&|replication| replication.utilisation[device]))),
+            energy_j: first.energy.map(|_| mean(&|replication| replication.energy.unwrap_or(0.0))),
+            chance: (replications.len() > 1).then(|| Chance {
+                replications: replications.len() as u32,
+                makespan_ms: interval(&makespans),
+                missed,
+            }),
+            service: (!is_offline).then(|| Service::of(replications)),
+            recovery: first.recovery.filter(|_| recovered).map(|_| {
+                let longest = |replication: &Replication| replication.recovery.unwrap_or_default().as_millis_f64();
+                Duration::from_millis_f64(mean(&longest))
+            }),
+        }
+    }
+}
+
+/// A figure for every device.
+fn named(problem: &Problem, figures: impl IntoIterator<Item = f64>) -> Vec<(String, f64)> {
+    problem.platform.devices.iter().map(|device| device.name.clone()).zip(figures).collect()
 }
 
 /// `None` unless both are positive.
@@ -96,10 +179,10 @@ fn measured_share(estimates: &[Estimate]) -> Option<f64> {
     (all > 0).then(|| measured as f64 / all as f64)
 }
 
-/// Samples of each model's output that each device computed, wholly or in part.
-fn split(problem: &Problem, plan: &CheckedPlan) -> Vec<(String, u32)> {
+/// Samples of each model's output that each device computed, wholly or in part, in the steps that `has_run`.
+pub(super) fn split(problem: &Problem, plan: &CheckedPlan, has_run: impl Fn(StepId) -> bool) -> Vec<(String, u32)> {
     let mut parts: Vec<Vec<(ModelId, Range<u32>)>> = vec![Vec::new(); problem.platform.devices.len()];
-    for step in &plan.steps {
+    for step in plan.step_ids().filter(|step| has_run(*step)).map(|step| plan.step_at(step)) {
         if let (Action::Compute(work), Some(device)) = (&step.action, device_of(plan, step))
             && work.segment.contains(problem.model(work.model).graph.output())
         {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::summary::basis_name;
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, Service};
 use crate::units::Duration;
 
 /// One line of a table of results.
@@ -17,38 +17,73 @@ pub struct ResultRow<'a> {
 
 /// The rows as CSV with one header.
 ///
-/// Settings come first, then the strategy and its metrics, then one column `split_<device>` a device, and last
-/// `error`, which is empty for outcomes. What is not known is empty. Settings and devices that only some rows have
+/// Settings come first, then the strategy and its metrics, then columns `split_<device>` and `utilisation_<device>`
+/// for each device, and last `error`, which is empty for outcomes. What is not known is empty. Settings and devices that only some rows have
 /// get columns too, in the order in which they first appear.
 pub fn results_csv(rows: &[ResultRow<'_>]) -> Vec<u8> {
-    let settings = distinct(rows.iter().flat_map(|row| row.settings.iter().map(|(name, _)| name.as_str())));
-    let outcomes = rows.iter().filter_map(|row| row.result.ok());
-    let devices = distinct(outcomes.flat_map(|outcome| outcome.split.iter().map(|(device, _)| device.as_str())));
+    let mut columns = ResultColumns::default();
+    rows.iter().for_each(|row| columns.add(row));
+    csv_bytes(columns.header(), rows.iter().map(|row| columns.line(row)))
+}
 
-    let mut header: Vec<String> = settings.iter().map(|&name| name.to_owned()).collect();
-    header.push("strategy".into());
-    header.extend(METRICS.map(|(name, _)| name.to_owned()));
-    header.extend(devices.iter().map(|device| format!("split_{device}")));
-    header.push("error".into());
+/// The columns of [`results_csv`] that depend on its rows, for results of which not all are at hand at a time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResultColumns {
+    settings: Vec<String>,
+    devices: Vec<String>,
+}
 
-    let line = |row: &ResultRow<'_>| {
-        let mut line: Vec<String> = settings.iter().map(|name| value_of(row.settings, name)).collect();
+impl ResultColumns {
+    /// Adds the columns that `row` has and those before it had not.
+    pub fn add(&mut self, row: &ResultRow<'_>) {
+        let add = |known: &mut Vec<String>, name: &String| {
+            if !known.contains(name) {
+                known.push(name.clone());
+            }
+        };
+        row.settings.iter().for_each(|(name, _)| add(&mut self.settings, name));
+        let split = row.result.iter().flat_map(|outcome| &outcome.split);
+        split.for_each(|(device, _)| add(&mut self.devices, device));
+    }
+
+    /// The header as CSV.
+    pub fn header_csv(&self) -> Vec<u8> {
+        csv_bytes(self.header(), [])
+    }
+
+    /// Rows as CSV, without a header.
+    pub fn lines_csv(&self, rows: &[ResultRow<'_>]) -> Vec<u8> {
+        csv_lines(rows.iter().map(|row| self.line(row)))
+    }
+
+    fn header(&self) -> Vec<String> {
+        let mut header = self.settings.clone();
+        header.push("strategy".into());
+        header.extend(METRICS.map(|(name, _)| name.to_owned()));
+        header.extend(self.devices.iter().map(|device| format!("split_{device}")));
+        header.extend(self.devices.iter().map(|device| format!("utilisation_{device}")));
+        header.push("error".into());
+        header
+    }
+
+    fn line(&self, row: &ResultRow<'_>) -> Vec<String> {
+        let mut line: Vec<String> = self.settings.iter().map(|name| value_of(row.settings, name)).collect();
         match row.result {
             Ok(outcome) => {
                 line.push(outcome.strategy.clone());
                 line.extend(METRICS.map(|(_, metric)| metric(outcome)));
-                line.extend(devices.iter().map(|device| value_of(&outcome.split, device)));
+                line.extend(self.devices.iter().map(|device| value_of(&outcome.split, device)));
+                line.extend(self.devices.iter().map(|device| value_of(&outcome.utilisation, device)));
                 line.push(String::new());
             }
             Err(failure) => {
                 line.push(failure.strategy.clone());
-                line.extend(vec![String::new(); METRICS.len() + devices.len()]);
+                line.extend(vec![String::new(); METRICS.len() + 2 * self.devices.len()]);
                 line.push(failure.reason.clone());
             }
         }
         line
-    };
-    csv_bytes(header, rows.iter().map(line))
+    }
 }
 
 /// Lines as CSV below a header of equal length.
@@ -56,8 +91,14 @@ pub(super) fn csv_bytes<H: AsRef<[u8]>>(
     header: impl IntoIterator<Item = H>,
     lines: impl IntoIterator<Item = Vec<String>>,
 ) -> Vec<u8> {
+    let mut bytes = csv_lines([header]);
+    bytes.extend(csv_lines(lines));
+    bytes
+}
+
+/// Lines as CSV.
+fn csv_lines<F: AsRef<[u8]>>(lines: impl IntoIterator<Item = impl IntoIterator<Item = F>>) -> Vec<u8> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(header).expect("writing to memory succeeds");
     for line in lines {
         writer.write_record(line).expect("lines have equal lengths and writing to memory succeeds");
     }
@@ -77,7 +118,7 @@ pub(super) fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str>
 
 type Metric = fn(&Outcome) -> String;
 
-const METRICS: [(&str, Metric); 9] = [
+const METRICS: [(&str, Metric); 33] = [
     ("samples", |outcome| outcome.samples.to_string()),
     ("makespan_ms", |outcome| outcome.makespan.as_millis_f64().to_string()),
     ("samples_per_s", |outcome| outcome.samples_per_s.to_string()),
@@ -87,7 +128,35 @@ const METRICS: [(&str, Metric); 9] = [
     ("measured_share", |outcome| outcome.measured_share.to_string()),
     ("basis", |outcome| basis_name(outcome.basis).to_owned()),
     ("steps", |outcome| outcome.steps.to_string()),
+    ("replications", |outcome| text(outcome.chance.as_ref().map(|chance| chance.replications))),
+    ("makespan_low_ms", |outcome| text(outcome.chance.as_ref().map(|chance| chance.makespan_ms.low()))),
+    ("makespan_high_ms", |outcome| text(outcome.chance.as_ref().map(|chance| chance.makespan_ms.high()))),
+    ("queries", |outcome| of_service(outcome, |service| Some(service.queries as f64))),
+    ("completed", |outcome| of_service(outcome, |service| Some(service.completed as f64))),
+    ("dropped", |outcome| of_service(outcome, |service| Some(service.dropped as f64))),
+    ("late", |outcome| of_service(outcome, |service| Some(service.late as f64))),
+    ("qps", |outcome| of_service(outcome, |service| Some(service.qps.mean))),
+    ("qps_low", |outcome| of_service(outcome, |service| Some(service.qps.low()))),
+    ("qps_high", |outcome| of_service(outcome, |service| Some(service.qps.high()))),
+    ("latency_mean_ms", |outcome| of_service(outcome, |service| Some(service.latency_mean_ms?.mean))),
+    ("latency_mean_low_ms", |outcome| of_service(outcome, |service| Some(service.latency_mean_ms?.low()))),
+    ("latency_mean_high_ms", |outcome| of_service(outcome, |service| Some(service.latency_mean_ms?.high()))),
+    ("latency_p50_ms", |outcome| of_service(outcome, |service| Some(service.percentiles?.p50))),
+    ("latency_p90_ms", |outcome| of_service(outcome, |service| Some(service.percentiles?.p90))),
+    ("latency_p95_ms", |outcome| of_service(outcome, |service| Some(service.percentiles?.p95))),
+    ("latency_p99_ms", |outcome| of_service(outcome, |service| Some(service.percentiles?.p99.mean))),
+    ("latency_p99_low_ms", |outcome| of_service(outcome, |service| Some(service.percentiles?.p99.low()))),
+    ("latency_p99_high_ms", |outcome| of_service(outcome, |service| Some(service.percentiles?.p99.high()))),
+    ("latency_p999_ms", |outcome| of_service(outcome, |service| Some(service.percentiles?.p999))),
+    ("queue_mean", |outcome| of_service(outcome, |service| Some(service.queue_mean))),
+    ("queue_max", |outcome| of_service(outcome, |service| Some(f64::from(service.queue_max)))),
+    ("energy_j", |outcome| text(outcome.energy_j)),
+    ("recovery_ms", |outcome| text(outcome.recovery.map(Duration::as_millis_f64))),
 ];
+
+fn of_service(outcome: &Outcome, figure: impl Fn(&Service) -> Option<f64>) -> String {
+    text(outcome.service.as_ref().and_then(figure))
+}
 
 fn value_of<T: ToString>(pairs: &[(String, T)], name: &str) -> String {
     text(pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.to_string()))

@@ -1,46 +1,200 @@
 //! The results of a sweep: a line a strategy for a terminal, and one JSON object with all results.
+//!
+//! Both take one row after the other, since a sweep may have more results than fit into memory.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::io;
 
 use serde::Serialize;
 
 use super::grid::{NAME_BREAKS, columns, decimals, grid, page, room, wrap};
-use super::rows::distinct;
 use super::summary::{Entry, FailureEntry, Pairs, json_text};
-use super::{Outcome, ResultRow};
+use super::{Failure, Outcome, ResultRow};
 
-/// The sweep as lines of at most 80 columns: a line a strategy, then what the columns mean, and failures.
-///
-/// With `bold`, the header is set in bold by ANSI escapes.
-pub fn sweep_table(scenario: &str, rows: &[ResultRow<'_>], bold: bool) -> String {
-    let lines = match rows {
-        [] => vec!["The sweep has no results.".to_owned()],
-        _ => strategy_grid(rows, bold),
-    };
-    page(lines, captions(scenario, rows))
+/// A sweep as lines for a terminal, gathered row after row.
+#[derive(Clone, Debug, Default)]
+pub struct SweepTable {
+    strategies: Vec<Gathered>,
+    /// Names of settings, in the order of first appearance.
+    names: Vec<String>,
+    point_count: usize,
+    last_point: Option<Vec<(String, String)>>,
+    /// The first reasons of failures, and how often there was each.
+    reasons: Vec<(Failure, usize)>,
+    /// Hashes of further reasons, which are only counted.
+    further: BTreeSet<[u8; 8]>,
 }
 
-/// The sweep as one JSON object with a newline at its end.
+/// What is said of a strategy.
+#[derive(Clone, Debug, Default)]
+struct Gathered {
+    strategy: String,
+    result_count: usize,
+    failure_count: usize,
+    speedup: Mean,
+    gap: Mean,
+    gap_max: Option<f64>,
+    samples_per_s_max: Option<f64>,
+}
+
+/// An arithmetic mean.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mean {
+    sum: f64,
+    count: usize,
+}
+
+impl SweepTable {
+    /// Adds a row. Those of a point follow each other.
+    pub fn add(&mut self, row: &ResultRow<'_>) {
+        if self.last_point.as_deref() != Some(row.settings) {
+            self.point_count += 1;
+            self.last_point = Some(row.settings.to_vec());
+            for (name, _) in row.settings {
+                if !self.names.contains(name) {
+                    self.names.push(name.clone());
+                }
+            }
+        }
+        match row.result {
+            Ok(outcome) => self.gathered(&outcome.strategy).add(outcome),
+            Err(failure) => {
+                self.gathered(&failure.strategy).failure_count += 1;
+                self.add_reason(failure);
+            }
+        }
+    }
+
+    /// Rows so far.
+    pub fn row_count(&self) -> usize {
+        self.strategies.iter().map(|strategy| strategy.result_count + strategy.failure_count).sum()
+    }
+
+    /// Rows so far that are failures.
+    pub fn failure_count(&self) -> usize {
+        self.strategies.iter().map(|strategy| strategy.failure_count).sum()
+    }
+
+    /// The first failure.
+    pub fn first_failure(&self) -> Option<&Failure> {
+        self.reasons.first().map(|(failure, _)| failure)
+    }
+
+    /// Lines of at most 80 columns: a line a strategy, then what the columns mean, and failures.
+    ///
+    /// With `bold`, the header is set in bold by ANSI escapes.
+    pub fn print(&self, scenario: &str, bold: bool) -> String {
+        let lines = match self.strategies.as_slice() {
+            [] => vec!["The sweep has no results.".to_owned()],
+            strategies => strategy_grid(strategies, bold),
+        };
+        page(lines, self.captions(scenario))
+    }
+
+    fn gathered(&mut self, strategy: &str) -> &mut Gathered {
+        let known = self.strategies.iter().position(|gathered| gathered.strategy == strategy);
+        let index = known.unwrap_or_else(|| {
+            self.strategies.push(Gathered { strategy: strategy.to_owned(), ..Gathered::default() });
+            self.strategies.len() - 1
+        });
+        &mut self.strategies[index]
+    }
+
+    fn add_reason(&mut self, failure: &Failure) {
+        if let Some((_, count)) = self.reasons.iter_mut().find(|(known, _)| known == failure) {
+            *count += 1;
+        } else if self.reasons.len() < REASONS_MAX {
+            self.reasons.push((failure.clone(), 1));
+        } else {
+            let hash = blake3::hash(format!("{}: {}", failure.strategy, failure.reason).as_bytes());
+            self.further.insert(*hash.as_bytes().first_chunk().expect("a hash has 32 bytes"));
+        }
+    }
+
+    fn captions(&self, scenario: &str) -> Vec<String> {
+        let mut first =
+            format!("{scenario}: {} point{}", self.point_count, if self.point_count == 1 { "" } else { "s" });
+        if !self.names.is_empty() {
+            first += &format!(" of {}", self.names.join(", "));
+        }
+        let mut captions = vec![first];
+        if !self.strategies.is_empty() {
+            captions.extend(MEANINGS.map(str::to_owned));
+        }
+        captions.extend(self.reasons.iter().map(|(Failure { strategy, reason }, count)| match count {
+            1 => format!("failed: {strategy}: {reason}"),
+            count => format!("failed: {strategy}: {reason} ({count} times)"),
+        }));
+        if let more @ 1.. = self.further.len() {
+            captions.push(format!("failed: for {more} more reasons, which results.csv has"));
+        }
+        captions
+    }
+}
+
+impl Gathered {
+    fn add(&mut self, outcome: &Outcome) {
+        let max = |known: Option<f64>, value: f64| Some(known.map_or(value, |known| known.max(value)));
+        self.result_count += 1;
+        self.samples_per_s_max = max(self.samples_per_s_max, outcome.samples_per_s);
+        outcome.speedup.into_iter().for_each(|speedup| self.speedup.add(speedup));
+        if let Some(gap) = outcome.gap.map(|gap| gap * 100.0) {
+            self.gap.add(gap);
+            self.gap_max = max(self.gap_max, gap);
+        }
+    }
+}
+
+impl Mean {
+    fn add(&mut self, value: f64) {
+        self.sum += value;
+        self.count += 1;
+    }
+
+    /// `None` of nothing.
+    fn value(self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum / self.count as f64)
+    }
+}
+
+/// Hands every row to its argument, in order.
+pub type ForEachRow<'a> = &'a mut dyn FnMut(&mut dyn FnMut(&ResultRow<'_>) -> io::Result<()>) -> io::Result<()>;
+
+/// Writes the sweep as one JSON object with a newline at its end; goes through all rows twice.
 ///
 /// Results have the keys of [`summary_json`](super::summary_json) after the point's `settings`. What is not known is
 /// `null`.
-pub fn sweep_json(scenario: &str, rows: &[ResultRow<'_>]) -> String {
-    let mut object = Object { scenario, results: vec![], failures: vec![] };
-    for row in rows {
-        let settings = Pairs(row.settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect());
-        match row.result {
-            Ok(outcome) => object.results.push(AtPoint { settings, entry: outcome.into() }),
-            Err(failure) => object.failures.push(AtPoint { settings, entry: failure.into() }),
-        }
-    }
-    json_text(&object)
+///
+/// # Errors
+/// Those of `output` and of `rows`.
+pub fn write_sweep_json(output: &mut dyn io::Write, scenario: &str, rows: ForEachRow<'_>) -> io::Result<()> {
+    write!(output, "{{\n  \"scenario\": {},\n  \"results\": [", json_text(&scenario).trim_end())?;
+    let mut is_first = true;
+    rows(&mut |row| match row.result {
+        Ok(outcome) => write_entry(output, row, Entry::from(outcome), &mut is_first),
+        Err(_) => Ok(()),
+    })?;
+    write!(output, "{}],\n  \"failures\": [", if is_first { "" } else { "\n  " })?;
+    is_first = true;
+    rows(&mut |row| match row.result {
+        Ok(_) => Ok(()),
+        Err(failure) => write_entry(output, row, FailureEntry::from(failure), &mut is_first),
+    })?;
+    writeln!(output, "{}]\n}}", if is_first { "" } else { "\n  " })
 }
 
-#[derive(Serialize)]
-struct Object<'a> {
-    scenario: &'a str,
-    results: Vec<AtPoint<'a, Entry<'a>>>,
-    failures: Vec<AtPoint<'a, FailureEntry<'a>>>,
+/// Writes an entry of a list of the outer object.
+fn write_entry(
+    output: &mut dyn io::Write,
+    row: &ResultRow<'_>,
+    entry: impl Serialize,
+    is_first: &mut bool,
+) -> io::Result<()> {
+    let settings = Pairs(row.settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect());
+    // JSON has no line breaks within texts, so that each one is of the layout.
+    let text = json_text(&AtPoint { settings, entry }).trim_end().replace('\n', "\n    ");
+    let separator = if std::mem::take(is_first) { "" } else { "," };
+    write!(output, "{separator}\n    {text}")
 }
 
 #[derive(Serialize)]
@@ -69,35 +223,25 @@ const MEANINGS: [&str; 3] = [
 /// Further reasons of failures are only counted.
 const REASONS_MAX: usize = 5;
 
-fn strategy_grid(rows: &[ResultRow<'_>], bold: bool) -> Vec<String> {
-    let strategies = distinct(rows.iter().map(strategy_of));
-    let outcomes = |strategy: &str| -> Vec<&Outcome> {
-        let of_strategy = rows.iter().filter(|row| strategy_of(row) == strategy);
-        of_strategy.filter_map(|row| row.result.ok()).collect()
-    };
-    let best = |outcomes: &[&Outcome]| outcomes.iter().map(|outcome| outcome.samples_per_s).max_by(f64::total_cmp);
-    let rates: Vec<f64> = strategies.iter().filter_map(|strategy| best(&outcomes(strategy))).collect();
-    let decimals = decimals(4, rates.into_iter());
-    let numbers = |strategy: &&str| {
-        let all = rows.iter().filter(|row| strategy_of(row) == *strategy).count();
-        let outcomes = outcomes(strategy);
-        let speedups: Vec<f64> = outcomes.iter().filter_map(|outcome| outcome.speedup).collect();
-        let gaps: Vec<f64> = outcomes.iter().filter_map(|outcome| outcome.gap).map(|gap| gap * 100.0).collect();
-        let shown = |value: Option<f64>, decimals| value.map_or("-".to_owned(), |value| format!("{value:.decimals$}"));
+fn strategy_grid(strategies: &[Gathered], bold: bool) -> Vec<String> {
+    let rates = strategies.iter().filter_map(|strategy| strategy.samples_per_s_max);
+    let decimals = decimals(4, rates.collect::<Vec<f64>>().into_iter());
+    let shown = |value: Option<f64>, decimals| value.map_or("-".to_owned(), |value| format!("{value:.decimals$}"));
+    let numbers = |strategy: &Gathered| {
         [
-            outcomes.len().to_string(),
-            (all - outcomes.len()).to_string(),
-            shown(mean(&speedups), 2),
-            shown(mean(&gaps), 1),
-            shown(gaps.iter().copied().max_by(f64::total_cmp), 1),
-            shown(best(&outcomes), decimals),
+            strategy.result_count.to_string(),
+            strategy.failure_count.to_string(),
+            shown(strategy.speedup.value(), 2),
+            shown(strategy.gap.value(), 1),
+            shown(strategy.gap_max, 1),
+            shown(strategy.samples_per_s_max, decimals),
         ]
     };
     let numbers: Vec<[String; 6]> = strategies.iter().map(numbers).collect();
-    let names_width = strategies.iter().map(|name| columns(name)).max().unwrap_or(0);
+    let names_width = strategies.iter().map(|strategy| columns(&strategy.strategy)).max().unwrap_or(0);
     let names_width = names_width.min(room(&TITLES, &numbers)).max(NARROWEST);
     let lines = strategies.iter().zip(numbers).map(|(strategy, numbers)| {
-        let name = wrap(strategy, names_width, "", NAME_BREAKS).join("\n");
+        let name = wrap(&strategy.strategy, names_width, "", NAME_BREAKS).join("\n");
         std::iter::once(name).chain(numbers).collect()
     });
     grid(&TITLES, 1, lines, bold)
@@ -105,45 +249,6 @@ fn strategy_grid(rows: &[ResultRow<'_>], bold: bool) -> Vec<String> {
 
 /// Names are wrapped to no less than this.
 const NARROWEST: usize = 8;
-
-fn captions(scenario: &str, rows: &[ResultRow<'_>]) -> Vec<String> {
-    let points: BTreeSet<_> = rows.iter().map(|row| row.settings).collect();
-    let names = distinct(rows.iter().flat_map(|row| row.settings.iter().map(|(name, _)| name.as_str())));
-    let mut first = format!("{scenario}: {} point{}", points.len(), if points.len() == 1 { "" } else { "s" });
-    if !names.is_empty() {
-        first += &format!(" of {}", names.join(", "));
-    }
-    let mut captions = vec![first];
-    if !rows.is_empty() {
-        captions.extend(MEANINGS.map(str::to_owned));
-    }
-    // Counts by strategy and reason, in the order of first appearance.
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    let failures = rows.iter().filter_map(|row| row.result.err());
-    let failures: Vec<String> = failures.map(|failure| format!("{}: {}", failure.strategy, failure.reason)).collect();
-    failures.iter().for_each(|failure| *counts.entry(failure).or_default() += 1);
-    let failures = distinct(failures.iter().map(String::as_str));
-    captions.extend(failures.iter().take(REASONS_MAX).map(|failure| match counts[*failure] {
-        1 => format!("failed: {failure}"),
-        count => format!("failed: {failure} ({count} times)"),
-    }));
-    if let Some(more @ 1..) = failures.len().checked_sub(REASONS_MAX) {
-        captions.push(format!("failed: for {more} more reasons, which results.csv has"));
-    }
-    captions
-}
-
-fn strategy_of<'a>(row: &ResultRow<'a>) -> &'a str {
-    match row.result {
-        Ok(outcome) => &outcome.strategy,
-        Err(failure) => &failure.strategy,
-    }
-}
-
-/// `None` of nothing.
-fn mean(values: &[f64]) -> Option<f64> {
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-}
 
 #[cfg(test)]
 mod tests {
@@ -158,11 +263,19 @@ mod tests {
     }
 
     fn printed(scenario: &str, rows: &[ResultRow<'_>]) -> String {
-        let text = sweep_table(scenario, rows, false);
+        let mut table = SweepTable::default();
+        rows.iter().for_each(|row| table.add(row));
+        let text = table.print(scenario, false);
         for line in text.lines() {
             assert!(columns(line) <= WIDTH, "{} columns: {line}", columns(line));
         }
         text
+    }
+
+    fn json(scenario: &str, rows: &[ResultRow<'_>]) -> String {
+        let mut output = Vec::new();
+        write_sweep_json(&mut output, scenario, &mut |each| rows.iter().try_for_each(each)).unwrap();
+        String::from_utf8(output).unwrap()
     }
 
     /// Two points, at the second of which `exact` fails.
@@ -202,9 +315,9 @@ mod tests {
     #[test]
     fn every_point_and_strategy_has_an_entry() {
         check(|rows| {
-            let value: serde_json::Value = serde_json::from_str(&sweep_json("s", rows)).unwrap();
+            let value: serde_json::Value = serde_json::from_str(&json("s", rows)).unwrap();
             assert_eq!(value["results"].as_array().unwrap().len(), 3);
-            let text = sweep_json("kcc2020-vgg16-sweep", &rows[2..]);
+            let text = json("kcc2020-vgg16-sweep", &rows[2..]);
             insta::assert_snapshot!(text, @r#"
             {
               "scenario": "kcc2020-vgg16-sweep",

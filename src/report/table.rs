@@ -1,6 +1,7 @@
 //! The results of a run as a table for a terminal of 80 columns.
 
 use super::grid::{NAME_BREAKS, columns, decimals, grid, page, room, wrap};
+use super::service_table::{chance_caption, cost_captions, service_captions, service_grid};
 use super::{Outcome, Summary};
 
 /// The summary as lines of at most 80 columns: a table, then what its columns mean, notes and failures.
@@ -9,6 +10,7 @@ use super::{Outcome, Summary};
 pub fn table(summary: &Summary, bold: bool) -> String {
     let lines = match summary.outcomes.as_slice() {
         [] => vec!["No strategy has a result.".to_owned()],
+        outcomes if outcomes.iter().any(|outcome| outcome.service.is_some()) => service_grid(outcomes, bold),
         outcomes => outcome_grid(outcomes, bold),
     };
     page(lines, captions(summary))
@@ -28,6 +30,11 @@ const TITLES: [(&str, &str); 7] = [
 const NARROWEST: usize = 9;
 
 fn outcome_grid(outcomes: &[Outcome], bold: bool) -> Vec<String> {
+    let has_chance = outcomes.iter().any(|outcome| outcome.chance.is_some());
+    let mut titles = TITLES;
+    if has_chance {
+        titles[3] = ("+-", "ms");
+    }
     let makespans = decimals(6, outcomes.iter().map(|outcome| outcome.makespan.as_millis_f64()));
     let rates = decimals(4, outcomes.iter().map(|outcome| outcome.samples_per_s));
     let unknown = || "-".to_owned();
@@ -35,14 +42,18 @@ fn outcome_grid(outcomes: &[Outcome], bold: bool) -> Vec<String> {
     let numbers = |outcome: &Outcome| {
         [
             format!("{:.makespans$}", outcome.makespan.as_millis_f64()),
-            format!("{:.rates$}", outcome.samples_per_s),
+            match &outcome.chance {
+                Some(chance) => format!("{:.makespans$}", chance.makespan_ms.half_width),
+                None if has_chance => unknown(),
+                None => format!("{:.rates$}", outcome.samples_per_s),
+            },
             outcome.speedup.map_or_else(unknown, |speedup| format!("{speedup:.2}")),
             outcome.gap.map_or_else(unknown, percent),
             percent(outcome.measured_share),
         ]
     };
     let numbers: Vec<[String; 5]> = outcomes.iter().map(numbers).collect();
-    let left = room(&TITLES, &numbers);
+    let left = room(&titles, &numbers);
 
     let split = |outcome: &Outcome| {
         let samples: Vec<String> = outcome.split.iter().map(|(_, samples)| samples.to_string()).collect();
@@ -61,10 +72,29 @@ fn outcome_grid(outcomes: &[Outcome], bold: bool) -> Vec<String> {
         [name, split].into_iter().chain(numbers).collect()
     };
     let lines = outcomes.iter().zip(&splits).zip(numbers).map(line);
-    grid(&TITLES, 2, lines, bold)
+    grid(&titles, 2, lines, bold)
 }
 
 fn captions(summary: &Summary) -> Vec<String> {
+    let mut captions = Vec::new();
+    if summary.outcomes.iter().any(|outcome| outcome.service.is_some()) {
+        captions.extend(service_captions(&summary.outcomes));
+    } else {
+        captions.extend(plan_captions(summary));
+        captions.extend(chance_caption(&summary.outcomes));
+    }
+    captions.extend(cost_captions(&summary.outcomes));
+    captions.push(match summary.contention {
+        true => "contention: on, steps that run at the same time slow each other".to_owned(),
+        false => "contention: off, every step takes as long as it does alone".to_owned(),
+    });
+    captions.extend(summary.notes.iter().map(|note| format!("note: {note}")));
+    let failures = summary.failures.iter();
+    captions.extend(failures.map(|failure| format!("failed: {}: {}", failure.strategy, failure.reason)));
+    captions
+}
+
+fn plan_captions(summary: &Summary) -> Vec<String> {
     let mut captions = Vec::new();
     if let Some(outcome) = summary.outcomes.first() {
         let devices: Vec<&str> = outcome.split.iter().map(|(device, _)| device.as_str()).collect();
@@ -78,13 +108,6 @@ fn captions(summary: &Summary) -> Vec<String> {
         None => "gap: no lower bound is known".to_owned(),
     });
     captions.push("measured: part of the steps' time alone that was measured at just that size".to_owned());
-    captions.push(match summary.contention {
-        true => "contention: on, steps that run at the same time slow each other".to_owned(),
-        false => "contention: off, every step takes as long as it does alone".to_owned(),
-    });
-    captions.extend(summary.notes.iter().map(|note| format!("note: {note}")));
-    let failures = summary.failures.iter();
-    captions.extend(failures.map(|failure| format!("failed: {}: {}", failure.strategy, failure.reason)));
     captions
 }
 

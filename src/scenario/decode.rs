@@ -127,15 +127,15 @@ macro_rules! form {
         #[derive(Clone, Debug, schemars::JsonSchema)]
         #[schemars(deny_unknown_fields)]
         #[allow(dead_code, reason = "some fields are there to be checked and described only")]
-        pub(super) struct $name {
+        pub(in crate::scenario) struct $name {
             $(
                 $(#[$field_meta])*
                 $(#[schemars(required)] #[doc = concat!("\n\nFor example `", $example, "`.")])?
-                pub(super) $field: Option<$type>,
+                pub(in crate::scenario) $field: Option<$type>,
             )*
             /// Where the table stands.
             #[schemars(skip)]
-            pub(super) at: $crate::scenario::diagnostic::Span,
+            pub(in crate::scenario) at: $crate::scenario::diagnostic::Span,
         }
 
         impl $crate::scenario::decode::Decode for $name {

@@ -2,19 +2,22 @@
 //!
 //! What comes out is a problem with strategies. Nothing is planned or run here.
 
+mod arrival_files;
+mod content;
 mod decode;
 mod diagnostic;
 mod document;
 mod file;
 mod form;
-mod hardware;
 mod lower;
 mod names;
-mod networks;
 mod onnx_files;
+mod overrides;
 mod parsed;
 mod path;
+mod points;
 mod profiles;
+mod range;
 mod read;
 mod scalar;
 mod schema;
@@ -22,6 +25,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -31,9 +35,11 @@ pub use diagnostic::Diagnostics;
 pub(crate) use diagnostic::likely;
 pub use file::InputFile;
 pub(crate) use file::NETWORK_BYTES_MAX;
+pub use overrides::Overrides;
+pub use points::{Point, PointKey, Points, Stride};
 pub use schema::schema;
-pub use sweep::Point;
 
+use arrival_files::ArrivalFiles;
 use decode::shorten;
 use diagnostic::{Faults, Sources};
 use document::{Node, Value};
@@ -44,7 +50,7 @@ use sweep::Sweep;
 
 use crate::model::Weights;
 use crate::platform::DeviceId;
-use crate::problem::Problem;
+use crate::problem::{Problem, Replications};
 use crate::replay::cpu::Unit;
 use crate::strategy::Strategy;
 
@@ -57,6 +63,9 @@ pub struct Scenario {
     root: Node,
     sweep: Sweep,
     files: Files,
+    /// The hash of each file that the scenario names, by where it is.
+    hashes: BTreeMap<PathBuf, String>,
+    folder: PathBuf,
     seed: u64,
 }
 
@@ -65,6 +74,7 @@ pub struct Scenario {
 struct Files {
     traces: Traces,
     networks: OnnxFiles,
+    arrivals: ArrivalFiles,
 }
 
 /// A scenario as a problem, with what is to be done about it.
@@ -77,6 +87,8 @@ pub struct Case {
     pub baseline: Option<DeviceId>,
     /// Seed of all random draws.
     pub seed: u64,
+    /// How often a run is repeated in which something is left to chance, and what of each counts.
+    pub replications: Replications,
     /// What a reader of the results should know, in one line each.
     pub notes: Vec<String>,
     /// Weights by model; `None` for networks whose inside is not known.
@@ -122,7 +134,8 @@ impl Scenario {
     /// # Errors
     /// Everything that is wrong with any of them.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Scenario, Diagnostics> {
-        Scenario::parse(path, file::read(path, file::TEXT_BYTES_MAX), overrides, false, Some(&file::read))
+        let overrides = Overrides::of_set(overrides);
+        Scenario::parse(path, file::read(path, file::TEXT_BYTES_MAX), &overrides, false, Some(&file::read))
     }
 
     /// As [`Scenario::read`], without the traces, which are to be made: there are no costs.
@@ -130,15 +143,15 @@ impl Scenario {
     /// # Errors
     /// Everything else that is wrong.
     pub fn read_unprofiled(path: &Path, overrides: &[String]) -> Result<Scenario, Diagnostics> {
-        Scenario::parse(path, file::read(path, file::TEXT_BYTES_MAX), overrides, false, None)
+        let overrides = Overrides::of_set(overrides);
+        Scenario::parse(path, file::read(path, file::TEXT_BYTES_MAX), &overrides, false, None)
     }
 
-    /// As [`Scenario::read`], and overrides with several values, such as `load.offline.samples=1,2,4` or
-    /// `load.offline.samples=1..=64`, become axes of the sweep, in place of those with the same path.
+    /// As [`Scenario::read`], and overrides may change the sweep.
     ///
     /// # Errors
     /// Everything that is wrong with any of them.
-    pub fn read_sweep(path: &Path, overrides: &[String]) -> Result<Scenario, Diagnostics> {
+    pub fn read_sweep(path: &Path, overrides: &Overrides) -> Result<Scenario, Diagnostics> {
         Scenario::parse(path, file::read(path, file::TEXT_BYTES_MAX), overrides, true, Some(&file::read))
     }
 
@@ -146,7 +159,7 @@ impl Scenario {
     fn parse(
         path: &Path,
         bytes: Result<Vec<u8>, FileFault>,
-        overrides: &[String],
+        overrides: &Overrides,
         sweeps: bool,
         load: Option<Load<'_>>,
     ) -> Result<Scenario, Diagnostics> {
@@ -155,28 +168,28 @@ impl Scenario {
         if !faults.is_empty() {
             return Err(Diagnostics::new(faults, &sources));
         }
-        let mut changes = Vec::new();
-        for text in overrides {
-            let start = sources.add("--set", text.as_str());
-            read::apply(text, start, sweeps, &mut root, &mut changes, &mut faults);
-        }
+        let changes = overrides.apply(sweeps, &mut root, &mut sources, &mut faults);
         let sweep = Sweep::new(root.get("sweep"), changes, &mut faults);
         let mut inputs = vec![InputFile::new(path, bytes.as_deref().unwrap_or_default())];
         let folder = path.parent().unwrap_or(Path::new(""));
-        let devices = root.get("devices").into_iter().chain(sweep.values());
-        let traces = names(devices, &sweep, "trace");
+        let traces = names(&root, &sweep, "devices", "trace");
         let traces = Traces::load(folder, &traces, load, &mut inputs, &mut sources, &mut faults);
-        let networks = names(root.get("models").into_iter().chain(sweep.values()), &sweep, "file");
-        // Networks are read even where there are no profiles yet.
-        let networks = OnnxFiles::load(folder, &networks, load.unwrap_or(&file::read), &mut inputs, &mut faults);
-        let files = Files { traces, networks };
+        // All else is read even where there are no profiles yet.
+        let load = load.unwrap_or(&file::read);
+        let networks = names(&root, &sweep, "models", "file");
+        let networks = OnnxFiles::load(folder, &networks, load, &mut inputs, &mut faults);
+        let arrivals = names(&root, &sweep, "load", "file");
+        let arrivals = ArrivalFiles::load(folder, &arrivals, load, &mut inputs, &mut sources, &mut faults);
+        let files = Files { traces, networks, arrivals };
         let name = read::name(&root, path, &mut faults);
         let case = lower::lower(&root, &files, &mut faults);
         faults.into_result(&sources)?;
         let seed = case.expect("a scenario without faults is a case").seed;
         // Points copy the tree, and a sweep may be larger than all else.
         root.remove("sweep");
-        Ok(Scenario { name, inputs, sources, root, sweep, files, seed })
+        let hashes = inputs[1..].iter().map(|input| (input.path.clone(), input.hash.clone())).collect();
+        let folder = folder.to_owned();
+        Ok(Scenario { name, inputs, sources, root, sweep, files, hashes, folder, seed })
     }
 
     /// Names the folder of results; a safe file name.
@@ -189,7 +202,7 @@ impl Scenario {
         self.seed
     }
 
-    /// What results depend on: the scenario file first, then traces.
+    /// What results depend on: the scenario file first, then what it names.
     pub fn inputs(&self) -> &[InputFile] {
         &self.inputs
     }
@@ -209,14 +222,31 @@ impl Scenario {
     ///
     /// # Errors
     /// Everything that is wrong with any point. So [`Scenario::case_at`] succeeds for each.
-    pub fn points(&self) -> Result<Vec<Point>, Diagnostics> {
+    pub fn points(&self) -> Result<Points, Diagnostics> {
+        self.points_of(Stride::ALL)
+    }
+
+    /// As [`Scenario::points`], of a part of them.
+    ///
+    /// # Errors
+    /// Everything that is wrong with any of these.
+    pub fn points_of(&self, stride: Stride) -> Result<Points, Diagnostics> {
         let mut faults = Faults::default();
-        let points = self.sweep.points(&mut faults);
-        for chunk in points.chunks(CHUNK) {
-            let found: Vec<Faults> = chunk.par_iter().map(|point| self.resolve(point).1).collect();
-            for (point, found) in chunk.iter().zip(found) {
-                let settings = point.settings().iter().map(|(path, value)| format!("{path} = {}", shorten(value)));
+        let choices = self.sweep.choices(&mut faults);
+        let indices: Vec<usize> = (stride.first..choices.len()).step_by(stride.count).collect();
+        let mut keys = Vec::with_capacity(indices.len());
+        for chunk in indices.chunks(CHUNK) {
+            let resolve = |&index: &usize| {
+                let (root, mut faults) = self.root_at(&choices.point(index));
+                lower::lower(&root, &self.files, &mut faults);
+                (content::key(&root, &|name| self.hashes.get(&self.folder.join(name)).cloned()), faults)
+            };
+            let found: Vec<(PointKey, Faults)> = chunk.par_iter().map(resolve).collect();
+            for (index, (key, found)) in chunk.iter().zip(found) {
+                keys.push(key);
                 if !found.is_empty() {
+                    let point = choices.point(*index);
+                    let settings = point.settings().iter().map(|(path, value)| format!("{path} = {}", shorten(value)));
                     faults.extend_noted(found, &format!("at {}", settings.collect::<Vec<_>>().join(", ")));
                 }
             }
@@ -225,7 +255,7 @@ impl Scenario {
             }
         }
         faults.into_result(&self.sources)?;
-        Ok(points)
+        Ok(Points::new(choices, stride, keys))
     }
 
     /// The scenario with the values of a point of its sweep.
@@ -233,23 +263,23 @@ impl Scenario {
     /// # Errors
     /// None for a point that [`Scenario::points`] of this scenario returned.
     pub fn case_at(&self, point: &Point) -> Result<Case, Diagnostics> {
-        let (case, faults) = self.resolve(point);
+        let (root, mut faults) = self.root_at(point);
+        let case = lower::lower(&root, &self.files, &mut faults);
         faults.into_result(&self.sources)?;
         Ok(case.expect("a point without faults is a case"))
     }
 
-    fn resolve(&self, point: &Point) -> (Option<Case>, Faults) {
+    fn root_at(&self, point: &Point) -> (Node, Faults) {
         let (mut root, mut faults) = (self.root.clone(), Faults::default());
         self.sweep.apply(point, &mut root, &mut faults);
-        let case = lower::lower(&root, &self.files, &mut faults);
-        (case, faults)
+        (root, faults)
     }
 }
 
-/// The texts under `key` anywhere in `tables`, and those that a sweep sets, in the file's order.
-fn names<'a>(tables: impl Iterator<Item = &'a Node>, sweep: &'a Sweep, key: &'a str) -> Vec<&'a Node> {
-    let mut found: Vec<&Node> = sweep.named(key).filter(|node| node.as_str().is_some()).collect();
-    tables.for_each(|table| find_texts(table, key, &mut found));
+/// The texts under `key` anywhere in `section` of the scenario, and those that a sweep sets, in the file's order.
+fn names<'a>(root: &'a Node, sweep: &'a Sweep, section: &'a str, key: &'a str) -> Vec<&'a Node> {
+    let mut found: Vec<&Node> = sweep.named(section, key).filter(|node| node.as_str().is_some()).collect();
+    root.get(section).into_iter().chain(sweep.values(section)).for_each(|table| find_texts(table, key, &mut found));
     found.sort_by_key(|node| node.at.start);
     found
 }

@@ -7,7 +7,8 @@ use super::document::{Node, Table, Value};
 use super::form::STRATEGIES;
 
 /// Lists of tables that a path enters by the name of an entry.
-const LISTS: [&str; 5] = ["devices", "links", "slowdowns", "models", "strategies"];
+const LISTS: [&str; 10] =
+    ["devices", "links", "slowdowns", "memories", "packages", "hosts", "nics", "faults", "models", "strategies"];
 
 /// A path has no more parts.
 const SEGMENTS_MAX: usize = 16;
@@ -32,6 +33,11 @@ impl Path {
             return None;
         }
         Some(Path(segments))
+    }
+
+    /// The path of a key of the scenario itself.
+    pub(super) fn of_key(key: &str) -> Path {
+        Path(vec![key.to_owned()])
     }
 
     /// Whether the first part is `key`.
@@ -144,12 +150,14 @@ fn find(entries: &[Node], list: &str, name: &str, at: &Span, faults: &mut Faults
     None
 }
 
-/// The name of an entry of a list; strategies without one are called as their table.
+/// The name of an entry of a list; strategies without one are called as their table, hosts and interfaces as their
+/// device.
 fn name_of<'a>(entry: &'a Node, list: &str) -> Option<&'a str> {
-    match entry.get("name") {
-        Some(name) => name.as_str(),
-        None if list == "strategies" => kind_of(entry),
-        None => None,
+    match (entry.get("name"), list) {
+        (Some(name), _) => name.as_str(),
+        (None, "strategies") => kind_of(entry),
+        (None, "hosts" | "nics") => entry.get("device")?.as_str(),
+        (None, _) => None,
     }
 }
 
@@ -168,6 +176,8 @@ mod tests {
     const TEXT: &str = "
         load = { offline = { samples = 1 } }
         devices = [{ name = 'gpu', unsupported = ['conv'] }, { name = 'a.b' }]
+        hosts = [{ device = 'cpu' }]
+        memories = [{ name = 'dram' }, {}]
         strategies = [
             { greedy = { threshold = 1.0 } },
             { name = 'one', single = {} },
@@ -197,6 +207,8 @@ mod tests {
         check("devices.gpu.memory", "memory = 7");
         check("devices.\"a.b\".memory", "{ memory = 7, name = \"a.b\" }");
         check("costs.lookup", "costs = { lookup = 7 }");
+        check("hosts.cpu.threads", "{ device = \"cpu\", threads = 7 }");
+        check("memories.dram.proportional.peak", "{ name = \"dram\", proportional = { peak = 7 } }");
     }
 
     #[test]
@@ -213,6 +225,7 @@ mod tests {
     fn a_wrong_path_is_a_fault() {
         check("devices.gpuu.memory", "did you mean `gpu`?");
         check("models.vgg.home", "there are no named models");
+        check("memories.cpu.peak", "the named memories are `dram`");
         check("load.offline.samples.x", "asks for `x` in an integer");
         check("devices.gpu.unsupported.conv", "which has no parts");
         check("load..x", "a part of the path is empty");

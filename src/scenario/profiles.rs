@@ -11,6 +11,7 @@ use super::{DEVICE_KEY, InputFile};
 use crate::cost;
 use crate::cost::{Curve, LayerKey, Lookup, Parts, Trace};
 use crate::model::Graph;
+use crate::problem::Ratios;
 use crate::statistics::median;
 
 /// All traces of a scenario and of its sweep.
@@ -24,6 +25,8 @@ pub(super) struct Traces {
     /// Curves that were asked for. Points of a sweep share them.
     curves: Mutex<BTreeMap<Key, Option<Curve>>>,
     parts: Mutex<BTreeMap<Key, Option<Arc<Parts>>>>,
+    /// What repeats on devices took by their mean, by trace and device; `None` if there are no repeats.
+    ratios: Mutex<BTreeMap<(PathBuf, String), Option<Ratios>>>,
 }
 
 /// Trace, device, model, lookup and whether to extrapolate.
@@ -71,6 +74,7 @@ impl Traces {
             loaded,
             curves: Mutex::default(),
             parts: Mutex::default(),
+            ratios: Mutex::default(),
         }
     }
 
@@ -103,6 +107,14 @@ impl Traces {
         let mut curves = self.curves.lock().unwrap_or_else(PoisonError::into_inner);
         let curve = || Curve::new(&profiles.trace, device, model, lookup, extrapolate);
         curves.entry(key).or_insert_with(curve).clone()
+    }
+
+    /// What raw repeats on `device`, as the trace calls it, took by their mean; `None` if it keeps no repeats.
+    pub(super) fn ratios(&self, trace: &str, device: &str) -> Option<Ratios> {
+        let profiles = self.get(trace)?;
+        let key = (self.folder.join(trace), device.to_owned());
+        let mut ratios = self.ratios.lock().unwrap_or_else(PoisonError::into_inner);
+        ratios.entry(key).or_insert_with(|| Ratios::new(profiles.trace.repeat_ratios(device)).ok()).clone()
     }
 
     /// The times of the units of `graph`, which the trace calls `model`, on `device`.
@@ -191,7 +203,7 @@ fn parse(path: &Path, bytes: &[u8], sources: &mut Sources, faults: &mut Faults) 
 }
 
 /// Adds what is wrong with a file that has this text.
-fn add_faults(name: &str, text: &str, found: Vec<cost::Fault>, sources: &mut Sources, faults: &mut Faults) {
+pub(super) fn add_faults(name: &str, text: &str, found: Vec<cost::Fault>, sources: &mut Sources, faults: &mut Faults) {
     let start = sources.add(name, text);
     let (mut lines, mut end) = (Vec::new(), start);
     for line in text.split_inclusive('\n') {

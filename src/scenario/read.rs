@@ -1,4 +1,4 @@
-//! A scenario's text, overrides and name, before what they mean is known.
+//! A scenario's text and name, before what they mean is known.
 
 use std::path::Path;
 
@@ -6,8 +6,6 @@ use super::decode::shorten;
 use super::diagnostic::{Faults, Sources};
 use super::document::{self, Node, Value};
 use super::file::FileFault;
-use super::path;
-use super::sweep::{self, Axis, Override};
 
 /// A larger scenario is a mistake.
 const SCENARIO_BYTES_MAX: usize = 4 << 20;
@@ -49,54 +47,6 @@ pub(super) fn parse_file(
             empty
         }
     }
-}
-
-/// Sets what an override says in `root`, or adds it to the `changes` of the sweep.
-pub(super) fn apply(
-    text: &str,
-    start: usize,
-    sweeps: bool,
-    root: &mut Node,
-    changes: &mut Vec<Override>,
-    faults: &mut Faults,
-) {
-    let path = path::split(text, '=')[0];
-    let path_at = start..start + path.len();
-    let Some(value) = text.get(path.len() + 1..) else {
-        faults.add(&path_at, "there is no `=`", "write path=value, for example load.offline.samples=100");
-        return;
-    };
-    let begin = path_at.end + 1 + (value.len() - value.trim_start().len());
-    let value = value.trim();
-    let value_at = begin..begin + value.len();
-    let Some(parsed) = path::Path::parse(path, &path_at, faults) else {
-        return;
-    };
-    let single = document::parse_value(value, begin);
-    let listed = if single.is_none() { sweep::listed(value, &value_at, faults) } else { None };
-    match listed {
-        Some(values) if sweeps => changes.push(Override::Axis(Axis::new(path, parsed, &path_at, values))),
-        // The range is wrong, which has been said.
-        Some(values) if values.is_empty() => {}
-        Some(values) if values.iter().all(|node| matches!(node.value, Value::Integer(_) | Value::Float(_))) => {
-            let remedy = "give one value, or run `coinfer sweep`";
-            faults.add(&value_at, "several values make a sweep, and this is a single run", remedy);
-        }
-        _ => {
-            let value = single.unwrap_or_else(|| value_or_string(value, begin));
-            if sweeps {
-                let axis = Axis::new(path, parsed.clone(), &path_at, vec![value.clone()]);
-                changes.push(Override::Fixed(axis));
-            }
-            parsed.set(root, &path_at, value, faults);
-        }
-    }
-}
-
-/// The TOML value that `text` is; otherwise `text` itself, as a string. The text begins at `start` of the sources.
-pub(super) fn value_or_string(text: &str, start: usize) -> Node {
-    let string = || Node { value: Value::String(text.to_owned()), at: start..start + text.len() };
-    document::parse_value(text, start).unwrap_or_else(string)
 }
 
 /// The scenario's name, or its file's without the extension.

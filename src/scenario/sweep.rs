@@ -1,6 +1,6 @@
-//! The values that a sweep goes through, and its points in order.
+//! The values that a sweep goes through, and what it leaves out.
 //!
-//! A point is a choice of one value on each axis. What a scenario means with these values is not known here.
+//! What a scenario means with these values is not known here.
 
 use std::sync::Arc;
 
@@ -8,25 +8,9 @@ use super::decode::{At, Decode};
 use super::diagnostic::{Faults, Span, list};
 use super::document::{Node, Value};
 use super::form::{Pairs, SweepForm};
-use super::path::{Path, split};
-
-/// A sweep has no more points, and an axis no more values.
-const POINTS_MAX: usize = 1_000_000;
-
-/// One combination of a sweep's values.
-#[derive(Clone, Debug)]
-pub struct Point {
-    settings: Vec<(Arc<str>, Arc<str>)>,
-    /// The index of the value on each axis.
-    choice: Vec<u32>,
-}
-
-impl Point {
-    /// Each path of the sweep and its value here, in the sweep's order.
-    pub fn settings(&self) -> &[(Arc<str>, Arc<str>)] {
-        &self.settings
-    }
-}
+use super::path::Path;
+use super::points::{Choices, Point};
+use super::range::{POINTS_MAX, range};
 
 /// One path and the values that it goes through.
 #[derive(Clone, Debug)]
@@ -44,6 +28,10 @@ pub(super) enum Override {
     Axis(Axis),
     /// The one value of the axis with its path, if there is one.
     Fixed(Axis),
+    /// A further axis among those that advance together, or another in place of the one with its path.
+    Zip(Axis),
+    /// Points to leave out.
+    Exclude(Pairs),
 }
 
 /// All axes of a scenario.
@@ -82,9 +70,9 @@ impl Axis {
         Some(Axis::new(&name.value, path?, &name.at, found?))
     }
 
-    /// The values that are names of traces.
-    fn named<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Node> {
-        self.values.iter().filter(move |_| self.path.ends_with(key))
+    /// The axis of seeds, which are stated at `at`.
+    pub(super) fn of_seeds(at: &Span, values: Vec<Node>) -> Axis {
+        Axis::new("seed", Path::of_key("seed"), at, values)
     }
 }
 
@@ -99,10 +87,26 @@ impl Sweep {
         let form = form.as_ref();
         let mut grid = axes_of(form.and_then(|form| Some(&form.grid.as_ref()?.0)));
         let mut zip = axes_of(form.and_then(|form| Some(&form.zip.as_ref()?.0)));
+        if let Some(seeds) = form.and_then(|form| form.seeds.as_ref()) {
+            grid.push(Axis::of_seeds(&seeds.at, seeds.values.clone()));
+        }
+        let mut entries: Vec<Pairs> = form.iter().flat_map(|form| form.exclude.iter().flatten()).cloned().collect();
         for change in overrides {
             let (axis, is_new) = match change {
                 Override::Axis(axis) => (axis, true),
                 Override::Fixed(axis) => (axis, false),
+                Override::Zip(axis) => {
+                    grid.retain(|other| other.path != axis.path);
+                    match zip.iter_mut().find(|other| other.path == axis.path) {
+                        Some(replaced) => *replaced = axis,
+                        None => zip.push(axis),
+                    }
+                    continue;
+                }
+                Override::Exclude(pairs) => {
+                    entries.push(pairs);
+                    continue;
+                }
             };
             let together = zip.len();
             zip.retain(|other| other.path != axis.path);
@@ -127,53 +131,50 @@ impl Sweep {
         }
         let grid_count = grid.len();
         let axes: Vec<Axis> = grid.into_iter().chain(zip).collect();
-        let entries = form.iter().flat_map(|form| form.exclude.iter().flatten());
-        let exclude = entries.filter_map(|entry| exclusion(entry, &axes, node, faults)).collect();
+        let exclude = entries.iter().filter_map(|entry| exclusion(entry, &axes, node, faults)).collect();
         Sweep { axes, grid_count, exclude, at: node.map_or(0..0, |node| node.at.clone()) }
     }
 
-    /// The values of the axes whose paths end with `key`.
-    pub(super) fn named<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Node> {
-        self.axes.iter().flat_map(move |axis| axis.named(key))
+    /// The values of the axes whose paths begin with `first` and end with `last`.
+    pub(super) fn named<'a>(&'a self, first: &'a str, last: &'a str) -> impl Iterator<Item = &'a Node> {
+        self.within(first).filter(|axis| axis.path.ends_with(last)).flat_map(|axis| &axis.values)
     }
 
-    /// The values of all axes.
-    pub(super) fn values(&self) -> impl Iterator<Item = &Node> {
-        self.axes.iter().flat_map(|axis| &axis.values)
+    /// The values of the axes whose paths begin with `first`.
+    pub(super) fn values<'a>(&'a self, first: &'a str) -> impl Iterator<Item = &'a Node> {
+        self.within(first).flat_map(|axis| &axis.values)
+    }
+
+    fn within<'a>(&'a self, first: &'a str) -> impl Iterator<Item = &'a Axis> {
+        self.axes.iter().filter(move |axis| axis.path.begins_with(first))
     }
 
     /// All points that are not excluded, the first axis slowest.
-    pub(super) fn points(&self, faults: &mut Faults) -> Vec<Point> {
+    pub(super) fn choices(&self, faults: &mut Faults) -> Choices {
         let sizes = self.sizes();
         let count = sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
+        let texts = |axis: &Axis| (axis.name.clone(), axis.values.iter().map(text).collect());
+        let mut choices = Choices::new(self.axes.iter().map(texts).collect(), sizes, self.grid_count);
         let Some(count) = count.filter(|&count| count <= POINTS_MAX) else {
-            let sizes: Vec<String> = sizes.iter().map(usize::to_string).collect();
+            let sizes: Vec<String> = choices.sizes().iter().map(usize::to_string).collect();
             let at = self.axes.first().map_or(&self.at, |axis| &axis.at);
             let cause = format!("the sweep has {} points", sizes.join(" x "));
             faults.add(at, cause, format!("use fewer values; a sweep has at most {POINTS_MAX} points"));
-            return Vec::new();
+            return choices;
         };
-        let texts: Vec<Vec<Arc<str>>> = self.axes.iter().map(|axis| axis.values.iter().map(text).collect()).collect();
         let excluded = self.excluded();
-        let mut points = Vec::new();
-        for index in 0..count {
-            let choice = self.choice(index, &sizes);
-            if excluded.iter().any(|pairs| pairs.iter().all(|(axis, matches)| matches[choice[*axis] as usize])) {
-                continue;
-            }
-            let setting =
-                |(axis, &value): (usize, &u32)| (self.axes[axis].name.clone(), texts[axis][value as usize].clone());
-            points.push(Point { settings: choice.iter().enumerate().map(setting).collect(), choice });
-        }
-        if points.is_empty() {
+        choices.keep(count, |choice| {
+            !excluded.iter().any(|pairs| pairs.iter().all(|(axis, matches)| matches[choice[*axis] as usize]))
+        });
+        if choices.is_empty() {
             faults.add(&self.at, "the sweep excludes every point", "remove an entry of `exclude`");
         }
-        points
+        choices
     }
 
     /// Sets the values of `point` in `root`.
     pub(super) fn apply(&self, point: &Point, root: &mut Node, faults: &mut Faults) {
-        for (axis, &value) in self.axes.iter().zip(&point.choice) {
+        for (axis, &value) in self.axes.iter().zip(point.choice()) {
             axis.path.set(root, &axis.at, axis.values[value as usize].clone(), faults);
         }
     }
@@ -183,17 +184,6 @@ impl Sweep {
         let (grid, zip) = self.axes.split_at(self.grid_count);
         let together = zip.iter().map(|axis| axis.values.len()).min();
         grid.iter().map(|axis| axis.values.len()).chain(together).collect()
-    }
-
-    fn choice(&self, mut index: usize, sizes: &[usize]) -> Vec<u32> {
-        let mut choice = vec![0; sizes.len()];
-        for (chosen, size) in choice.iter_mut().zip(sizes).rev() {
-            *chosen = (index % size) as u32;
-            index /= size;
-        }
-        let together = choice.get(self.grid_count).copied().unwrap_or_default();
-        choice.resize(self.axes.len(), together);
-        choice
     }
 
     /// For each exclusion, the axes that it names and which of their values match.
@@ -243,97 +233,4 @@ fn exclusion(entry: &Pairs, axes: &[Axis], sweep: Option<&Node>, faults: &mut Fa
         }
     }
     Some(found)
-}
-
-/// The values of `a..=b` or `a..=b*factor`.
-pub(super) fn range(text: &str, at: &Span, faults: &mut Faults) -> Option<Vec<Node>> {
-    const REMEDY: &str = "write for example \"1..=64\", or \"1..=64*2\" to double at each step";
-    let number = |text: &str| text.trim().replace('_', "").parse::<i64>().ok().filter(|&number| number >= 0);
-    let parsed = text.split_once("..=").and_then(|(first, rest)| {
-        let (last, factor) = match rest.split_once('*') {
-            Some((last, factor)) => (last, Some(number(factor)?)),
-            None => (rest, None),
-        };
-        Some((number(first)?, number(last)?, factor))
-    });
-    let Some((first, last, factor)) = parsed else {
-        faults.add(at, format!("`{}` is not a range", super::decode::shorten(text)), REMEDY);
-        return None;
-    };
-    let problem = match factor {
-        _ if first > last => Some("the range is empty, since it ends before it begins"),
-        Some(factor) if factor < 2 || first == 0 => Some("the range does not grow"),
-        None if last - first >= POINTS_MAX as i64 => Some("the range has more than 1000000 values"),
-        _ => None,
-    };
-    if let Some(problem) = problem {
-        faults.add(at, problem, REMEDY);
-        return None;
-    }
-    let next = |&value: &i64| match factor {
-        Some(factor) => value.checked_mul(factor),
-        None => value.checked_add(1),
-    };
-    let values = std::iter::successors(Some(first), next).take_while(|&value| value <= last);
-    Some(values.map(|value| Node { value: Value::Integer(value), at: at.clone() }).collect())
-}
-
-/// The values of the text of an override, if it is a list such as `1,2,4` or a range such as `1..=64`.
-pub(super) fn listed(text: &str, at: &Span, faults: &mut Faults) -> Option<Vec<Node>> {
-    if text.contains("..=") && !text.contains(['"', '\'', ',']) {
-        return Some(range(text, at, faults).unwrap_or_default());
-    }
-    let parts = split(text, ',');
-    let mut begin = at.start;
-    let mut values = Vec::new();
-    for part in &parts {
-        let indent = part.len() - part.trim_start().len();
-        values.push(super::read::value_or_string(part.trim(), begin + indent));
-        begin += part.len() + 1;
-    }
-    (parts.len() > 1).then_some(values)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::diagnostic::{Diagnostics, Sources};
-    use super::*;
-
-    fn check(text: &str, expected: &str) {
-        let mut faults = Faults::default();
-        let mut sources = Sources::default();
-        let start = sources.add("--set", text);
-        let values = listed(text, &(start..start + text.len()), &mut faults);
-        let found = match faults.is_empty() {
-            true => values.map_or("one value".to_owned(), |values| {
-                let values: Vec<String> = values.iter().map(|node| node.value.to_string()).collect();
-                values.join(" ")
-            }),
-            false => Diagnostics::new(faults, &sources).to_string(),
-        };
-        assert!(found.contains(expected), "{found}");
-    }
-
-    #[test]
-    fn lists_and_ranges_are_several_values() {
-        check("1,2, 4", "1 2 4");
-        check("1..=4", "1 2 3 4");
-        check("1..=100*2", "1 2 4 8 16 32 64");
-        check("3..=3", "3");
-        check("9223372036854775806..=9223372036854775807", "9223372036854775806 9223372036854775807");
-        check("8 GiB,16 GiB", "8 GiB 16 GiB");
-        check("[1, 2],[3]", "[1, 2] [3]");
-        check("8 GiB", "one value");
-        check("../traces/a.csv", "one value");
-    }
-
-    #[test]
-    fn a_range_that_gives_no_values_is_a_fault() {
-        check("4..=1", "the range is empty");
-        check("1..=8*1", "the range does not grow");
-        check("0..=8*2", "the range does not grow");
-        check("1..=x", "`1..=x` is not a range");
-        check("-1..=3", "`-1..=3` is not a range");
-        check("0..=1000000", "the range has more than 1000000 values");
-    }
 }

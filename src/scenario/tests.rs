@@ -5,14 +5,15 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::file::FileFault;
-use super::{Diagnostics, Scenario};
+use super::{Diagnostics, Overrides, Scenario};
 
 const SOUND: &str = include_str!("../../tests/broken/sound.toml");
+const EVERYTHING: &str = include_str!("../../tests/broken/everything.toml");
 const TRACE: &[u8] = include_bytes!("../../tests/broken/sound.csv");
 
 fn parse(bytes: &[u8], trace: &[u8], overrides: &[String], sweeps: bool) -> Result<Scenario, Diagnostics> {
     let load = |_: &Path, _: u64| Ok::<_, FileFault>(trace.to_vec());
-    Scenario::parse(Path::new("a/b.toml"), Ok(bytes.to_vec()), overrides, sweeps, Some(&load))
+    Scenario::parse(Path::new("a/b.toml"), Ok(bytes.to_vec()), &Overrides::of_set(overrides), sweeps, Some(&load))
 }
 
 /// Goes all the way: to cases, or to the text of the diagnostics.
@@ -22,7 +23,7 @@ fn exercise(bytes: &[u8], trace: &[u8], overrides: &[String], sweeps: bool) -> S
             assert!(!scenario.case().unwrap().strategies.is_empty());
             match scenario.points() {
                 Ok(points) => {
-                    points.iter().for_each(|point| drop(scenario.case_at(point).unwrap()));
+                    points.iter().for_each(|point| drop(scenario.case_at(&point).unwrap()));
                     format!("{} points", points.len())
                 }
                 Err(diagnostics) => diagnostics.to_string(),
@@ -114,6 +115,11 @@ proptest! {
         let middle = bytes.len() / 2;
         bytes.insert(middle, byte);
         exercise(&bytes, TRACE, &[], false);
+    }
+
+    #[test]
+    fn no_change_of_what_disturbs_a_scenario_makes_reading_panic(edits in edits()) {
+        exercise(&apply(EVERYTHING.as_bytes(), &edits), TRACE, &[], false);
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! Confidence intervals of means over replications, and whether two strategies differ.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use super::mean;
 
 /// A mean and how far the truth may be from it at some level of confidence, in the unit of the values.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// Middle of the interval.
     pub mean: f64,

@@ -14,7 +14,7 @@ pub use histogram::Histogram;
 pub(crate) use interval::student_t;
 pub use interval::{Comparison, Interval, compare};
 pub use replications::{Missed, Progress, Replications, StopRule, Target};
-pub use warm_up::{WarmUp, warm_up};
+pub use warm_up::{Pilot, WarmUp, warm_up};
 
 /// Arithmetic mean; `None` of nothing.
 pub(crate) fn mean(values: &[f64]) -> Option<f64> {

@@ -7,6 +7,7 @@ mod batch_split;
 pub mod bound;
 mod even;
 mod exact;
+mod first_free;
 mod greedy;
 mod guided;
 mod in_turn;
@@ -16,6 +17,7 @@ mod single;
 
 pub use even::Even;
 pub use exact::Exact;
+pub use first_free::FirstFree;
 pub use greedy::{Greedy, Variant};
 pub use guided::Guided;
 pub use micro_batched_single::MicroBatchedSingle;
@@ -77,4 +79,10 @@ pub trait Strategy: Send + Sync {
 
     /// The plan for `problem`.
     fn plan(&self, problem: &Problem) -> Result<Plan, PlanError>;
+
+    /// Plans for `problem` of which any will do, where queries arrive over time: each query gets the first whose devices
+    /// are free. There is one at least.
+    fn alternatives(&self, problem: &Problem) -> Result<Vec<Plan>, PlanError> {
+        Ok(vec![self.plan(problem)?])
+    }
 }

@@ -3,6 +3,7 @@
 //! One newtype per unit and only the operators that mean something. Floats become
 //! nanoseconds in this file only.
 
+mod per_sec;
 mod power;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+pub use per_sec::PerSec;
 pub use power::{JoulesPerByte, Watts};
 
 /// A point on the run's clock, in nanoseconds since the run began.

@@ -102,7 +102,7 @@ fn results_are_the_same_each_time_and_plot_draws_the_same_figure() {
     let results = results(folder.path());
     let read = |name: &str| fs::read_to_string(results.join(name)).unwrap();
     assert_eq!(read("calibration.json"), json);
-    let files = ["calibration.json", "errors.csv", "predicted-measured.csv", "predicted-measured.svg"];
+    let files = ["calibration.json", "errors.csv", "predicted-measured.csv", "accuracy.svg"];
     let first = files.map(read);
     assert_eq!(printed(folder.path(), &["a.csv", "--print", "csv"]), first[1]);
     let mut plot = Command::cargo_bin("coinfer").unwrap();

@@ -111,22 +111,6 @@ fn every_shipped_scenario_gives_the_same_bytes_twice() {
 }
 
 #[test]
-fn a_sweep_gives_the_same_bytes_with_any_number_of_threads() {
-    let sweep = |jobs: &str| {
-        let out = tempfile::tempdir().unwrap();
-        let scenario = "scenarios/kcc2020-vgg16-sweep.toml";
-        let output = coinfer(&["sweep", scenario, "--jobs", jobs, "--out", out.path().to_str().unwrap()]);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        files(out.path())
-    };
-    let one = sweep("1");
-    let results = one.iter().find(|(path, _)| path.ends_with("results.csv")).unwrap().1;
-    assert_eq!(results.lines().count(), 1 + 200 * 7, "200 batches, 7 strategies");
-    assert_eq!(one, sweep("2"));
-    assert_eq!(one, sweep("3"));
-}
-
-#[test]
 fn a_plan_can_be_written_and_checked_again() {
     let folder = tempfile::tempdir().unwrap();
     let plan = folder.path().join("plan.json");
@@ -207,6 +191,7 @@ fn every_command_has_help_with_an_example() {
         "calibrate",
         "replay",
         "plot",
+        "report",
         "models",
         "export",
         "schema",
@@ -240,6 +225,23 @@ fn an_interrupted_write_leaves_earlier_results_alone() {
     fs::write(abandoned.join("lock"), "").unwrap();
     assert!(coinfer(&arguments).status.success());
     assert_eq!(files(out.path()), before);
+}
+
+#[test]
+fn only_offline_loads_are_replayed() {
+    let load = "load={ server = { arrivals = { poisson = { rate = '2/s' } }, queries = 9, samples = 8 } }";
+    let plan = tempfile::NamedTempFile::new().unwrap();
+    let out = tempfile::tempdir().unwrap();
+    let (plan, out) = (plan.path().to_str().unwrap(), out.path().to_str().unwrap());
+    assert!(coinfer(&["plan", "scenarios/kcc2020-vgg16.toml", "--set", load, "-o", plan]).status.success());
+    assert!(coinfer(&["check", "scenarios/kcc2020-vgg16.toml", "--set", load, "--plan", plan]).status.success());
+    let scenario = "scenarios/kcc2020-vgg16.toml";
+    let replay = ["replay", plan, "--scenario", scenario, "--set", load, "--backend", "mock", "--out", out];
+    let output = coinfer(&replay);
+    assert_eq!(output.status.code(), Some(2));
+    let said = "error: only offline loads are replayed, and the scenario has a `server` one; use for example \
+                `--set 'load={ offline = { samples = 8 } }'`\n";
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), said);
 }
 
 /// What the program prints for a command that writes no results.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use coinfer::platform::DeviceId;
-use coinfer::scenario::{Diagnostics, Scenario};
+use coinfer::scenario::{Diagnostics, Overrides, Scenario};
 
 const SOUND: &str = "tests/broken/sound.toml";
 
@@ -14,7 +14,7 @@ fn read(path: &str, overrides: &[&str]) -> Result<Scenario, Diagnostics> {
 
 fn read_sweep(overrides: &[&str]) -> Result<Scenario, Diagnostics> {
     let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
-    Scenario::read_sweep(Path::new(SOUND), &overrides)
+    Scenario::read_sweep(Path::new(SOUND), &Overrides::of_set(&overrides))
 }
 
 /// What is said of the scenario at `path`, or "nothing".
@@ -148,8 +148,19 @@ fn a_point_is_a_case_with_its_values() {
     let scenario = read_sweep(&["devices.cpu.trace=sound.csv,./sound.csv"]).unwrap();
     assert_eq!(scenario.inputs().len(), 2);
     let points = scenario.points().unwrap();
-    let samples: Vec<u32> = points.iter().map(|point| scenario.case_at(point).unwrap().problem.samples()).collect();
+    let samples: Vec<u32> = points.iter().map(|point| scenario.case_at(&point).unwrap().problem.samples()).collect();
     assert_eq!(samples, [1, 1, 1, 1, 2, 2, 2, 2, 4, 4, 4, 4]);
+}
+
+#[test]
+fn a_sweep_goes_over_files_of_arrivals() {
+    let files = "load.server.arrivals.recorded.file=arrivals.csv,./arrivals.csv";
+    let load = "load={ server = { arrivals = { recorded = { file = 'arrivals.csv' } } } }";
+    let scenario = read_sweep(&["sweep={}", load, files]).unwrap();
+    assert_eq!(scenario.inputs().len(), 3);
+    for point in scenario.points().unwrap().iter() {
+        assert_eq!(scenario.case_at(&point).unwrap().problem.load.queries(), 4);
+    }
 }
 
 fn sweep_faults(overrides: &[&str]) -> Option<Diagnostics> {

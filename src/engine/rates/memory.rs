@@ -24,7 +24,7 @@ struct MemoryState {
 }
 
 impl Memories {
-    pub(super) fn new(memories: &[SharedMemory], devices: usize, lanes: usize) -> Memories {
+    pub(super) fn new(memories: &[SharedMemory], devices: usize) -> Memories {
         if memories.is_empty() {
             return Memories::default();
         }
@@ -37,7 +37,11 @@ impl Memories {
             devices: memory.devices.iter().map(|device| device.0).collect(),
             traffic: 0,
         };
-        Memories { memories: memories.iter().map(state).collect(), of_device, traffic: vec![0; lanes] }
+        Memories { memories: memories.iter().map(state).collect(), of_device, traffic: Vec::new() }
+    }
+
+    pub(super) fn add_lane(&mut self) {
+        self.traffic.push(0);
     }
 
     /// Whether `device` shares a memory.

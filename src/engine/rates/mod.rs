@@ -15,7 +15,7 @@ use packages::Packages;
 use pairwise::Pairwise;
 
 use crate::plan::{Lane, LaneId};
-use crate::platform::{DeviceId, LinkId};
+use crate::platform::{DeviceId, LinkId, Platform};
 use crate::problem::Problem;
 use crate::units::Duration;
 
@@ -71,39 +71,42 @@ impl Rates {
     /// The rates of `lanes`; `None` if nothing ever changes them.
     pub(super) fn new(problem: &Problem, lanes: &[Lane]) -> Option<Rates> {
         let interference = &problem.platform.interference;
-        let network = Network::of(&problem.platform, lanes);
         let none = Default::default();
         let effects = if problem.contention { interference } else { &none };
         let has_effects = !(effects.slowdowns.is_empty()
             && effects.memories.is_empty()
             && effects.packages.is_empty()
             && effects.hosts.is_empty());
-        if !has_effects && network.is_empty() && problem.faults.is_empty() {
+        if !has_effects && interference.nics.is_empty() && problem.faults.is_empty() {
             return None;
         }
         let count = problem.platform.devices.len();
-        let mut devices = vec![DeviceState { running: 0, health: 1.0, lanes: Vec::new() }; count];
-        let mut states = Vec::with_capacity(lanes.len());
-        for (index, lane) in (0..).zip(lanes) {
-            let device = match lane {
-                Lane::Compute { device, .. } => device.0,
-                Lane::Link(_) => NONE,
-            };
-            if let Some(state) = devices.get_mut(device as usize) {
-                state.lanes.push(LaneId(index));
-            }
-            states.push(LaneState { device, rate: 1.0 });
-        }
-        Some(Rates {
-            lanes: states,
-            devices,
+        let mut rates = Rates {
+            lanes: Vec::new(),
+            devices: vec![DeviceState { running: 0, health: 1.0, lanes: Vec::new() }; count],
             pairwise: Pairwise::new(&effects.slowdowns, count),
-            memories: Memories::new(&effects.memories, count, lanes.len()),
+            memories: Memories::new(&effects.memories, count),
             packages: Packages::new(&effects.packages, &problem.platform),
             hosts: Hosts::new(&effects.hosts, count),
             changed: Changed { devices: Vec::new(), is_listed: vec![false; count] },
-            network,
-        })
+            network: Network::of(&problem.platform),
+        };
+        lanes.iter().for_each(|lane| rates.add(lane, &problem.platform));
+        Some(rates)
+    }
+
+    /// Adds a lane.
+    pub(super) fn add(&mut self, lane: &Lane, platform: &Platform) {
+        let device = match lane {
+            Lane::Compute { device, .. } => device.0,
+            Lane::Link(_) => NONE,
+        };
+        if let Some(state) = self.devices.get_mut(device as usize) {
+            state.lanes.push(LaneId(self.lanes.len() as u32));
+        }
+        self.lanes.push(LaneState { device, rate: 1.0 });
+        self.memories.add_lane();
+        self.network.add(lane, platform);
     }
 
     /// Rates of transfers over `network` alone.

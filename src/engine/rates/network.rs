@@ -67,33 +67,21 @@ struct LaneState {
 }
 
 impl Network {
-    /// The links of a platform as far as `lanes` use them.
-    pub(super) fn of(platform: &Platform, lanes: &[Lane]) -> Network {
-        let nics = &platform.interference.nics;
-        let mut of_link: Vec<Vec<u32>> = vec![Vec::new(); platform.links.len()];
-        for (index, nic) in (0..).zip(nics) {
-            nic.links.iter().for_each(|link| of_link[link.0 as usize].push(index));
-        }
-        let routes = lanes.iter().map(|lane| match lane {
-            Lane::Link(id) => {
-                let link = platform.link(*id);
-                (*id, link.bandwidth, link.latency, of_link[id.0 as usize].as_slice())
-            }
-            Lane::Compute { .. } => (LinkId(u32::MAX), BytesPerSec::ONE, Duration::ZERO, Default::default()),
-        });
-        Network::build(nics, routes)
+    /// The interfaces of a platform, without lanes.
+    pub(super) fn of(platform: &Platform) -> Network {
+        Network::with_interfaces(&platform.interference.nics)
     }
 
     /// Lanes that each send at most at `bandwidth` through the interfaces with these indexes.
     pub fn new<'a>(nics: &[Nic], lanes: impl IntoIterator<Item = (BytesPerSec, &'a [u32])>) -> Network {
-        let link = |(bandwidth, nics)| (LinkId(u32::MAX), bandwidth, Duration::ZERO, nics);
-        Network::build(nics, lanes.into_iter().map(link))
+        let mut network = Network::with_interfaces(nics);
+        for (bandwidth, interfaces) in lanes {
+            network.push(LinkId(u32::MAX), bandwidth, Duration::ZERO, interfaces.iter().copied());
+        }
+        network
     }
 
-    fn build<'a>(
-        nics: &[Nic],
-        routes: impl IntoIterator<Item = (LinkId, BytesPerSec, Duration, &'a [u32])>,
-    ) -> Network {
+    fn with_interfaces(nics: &[Nic]) -> Network {
         let interface = |nic: &Nic| Interface {
             capacity: nic.bandwidth.as_f64(),
             sharing: nic.sharing,
@@ -103,27 +91,41 @@ impl Network {
             left: 0.0,
             waiting: 0,
         };
-        let mut network = Network { interfaces: nics.iter().map(interface).collect(), ..Network::default() };
-        for (link, bandwidth, latency, interfaces) in routes {
-            network.lanes.push(LaneState {
-                uses_from: network.uses.len() as u32,
-                uses_count: interfaces.len() as u32,
-                link,
-                bandwidth: bandwidth.as_f64(),
-                latency,
-                health: 1.0,
-                to_send: None,
-                seen: 0,
-                rate: -1.0,
-            });
-            network.uses.extend(interfaces);
-        }
-        network
+        Network { interfaces: nics.iter().map(interface).collect(), ..Network::default() }
     }
 
-    /// Whether no interface is shared.
-    pub(super) fn is_empty(&self) -> bool {
-        self.interfaces.is_empty()
+    /// Adds a lane.
+    pub(super) fn add(&mut self, lane: &Lane, platform: &Platform) {
+        match lane {
+            Lane::Link(id) => {
+                let (link, nics) = (platform.link(*id), &platform.interference.nics);
+                let through = (0..).zip(nics).filter(|(_, nic)| nic.links.contains(id)).map(|(index, _)| index);
+                self.push(*id, link.bandwidth, link.latency, through);
+            }
+            Lane::Compute { .. } => self.push(LinkId(u32::MAX), BytesPerSec::ONE, Duration::ZERO, []),
+        }
+    }
+
+    fn push(
+        &mut self,
+        link: LinkId,
+        bandwidth: BytesPerSec,
+        latency: Duration,
+        interfaces: impl IntoIterator<Item = u32>,
+    ) {
+        let uses_from = self.uses.len() as u32;
+        self.uses.extend(interfaces);
+        self.lanes.push(LaneState {
+            uses_from,
+            uses_count: self.uses.len() as u32 - uses_from,
+            link,
+            bandwidth: bandwidth.as_f64(),
+            latency,
+            health: 1.0,
+            to_send: None,
+            seen: 0,
+            rate: -1.0,
+        });
     }
 
     /// `lane` begins a transfer. Returns its rate and how long that lasts: to its end, or until it sends.

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::axis::{Axis, Side};
-use super::canvas::{Anchor, Canvas, Frame, GREY, INK, LINE, Pixel, TEXT, draw, text_width, widest};
+use super::axis::Axis;
+use super::bars::{Bar, Chart, Group, Piece, bars_svg};
+use super::canvas::Width;
 use super::read::{CsvFault, Line, read_rows};
 use super::{is_drawable, series};
 use crate::report::Outcome;
@@ -57,84 +58,32 @@ pub fn read_finish_times_csv(bytes: &[u8]) -> Result<Vec<FinishRow>, Vec<CsvFaul
 }
 
 /// The figure: a group of bars a strategy, a bar a device.
-pub fn finish_times_svg(title: &str, rows: &[FinishRow]) -> String {
+pub fn finish_times_svg(title: &str, rows: &[FinishRow], width: Width) -> String {
     let strategies = series(rows.iter().map(|row| row.strategy.as_str()));
     let devices = series(rows.iter().map(|row| row.device.as_str()));
-    let bar = (72 / devices.len().max(1) as i32).clamp(8, 24);
-    let group = (bar * devices.len() as i32 + 24).max(108);
-    let names_width = widest(devices.iter().copied()).min(260);
-    let frame = Frame {
-        left: 90,
-        top: 48,
-        right: 90 + (group * strategies.len() as i32).max(360),
-        bottom: 408.max(48 + LINE * devices.len() as i32),
+    let millis = |row: &FinishRow| row.finish.map(Duration::as_millis_f64).filter(|&value| is_drawable(value));
+    let cells: BTreeMap<(&str, &str), &FinishRow> =
+        rows.iter().map(|row| ((&*row.strategy, &*row.device), row)).collect();
+    let bar = |strategy: &str, paint: usize| {
+        let value = cells.get(&(strategy, devices[paint])).and_then(|row| millis(row));
+        Bar { pieces: value.map(|length| Piece { length, paint }).into_iter().collect(), ..Bar::default() }
     };
-    let legend = frame.right + 24;
-    let width = legend + 110.max(names_width + 46);
-    draw((width, frame.bottom + 96), |canvas| {
-        canvas.title(title, width);
-        let millis = |row: &FinishRow| row.finish.map(Duration::as_millis_f64).filter(|&value| is_drawable(value));
-        let cells: BTreeMap<(&str, &str), &FinishRow> =
-            rows.iter().map(|row| ((&*row.strategy, &*row.device), row)).collect();
-        let axis = Axis::new(rows.iter().filter_map(millis).fold(0.0, f64::max), 6);
-        axis.draw(canvas, frame, Side::Left, "finish time (ms)");
-        let group = frame.width() / strategies.len().max(1) as i32;
-        for (index, strategy) in strategies.iter().enumerate() {
-            let middle = frame.left + group * index as i32 + group / 2;
-            let mut left = middle - bar * devices.len() as i32 / 2;
-            for (device, name) in devices.iter().enumerate() {
-                if let Some(value) = cells.get(&(*strategy, *name)).and_then(|row| millis(row)) {
-                    let column = Frame {
-                        left: left + 1,
-                        top: frame.y(axis.at(value)).min(frame.bottom - 1),
-                        right: left + bar - 1,
-                        bottom: frame.bottom,
-                    };
-                    canvas.device_box(column, device);
-                    canvas.outline(column, INK);
-                }
-                left += bar;
-            }
-            draw_name(canvas, strategy, (middle, frame.bottom + 16), group - 8);
-        }
-        canvas.line((frame.left, frame.bottom), (frame.right, frame.bottom), GREY, 1);
-        for (index, device) in devices.iter().enumerate() {
-            let top = frame.top + LINE * index as i32;
-            let sample = Frame { left: legend, top: top + 3, right: legend + 28, bottom: top + 17 };
-            canvas.device_box(sample, index);
-            canvas.outline(sample, INK);
-            canvas.text(device, (legend + 36, top + 10), Anchor::Left, TEXT, INK, width - legend - 40);
-        }
-        if rows.is_empty() {
-            canvas.no_data(frame);
-        }
-    })
+    let groups = strategies.iter().map(|strategy| Group {
+        name: (*strategy).to_owned(),
+        bars: (0..devices.len()).map(|device| bar(strategy, device)).collect(),
+    });
+    let chart = Chart {
+        title,
+        axis: Axis::new(rows.iter().filter_map(millis).fold(0.0, f64::max), 5),
+        axis_title: "finish time (ms)",
+        paint: &|canvas, frame, device| canvas.device_box(frame, device),
+        paints: devices.iter().map(|name| (*name).to_owned()).collect(),
+        mark: None,
+    };
+    bars_svg(&chart, &groups.collect::<Vec<_>>(), width)
 }
 
 const COLUMNS: [&str; 3] = ["strategy", "device", "finish_ms"];
-
-/// Writes `name` on up to four lines, broken where words end.
-fn draw_name(canvas: &mut Canvas<'_>, name: &str, (x, mut y): Pixel, room: i32) {
-    let mut lines: Vec<String> = Vec::new();
-    for word in name.split_inclusive([' ', '_', '-', '/']) {
-        let is_full = lines.len() == NAME_LINES_MAX;
-        match lines.last_mut() {
-            Some(line) if is_full || fits(line, word, room) => line.push_str(word),
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    for line in &lines {
-        canvas.text(line.trim(), (x, y), Anchor::Center, TEXT, INK, room);
-        y += 16;
-    }
-}
-
-const NAME_LINES_MAX: usize = 4;
-
-/// Whether `word` fits at the end of `line`.
-fn fits(line: &str, word: &str, room: i32) -> bool {
-    text_width(line, TEXT) + text_width(word.trim_end(), TEXT) <= room
-}
 
 #[cfg(test)]
 mod tests {
@@ -166,9 +115,10 @@ mod tests {
                 finish: (!index.is_multiple_of(5)).then(|| Duration::from_nanos((index as u64) << (index % 64))),
             };
             let rows: Vec<_> = (0..strategies * devices).map(row).collect();
-            assert!(finish_times_svg("t", &rows).ends_with("</svg>\n"), "{strategies} x {devices}");
+            assert!(finish_times_svg("t", &rows, Width::Column).ends_with("</svg>\n"), "{strategies} x {devices}");
         }
     }
+
     proptest! {
         /// Milliseconds as floats have all nanoseconds of 13 days.
         #[test]

@@ -1,27 +1,44 @@
-//! Figures as SVG, each drawn from tidy rows whose CSV can lie beside it.
+//! Figures as SVG, drawn from the files of a results folder, for a column or a page.
 //!
-//! Colours are those of Okabe and Ito (2008), which the colour-blind can tell apart; shapes, dashes and hatching
-//! tell the same in black and white. Values that are not finite, or not positive, are left out, and so
-//! are strategies and devices after the first hundred.
+//! Colours are those of Okabe and Ito (2008), which the colour-blind can tell apart, and of cividis (Nuñez, Anderton
+//! and Renslow 2018); shapes, dashes and hatching tell the same in black and white. Values that are not finite, or not
+//! positive, are left out, and so are strategies and devices after the first hundred.
 
+mod accuracy;
+mod accuracy_rows;
 mod axis;
+mod bars;
+mod breakdown;
 mod canvas;
+mod cdf;
 mod finish_times;
-mod predicted;
+mod heatmap;
+mod latency_rows;
+mod legend;
+mod lines;
+pub(super) mod metric;
+mod pareto;
 mod predicted_rows;
+mod preset;
 mod read;
-mod throughput;
-mod throughput_rows;
+mod results_table;
+mod speedup;
+mod strokes;
+pub(super) mod style;
+pub(super) mod swept;
 mod timeline;
 mod timeline_rows;
 
+pub use accuracy::accuracy_svg;
+pub use accuracy_rows::{AccuracyRow, calibration_accuracy, read_replay_json};
+pub use canvas::Width;
 pub use finish_times::{FinishRow, finish_rows, finish_times_csv, finish_times_svg, read_finish_times_csv};
-pub use predicted::predicted_svg;
+pub use latency_rows::{LatencyRow, read_latency_csv};
 pub(super) use predicted_rows::scheme_name;
 pub use predicted_rows::{PredictedRow, predicted_csv, predicted_rows, read_predicted_csv};
+pub use preset::{Figure, Look, Material, Preset, StrategyMaterial, figures, throughput_figure};
 pub use read::CsvFault;
-pub use throughput::throughput_svg;
-pub use throughput_rows::{ThroughputRow, read_throughput_csv, throughput_csv, throughput_rows};
+pub use results_table::{ResultLine, ResultsTable};
 pub use timeline::timeline_svg;
 pub use timeline_rows::{TimelineRow, read_timeline_csv, timeline_rows};
 

@@ -35,21 +35,8 @@ pub(super) fn read_rows<T>(
     columns: &[&'static str],
     mut row: impl FnMut(&mut Line<'_>) -> Option<T>,
 ) -> Result<Vec<T>, Vec<CsvFault>> {
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes);
     let mut faults = Vec::new();
-    let mut lines = LineCounter { bytes, at: 0, line: 1 };
-    let mut records = reader.byte_records().map(|record| {
-        let record = record.expect("bytes in memory can be read, and records may differ in length");
-        let number = lines.line_of_record(record.position().map_or(0, |position| position.byte() as usize));
-        match StringRecord::from_byte_record(record) {
-            Ok(record) => Ok((number, record)),
-            Err(_) => Err(CsvFault {
-                line: number,
-                cause: "this is not UTF-8 text".into(),
-                remedy: "save the file as UTF-8, or name another file".into(),
-            }),
-        }
-    });
+    let mut records = records(bytes);
     let header = records.next().transpose().map_err(|fault| vec![fault])?;
     let places = header_places(&header.unwrap_or_default().1, columns)?;
     let mut rows = Vec::new();
@@ -66,11 +53,34 @@ pub(super) fn read_rows<T>(
         if count == columns.len() {
             rows.extend(row(&mut line));
         } else {
-            let cause = format!("there are {count} values for {} columns", columns.len());
-            line.fault(cause, "add or remove values, and quote those that have commas".into());
+            line.faults.push(wrong_count(number, count, columns.len()));
         }
     }
     if faults.is_empty() { Ok(rows) } else { Err(faults) }
+}
+
+/// The records of a file with their lines, or that one is no text.
+pub(super) fn records(bytes: &[u8]) -> impl Iterator<Item = Result<(u64, StringRecord), CsvFault>> {
+    let reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes);
+    let mut lines = LineCounter { bytes, at: 0, line: 1 };
+    reader.into_byte_records().map(move |record| {
+        let record = record.expect("bytes in memory can be read, and records may differ in length");
+        let number = lines.line_of_record(record.position().map_or(0, |position| position.byte() as usize));
+        match StringRecord::from_byte_record(record) {
+            Ok(record) => Ok((number, record)),
+            Err(_) => Err(CsvFault {
+                line: number,
+                cause: "this is not UTF-8 text".into(),
+                remedy: "save the file as UTF-8, or name another file".into(),
+            }),
+        }
+    })
+}
+
+/// That a line has `count` values and should have as many as there are columns.
+pub(super) fn wrong_count(line: u64, count: usize, columns: usize) -> CsvFault {
+    let cause = format!("there are {count} values for {columns} columns");
+    CsvFault { line, cause, remedy: "add or remove values, and quote those that have commas".into() }
 }
 
 /// Tells on which line a record begins. The reader's own count is one less after blank lines and `\r\n`.
@@ -208,7 +218,7 @@ pub(super) fn shown(text: &str) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::{read_finish_times_csv, read_throughput_csv, read_timeline_csv};
+    use super::super::{ResultsTable, read_finish_times_csv, read_latency_csv, read_timeline_csv};
     use super::*;
 
     /// All faults of a file with the columns `name`, `count`, `nanos`, `quantity` and `millis`.
@@ -280,10 +290,11 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_a_reader_panic(bytes: Vec<u8>, lines in "[-0-9a-z,.\"\n\r]{0,200}") {
-            for header in ["", "batch,strategy,samples_per_s,speedup\n", "strategy,device,finish_ms\n"] {
+            for header in ["", "batch,strategy,samples_per_s,makespan_ms\n", "strategy,device,finish_ms\n", "latency_ms,count\n"] {
                 for body in [bytes.as_slice(), lines.as_bytes()] {
                     let bytes = [header.as_bytes(), body].concat();
-                    let _ = read_throughput_csv(&bytes);
+                    let _ = ResultsTable::read(&bytes);
+                    let _ = read_latency_csv(&bytes);
                     let _ = read_finish_times_csv(&bytes);
                     let _ = read_timeline_csv(&bytes);
                 }

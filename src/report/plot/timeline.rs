@@ -2,43 +2,49 @@
 
 use std::collections::BTreeMap;
 
-use plotters::style::{BLACK, RGBColor, WHITE};
+use plotters::style::WHITE;
 
-use super::axis::{Axis, Side};
-use super::canvas::{Anchor, Canvas, Frame, GREY, INK, TEXT, colour, draw, text_width, widest};
+use super::axis::{AXIS_BELOW, Axis, Side};
+use super::canvas::{Anchor, BELOW_TITLE, Canvas, Frame, LINE, MARGIN, Width, draw, text_width, widest};
+use super::style::{GREY, GRID, Hatching, INK, colour, is_dark};
 use super::timeline_rows::TimelineRow;
 use crate::units::{Duration, Time};
 
 /// The figure: a line a lane that has steps, a box a step, with its number of samples where there is room for it.
 ///
-/// Computing has the colour of its device, which is that of its finish time, and transfers are hatched. Of more than 2000 steps, those that are too
-/// short to be told apart are drawn as one.
-pub fn timeline_svg(title: &str, rows: &[TimelineRow]) -> String {
+/// Computing has the colour of its device, which is that of its finish time, and transfers are hatched. Of more than
+/// 2000 steps, those that are too short to be told apart are drawn as one.
+pub fn timeline_svg(title: &str, rows: &[TimelineRow], width: Width) -> String {
     let all = lanes(rows);
     let lanes = &all[..all.len().min(LANES_MAX)];
-    let names_width = widest(lanes.iter().map(|lane| lane.name.as_str())).clamp(40, 220);
-    let left = names_width + 24;
-    let frame = Frame { left, top: 44, right: left + 860, bottom: 44 + ROW * lanes.len().max(1) as i32 };
-    let width = frame.right + 40;
-    draw((width, frame.bottom + 86), |canvas| {
-        canvas.title(title, width);
+    let names_width = widest(lanes.iter().map(|lane| lane.name.as_str())).clamp(60, width.units() / 4);
+    let left = MARGIN + names_width + 14;
+    let bottom = BELOW_TITLE + ROW * lanes.len().max(1) as i32;
+    let frame = Frame { left, top: BELOW_TITLE, right: width.units() - 3 * MARGIN, bottom };
+    let notes = notes(rows, all.len(), width);
+    let below = frame.bottom + AXIS_BELOW;
+    draw(width, below + LINE * notes.len() as i32 + MARGIN, |canvas| {
+        canvas.title(title);
         let scale = Scale::new(rows, frame);
         scale.axis.draw(canvas, frame, Side::Bottom, "time (ms)");
         canvas.outline(frame, GREY);
         for (index, lane) in lanes.iter().enumerate() {
             let top = frame.top + ROW * index as i32;
             let at = (frame.left - 10, top + ROW / 2);
-            canvas.text(&lane.name, at, Anchor::Right, TEXT, INK, names_width);
+            canvas.text(&lane.name, at, Anchor::Right, names_width);
             for block in blocks(&lane.rows, &scale, shortest(rows.len(), lanes.len(), frame)) {
                 block.draw(canvas, lane.fill, top);
             }
         }
-        draw_caption(canvas, frame, rows, all.len());
+        for (index, note) in notes.iter().enumerate() {
+            let at = (width.units() / 2, below + LINE / 2 + LINE * index as i32);
+            canvas.text(note, at, Anchor::Center, width.units() - 2 * MARGIN);
+        }
     })
 }
 
 /// Height of a lane.
-const ROW: i32 = 28;
+const ROW: i32 = 56;
 /// Further lanes are not drawn; the figure could not be read.
 const LANES_MAX: usize = 500;
 /// Of more steps, short ones are drawn as one.
@@ -48,8 +54,8 @@ const STEPS_MAX: usize = 2000;
 struct Lane<'a> {
     /// Of its device or link, numbered if that has several lanes.
     name: String,
-    /// The device's colour; `None` for a link.
-    fill: Option<RGBColor>,
+    /// The device by which it is coloured; `None` for a link.
+    fill: Option<usize>,
     /// In the order in which they began.
     rows: Vec<&'a TimelineRow>,
 }
@@ -64,9 +70,9 @@ struct Scale {
 /// A step, or several that are too short to be told apart.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Block {
-    /// Pixels.
+    /// Tenths of a millimetre.
     left: i32,
-    /// Pixels.
+    /// Tenths of a millimetre.
     right: i32,
     /// Of the last step; the same for all steps that take as long, wherever their edges are rounded to.
     width: i32,
@@ -96,7 +102,7 @@ fn lanes(rows: &[TimelineRow]) -> Vec<Lane<'_>> {
                 1 => place.clone(),
                 _ => format!("{place} #{before}"),
             },
-            fill: device.map(|device| colour(device.0 as usize)),
+            fill: device.map(|device| device.0 as usize),
             rows,
         });
     }
@@ -107,7 +113,7 @@ impl Scale {
     fn new(rows: &[TimelineRow], frame: Frame) -> Scale {
         let start = rows.iter().map(|row| row.start).min().unwrap_or_default();
         let end = rows.iter().map(|row| row.end).max().unwrap_or_default();
-        let axis = Axis::new(since(start, end).as_millis_f64(), 8);
+        let axis = Axis::new(since(start, end).as_millis_f64(), 6);
         Scale { frame, start, axis }
     }
 
@@ -154,61 +160,69 @@ fn blocks(rows: &[&TimelineRow], scale: &Scale, shortest: i32) -> Vec<Block> {
 }
 
 impl Block {
-    /// Draws it with `fill`, or hatched without, on the lane whose upper edge is `top`.
-    fn draw(&self, canvas: &mut Canvas<'_>, fill: Option<RGBColor>, top: i32) {
-        // A gap of a pixel keeps neighbours apart.
-        let gap = i32::from(self.right - self.left > 3);
+    /// Draws it as of the device `fill`, or hatched without, on the lane whose upper edge is `top`.
+    fn draw(&self, canvas: &mut Canvas<'_>, fill: Option<usize>, top: i32) {
+        // A gap keeps neighbours apart.
+        let gap = 2 * i32::from(self.right - self.left > 6);
         let frame = Frame {
             left: self.left,
-            top: top + 4,
+            top: top + 8,
             right: (self.right - gap).max(self.left + 1),
-            bottom: top + ROW - 4,
+            bottom: top + ROW - 8,
         };
         match fill {
-            Some(fill) => canvas.fill(frame, fill),
-            None if frame.width() < 3 => canvas.fill(frame, GREY),
-            None => canvas.hatched_box(frame),
+            Some(device) => canvas.fill(frame, colour(device)),
+            None if frame.width() < 6 => canvas.fill(frame, GREY),
+            None => {
+                canvas.hatched_box(frame, GRID, Hatching::Rising);
+                canvas.outline(frame, INK);
+            }
         }
         let Some(samples) = self.samples.map(|samples| samples.to_string()) else {
             return;
         };
-        let room = text_width(&samples, TEXT) + 6;
+        let room = text_width(&samples) + 12;
         if room < self.width {
             let at = frame.middle();
-            if fill.is_none() {
-                let label = Frame {
-                    left: at.0 - room / 2,
-                    right: at.0 + room / 2,
-                    top: frame.top + 2,
-                    bottom: frame.bottom - 2,
-                };
-                canvas.fill(label, WHITE);
+            let is_white = fill.is_some_and(|device| is_dark(colour(device)));
+            match fill {
+                Some(_) if is_white => canvas.white_text(&samples, at, Anchor::Center, room),
+                Some(_) => canvas.text(&samples, at, Anchor::Center, room),
+                None => {
+                    let label = Frame {
+                        left: at.0 - room / 2,
+                        right: at.0 + room / 2,
+                        top: frame.top + 4,
+                        bottom: frame.bottom - 4,
+                    };
+                    canvas.fill(label, WHITE);
+                    canvas.text(&samples, at, Anchor::Center, room);
+                }
             }
-            let ink = readable_on(fill.unwrap_or(WHITE));
-            canvas.text(&samples, at, Anchor::Center, TEXT, ink, room);
         }
     }
 }
 
-fn draw_caption(canvas: &mut Canvas<'_>, frame: Frame, rows: &[TimelineRow], lane_count: usize) {
-    let mut notes = vec!["colour: device"];
+/// What the figure's marks mean, on as many lines as they take.
+fn notes(rows: &[TimelineRow], lane_count: usize, width: Width) -> Vec<String> {
+    let mut notes = vec!["number: samples"];
     if rows.iter().any(|row| row.device.is_none()) {
         notes.push("hatched: transfer");
     }
-    notes.push("number: samples");
     if rows.len() > STEPS_MAX {
         notes.push("short steps are drawn as one");
     }
     if lane_count > LANES_MAX {
         notes.push("further lanes are left out");
     }
-    let at = (frame.middle().0, frame.bottom + 64);
-    canvas.text(&notes.join("; "), at, Anchor::Center, TEXT, INK, frame.right);
-}
-
-fn readable_on(RGBColor(red, green, blue): RGBColor) -> RGBColor {
-    let luma = 299 * u32::from(red) + 587 * u32::from(green) + 114 * u32::from(blue);
-    if luma > 120_000 { BLACK } else { WHITE }
+    let mut lines: Vec<String> = Vec::new();
+    for note in notes {
+        match lines.last_mut() {
+            Some(line) if text_width(line) + text_width(note) + 40 < width.units() => *line += &format!("; {note}"),
+            _ => lines.push(note.to_owned()),
+        }
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -248,10 +262,10 @@ mod tests {
 
     #[test]
     fn a_timeline_without_steps_or_time_is_drawn() {
-        assert!(timeline_svg("t", &[]).ends_with("</svg>\n"));
-        assert!(timeline_svg("t", &[row(0, "cpu", Some(0), 5, 5)]).ends_with("</svg>\n"));
+        assert!(timeline_svg("t", &[], Width::Page).ends_with("</svg>\n"));
+        assert!(timeline_svg("t", &[row(0, "cpu", Some(0), 5, 5)], Width::Page).ends_with("</svg>\n"));
         let extreme = [row(u32::MAX, "cpu", Some(0), 0, u64::MAX), row(7, "pcie", None, 9, 3)];
-        assert!(timeline_svg("t", &extreme).ends_with("</svg>\n"));
+        assert!(timeline_svg("t", &extreme, Width::Column).ends_with("</svg>\n"));
     }
 
     #[test]
@@ -264,9 +278,6 @@ mod tests {
         ];
         let lanes = lanes(&rows);
         let shown: Vec<_> = lanes.iter().map(|lane| (lane.name.as_str(), lane.fill)).collect();
-        assert_eq!(
-            shown,
-            [("gpu #1", Some(colour(2))), ("pcie", None), ("cpu", Some(colour(0))), ("gpu #2", Some(colour(2)))]
-        );
+        assert_eq!(shown, [("gpu #1", Some(2)), ("pcie", None), ("cpu", Some(0)), ("gpu #2", Some(2))]);
     }
 }

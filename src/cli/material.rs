@@ -1,0 +1,186 @@
+//! Reads what a results folder has to draw figures and reports from.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::Error;
+use super::file::read_whole;
+use crate::report::html::Provenance;
+use crate::report::plot::{
+    self, AccuracyRow, CsvFault, Material, ResultsTable, StrategyMaterial, calibration_accuracy, read_replay_json,
+};
+use crate::report::slugs;
+
+/// Further faults of one file are only counted.
+const FAULTS_MAX: usize = 20;
+
+/// What the folder `results` has, of which only lines with the values of `conditions`.
+pub(super) fn read_material(results: &Path, conditions: &[(String, String)]) -> Result<Material, Error> {
+    let mut reader = Reader { folder: results.to_owned(), faults: Vec::new() };
+    reader.refuse_other_things()?;
+    let material = reader.material();
+    reader.done()?;
+    only(material, conditions).map_err(|cause| Error::Usage(format!("--where: {cause}")))
+}
+
+/// Where the results of the folder come from.
+pub(super) fn read_provenance(results: &Path) -> Result<Provenance, Error> {
+    let mut reader = Reader { folder: results.to_owned(), faults: Vec::new() };
+    let manifest: Provenance = reader.json("manifest.json").unwrap_or_default();
+    let Summary { notes, .. } = reader.json("summary.json").unwrap_or_default();
+    reader.done()?;
+    Ok(Provenance { notes, ..manifest })
+}
+
+/// A folder and what is wrong with its files.
+struct Reader {
+    folder: PathBuf,
+    faults: Vec<String>,
+}
+
+impl Reader {
+    fn refuse_other_things(&self) -> Result<(), Error> {
+        let shown = self.folder.display();
+        let remedy = "name a folder that `coinfer run`, `sweep`, `replay` or `calibrate` made";
+        match fs::metadata(&self.folder) {
+            Err(error) => Err(Error::Usage(format!("cannot read `{shown}`: {error}; {remedy}"))),
+            Ok(found) if !found.is_dir() => Err(Error::Usage(format!("`{shown}` is no folder; {remedy}"))),
+            Ok(_) if !self.folder.join("manifest.json").is_file() => {
+                Err(Error::Usage(format!("`{shown}` has no manifest.json, so it is no folder of results; {remedy}")))
+            }
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// Tells all faults, if there are some.
+    fn done(self) -> Result<(), Error> {
+        if self.faults.is_empty() {
+            return Ok(());
+        }
+        let faults = self.faults.join("\n  ");
+        Err(Error::Usage(format!("`{}` cannot be read:\n  {faults}", self.folder.display())))
+    }
+
+    fn material(&mut self) -> Material {
+        let Manifest { scenario } = self.json("manifest.json").unwrap_or_default();
+        let Summary { baseline, .. } = self.json("summary.json").unwrap_or_default();
+        let results = self.csv("results.csv", ResultsTable::read);
+        let strategies = results.as_ref().map(|table| self.strategies(table)).unwrap_or_default();
+        Material {
+            title: scenario,
+            baseline,
+            results,
+            finish: self.csv("finish-times.csv", plot::read_finish_times_csv).unwrap_or_default(),
+            strategies,
+            accuracy: self.accuracy(),
+        }
+    }
+
+    /// The folders of strategies; a sweep has none.
+    fn strategies(&mut self, table: &ResultsTable) -> Vec<StrategyMaterial> {
+        if table.setting_count > 0 {
+            return Vec::new();
+        }
+        let has_plan = |name: &&String| {
+            let mut lines = table.lines.iter().filter(|line| table.strategy(line) == **name);
+            lines.any(|line| table.value(line, "makespan_ms").is_some())
+        };
+        let names: Vec<(usize, &String)> =
+            table.strategies.iter().enumerate().filter(|(_, name)| has_plan(name)).collect();
+        let folders = slugs(names.iter().map(|(_, name)| name.as_str()));
+        let of_strategy = names.into_iter().zip(folders).map(|((index, name), folder)| StrategyMaterial {
+            name: name.clone(),
+            index,
+            timeline: self.csv(&format!("{folder}/timeline.csv"), plot::read_timeline_csv).unwrap_or_default(),
+            latencies: self.csv(&format!("{folder}/latency.csv"), plot::read_latency_csv).unwrap_or_default(),
+            folder,
+        });
+        of_strategy.collect()
+    }
+
+    fn accuracy(&mut self) -> Vec<AccuracyRow> {
+        if let Some(bytes) = self.bytes("replay.json") {
+            return match read_replay_json(&bytes) {
+                Ok(rows) => rows,
+                Err(error) => {
+                    self.fault("replay.json", format!("{error}; make the results again"));
+                    Vec::new()
+                }
+            };
+        }
+        let rows = self.csv("predicted-measured.csv", plot::read_predicted_csv);
+        calibration_accuracy(&rows.unwrap_or_default())
+    }
+
+    /// What `read` reads in a file, if there is one that has no faults.
+    fn csv<T>(&mut self, name: &str, read: impl Fn(&[u8]) -> Result<T, Vec<CsvFault>>) -> Option<T> {
+        let bytes = self.bytes(name)?;
+        let faults = match read(&bytes) {
+            Ok(found) => return Some(found),
+            Err(faults) => faults,
+        };
+        let shown = self.folder.join(name).display().to_string();
+        for CsvFault { line, cause, remedy } in faults.iter().take(FAULTS_MAX) {
+            self.faults.push(format!("{shown}:{line}: {cause}; {remedy}"));
+        }
+        if let Some(more @ 1..) = faults.len().checked_sub(FAULTS_MAX) {
+            self.faults.push(format!("{shown}: and {more} more faults"));
+        }
+        None
+    }
+
+    fn json<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+        let bytes = self.bytes(name)?;
+        match serde_json::from_slice(&bytes) {
+            Ok(found) => Some(found),
+            Err(error) => {
+                self.fault(name, format!("{error}; make the results again"));
+                None
+            }
+        }
+    }
+
+    /// The file's bytes, if there is one that can be read.
+    fn bytes(&mut self, name: &str) -> Option<Vec<u8>> {
+        let path = self.folder.join(name);
+        if !path.is_file() {
+            return None;
+        }
+        read_whole(&path).map_err(|cause| self.faults.push(cause)).ok()
+    }
+
+    fn fault(&mut self, name: &str, cause: String) {
+        self.faults.push(format!("{}: {cause}", self.folder.join(name).display()));
+    }
+}
+
+/// What of the material has all these values.
+fn only(mut material: Material, conditions: &[(String, String)]) -> Result<Material, String> {
+    if conditions.is_empty() {
+        return Ok(material);
+    }
+    let table = material.results.take().ok_or("there is no results.csv to choose from")?.only(conditions)?;
+    let is_left = |name: &str| table.lines.iter().any(|line| table.strategy(line) == name);
+    material.finish.retain(|row| is_left(&row.strategy));
+    material.strategies.retain(|strategy| is_left(&strategy.name));
+    material.accuracy.retain(|row| is_left(&row.series));
+    material.results = Some(table);
+    Ok(material)
+}
+
+/// What is needed of `manifest.json`.
+#[derive(Default, Deserialize)]
+struct Manifest {
+    scenario: String,
+}
+
+/// What is needed of `summary.json`.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Summary {
+    baseline: Option<String>,
+    notes: Vec<String>,
+}

@@ -1,0 +1,203 @@
+//! Serves the load of a case with one strategy, as often as its figures need.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use super::evaluate::checked;
+use crate::cost::Estimate;
+use crate::engine::{Query, Served, Streams, estimates, serve};
+use crate::plan::{CheckedPlan, Plan};
+use crate::problem::{Load, Problem, WarmUpRule};
+use crate::report::{Outcome, Replication, WarmUpEnd, percentile_ms};
+use crate::scenario::{Case, Entry};
+use crate::statistics::{Histogram, Pilot, Progress, Replications, StopRule, Target, WarmUp};
+use crate::timeline::Timeline;
+use crate::units::{Duration, Time};
+
+/// All replications of a load.
+pub(super) struct Replicated {
+    pub(super) outcome: Outcome,
+    /// The plan that was issued first.
+    pub(super) plan: CheckedPlan,
+    /// The beginning of the first replication as one plan, with its timeline and what each step takes alone.
+    pub(super) recorded: (Plan, Timeline, Vec<Estimate>),
+    /// The queries of the first replication; empty for an offline load.
+    pub(super) queries: Vec<Query>,
+    /// The latencies of all replications.
+    pub(super) latencies: Histogram,
+    /// By replication, what strategies are compared by in milliseconds: the mean latency, or the makespan of an offline
+    /// load.
+    pub(super) compared: Vec<f64>,
+}
+
+/// Steps of the first replication that are kept to be looked at.
+const RECORDED_MAX: usize = 10_000;
+/// Replications at a time: of each there is a histogram.
+const CHUNK: u32 = 16;
+
+/// The replications of one strategy.
+pub(super) fn replicate(
+    case: &Case,
+    entry: &Entry,
+    baseline: Option<Duration>,
+    bound: Option<Duration>,
+) -> Result<Replicated, String> {
+    let problem = &case.problem;
+    let is_offline = matches!(problem.load, Load::Offline { .. });
+    let mut replications = Vec::new();
+    let mut first: Option<Served> = None;
+    let plans = Plans::new(case, entry);
+    let serve_once = |index: u32| {
+        let planner = &mut |question: &Problem| plans.get(question);
+        serve(problem, planner, &Streams::new(case.seed, index)).map_err(|error| error.to_string())
+    };
+    let mut missed = Vec::new();
+    let warm_up = match case.replications.warm_up {
+        WarmUpRule::None => WarmUpEnd::Start,
+        WarmUpRule::Fixed(time) => WarmUpEnd::At(Time::ZERO + time),
+        WarmUpRule::Mser5 => {
+            let count = if problem.is_random() { case.replications.min } else { 1 };
+            let (queries, is_steady) = find_warm_up((0..count).map(serve_once))?;
+            if !is_steady {
+                missed.push("it never becomes steady: more arrives than is done, or the run is too short".to_owned());
+            }
+            WarmUpEnd::Queries(queries)
+        }
+    };
+    let run = |index: u32| -> Result<(Replication, Served), String> {
+        let served = serve_once(index)?;
+        let figures = Replication::of(problem, &served, warm_up).map_err(|error| error.to_string())?;
+        Ok((figures, served))
+    };
+    let compared = |replication: &Replication| match is_offline {
+        true => replication.makespan.as_millis_f64(),
+        false => replication.latency_mean,
+    };
+    if problem.is_random() {
+        let (rule, figures) = stop_rule(case, is_offline);
+        let mut progress = Replications::new(rule);
+        while let Progress::Needs(more) = progress.progress() {
+            let from = progress.count();
+            let chunk: Vec<(Replication, Option<Served>)> = (from..from + more.min(CHUNK))
+                .into_par_iter()
+                // Of all but the first, nothing but the figures is kept.
+                .map(|index| run(index).map(|(figures, served)| (figures, (index == 0).then_some(served))))
+                .collect::<Result<_, String>>()?;
+            for (replication, served) in chunk {
+                let values: Vec<f64> = figures.iter().map(|figure| figure(&replication)).collect();
+                if progress.push(&values) {
+                    first = first.or(served);
+                    replications.push(replication);
+                }
+            }
+        }
+        if let Progress::Exhausted(targets) = progress.progress() {
+            missed.extend(targets.iter().map(ToString::to_string));
+        }
+    } else {
+        let (replication, served) = run(0)?;
+        replications.push(replication);
+        first = Some(served);
+    }
+    let first = first.expect("there is a replication");
+    let Some(issue) = first.issues.first() else {
+        return Err("every query was dropped before a plan could be issued".into());
+    };
+    let mut latencies = Histogram::new();
+    replications.iter().for_each(|replication| latencies.merge(&replication.latencies));
+    Ok(Replicated {
+        outcome: Outcome::of_replications(problem, &*entry.name, &replications, missed, baseline, bound),
+        plan: first.plans[issue.plan as usize].clone(),
+        recorded: recorded(problem, &first)?,
+        queries: if is_offline { Vec::new() } else { first.queries },
+        latencies,
+        compared: replications.iter().map(compared).collect(),
+    })
+}
+
+/// How many queries to leave out of each replication, found from the average of the first ones, and whether what is left
+/// is steady. If it is not, half of them.
+fn find_warm_up(pilots: impl Iterator<Item = Result<Served, String>>) -> Result<(usize, bool), String> {
+    let (mut pilot, mut count) = (Pilot::default(), usize::MAX);
+    for served in pilots {
+        let served = served?;
+        pilot.add(served.done().map(|query| query.latency().as_nanos_f64()));
+        count = count.min(served.done().count());
+    }
+    Ok(match pilot.warm_up() {
+        WarmUp::Ends { drop } => (drop, true),
+        WarmUp::NotConverged => (count / 2, false),
+        WarmUp::TooShort => (0, true),
+    })
+}
+
+type Figure = fn(&Replication) -> f64;
+
+/// What must be how sure, and the figures that this is about.
+fn stop_rule(case: &Case, is_offline: bool) -> (StopRule, Vec<Figure>) {
+    let asked = &case.replications;
+    let (mut targets, mut figures): (Vec<Target>, Vec<Figure>) = (Vec::new(), Vec::new());
+    let mut add = |name: &str, relative_max: Option<f64>, figure: Figure| {
+        if let Some(relative_max) = relative_max {
+            targets.push(Target { name: name.to_owned(), relative_max });
+            figures.push(figure);
+        }
+    };
+    match is_offline {
+        true => add("the makespan", asked.mean_error, |replication| replication.makespan.as_millis_f64()),
+        false => {
+            add("the mean latency", asked.mean_error, |replication| replication.latency_mean);
+            add("the 99th percentile", asked.p99_error, |replication| percentile_ms(&replication.latencies, 0.99));
+        }
+    }
+    let rule = StopRule { replications_min: asked.min, replications_max: asked.max, level: 0.95, targets };
+    (rule, figures)
+}
+
+/// The beginning of a replication as one plan.
+fn recorded(problem: &Problem, served: &Served) -> Result<(Plan, Timeline, Vec<Estimate>), String> {
+    let (plan, timeline, origins) = served.recorded(RECORDED_MAX);
+    let mut known: BTreeMap<u32, Vec<Estimate>> = BTreeMap::new();
+    let mut of_steps = Vec::with_capacity(origins.len());
+    for (index, step) in origins {
+        let of_plan = match known.entry(index) {
+            btree_map::Entry::Occupied(known) => known.into_mut(),
+            btree_map::Entry::Vacant(new) => {
+                let found = estimates(problem, &served.plans[index as usize]).map_err(|error| error.to_string())?;
+                new.insert(found)
+            }
+        };
+        of_steps.push(of_plan[step.0 as usize]);
+    }
+    Ok((plan, timeline, of_steps))
+}
+
+/// The plans of a strategy by the number of samples, shared by all replications.
+struct Plans<'a> {
+    case: &'a Case,
+    entry: &'a Entry,
+    known: Mutex<BTreeMap<u32, Result<Vec<CheckedPlan>, String>>>,
+}
+
+impl<'a> Plans<'a> {
+    fn new(case: &'a Case, entry: &'a Entry) -> Plans<'a> {
+        Plans { case, entry, known: Mutex::new(BTreeMap::new()) }
+    }
+
+    fn get(&self, question: &Problem) -> Result<Vec<CheckedPlan>, String> {
+        // Under a fault, costs are others.
+        if !Arc::ptr_eq(&question.costs, &self.case.problem.costs) {
+            return self.make(question);
+        }
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry(question.samples()).or_insert_with(|| self.make(question)).clone()
+    }
+
+    fn make(&self, question: &Problem) -> Result<Vec<CheckedPlan>, String> {
+        let plans = self.entry.strategy.alternatives(question).map_err(|error| error.to_string())?;
+        plans.into_iter().map(|plan| checked(question, plan)).collect()
+    }
+}

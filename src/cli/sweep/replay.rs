@@ -1,0 +1,33 @@
+//! `coinfer sweep --replay`: the plans of every point on the cores of this machine.
+
+use super::record::settings;
+use crate::cli::evaluate::evaluate;
+use crate::cli::replay::{Candidate, ReplayArgs, replay};
+use crate::cli::results::Results;
+use crate::cli::{Error, Terminal};
+use crate::report::{ReplayedPoint, replay_sweep_csv, replay_sweep_json};
+use crate::scenario::{Points, Scenario};
+
+/// Replays the plans of every point, one point at a time: the cores are needed for measuring.
+pub(super) fn replay_points(
+    results: &Results,
+    scenario: &Scenario,
+    points: &Points,
+    options: &ReplayArgs,
+    terminal: &Terminal,
+) -> Result<Vec<ReplayedPoint>, Error> {
+    let mut replayed = Vec::new();
+    for (index, point) in points.iter().enumerate() {
+        let settings = settings(&point);
+        let shown: Vec<String> = settings.iter().map(|(path, value)| format!("{path}={value}")).collect();
+        terminal.tell(&format!("point {} of {}: {}", index + 1, points.len(), shown.join(" ")));
+        let case = scenario.case_at(&point)?;
+        let evaluated = evaluate(&case, None);
+        let candidates: Vec<Candidate<'_>> = evaluated.iter().flatten().map(Candidate::from).collect();
+        let replays = replay(scenario.name(), &case, &candidates, options, terminal)?;
+        replayed.push(ReplayedPoint { settings, replay: replays.replay });
+    }
+    results.write("replay.csv", replay_sweep_csv(&replayed))?;
+    results.write("replay.json", replay_sweep_json(&replayed))?;
+    Ok(replayed)
+}

@@ -1,0 +1,414 @@
+//! Decides which plan is issued when.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::flights::{Flights, last_end};
+use super::template::Template;
+use super::{Fate, Issue, Planner, Query, Recovery, ServeError, Served};
+use crate::engine::simulator::{Simulator, Stalled};
+use crate::engine::{ArrivalTimes, Streams};
+use crate::execute::{Event, Source};
+use crate::problem::{Change, Condition, Dispatch, Load, Problem, Server};
+use crate::timeline::{Origin, Timeline};
+use crate::units::Time;
+
+/// A source of steps that asks for plans as queries arrive.
+pub(super) struct Dispatcher<'a, 'p> {
+    problem: &'a Problem,
+    planner: &'a mut Planner<'p>,
+    streams: &'a Streams,
+    /// Of queries that come whether or not others are done.
+    arrivals: Option<(ArrivalTimes<'a>, &'a Server)>,
+    queries: Vec<Query>,
+    /// Queries that wait for a plan, the first to arrive in front.
+    waiting: VecDeque<u32>,
+    /// Queries that arrived and are neither done nor dropped.
+    open: u32,
+    groups: Groups,
+    flights: Flights,
+    templates: Vec<Template>,
+    /// By number of samples, the templates that can be issued under the present condition.
+    plans: BTreeMap<u32, Vec<u32>>,
+    issues: Vec<Issue>,
+    condition: Condition,
+    /// The problem under the present condition; `None` while it is the problem itself.
+    degraded: Option<Problem>,
+    /// While strategies plan again, nothing is issued: how many times they still have to.
+    replanning: u32,
+    /// The query for which a timer is set that ends its wait for a full batch.
+    timed: Option<u32>,
+    recoveries: Vec<Recovery>,
+    /// Faults that are not made good yet.
+    unrecovered: Vec<Unrecovered>,
+    /// Why there is no plan under the present condition.
+    blocked: Option<ServeError>,
+    failed: Option<ServeError>,
+}
+
+/// Queries whose samples are computed together, by one plan or, after a fault, by several.
+#[derive(Default)]
+struct Groups {
+    groups: Vec<Group>,
+    free: Vec<u32>,
+    /// Groups of which samples were lost, with how many.
+    redo: VecDeque<(u32, u32)>,
+}
+
+#[derive(Default)]
+struct Group {
+    queries: Vec<u32>,
+    /// Plans under way, and parts that wait to be computed again.
+    parts: u32,
+}
+
+struct Unrecovered {
+    /// By its place in `recoveries`.
+    recovery: usize,
+    /// Queries that were open before.
+    open: u32,
+    /// Groups that lost samples.
+    groups: Vec<u32>,
+}
+
+const ARRIVAL: u32 = 0;
+const FULL_ENOUGH: u32 = 1;
+const REPLANNED: u32 = 2;
+/// And the number of the fault.
+const FAULT: u32 = 3;
+
+impl<'a, 'p> Dispatcher<'a, 'p> {
+    pub(super) fn new(problem: &'a Problem, planner: &'a mut Planner<'p>, streams: &'a Streams) -> Dispatcher<'a, 'p> {
+        let arrivals = match &problem.load {
+            Load::Server(server) => Some((ArrivalTimes::new(&server.arrivals, streams, 0), server)),
+            _ => None,
+        };
+        Dispatcher {
+            problem,
+            planner,
+            streams,
+            arrivals,
+            queries: Vec::new(),
+            waiting: VecDeque::new(),
+            open: 0,
+            groups: Groups::default(),
+            flights: Flights::new(),
+            templates: Vec::new(),
+            plans: BTreeMap::new(),
+            issues: Vec::new(),
+            condition: Condition::healthy(&problem.platform),
+            degraded: None,
+            replanning: 0,
+            timed: None,
+            recoveries: Vec::new(),
+            unrecovered: Vec::new(),
+            blocked: None,
+            failed: None,
+        }
+    }
+
+    pub(super) fn into_served(self) -> Result<Served, ServeError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let (lanes, spans, lost) = self.flights.into_parts();
+        if last_end(&spans) == Time::MAX {
+            return Err(ServeError::TooLong);
+        }
+        Ok(Served {
+            queries: self.queries,
+            lanes,
+            lanes_of: self.templates.iter().map(|template| template.lanes.clone()).collect(),
+            plans: self.templates.into_iter().map(|template| template.plan).collect(),
+            issues: self.issues,
+            timeline: Timeline { origin: Origin::Simulated, spans },
+            lost,
+            recoveries: self.recoveries,
+        })
+    }
+
+    /// The error of a service in which nothing more will happen.
+    pub(super) fn stalled(self) -> ServeError {
+        if let Some(error) = self.blocked {
+            return error;
+        }
+        let devices = self.problem.platform.devices.iter().zip(&self.condition.devices);
+        let out = devices.filter(|(_, health)| **health == 0.0).map(|(device, _)| format!("`{}`", device.name));
+        ServeError::Stalled {
+            open: self.problem.load.queries() as usize - (self.queries.len() - self.open as usize),
+            queries: self.problem.load.queries() as usize,
+            devices: out.collect(),
+        }
+    }
+
+    /// Whether more queries will come by themselves or when others are done.
+    fn expects_queries(&self) -> bool {
+        self.queries.len() < self.problem.load.queries() as usize
+    }
+
+    fn arrive(&mut self, now: Time) {
+        let id = self.queries.len() as u32;
+        let limit = self.arrivals.as_ref().and_then(|(_, server)| server.queue_max);
+        let is_full = limit.is_some_and(|limit| self.waiting.len() >= limit as usize);
+        let fate = if is_full { Fate::Dropped } else { Fate::Done };
+        self.queries.push(Query { arrived: now, begun: now, ended: now, fate });
+        if !is_full {
+            self.waiting.push_back(id);
+            self.open += 1;
+        }
+    }
+
+    fn set_arrival_timer(&mut self, simulator: &mut Simulator) {
+        if self.expects_queries()
+            && let Some((times, _)) = &mut self.arrivals
+            && let Some(at) = times.next()
+        {
+            simulator.wake(at, ARRIVAL);
+        }
+    }
+
+    /// Issues all that may be issued now.
+    fn dispatch(&mut self, simulator: &mut Simulator) {
+        if self.replanning > 0 {
+            return;
+        }
+        while let Some(&(group, samples)) = self.groups.redo.front() {
+            let Some(template) = self.free_template(samples, simulator) else { return };
+            self.groups.redo.pop_front();
+            self.issue(template, group, simulator);
+        }
+        match self.problem.dispatch {
+            Dispatch::PerQuery { in_flight_max } => {
+                let limit = in_flight_max.map_or(usize::MAX, |limit| limit as usize);
+                while self.flights.count() < limit && self.has_waiting(simulator.now()) {
+                    let Some(template) = self.free_template(self.problem.samples(), simulator) else { return };
+                    self.begin(1, template, simulator);
+                }
+            }
+            Dispatch::Batch { batch_max, delay_max } => {
+                let now = simulator.now();
+                if self.flights.count() > 0 || !self.has_waiting(now) {
+                    return;
+                }
+                let of_query = self.problem.samples();
+                let full = (batch_max / of_query).max(1) as usize;
+                let first = self.waiting[0];
+                let until = self.queries[first as usize].arrived + delay_max;
+                if self.waiting.len() < full && now < until {
+                    if self.timed != Some(first) {
+                        self.timed = Some(first);
+                        simulator.wake(until, FULL_ENOUGH);
+                    }
+                    return;
+                }
+                let count = self.waiting.len().min(full);
+                if let Some(template) = self.free_template(of_query.saturating_mul(count as u32), simulator) {
+                    self.begin(count, template, simulator);
+                }
+            }
+        }
+    }
+
+    /// Drops what has waited too long; whether anything still waits.
+    fn has_waiting(&mut self, now: Time) -> bool {
+        if let Some((_, &Server { deadline: Some(deadline), drop_late: true, .. })) = self.arrivals {
+            while let Some(&id) = self.waiting.front() {
+                let query = &mut self.queries[id as usize];
+                if now <= query.arrived + deadline {
+                    break;
+                }
+                (query.begun, query.ended, query.fate) = (now, now, Fate::Expired);
+                self.waiting.pop_front();
+                self.open -= 1;
+            }
+        }
+        !self.waiting.is_empty()
+    }
+
+    /// Issues a plan for the first `count` queries that wait.
+    fn begin(&mut self, count: usize, template: u32, simulator: &mut Simulator) {
+        let place = self.groups.free.pop().unwrap_or_else(|| {
+            self.groups.groups.push(Group::default());
+            self.groups.groups.len() as u32 - 1
+        });
+        let group = &mut self.groups.groups[place as usize];
+        group.parts = 1;
+        group.queries.extend(self.waiting.drain(..count));
+        for id in &group.queries {
+            self.queries[*id as usize].begun = simulator.now();
+        }
+        self.issue(template, place, simulator);
+    }
+
+    fn issue(&mut self, template: u32, group: u32, simulator: &mut Simulator) {
+        match self.flights.issue(&self.templates, template, group, simulator) {
+            Some(first_step) => {
+                let queries = self.groups.groups[group as usize].queries.len() as u32;
+                self.issues.push(Issue { plan: template, first_step, at: simulator.now(), queries });
+            }
+            None => self.failed = Some(ServeError::TooManySteps),
+        }
+    }
+
+    /// A template for `samples` samples that can be issued now. If there is one only, plans queue on its lanes; among
+    /// several, the first whose lanes are free.
+    fn free_template(&mut self, samples: u32, simulator: &mut Simulator) -> Option<u32> {
+        if !self.plans.contains_key(&samples)
+            && let Err(error) = self.plan(samples, simulator)
+        {
+            match self.degraded {
+                // What has no plan now may have one after the next fault.
+                Some(_) if matches!(error, ServeError::Plan { .. }) => {
+                    self.plans.insert(samples, Vec::new());
+                    self.blocked = Some(error);
+                }
+                _ => self.failed = Some(error),
+            }
+            return None;
+        }
+        let plans = &self.plans[&samples];
+        let works =
+            |index: &&u32| self.templates[**index as usize].devices.iter().all(|device| self.condition.has(*device));
+        let mut working = plans.iter().filter(works);
+        match plans.len() {
+            1 => working.next().copied(),
+            _ => working.find(|index| self.flights.has_free(&self.templates[**index as usize])).copied(),
+        }
+    }
+
+    /// Asks for plans for `samples` samples.
+    fn plan(&mut self, samples: u32, simulator: &mut Simulator) -> Result<(), ServeError> {
+        let Dispatcher { problem, planner, streams, flights, templates, plans, .. } = self;
+        let question = self.degraded.as_ref().unwrap_or(problem).offline(samples);
+        let found = planner(&question);
+        let found = found.map_err(|reason| ServeError::Plan { samples, at: simulator.now(), reason })?;
+        let mut known = Vec::new();
+        for plan in found {
+            let find_lane = |lane: &_, number| flights.find_lane(lane, number, problem, streams, simulator);
+            // Times are of healthy devices: the simulator slows what is not.
+            templates.push(Template::new(&problem.offline(samples), plan, find_lane)?);
+            known.push(templates.len() as u32 - 1);
+        }
+        plans.insert(samples, known);
+        Ok(())
+    }
+
+    /// A part of a group has been computed.
+    fn end_part(&mut self, place: u32, simulator: &mut Simulator) {
+        let group = &mut self.groups.groups[place as usize];
+        group.parts -= 1;
+        if group.parts > 0 {
+            return;
+        }
+        let now = simulator.now();
+        let queries = std::mem::take(&mut group.queries);
+        for id in &queries {
+            self.queries[*id as usize].ended = now;
+        }
+        self.open -= queries.len() as u32;
+        self.unrecovered.iter_mut().for_each(|fault| fault.groups.retain(|group| *group != place));
+        if self.arrivals.is_none() {
+            // Whoever sent these sends the next ones.
+            for _ in 0..queries.len() {
+                if self.expects_queries() {
+                    self.arrive(now);
+                }
+            }
+        }
+        let group = &mut self.groups.groups[place as usize];
+        group.queries = queries; // to be filled again
+        group.queries.clear();
+        self.groups.free.push(place);
+        self.note_recoveries(now);
+    }
+
+    fn note_recoveries(&mut self, now: Time) {
+        let (open, recoveries) = (self.open, &mut self.recoveries);
+        self.unrecovered.retain(|fault| {
+            let is_made_good = fault.groups.is_empty() && open <= fault.open;
+            if is_made_good {
+                let recovery = &mut recoveries[fault.recovery];
+                recovery.time = Some(now - recovery.fault.at);
+            }
+            !is_made_good
+        });
+    }
+
+    /// The fault with this number happens.
+    fn break_down(&mut self, index: usize, simulator: &mut Simulator) {
+        let fault = self.problem.faults.faults[index];
+        self.condition.apply(fault.change);
+        self.recoveries.push(Recovery { fault, time: None });
+        let mut unrecovered = Unrecovered { recovery: self.recoveries.len() - 1, open: self.open, groups: Vec::new() };
+        match fault.change {
+            Change::Speed { device, health } => simulator.set_device_health(device, health),
+            Change::Bandwidth { link, health } => simulator.set_link_health(link, health),
+            Change::Back { device } => simulator.set_device_health(device, 1.0),
+            Change::Out { device } => {
+                for loss in self.flights.lose(&self.templates, device, simulator) {
+                    self.groups.redo.push_back((loss.group, loss.samples));
+                    unrecovered.groups.push(loss.group);
+                    if !loss.is_over {
+                        self.groups.groups[loss.group as usize].parts += 1;
+                    }
+                }
+            }
+        }
+        self.unrecovered.push(unrecovered);
+        if let Some(time) = self.problem.faults.replanning {
+            self.degraded = Some(self.problem.under(&self.condition));
+            self.plans.clear();
+            self.blocked = None;
+            self.replanning += 1;
+            simulator.wake(simulator.now() + time, REPLANNED);
+        }
+    }
+}
+
+impl Source<Simulator> for Dispatcher<'_, '_> {
+    fn begin(&mut self, simulator: &mut Simulator) -> Result<(), Stalled> {
+        for (index, fault) in (0..).zip(&self.problem.faults.faults) {
+            simulator.wake(fault.at, FAULT + index);
+        }
+        let clients = match self.problem.load {
+            Load::Offline { .. } => 1,
+            Load::SingleStream { clients, .. } | Load::MultiStream { clients, .. } => clients,
+            Load::Server(_) => 0,
+        };
+        for _ in 0..clients.min(self.problem.load.queries()) {
+            self.arrive(Time::ZERO);
+        }
+        self.set_arrival_timer(simulator);
+        self.dispatch(simulator);
+        Ok(())
+    }
+
+    #[inline]
+    fn handle(&mut self, event: Event, simulator: &mut Simulator) -> Result<(), Stalled> {
+        match event {
+            Event::Ended(completion) => {
+                let Some(group) = self.flights.complete(&self.templates, completion, simulator) else {
+                    return Ok(());
+                };
+                self.end_part(group, simulator);
+            }
+            Event::Woken { token: ARRIVAL } => {
+                let together = self.arrivals.as_ref().map_or(1, |(_, server)| server.together);
+                for _ in 0..together {
+                    if self.expects_queries() {
+                        self.arrive(simulator.now());
+                    }
+                }
+                self.set_arrival_timer(simulator);
+            }
+            Event::Woken { token: FULL_ENOUGH } => {}
+            Event::Woken { token: REPLANNED } => self.replanning -= 1,
+            Event::Woken { token } => self.break_down((token - FAULT) as usize, simulator),
+        }
+        self.dispatch(simulator);
+        Ok(())
+    }
+
+    fn is_done(&self) -> bool {
+        self.failed.is_some() || (self.open == 0 && !self.expects_queries() && self.flights.count() == 0)
+    }
+}

@@ -1,0 +1,347 @@
+//! Plans under way: the same lanes serve one after the other, each in list order.
+
+use std::collections::VecDeque;
+
+use super::template::{Template, device_of, is_alike};
+use crate::engine::simulator::{Prepared, Simulator};
+use crate::engine::{Sampler, Streams};
+use crate::execute::{Completion, Lanes};
+use crate::plan::{Lane, LaneId, StepId};
+use crate::platform::DeviceId;
+use crate::problem::Problem;
+use crate::timeline::Span;
+use crate::units::Time;
+
+/// Plans under way and the lanes that they run on.
+pub(super) struct Flights {
+    flights: Vec<Flight>,
+    free: Vec<u32>,
+    /// The first step and the place of each flight, in the order in which they were issued.
+    order: VecDeque<(u32, u32)>,
+    lanes: Vec<LaneState>,
+    /// Of all steps issued so far.
+    pub(super) spans: Vec<Span>,
+    /// Steps that were under way on a device that dropped out.
+    pub(super) lost: Vec<StepId>,
+    /// Steps released in the course of a completion that take no time.
+    joins: Vec<StepId>,
+}
+
+struct Flight {
+    template: u32,
+    /// The number of its first step among all that were issued.
+    first: u32,
+    /// What each step still waits for, its turn on its lane included; or `ENDED` or `DEAD`.
+    counts: Vec<u32>,
+    /// Steps that must still end; the flight has ended at 0.
+    left: u32,
+    /// Whose samples it computes.
+    group: u32,
+}
+
+/// A step that has ended.
+const ENDED: u32 = u32::MAX;
+/// A step that will never run, since what it needs was lost.
+const DEAD: u32 = u32::MAX - 1;
+
+struct LaneState {
+    lane: Lane,
+    /// Which of the lanes that are alike it is.
+    number: usize,
+    sampler: Sampler,
+    /// Whose turn it is: a step that runs, or waits for others.
+    current: Option<Turn>,
+    /// The first steps of those that come next.
+    queue: VecDeque<Turn>,
+}
+
+/// A step of a flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Turn {
+    flight: u32,
+    step: StepId,
+}
+
+/// What the drop-out of a device costs a group.
+pub(super) struct Loss {
+    pub(super) group: u32,
+    /// Samples that must be computed again.
+    pub(super) samples: u32,
+    /// Whether the flight has ended with it: nothing of it is left to run.
+    pub(super) is_over: bool,
+}
+
+impl Flights {
+    pub(super) fn new() -> Flights {
+        Flights {
+            flights: Vec::new(),
+            free: Vec::new(),
+            order: VecDeque::new(),
+            lanes: Vec::new(),
+            spans: Vec::new(),
+            lost: Vec::new(),
+            joins: Vec::new(),
+        }
+    }
+
+    /// All lanes, in the order of the simulator.
+    pub(super) fn into_parts(self) -> (Vec<Lane>, Vec<Span>, Vec<StepId>) {
+        (self.lanes.into_iter().map(|state| state.lane).collect(), self.spans, self.lost)
+    }
+
+    /// How many are under way.
+    pub(super) fn count(&self) -> usize {
+        self.flights.len() - self.free.len()
+    }
+
+    /// The lane of the simulator that is the `number`-th like `lane`; a new one if there is none so far.
+    pub(super) fn find_lane(
+        &mut self,
+        lane: &Lane,
+        number: usize,
+        problem: &Problem,
+        streams: &Streams,
+        simulator: &mut Simulator,
+    ) -> LaneId {
+        let known = self.lanes.iter().position(|known| known.number == number && is_alike(&known.lane, lane));
+        if let Some(index) = known {
+            return LaneId(index as u32);
+        }
+        let sampler = match lane {
+            Lane::Compute { device, .. } => Sampler::of_device(&problem.variation, streams, *device),
+            Lane::Link(link) => Sampler::of_link(&problem.variation, streams, *link),
+        };
+        let state = LaneState { lane: lane.clone(), number, sampler, current: None, queue: VecDeque::new() };
+        self.lanes.push(state);
+        simulator.add(lane, &problem.platform)
+    }
+
+    /// Whether nothing is under way or waits on any lane of `template`.
+    pub(super) fn has_free(&self, template: &Template) -> bool {
+        template.first_on_lane.iter().all(|(lane, _)| self.lanes[lane.0 as usize].current.is_none())
+    }
+
+    /// Issues a plan: its steps queue behind those of earlier plans. Returns the number of its first step, or `None` if
+    /// there are too many steps to number.
+    pub(super) fn issue(
+        &mut self,
+        templates: &[Template],
+        index: u32,
+        group: u32,
+        simulator: &mut Simulator,
+    ) -> Option<StepId> {
+        let template = &templates[index as usize];
+        let first = self.spans.len() as u32;
+        let count = template.steps.len();
+        if self.spans.len() + count > u32::MAX as usize {
+            return None;
+        }
+        self.spans.resize(self.spans.len() + count, Span::default());
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.flights.push(Flight { template: 0, first: 0, counts: Vec::new(), left: 0, group: 0 });
+            self.flights.len() as u32 - 1
+        });
+        let flight = &mut self.flights[place as usize];
+        (flight.template, flight.first, flight.left, flight.group) = (index, first, count as u32, group);
+        flight.counts.clear();
+        flight.counts.extend((0..count as u32).map(|step| template.frontier.count(StepId(step))));
+        for &(_, step) in &template.first_on_lane {
+            flight.counts[step.0 as usize] += 1; // its turn on the lane, which follows plans and not steps
+        }
+        self.order.push_back((first, place));
+        for step in (0..count as u32).map(StepId) {
+            if template.steps[step.0 as usize].lane.is_none()
+                && self.flights[place as usize].counts[step.0 as usize] == 0
+            {
+                self.joins.push(step);
+            }
+        }
+        for &(lane, step) in &template.first_on_lane {
+            let turn = Turn { flight: place, step };
+            let state = &mut self.lanes[lane.0 as usize];
+            if state.current.is_none() {
+                state.current = Some(turn);
+                self.release(templates, turn, simulator);
+            } else {
+                state.queue.push_back(turn);
+            }
+        }
+        self.end_joins(templates, place, simulator);
+        Some(StepId(first))
+    }
+
+    /// A step has ended. Returns the group whose flight ends with it, if one does.
+    #[inline]
+    pub(super) fn complete(
+        &mut self,
+        templates: &[Template],
+        completion: Completion,
+        simulator: &mut Simulator,
+    ) -> Option<u32> {
+        let Completion { step, start, end } = completion;
+        self.spans[step.0 as usize] = Span { start, end };
+        let place = self.find(step);
+        let step = StepId(step.0 - self.flights[place as usize].first);
+        self.end(templates, Turn { flight: place, step }, simulator);
+        self.end_joins(templates, place, simulator);
+        self.retire(place)
+    }
+
+    /// The flight that a step belongs to.
+    #[inline]
+    fn find(&mut self, step: StepId) -> u32 {
+        let after = match self.order.len() {
+            1 => 1,
+            _ => self.order.partition_point(|&(first, _)| first <= step.0),
+        };
+        self.order[after - 1].1
+    }
+
+    /// If all that the flight has left has ended, its group; its place is free then.
+    #[inline]
+    fn retire(&mut self, place: u32) -> Option<u32> {
+        let flight = &self.flights[place as usize];
+        if flight.left > 0 {
+            return None;
+        }
+        let after = self.order.partition_point(|&(first, _)| first < flight.first);
+        self.order.remove(after);
+        self.free.push(place);
+        Some(flight.group)
+    }
+
+    /// Marks a step as ended, and releases what waits for it.
+    #[inline]
+    fn end(&mut self, templates: &[Template], turn: Turn, simulator: &mut Simulator) {
+        let Turn { flight: place, step } = turn;
+        let flight = &mut self.flights[place as usize];
+        let template = &templates[flight.template as usize];
+        flight.counts[step.0 as usize] = ENDED;
+        flight.left -= 1;
+        if let Some(lane) = template.steps[step.0 as usize].lane {
+            self.advance(templates, lane, simulator);
+        }
+        for dependent in template.frontier.dependents(step) {
+            self.release(templates, Turn { flight: place, step: dependent }, simulator);
+        }
+    }
+
+    /// Ends the joins that were released, which take no time.
+    #[inline]
+    fn end_joins(&mut self, templates: &[Template], place: u32, simulator: &mut Simulator) {
+        while let Some(step) = self.joins.pop() {
+            let first = self.flights[place as usize].first;
+            let now = simulator.now();
+            self.spans[(first + step.0) as usize] = Span { start: now, end: now };
+            self.end(templates, Turn { flight: place, step }, simulator);
+        }
+    }
+
+    /// Gives `lane` to the step after the current one.
+    #[inline]
+    fn advance(&mut self, templates: &[Template], lane: LaneId, simulator: &mut Simulator) {
+        loop {
+            let state = &mut self.lanes[lane.0 as usize];
+            let Some(Turn { flight: place, step }) = state.current else { return };
+            let template = &templates[self.flights[place as usize].template as usize];
+            let next = template.frontier.next_on_lane(step).map(|step| Turn { flight: place, step });
+            state.current = next.or_else(|| state.queue.pop_front());
+            let Some(turn) = state.current else { return };
+            if self.flights[turn.flight as usize].counts[turn.step.0 as usize] != DEAD {
+                return self.release(templates, turn, simulator);
+            }
+        }
+    }
+
+    /// Something that the step waited for has come; begins it if that was the last.
+    #[inline]
+    fn release(&mut self, templates: &[Template], turn: Turn, simulator: &mut Simulator) {
+        let flight = &mut self.flights[turn.flight as usize];
+        let count = &mut flight.counts[turn.step.0 as usize];
+        if *count == DEAD {
+            return;
+        }
+        *count -= 1;
+        if *count > 0 {
+            return;
+        }
+        let step = &templates[flight.template as usize].steps[turn.step.0 as usize];
+        let Some(lane) = step.lane else {
+            self.joins.push(turn.step);
+            return;
+        };
+        let isolated = self.lanes[lane.0 as usize].sampler.stretch(step.isolated);
+        let step =
+            Prepared { step: StepId(flight.first + turn.step.0), lane: Some(lane), isolated, traffic: step.traffic };
+        simulator.start(step).unwrap_or_else(|_| unreachable!("a simulated step always begins"));
+    }
+
+    /// `device` drops out: what it runs is lost, and what depends on that never begins.
+    pub(super) fn lose(&mut self, templates: &[Template], device: DeviceId, simulator: &mut Simulator) -> Vec<Loss> {
+        for (index, state) in (0..).zip(&self.lanes) {
+            if device_of(&state.lane) == Some(device)
+                && let Some((step, start)) = simulator.cancel(LaneId(index))
+            {
+                self.spans[step.0 as usize] = Span { start, end: simulator.now() };
+                self.lost.push(step);
+            }
+        }
+        let mut losses = Vec::new();
+        let under_way: Vec<u32> = self.order.iter().map(|&(_, place)| place).collect();
+        for &place in &under_way {
+            let samples = self.kill(templates, place, device);
+            if samples > 0 {
+                let Flight { group, left, .. } = self.flights[place as usize];
+                losses.push(Loss { group, samples, is_over: left == 0 });
+            }
+        }
+        for index in 0..self.lanes.len() as u32 {
+            self.pass_dead(templates, LaneId(index), simulator);
+        }
+        for place in under_way {
+            self.retire(place);
+        }
+        losses
+    }
+
+    /// Marks all of a flight that cannot run without `device`; returns the samples that this costs.
+    fn kill(&mut self, templates: &[Template], place: u32, device: DeviceId) -> u32 {
+        let flight = &mut self.flights[place as usize];
+        let template = &templates[flight.template as usize];
+        let mut is_dead = vec![false; template.steps.len()];
+        for (index, step) in template.steps.iter().enumerate() {
+            let count = flight.counts[index];
+            let on_device = step.lane.is_some_and(|lane| device_of(&self.lanes[lane.0 as usize].lane) == Some(device));
+            if count == ENDED || count == DEAD || !(on_device || is_dead[index]) {
+                continue;
+            }
+            is_dead[index] = true;
+            template.frontier.dependents(StepId(index as u32)).for_each(|step| is_dead[step.0 as usize] = true);
+            flight.counts[index] = DEAD;
+            flight.left -= 1;
+        }
+        template.samples_of(&is_dead)
+    }
+
+    /// Takes dead steps from the lane, so that what follows is not kept waiting by what never ends.
+    fn pass_dead(&mut self, templates: &[Template], lane: LaneId, simulator: &mut Simulator) {
+        let flights = &self.flights;
+        let is_dead = |turn: &Turn| flights[turn.flight as usize].counts[turn.step.0 as usize] == DEAD;
+        let state = &mut self.lanes[lane.0 as usize];
+        // Of those that queue, the first step that lives stands for the plan.
+        let first_alive = |turn: Turn| {
+            let template = &templates[flights[turn.flight as usize].template as usize];
+            let following = std::iter::successors(Some(turn.step), |&step| template.frontier.next_on_lane(step));
+            following.map(|step| Turn { step, ..turn }).find(|turn| !is_dead(turn))
+        };
+        state.queue = state.queue.drain(..).filter_map(first_alive).collect();
+        if state.current.as_ref().is_some_and(is_dead) {
+            self.advance(templates, lane, simulator);
+        }
+    }
+}
+
+/// When the last step ended.
+pub(super) fn last_end(spans: &[Span]) -> Time {
+    spans.iter().map(|span| span.end).max().unwrap_or_default()
+}

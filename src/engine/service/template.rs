@@ -1,0 +1,109 @@
+//! A plan that is issued again and again, with all that its steps need.
+
+use std::ops::Range;
+
+use super::ServeError;
+use crate::engine::{estimates, traffic};
+use crate::model::ModelId;
+use crate::plan::{Action, CheckedPlan, Frontier, Lane, LaneId, StepId};
+use crate::platform::DeviceId;
+use crate::problem::Problem;
+use crate::units::Duration;
+
+pub(super) struct Template {
+    pub(super) plan: CheckedPlan,
+    pub(super) steps: Vec<TemplateStep>,
+    /// As before any step ran.
+    pub(super) frontier: Frontier,
+    /// The lanes that it uses, each with its first step there.
+    pub(super) first_on_lane: Vec<(LaneId, StepId)>,
+    /// By lane of the plan, the lane of the simulator.
+    pub(super) lanes: Vec<LaneId>,
+    /// The devices that it computes on.
+    pub(super) devices: Vec<DeviceId>,
+}
+
+/// A step as the simulator needs it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TemplateStep {
+    /// Of the simulator, not of the plan; `None` for joins.
+    pub(super) lane: Option<LaneId>,
+    pub(super) isolated: Duration,
+    pub(super) traffic: u64,
+}
+
+impl Template {
+    /// The template of a plan for `problem`; `find_lane` says which lane of the simulator is which of the plan.
+    pub(super) fn new(
+        problem: &Problem,
+        plan: CheckedPlan,
+        mut find_lane: impl FnMut(&Lane, usize) -> LaneId,
+    ) -> Result<Template, ServeError> {
+        let estimates = estimates(problem, &plan)?;
+        let traffic = traffic(problem, &plan, &estimates);
+        // Two lanes of a plan that are alike are two of the simulator.
+        let alike = |index: usize| plan.lanes[..index].iter().filter(|lane| is_alike(lane, &plan.lanes[index])).count();
+        let lanes: Vec<LaneId> =
+            (0..plan.lanes.len()).map(|index| find_lane(&plan.lanes[index], alike(index))).collect();
+        let mut first_on_lane: Vec<(LaneId, StepId)> = Vec::new();
+        let mut steps = Vec::with_capacity(plan.steps.len());
+        for (index, (step, estimate)) in plan.steps.iter().zip(&estimates).enumerate() {
+            let lane = step.lane.map(|lane| lanes[lane.0 as usize]);
+            if let Some(lane) = lane.filter(|lane| first_on_lane.iter().all(|(other, _)| other != lane)) {
+                first_on_lane.push((lane, StepId(index as u32)));
+            }
+            let traffic = traffic.get(index).copied().unwrap_or(0);
+            steps.push(TemplateStep { lane, isolated: estimate.time, traffic });
+        }
+        let mut devices: Vec<DeviceId> = plan.lanes.iter().filter_map(device_of).collect();
+        devices.sort_unstable();
+        devices.dedup();
+        Ok(Template { frontier: Frontier::new(&plan), plan, steps, first_on_lane, lanes, devices })
+    }
+
+    /// The samples that the steps marked in `is_dead` were to contribute to, over all models.
+    pub(super) fn samples_of(&self, is_dead: &[bool]) -> u32 {
+        let mut ranges: Vec<(ModelId, Range<u32>)> = Vec::new();
+        for (step, _) in self.plan.steps.iter().zip(is_dead).filter(|(_, is_dead)| **is_dead) {
+            match &step.action {
+                Action::Compute(work) => ranges.push((work.model, work.region.samples.clone())),
+                Action::Transfer { model, region, .. } => ranges.push((*model, region.samples.clone())),
+                Action::Join => {}
+            }
+        }
+        // A query has the same number of samples for each model; the one that lacks most decides.
+        let models: Vec<ModelId> = ranges.iter().map(|(model, _)| *model).collect();
+        let of_model = |model: ModelId| {
+            let mut parts: Vec<_> =
+                ranges.iter().filter(|(of, _)| *of == model).map(|(_, part)| part.clone()).collect();
+            parts.sort_unstable_by_key(|part| part.start);
+            let mut reached = 0;
+            let mut count = 0;
+            for part in parts {
+                count += part.end.saturating_sub(part.start.max(reached));
+                reached = reached.max(part.end);
+            }
+            count
+        };
+        models.into_iter().map(of_model).max().unwrap_or(0)
+    }
+}
+
+/// The device that a lane computes on.
+pub(super) fn device_of(lane: &Lane) -> Option<DeviceId> {
+    match lane {
+        Lane::Compute { device, .. } => Some(*device),
+        Lane::Link(_) => None,
+    }
+}
+
+/// Whether lanes are the same reservation, whatever memory they hold.
+pub(super) fn is_alike(a: &Lane, b: &Lane) -> bool {
+    match (a, b) {
+        (Lane::Compute { device, share, .. }, Lane::Compute { device: other, share: its, .. }) => {
+            (device, share) == (other, its)
+        }
+        (Lane::Link(link), Lane::Link(other)) => link == other,
+        _ => false,
+    }
+}

@@ -1,0 +1,321 @@
+//! The figures of one replication of a load, computed from its queries and its timeline.
+
+use std::collections::BTreeSet;
+
+use crate::cost::{Basis, Estimate, Uncalibrated};
+use crate::engine::{Query, Served, estimates};
+use crate::plan::{Action, CheckedPlan, Lane, StepId};
+use crate::platform::Platform;
+use crate::problem::{Load, Problem};
+use crate::report::outcome;
+use crate::statistics::Histogram;
+use crate::timeline::Timeline;
+use crate::units::{Duration, Time};
+
+/// The figures of one replication. Those of queries and of devices' use are of the time after the warm-up.
+#[derive(Clone, Debug)]
+pub struct Replication {
+    /// From the start of the run until the last step ended.
+    pub makespan: Duration,
+    /// Samples computed a second, over all models.
+    pub samples_per_s: f64,
+    /// Queries done a second.
+    pub qps: f64,
+    /// Latencies of the queries that were done.
+    pub latencies: Histogram,
+    /// Their mean in milliseconds; NaN if none was done.
+    pub latency_mean: f64,
+    /// Queries that waited for a plan, averaged over time.
+    pub queue_mean: f64,
+    /// The most that waited at once.
+    pub queue_max: u32,
+    /// Queries done, in the whole run.
+    pub completed: u64,
+    /// Queries that found the queue full or whose deadline passed while they waited, in the whole run.
+    pub dropped: u64,
+    /// Queries done after their deadline, in the whole run.
+    pub late: u64,
+    /// Joules in the whole run; `None` where nothing says what devices draw.
+    pub energy: Option<f64>,
+    /// By device, the part of the time that it computed.
+    pub utilisation: Vec<f64>,
+    /// The longest recovery from a fault; `None` if there was none.
+    pub recovery: Option<Duration>,
+    /// Faults from which the run did not recover.
+    pub unrecovered: u32,
+    /// Steps that ran.
+    pub steps: usize,
+    /// Samples whose output each device computed, for every device in the platform's order.
+    pub split: Vec<(String, u32)>,
+    /// Share of the steps' isolated time that was measured.
+    pub measured_share: f64,
+    /// The worst basis among the steps' estimates.
+    pub basis: Basis,
+}
+
+impl Replication {
+    /// The figures of `served`, which is the load of `problem`.
+    ///
+    /// # Errors
+    /// If a plan has a step of unknown duration, which cannot be if it was served.
+    pub fn of(problem: &Problem, served: &Served, warm_up: WarmUpEnd) -> Result<Replication, Uncalibrated> {
+        let end = served.timeline.spans.iter().map(|span| span.end).max().unwrap_or_default();
+        let start = window_start(problem, served, warm_up);
+        let window = (end - start.min(end)).as_secs_f64();
+        let mut latencies = Histogram::new();
+        let (mut sum, mut kept) = (0.0, 0u32);
+        for query in served.done().filter(|query| query.arrived >= start) {
+            latencies.record(query.latency());
+            sum += query.latency().as_millis_f64();
+            kept += 1;
+        }
+        let deadline = match &problem.load {
+            Load::Server(server) => server.deadline,
+            _ => None,
+        };
+        let completed = served.done().count() as u64;
+        let of_plans = OfPlans::new(problem, served)?;
+        let per_second = |count: f64| if window > 0.0 { count / window } else { 0.0 };
+        let samples = f64::from(problem.samples()) * problem.models.len() as f64;
+        let (queue_mean, queue_max) = queue(&served.queries, start, end);
+        Ok(Replication {
+            makespan: end.since_start(),
+            samples_per_s: per_second(f64::from(kept) * samples),
+            qps: per_second(f64::from(kept)),
+            latencies,
+            latency_mean: sum / f64::from(kept),
+            queue_mean,
+            queue_max,
+            completed,
+            dropped: served.queries.len() as u64 - completed,
+            late: deadline.map_or(0, |limit| served.done().filter(|query| query.latency() > limit).count() as u64),
+            energy: energy(problem, served, end),
+            utilisation: utilisation(problem, served, start, end),
+            recovery: served.recoveries.iter().filter_map(|recovery| recovery.time).max(),
+            unrecovered: served.recoveries.iter().filter(|recovery| recovery.time.is_none()).count() as u32,
+            steps: served.timeline.spans.iter().filter(|span| **span != Default::default()).count(),
+            split: of_plans.split,
+            measured_share: of_plans.measured_share,
+            basis: of_plans.basis,
+        })
+    }
+}
+
+/// What of the start of a run does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WarmUpEnd {
+    /// Nothing: every query counts.
+    Start,
+    /// What came before this time.
+    At(Time),
+    /// This number of the queries that were done, and what came before the next one arrived.
+    Queries(usize),
+}
+
+/// When the warm-up is over.
+fn window_start(problem: &Problem, served: &Served, warm_up: WarmUpEnd) -> Time {
+    match warm_up {
+        _ if matches!(problem.load, Load::Offline { .. }) => Time::ZERO,
+        WarmUpEnd::Start | WarmUpEnd::Queries(0) => Time::ZERO,
+        WarmUpEnd::At(time) => time,
+        WarmUpEnd::Queries(count) => served.done().nth(count).map_or(Time::MAX, |query| query.arrived),
+    }
+}
+
+/// The queries that waited between `start` and `end`: their mean over time, and the most at once.
+fn queue(queries: &[Query], start: Time, end: Time) -> (f64, u32) {
+    let within = |time: Time| time.clamp(start, end.max(start));
+    let waited: f64 = queries.iter().map(|query| (within(query.begun) - within(query.arrived)).as_nanos_f64()).sum();
+    let window = (end - start.min(end)).as_nanos_f64();
+    let waiting = queries.iter().filter(|query| query.begun > query.arrived && query.begun > start);
+    let mut begun: Vec<Time> = waiting.clone().map(|query| query.begun).collect();
+    begun.sort_unstable();
+    // Queries are in the order of arrival; who begins at the same time no longer waits.
+    let mut left = begun.iter().peekable();
+    let (mut count, mut most) = (0u32, 0);
+    for query in waiting {
+        while left.next_if(|&&begun| begun <= query.arrived).is_some() {
+            count -= 1;
+        }
+        count += 1;
+        most = most.max(count);
+    }
+    (if window > 0.0 { waited / window } else { 0.0 }, most)
+}
+
+/// Calls `each` with every step that took time: its plan and its place there, and its span.
+fn each_step(served: &Served, mut each: impl FnMut(u32, usize, crate::timeline::Span)) {
+    for issue in &served.issues {
+        for index in 0..served.plans[issue.plan as usize].steps.len() {
+            let span = served.timeline.spans[issue.first_step.0 as usize + index];
+            if span.end > span.start {
+                each(issue.plan, index, span);
+            }
+        }
+    }
+}
+
+fn utilisation(problem: &Problem, served: &Served, start: Time, end: Time) -> Vec<f64> {
+    let devices: Vec<Vec<Option<usize>>> = served.plans.iter().map(devices_of).collect();
+    // Lanes of one device may work at the same time: what counts is whether any does.
+    let mut busy: Vec<Vec<(Time, Time)>> = vec![Vec::new(); problem.platform.devices.len()];
+    each_step(served, |plan, index, span| {
+        if let Some(device) = devices[plan as usize][index]
+            && span.end > start
+        {
+            extend(&mut busy[device], (span.start.max(start), span.end));
+        }
+    });
+    let window = (end - start.min(end)).as_nanos_f64();
+    let share = |spans: Vec<(Time, Time)>| if window > 0.0 { union(spans) / window } else { 0.0 };
+    busy.into_iter().map(share).collect()
+}
+
+/// By step, the device that computes it.
+fn devices_of(plan: &CheckedPlan) -> Vec<Option<usize>> {
+    let device = |step: &crate::plan::Step| match *plan.lane_at(step.lane?) {
+        Lane::Compute { device, .. } => Some(device.0 as usize),
+        Lane::Link(_) => None,
+    };
+    plan.steps.iter().map(device).collect()
+}
+
+/// Adds a span; one that follows the last without a gap makes it longer.
+fn extend(spans: &mut Vec<(Time, Time)>, (start, end): (Time, Time)) {
+    match spans.last_mut() {
+        Some(last) if last.0 <= start && start <= last.1 => last.1 = last.1.max(end),
+        _ => spans.push((start, end)),
+    }
+}
+
+/// Nanoseconds that lie in any of the spans.
+fn union(mut spans: Vec<(Time, Time)>) -> f64 {
+    spans.sort_unstable();
+    let mut reached = Time::ZERO;
+    let mut sum = 0.0;
+    for (start, end) in spans {
+        let from = start.max(reached);
+        if end > from {
+            sum += (end - from).as_nanos_f64();
+            reached = end;
+        }
+    }
+    sum
+}
+
+/// Joules that devices draw until `end` and links take for what was sent; `None` if nothing says.
+fn energy(problem: &Problem, served: &Served, end: Time) -> Option<f64> {
+    let Platform { devices, links, .. } = &problem.platform;
+    let drawn = devices.iter().filter_map(|device| device.power).count();
+    if drawn == 0 && links.iter().all(|link| link.energy.is_none()) {
+        return None;
+    }
+    let seconds = end.since_start().as_secs_f64();
+    let busy = utilisation(problem, served, Time::ZERO, end);
+    let of_device = |(device, busy): (&crate::platform::Device, f64)| {
+        device.power.map_or(0.0, |power| {
+            let (idle, active) = (power.idle.as_f64(), power.active.as_f64());
+            seconds * (idle + busy * (active - idle))
+        })
+    };
+    let mut joules: f64 = devices.iter().zip(busy).map(of_device).sum();
+    let sent: Vec<Vec<f64>> = served.plans.iter().map(|plan| joules_sent(problem, plan)).collect();
+    each_step(served, |plan, index, _| joules += sent[plan as usize][index]);
+    Some(joules)
+}
+
+/// By step, what the link takes for it.
+fn joules_sent(problem: &Problem, plan: &CheckedPlan) -> Vec<f64> {
+    let of_step = |step: &crate::plan::Step| match (&step.action, step.lane.map(|lane| plan.lane_at(lane))) {
+        (Action::Transfer { model, layer, region, .. }, Some(Lane::Link(link))) => {
+            let bytes = problem.model(*model).graph.bytes(*layer, region).0 as f64;
+            problem.platform.link(*link).energy.map_or(0.0, |energy| energy.as_f64() * bytes)
+        }
+        _ => 0.0,
+    };
+    plan.steps.iter().map(of_step).collect()
+}
+
+/// The energy of one plan in joules, as its timeline shows it; `None` if nothing says what devices draw.
+pub(super) fn energy_of_plan(problem: &Problem, plan: &CheckedPlan, timeline: &Timeline) -> Option<f64> {
+    let served = as_served(plan, timeline);
+    energy(problem, &served, Time::ZERO + timeline.makespan())
+}
+
+/// The part of the makespan that each device computed.
+pub(super) fn utilisation_of_plan(problem: &Problem, plan: &CheckedPlan, timeline: &Timeline) -> Vec<f64> {
+    utilisation(problem, &as_served(plan, timeline), Time::ZERO, Time::ZERO + timeline.makespan())
+}
+
+/// A plan that was run once, as one query.
+fn as_served(plan: &CheckedPlan, timeline: &Timeline) -> Served {
+    let issue = crate::engine::Issue { plan: 0, first_step: StepId(0), at: Time::ZERO, queries: 1 };
+    Served {
+        queries: Vec::new(),
+        lanes: Vec::new(),
+        plans: vec![plan.clone()],
+        lanes_of: Vec::new(),
+        issues: vec![issue],
+        timeline: timeline.clone(),
+        lost: Vec::new(),
+        recoveries: Vec::new(),
+    }
+}
+
+/// What follows from the plans that were issued, and how often each was.
+struct OfPlans {
+    split: Vec<(String, u32)>,
+    measured_share: f64,
+    basis: Basis,
+}
+
+impl OfPlans {
+    fn new(problem: &Problem, served: &Served) -> Result<OfPlans, Uncalibrated> {
+        let counts = issue_counts(served);
+        let (mut measured, mut all, mut basis) = (0.0, 0.0, Basis::Measured);
+        for (plan, count) in served.plans.iter().zip(counts).filter(|(_, count)| *count > 0) {
+            for Estimate { time, basis: of_step } in estimates(problem, plan)? {
+                let nanos = time.as_nanos_f64() * f64::from(count);
+                all += nanos;
+                measured += if of_step == Basis::Measured { nanos } else { 0.0 };
+                basis = basis.max(of_step);
+            }
+        }
+        let none = f64::from(u8::from(basis == Basis::Measured));
+        let measured_share = if all > 0.0 { measured / all } else { none };
+        Ok(OfPlans { split: split(problem, served), measured_share, basis })
+    }
+}
+
+/// By plan, how often it was issued.
+fn issue_counts(served: &Served) -> Vec<u32> {
+    let mut counts = vec![0; served.plans.len()];
+    served.issues.iter().for_each(|issue| counts[issue.plan as usize] += 1);
+    counts
+}
+
+/// Samples whose output each device computed, without those that were lost.
+fn split(problem: &Problem, served: &Served) -> Vec<(String, u32)> {
+    let mut split: Vec<(String, u32)> =
+        problem.platform.devices.iter().map(|device| (device.name.clone(), 0)).collect();
+    let mut add = |samples: Vec<(String, u32)>, times: u32| {
+        for (total, (_, samples)) in split.iter_mut().zip(samples) {
+            total.1 = total.1.saturating_add(samples.saturating_mul(times));
+        }
+    };
+    if served.recoveries.is_empty() {
+        for (plan, times) in served.plans.iter().zip(issue_counts(served)) {
+            add(outcome::split(problem, plan, |_| true), times);
+        }
+        return split;
+    }
+    let lost: BTreeSet<StepId> = served.lost.iter().copied().collect();
+    for issue in &served.issues {
+        let has_run = |step: StepId| {
+            let step = StepId(issue.first_step.0 + step.0);
+            served.timeline.span(step).duration() > Duration::ZERO && !lost.contains(&step)
+        };
+        add(outcome::split(problem, &served.plans[issue.plan as usize], has_run), 1);
+    }
+    split
+}

@@ -1,0 +1,94 @@
+//! Figures over all replications of a run with chance.
+
+use serde::{Deserialize, Serialize};
+
+use super::Replication;
+use crate::statistics::{Histogram, Interval};
+
+/// What chance did to a run. Intervals are of 95 % confidence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Chance {
+    /// How often it was run.
+    pub replications: u32,
+    /// Makespan in milliseconds.
+    pub makespan_ms: Interval,
+    /// What is not known as well as was asked for, for the user.
+    pub missed: Vec<String>,
+}
+
+/// How queries were served. Counts are of all replications together; means and percentiles are averages over them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Service {
+    /// Queries that arrived.
+    pub queries: u64,
+    /// Of these, done.
+    pub completed: u64,
+    /// Of these, dropped.
+    pub dropped: u64,
+    /// Of those done, after their deadline.
+    pub late: u64,
+    /// Queries done a second.
+    pub qps: Interval,
+    /// Mean latency in milliseconds; `None` if a replication has no query that was done.
+    pub latency_mean_ms: Option<Interval>,
+    /// Percentiles of latency in milliseconds; `None` as above.
+    pub percentiles: Option<Percentiles>,
+    /// Queries that waited, averaged over time.
+    pub queue_mean: f64,
+    /// The most that ever waited at once.
+    pub queue_max: u32,
+}
+
+/// Percentiles of latencies in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Percentiles {
+    /// The median.
+    pub p50: f64,
+    /// The 90th percentile.
+    pub p90: f64,
+    /// The 95th percentile.
+    pub p95: f64,
+    /// The 99th percentile.
+    pub p99: Interval,
+    /// The 99.9th percentile.
+    pub p999: f64,
+}
+
+/// The interval of a mean over replications at 95 %; of a single one, which chance had no part in, it has no width.
+pub(super) fn interval(values: &[f64]) -> Interval {
+    let single = || Interval { mean: values.first().copied().unwrap_or(0.0), half_width: 0.0 };
+    Interval::of(values, 0.95).unwrap_or_else(single)
+}
+
+/// The percentile of a histogram in milliseconds; NaN if it is empty.
+pub fn percentile_ms(latencies: &Histogram, share: f64) -> f64 {
+    latencies.quantile(share).map_or(f64::NAN, |latency| latency.as_millis_f64())
+}
+
+impl Service {
+    /// Of all replications, of which there is one at least.
+    pub fn of(replications: &[Replication]) -> Service {
+        let all = |figure: fn(&Replication) -> f64| replications.iter().map(figure).collect::<Vec<f64>>();
+        let known = |values: Vec<f64>| values.iter().all(|value| value.is_finite()).then_some(values);
+        let percentile = |share: f64| {
+            let values = replications.iter().map(|replication| percentile_ms(&replication.latencies, share));
+            known(values.collect()).map(|values| interval(&values))
+        };
+        let percentiles = || {
+            let [p50, p90, p95] = [percentile(0.5)?.mean, percentile(0.9)?.mean, percentile(0.95)?.mean];
+            Some(Percentiles { p50, p90, p95, p99: percentile(0.99)?, p999: percentile(0.999)?.mean })
+        };
+        let sum = |count: fn(&Replication) -> u64| replications.iter().map(count).sum::<u64>();
+        Service {
+            queries: sum(|replication| replication.completed + replication.dropped),
+            completed: sum(|replication| replication.completed),
+            dropped: sum(|replication| replication.dropped),
+            late: sum(|replication| replication.late),
+            qps: interval(&all(|replication| replication.qps)),
+            latency_mean_ms: known(all(|replication| replication.latency_mean)).map(|values| interval(&values)),
+            percentiles: percentiles(),
+            queue_mean: interval(&all(|replication| replication.queue_mean)).mean,
+            queue_max: replications.iter().map(|replication| replication.queue_max).max().unwrap_or(0),
+        }
+    }
+}

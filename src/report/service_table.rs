@@ -1,0 +1,117 @@
+//! How queries were served, as a table for a terminal of 80 columns.
+
+use super::grid::{NAME_BREAKS, decimals, grid, room, wrap};
+use super::{Outcome, Service};
+use crate::statistics::Interval;
+
+/// Each column's title and unit.
+const TITLES: [(&str, &str); 9] = [
+    ("strategy", ""),
+    ("queries", "/s"),
+    ("latency", "mean ms"),
+    ("+-", "ms"),
+    ("p50", "ms"),
+    ("p99", "ms"),
+    ("+-", "ms"),
+    ("missed", "%"),
+    ("busy", "%"),
+];
+/// Names are wrapped to no less than this.
+const NARROWEST: usize = 8;
+
+/// A line for each outcome that has a service.
+pub(super) fn service_grid(outcomes: &[Outcome], bold: bool) -> Vec<String> {
+    let services = || outcomes.iter().filter_map(|outcome| outcome.service.as_ref());
+    let means = services().filter_map(|service| service.latency_mean_ms);
+    let places = decimals(4, means.map(|interval| interval.mean));
+    let rates = decimals(4, services().map(|service| service.qps.mean));
+    let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.places$}"));
+    let half = |interval: Option<Interval>| {
+        interval
+            .filter(|interval| interval.half_width > 0.0)
+            .map_or_else(|| "-".to_owned(), |interval| short(interval.half_width))
+    };
+    let numbers = |outcome: &Outcome| -> [String; 8] {
+        let Some(service) = &outcome.service else { return Default::default() };
+        let percentiles = service.percentiles;
+        let p99 = percentiles.map(|percentiles| percentiles.p99);
+        [
+            format!("{:.rates$}", service.qps.mean),
+            number(service.latency_mean_ms.map(|interval| interval.mean)),
+            half(service.latency_mean_ms),
+            number(percentiles.map(|percentiles| percentiles.p50)),
+            number(p99.map(|interval| interval.mean)),
+            half(p99),
+            missed(service),
+            busy(outcome),
+        ]
+    };
+    let numbers: Vec<[String; 8]> = outcomes.iter().map(numbers).collect();
+    let width = room(&TITLES, &numbers).max(NARROWEST);
+    let lines = outcomes.iter().zip(numbers).map(|(outcome, numbers)| {
+        let name = wrap(&outcome.strategy, width, "", NAME_BREAKS).join("\n");
+        std::iter::once(name).chain(numbers).collect()
+    });
+    grid(&TITLES, 1, lines, bold)
+}
+
+/// Two significant digits.
+fn short(value: f64) -> String {
+    let places = (1.0 - value.abs().log10().floor()).clamp(0.0, 6.0) as usize;
+    format!("{value:.places$}")
+}
+
+/// The share of queries that were dropped or late, in percent.
+fn missed(service: &Service) -> String {
+    match service.queries {
+        0 => "-".to_owned(),
+        queries => format!("{:.1}", (service.dropped + service.late) as f64 / queries as f64 * 100.0),
+    }
+}
+
+/// How busy the busiest device was, in percent.
+fn busy(outcome: &Outcome) -> String {
+    let busiest = outcome.utilisation.iter().map(|(_, share)| *share).fold(0.0, f64::max);
+    format!("{:.1}", busiest * 100.0)
+}
+
+/// What the columns mean.
+pub(super) fn service_captions(outcomes: &[Outcome]) -> Vec<String> {
+    let mut captions = vec![
+        "latency: from arrival until all samples are computed; p50, p99: percentiles".to_owned(),
+        "missed: dropped, or done after the deadline; busy: the busiest device".to_owned(),
+    ];
+    captions.extend(chance_caption(outcomes));
+    captions
+}
+
+/// How often runs with chance were repeated, and what is still not known well.
+pub(super) fn chance_caption(outcomes: &[Outcome]) -> Vec<String> {
+    let chances = || outcomes.iter().filter_map(|outcome| Some((outcome, outcome.chance.as_ref()?)));
+    let counts = || chances().map(|(_, chance)| chance.replications);
+    let (Some(least), Some(most)) = (counts().min(), counts().max()) else { return Vec::new() };
+    let counted = if least == most { least.to_string() } else { format!("{least} to {most}") };
+    let mut captions = vec![format!("+-: half width of the 95 % confidence interval over {counted} replications")];
+    for (outcome, chance) in chances() {
+        captions.extend(chance.missed.iter().map(|missed| format!("note: {}: {missed}", outcome.strategy)));
+    }
+    captions
+}
+
+/// Energy and recovery, where they are known.
+pub(super) fn cost_captions(outcomes: &[Outcome]) -> Vec<String> {
+    let list = |figure: &dyn Fn(&Outcome) -> Option<String>| {
+        let known: Vec<String> =
+            outcomes.iter().filter_map(|outcome| Some(format!("{} {}", outcome.strategy, figure(outcome)?))).collect();
+        (!known.is_empty()).then(|| known.join(", "))
+    };
+    let energy = list(&|outcome| Some(format!("{:.4}", outcome.energy_j? / f64::from(outcome.samples.max(1)))));
+    let recovery = list(&|outcome| Some(format!("{:.1}", outcome.recovery?.as_millis_f64())));
+    let energy = energy.map(|energy| format!("energy per sample in J: {energy}"));
+    let recovery = recovery.map(|recovery| {
+        format!(
+            "longest recovery from a fault in ms, until what was lost is computed and no more queries wait: {recovery}"
+        )
+    });
+    energy.into_iter().chain(recovery).collect()
+}

@@ -1,0 +1,86 @@
+//! Devices and links.
+
+use schemars::JsonSchema;
+
+use super::{DeviceVariationForm, LinkVariationForm};
+use crate::model::OpKind;
+use crate::platform::DeviceKind;
+use crate::scenario::decode::{At, form};
+use crate::scenario::scalar::Word;
+use crate::units::{Bytes, BytesPerSec, Duration, JoulesPerByte, Watts};
+
+form! {
+    /// A compute unit.
+    DeviceForm("the device") {
+        /// Unique among the devices.
+        name: At<String> = "name = \"gpu\"",
+        /// What it is.
+        kind: At<Word<DeviceKind>> = "kind = \"gpu\"",
+        /// Memory for parameters and activations.
+        memory: At<Bytes> = "memory = \"4 GiB\"",
+        /// File with its profile, relative to the scenario file.
+        trace: At<String>,
+        /// What the trace calls it; its name if absent.
+        profile: At<String>,
+        /// Operators that it cannot run.
+        unsupported: Vec<At<Word<OpKind>>>,
+        /// Which cores of this machine it is, for `profile` and replays.
+        cpu: CpuForm,
+        /// What its steps read from and write to memory that it shares, when alone; if absent, weights, inputs and
+        /// outputs once each.
+        traffic: At<BytesPerSec>,
+        /// What it draws.
+        power: PowerForm,
+        /// How times vary around what its trace says; not at all if absent.
+        variation: DeviceVariationForm,
+    }
+
+    /// What a device draws.
+    PowerForm("`power`") {
+        /// While it computes nothing.
+        idle: At<Watts> = "idle = \"5 W\"",
+        /// While it computes; at least as much.
+        active: At<Watts> = "active = \"30 W\"",
+    }
+
+    /// Cores of this machine that are a device.
+    CpuForm("`cpu`") {
+        /// Cores, such as `0`, `0-3` or `0,2`.
+        cores: At<String> = "cores = \"0\"",
+        /// Threads that compute together; as many as cores if absent.
+        threads: At<u64>,
+        /// How many times as long as on these cores each step takes, from 1 to 100: emulates a slower device. 1 if
+        /// absent.
+        slowed: At<f64>,
+    }
+
+    /// A way for data between two devices.
+    LinkForm("the link") {
+        /// Unique among the links.
+        name: At<String> = "name = \"pcie\"",
+        /// The devices at its ends; data goes from the first to the second if `duplex = "one_way"`.
+        between: Vec<At<String>> = "between = [\"cpu\", \"gpu\"]",
+        /// Bytes per second after the first byte.
+        bandwidth: At<BytesPerSec> = "bandwidth = \"9.99 GB/s\"",
+        /// Time before the first byte arrives; 0 if absent.
+        latency: At<Duration>,
+        /// Whether data goes both ways; `full` if absent.
+        duplex: At<Word<Duplex>>,
+        /// What it takes to send data, at both ends.
+        energy: At<JoulesPerByte>,
+        /// How times vary around what latency and bandwidth say; not at all if absent.
+        variation: LinkVariationForm,
+    }
+}
+
+/// Whether data goes both ways over a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::scenario) enum Duplex {
+    /// Both ways at once: two one-way links.
+    Full,
+    /// Either way, one transfer at a time.
+    Half,
+    /// From the first device to the second only.
+    OneWay,
+}

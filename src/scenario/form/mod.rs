@@ -1,0 +1,248 @@
+//! The tables of a scenario file, with what an editor shows about each key.
+//!
+//! What each key may hold is checked here; what the values mean together, in [`super::lower`].
+
+mod contention;
+mod hardware;
+mod load;
+mod variation;
+
+use schemars::json_schema;
+
+pub(super) use contention::{HostForm, MemoryForm, NicDuplex, NicForm, NicSharing, PackageForm, SlowdownForm};
+pub(super) use hardware::{CpuForm, DeviceForm, Duplex, LinkForm, PowerForm};
+pub(super) use load::{ArrivalsForm, DispatchForm, LoadForm, ReplicationsForm, ServerForm};
+pub(super) use variation::{DeviceVariationForm, FaultForm, GammaForm, LinkVariationForm, LognormalForm, SpikesForm};
+
+use super::decode::{At, Decode, LIST_MAX, form, inline_schema, table};
+use super::diagnostic::{Faults, Span};
+use super::document::{Node, Value};
+use super::overrides::counted;
+use super::parsed::Parsed;
+use super::range::range;
+use super::scalar::Word;
+use crate::cost::Lookup;
+use crate::strategy::{Even, Exact, FirstFree, Greedy, Guided, MicroBatchedSingle, Proportional, Single};
+use crate::units::{Bytes, Duration};
+
+/// The keys of a strategy entry that are the strategy.
+pub(super) const STRATEGIES: [&str; 8] =
+    ["greedy", "single", "micro_batched_single", "even", "proportional", "guided", "exact", "first_free"];
+
+/// The keys of a model that are the network.
+pub(super) const MODELS: [&str; 3] = ["opaque", "zoo", "onnx"];
+
+form! {
+    /// A scenario: which devices share which inference work, and by which strategies.
+    ScenarioForm("the scenario") {
+        /// Names the folder of results: letters, digits, `.`, `_` and `-`. The file's name if absent.
+        name: At<String>,
+        /// What the scenario shows, in a sentence or two.
+        description: At<String>,
+        /// Seed of all random draws; 0 if absent.
+        seed: At<u64>,
+        /// Whether devices that compute at the same time slow each other, as `slowdowns`, `memories`, `packages` and
+        /// `hosts` say or, without any of them, as was measured; false if absent.
+        contention: At<bool>,
+        /// The device that speed-ups are over, with the whole load on it alone; the fastest if absent.
+        baseline: At<String>,
+        /// When queries arrive and how many samples they have.
+        load: LoadForm = "load = { offline = { samples = 100 } }",
+        /// When plans are issued for queries; for each as it arrives if absent.
+        dispatch: DispatchForm,
+        /// How often a run in which something is left to chance is repeated, and what of each counts.
+        replications: ReplicationsForm,
+        /// How durations follow from traces.
+        costs: CostsForm,
+        /// Compute units.
+        devices: Vec<DeviceForm> = "[[devices]]",
+        /// Ways for data between devices.
+        links: Vec<LinkForm>,
+        /// How much devices slow each other, used if `contention = true`.
+        slowdowns: Vec<SlowdownForm>,
+        /// Memories that devices share, used if `contention = true`.
+        memories: Vec<MemoryForm>,
+        /// Chips whose devices share a power budget, used if `contention = true`.
+        packages: Vec<PackageForm>,
+        /// Processors whose threads drive other devices, used if `contention = true`.
+        hosts: Vec<HostForm>,
+        /// Network interfaces that links share.
+        nics: Vec<NicForm>,
+        /// Devices and links that are slow or gone for some time.
+        faults: Vec<FaultForm>,
+        /// What planning again takes when a fault begins or ends; strategies keep to their plans if absent.
+        replanning: At<Duration>,
+        /// Networks to run.
+        models: Vec<ModelForm> = "[[models]]",
+        /// Ways of sharing the work, compared with each other.
+        strategies: Vec<StrategyForm> = "[[strategies]]",
+        /// Values to run the scenario with, one after the other.
+        sweep: SweepForm,
+    }
+
+    /// How durations follow from traces.
+    CostsForm("`costs`") {
+        /// How times between and beyond profiled batches are found; `piecewise_linear` if absent.
+        lookup: At<Word<Lookup>>,
+        /// Whether to go beyond tables that predict nothing there; false if absent.
+        extrapolate_unpredictable: At<bool>,
+    }
+
+    /// A network.
+    ModelForm("the model", one of MODELS, "opaque = { input = \"602112 B\", output = \"4000 B\", parameters = \"528 MiB\", activations = \"24.5 MiB\" }") {
+        /// Unique among the models.
+        name: At<String> = "name = \"vgg-16\"",
+        /// What traces call it; its name, or that in the zoo, if absent.
+        profile: At<String>,
+        /// The device that holds inputs and receives outputs. If absent, inputs are on every device and outputs
+        /// stay where they are computed.
+        home: At<String>,
+        /// A network known by its sizes only.
+        opaque: OpaqueForm,
+        /// A network that `coinfer models` lists, with weights drawn from the seed.
+        zoo: At<String>,
+        /// A network in a file.
+        onnx: OnnxForm,
+    }
+
+    /// A network in an ONNX file.
+    OnnxForm("`onnx`") {
+        /// The file, relative to the scenario file.
+        file: At<String> = "file = \"net.onnx\"",
+        /// Values of its symbolic dimensions, other than the batch.
+        dims: Pairs,
+    }
+
+    /// The sizes of a network whose inside is not known.
+    OpaqueForm("the network") {
+        /// Input of one sample, at least 1 B and below 4 GiB.
+        input: At<Bytes> = "input = \"602112 B\"",
+        /// Output of one sample, at least 1 B and below 4 GiB.
+        output: At<Bytes> = "output = \"4000 B\"",
+        /// Weights, held once on each device that runs it.
+        parameters: At<Bytes> = "parameters = \"528 MiB\"",
+        /// The most that is live at once of one sample, input and output included.
+        activations: At<Bytes> = "activations = \"24.5 MiB\"",
+    }
+
+    /// One strategy, with its name in results.
+    StrategyForm("the strategy entry", one of STRATEGIES, "greedy = {}") {
+        /// Unique among the strategies; the key of its table if absent.
+        name: At<String>,
+        /// Greedy batch split (Lee, Choi and Park, KCC 2020).
+        greedy: Parsed<Greedy>,
+        /// One device does everything.
+        single: Parsed<Single>,
+        /// One device does everything in small steps.
+        micro_batched_single: Parsed<MicroBatchedSingle>,
+        /// The same number of samples for every device.
+        even: Parsed<Even>,
+        /// Samples in proportion to throughput.
+        proportional: Parsed<Proportional>,
+        /// Guided self-scheduling.
+        guided: Parsed<Guided>,
+        /// The best batch split there is.
+        exact: Parsed<Exact>,
+        /// Each query goes to the first of some devices that is free.
+        first_free: Parsed<FirstFree>,
+    }
+
+    /// Values to run the scenario with.
+    SweepForm("the sweep") {
+        /// All combinations, the first key slowest. Keys are paths such as `"load.offline.samples"`.
+        grid: Axes,
+        /// Lists of equal length that advance together, as one further axis.
+        zip: Axes,
+        /// Points to leave out: those that match all pairs of an entry.
+        exclude: Vec<Pairs>,
+        /// Seeds to run every combination with: how many, from 1 on, a range such as "1..=20", or a list. A further
+        /// axis of the grid, its last.
+        seeds: Seeds,
+    }
+}
+
+/// Paths and their values, as they follow each other in the file.
+#[derive(Clone, Debug)]
+pub(super) struct Pairs(pub(super) Vec<(At<String>, Node)>);
+
+impl Decode for Pairs {
+    /// `a.b = 1` without quotation marks is a table in a table, and is taken as the path that it looks like.
+    fn decode(node: &Node, faults: &mut Faults) -> Option<Self> {
+        fn flatten(prefix: &str, start: Option<&Span>, node: &Node, pairs: &mut Vec<(At<String>, Node)>) {
+            for entry in node.as_table().into_iter().flat_map(|table| &table.0) {
+                let path = format!("{prefix}{}", entry.key);
+                let at =
+                    start.map_or(entry.key_at.start, |first| first.start.min(entry.key_at.start))..entry.key_at.end;
+                match entry.node.value {
+                    Value::Table(_) => flatten(&format!("{path}."), Some(&at), &entry.node, pairs),
+                    _ => pairs.push((At { value: path, at }, entry.node.clone())),
+                }
+            }
+        }
+        table(node, "this", faults)?;
+        let mut pairs = Vec::new();
+        flatten("", None, node, &mut pairs);
+        if pairs.len() > LIST_MAX {
+            let cause = format!("this part of the sweep has {} paths", pairs.len());
+            faults.add(&node.at, cause, format!("use at most {LIST_MAX}"));
+            return None;
+        }
+        pairs.sort_by_key(|(path, _)| path.at.end);
+        Some(Pairs(pairs))
+    }
+}
+
+inline_schema!([] Pairs, |_| json_schema!({ "type": "object" }));
+
+/// Paths and the values that each goes through.
+#[derive(Clone, Debug)]
+pub(super) struct Axes(pub(super) Pairs);
+
+impl Decode for Axes {
+    fn decode(node: &Node, faults: &mut Faults) -> Option<Self> {
+        Pairs::decode(node, faults).map(Axes)
+    }
+}
+
+inline_schema!([] Axes, |_| json_schema!({
+    "type": "object",
+    "additionalProperties": {
+        "anyOf": [
+            { "type": "array", "minItems": 1 },
+            { "type": "string", "pattern": r"^\s*[0-9_]+\s*\.\.=\s*[0-9_]+\s*(\*\s*[0-9_]+\s*)?$" },
+            { "type": "object" },
+        ],
+    },
+}));
+
+/// Seeds, one value or more.
+#[derive(Clone, Debug)]
+pub(super) struct Seeds {
+    pub(super) values: Vec<Node>,
+    /// Where they are stated.
+    pub(super) at: Span,
+}
+
+impl Decode for Seeds {
+    fn decode(node: &Node, faults: &mut Faults) -> Option<Self> {
+        let values = match &node.value {
+            Value::Integer(count) => counted(*count, &node.at, faults)?,
+            Value::String(text) => range(text, &node.at, faults)?,
+            Value::List(list) if !list.is_empty() => list.clone(),
+            other => {
+                let cause = format!("seeds are a number of them, a range or a list, not {}", other.type_name());
+                faults.add(&node.at, cause, "write for example `5`, \"1..=20\" or `[3, 5, 8]`");
+                return None;
+            }
+        };
+        Some(Seeds { values, at: node.at.clone() })
+    }
+}
+
+inline_schema!([] Seeds, |_| json_schema!({
+    "anyOf": [
+        { "type": "integer", "minimum": 1 },
+        { "type": "array", "minItems": 1 },
+        { "type": "string", "pattern": r"^\s*[0-9_]+\s*\.\.=\s*[0-9_]+\s*(\*\s*[0-9_]+\s*)?$" },
+    ],
+}));

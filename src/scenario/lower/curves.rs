@@ -1,0 +1,172 @@
+//! What the traces of a scenario say of its devices and models.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::cost::{Curve, Lookup, Parts};
+use crate::model::{Graph, ModelId};
+use crate::platform::{DeviceId, Platform, Slowdown};
+use crate::problem::Model;
+use crate::replay::cpu::Unit;
+use crate::scenario::Profile;
+use crate::scenario::decode::{At, shorten};
+use crate::scenario::diagnostic::{Faults, did_you_mean};
+use crate::scenario::form::{DeviceForm, ModelForm, ScenarioForm};
+use crate::scenario::profiles::{Profiles, Traces};
+
+/// What traces say of each device and model.
+pub(super) struct Curves<'a> {
+    traces: &'a Traces,
+    devices: Vec<&'a DeviceForm>,
+    models: Vec<&'a ModelForm>,
+    lookup: Lookup,
+    extrapolate: bool,
+}
+
+impl<'a> Curves<'a> {
+    pub(super) fn new(form: &'a ScenarioForm, traces: &'a Traces) -> Curves<'a> {
+        let costs = form.costs.as_ref();
+        let lookup = costs.and_then(|costs| costs.lookup.as_ref());
+        let extrapolate = costs.and_then(|costs| costs.extrapolate_unpredictable.as_ref());
+        Curves {
+            traces,
+            devices: form.devices.iter().flatten().collect(),
+            models: form.models.iter().flatten().collect(),
+            lookup: lookup.map_or(Lookup::default(), |lookup| lookup.value.0),
+            extrapolate: extrapolate.is_some_and(|extrapolate| extrapolate.value),
+        }
+    }
+
+    /// The trace of a device, and what it calls the device and the model.
+    fn names(&self, device: DeviceId, model: ModelId) -> Option<[&'a str; 3]> {
+        let (device, model) = (self.devices[device.0 as usize], self.models[model.0 as usize]);
+        let trace = device.trace.as_ref()?;
+        Some([&trace.value, &profiled_device(device)?.value, &profiled_model(model)?.value])
+    }
+
+    /// What a model takes on a device.
+    pub(super) fn get(&self, device: DeviceId, model: ModelId) -> Option<Curve> {
+        let [trace, device, model] = self.names(device, model)?;
+        self.traces.curve(trace, device, model, self.lookup, self.extrapolate)
+    }
+
+    /// What the units of a model take on a device.
+    pub(super) fn parts(&self, device: DeviceId, model: ModelId, graph: &Graph) -> Option<Arc<Parts>> {
+        let [trace, device, model] = self.names(device, model)?;
+        self.traces.parts(trace, device, model, graph, self.lookup, self.extrapolate)
+    }
+
+    /// Traces must have their devices, and some device must know each model.
+    pub(super) fn check(&self, faults: &mut Faults) {
+        let known = faults.len();
+        let mut profiled: BTreeSet<&str> = BTreeSet::new();
+        let mut is_complete = true;
+        for device in &self.devices {
+            let (Some(trace), Some(profile)) = (&device.trace, profiled_device(device)) else {
+                continue;
+            };
+            let Some(profiles) = self.traces.get(&trace.value) else {
+                is_complete = false;
+                continue;
+            };
+            if !profiles.devices().any(|device| device == profile.value) {
+                let cause = format!("the trace has no device called `{}`", shorten(&profile.value));
+                let remedy = did_you_mean(&profile.value, profiles.devices(), "devices of the trace");
+                let remedy = format!("{remedy} (`profile` says what the trace calls a device)");
+                faults.add(&profile.at, cause, remedy).beside(&trace.at, "the trace");
+            }
+            profiled.extend(profiles.models(&profile.value));
+        }
+        if !is_complete || faults.len() > known {
+            return;
+        }
+        for model in &self.models {
+            let Some(profile) = profiled_model(model) else {
+                continue;
+            };
+            if !profiled.contains(profile.value.as_str()) {
+                let cause = format!("no trace has the time of `{}`", shorten(&profile.value));
+                let remedy = if profiled.is_empty() {
+                    "give a device a `trace` that has it".to_owned()
+                } else {
+                    let remedy = did_you_mean(&profile.value, &profiled, "models of the traces");
+                    format!("{remedy} (`profile` says what traces call a model)")
+                };
+                faults.add(&profile.at, cause, remedy);
+            }
+        }
+    }
+
+    /// By device, where its profile is.
+    pub(super) fn profiles(&self, units: &[Option<Unit>]) -> Vec<Option<Profile>> {
+        let profile = |(form, unit): (&&DeviceForm, &Option<Unit>)| {
+            let trace = &form.trace.as_ref()?.value;
+            let profiles = self.traces.get(trace);
+            let device = profiled_device(form)?.value.clone();
+            let profiled = profiles.and_then(|profiles| profiles.unit(&device));
+            let differs = profiled.zip(unit.as_ref()).filter(|(profiled, unit)| *profiled != unit.to_string());
+            let mismatch = differs.map(|(profiled, unit)| {
+                let name = form.name.as_ref().map_or(device.as_str(), |name| &name.value);
+                format!("`{name}` was profiled as {profiled}, and the scenario says {unit}; run `coinfer profile`")
+            });
+            let taken_on = profiles.map(Profiles::taken_on);
+            Some(Profile { trace: self.traces.path(trace), device, taken_on, mismatch })
+        };
+        self.devices.iter().zip(units).map(profile).collect()
+    }
+
+    /// How much devices slow each other, as far as their traces say.
+    pub(super) fn slowdowns(&self) -> Vec<Slowdown> {
+        let models: BTreeSet<&str> =
+            self.models.iter().filter_map(|model| Some(profiled_model(model)?.value.as_str())).collect();
+        let mut slowdowns = Vec::new();
+        for (index, device) in (0..).zip(&self.devices) {
+            let Some(profiles) = device.trace.as_ref().and_then(|trace| self.traces.get(&trace.value)) else {
+                continue;
+            };
+            for (busy_index, busy) in (0..).zip(&self.devices).filter(|(busy, _)| *busy != index) {
+                let (Some(name), Some(busy_name)) = (profiled_device(device), profiled_device(busy)) else { continue };
+                let Some(factor) = profiles.slowdown(&name.value, &busy_name.value, &models) else { continue };
+                let excess_ppm = ((factor - 1.0).clamp(0.0, 99.0) * 1e6).round() as u32;
+                slowdowns.push(Slowdown { device: DeviceId(index), busy: DeviceId(busy_index), excess_ppm });
+            }
+        }
+        slowdowns
+    }
+
+    /// What traces call the models.
+    pub(super) fn profiled_models(&self) -> Vec<String> {
+        self.models.iter().filter_map(|model| Some(profiled_model(model)?.value.clone())).collect()
+    }
+
+    /// What the tables of `platform` and `models` do not say.
+    pub(super) fn notes(&self, platform: &Platform, models: &[Model]) -> Vec<String> {
+        let mut notes = Vec::new();
+        for (index, model) in models.iter().enumerate() {
+            for device in platform.device_ids() {
+                let curve = self.get(device, ModelId(index as u32));
+                let Some((curve, why)) = curve.as_ref().and_then(|curve| Some((curve, curve.unpredictable()?))) else {
+                    continue;
+                };
+                let last = curve.batch_max();
+                let consequence = match self.extrapolate {
+                    true => format!("figures beyond batch {last} reproduce the lookup and predict nothing"),
+                    false => format!("not extrapolated beyond batch {last}"),
+                };
+                let (model, device) = (model.graph.name(), &platform.device(device).name);
+                notes.push(format!("{model} on {device}: {why}; {consequence}"));
+            }
+        }
+        notes
+    }
+}
+
+/// What its trace calls a device.
+pub(super) fn profiled_device(device: &DeviceForm) -> Option<&At<String>> {
+    device.profile.as_ref().or(device.name.as_ref())
+}
+
+/// What traces call a model.
+fn profiled_model(model: &ModelForm) -> Option<&At<String>> {
+    model.profile.as_ref().or(model.zoo.as_ref()).or(model.name.as_ref())
+}

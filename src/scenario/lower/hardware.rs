@@ -1,0 +1,184 @@
+//! Devices and links of the form, as a platform.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use crate::platform::{Device, DeviceId, Direction, Link, LinkId, Platform, Power};
+use crate::replay::cpu::Unit;
+use crate::scenario::decode::{At, shorten};
+use crate::scenario::diagnostic::{Faults, Span};
+use crate::scenario::form::{CpuForm, DeviceForm, Duplex, LinkForm, PowerForm, ScenarioForm};
+use crate::scenario::names::Names;
+use crate::scenario::scalar::Word;
+use crate::units::{Bytes, Duration};
+
+/// Devices and links.
+pub(super) struct Hardware {
+    pub(super) platform: Platform,
+    pub(super) devices: Names,
+    pub(super) links: LinkNames,
+}
+
+/// The names of links, and what each has become.
+pub(super) struct LinkNames {
+    names: Names,
+    /// The directions of each link; none if it has faults.
+    directions: Vec<Vec<LinkId>>,
+}
+
+impl LinkNames {
+    /// The directions of the link with this index in the form.
+    pub(super) fn directions(&self, index: usize) -> &[LinkId] {
+        &self.directions[index]
+    }
+
+    /// The directions of the link called `name`.
+    pub(super) fn find(&self, name: &At<String>, faults: &mut Faults) -> Option<&[LinkId]> {
+        Some(&self.directions[self.names.find(name, faults)? as usize])
+    }
+}
+
+/// The devices and links. If there are faults, the platform is not whole, and its ids are not those of the names.
+pub(super) fn lower(form: &ScenarioForm, faults: &mut Faults) -> Hardware {
+    let mut devices = Names::new("devices");
+    let mut platform = Platform::default();
+    for device in form.devices.iter().flatten() {
+        devices.insert(device.name.as_ref(), faults);
+        platform.devices.extend(lower_device(device, faults));
+    }
+    let mut links = Links { names: Names::new("links"), joined: BTreeMap::new() };
+    let mut directions = Vec::new();
+    for link in form.links.iter().flatten() {
+        let first = platform.links.len() as u32;
+        platform.links.extend(links.lower(link, &devices, faults));
+        directions.push((first..platform.links.len() as u32).map(LinkId).collect());
+    }
+    Hardware { platform, devices, links: LinkNames { names: links.names, directions } }
+}
+
+fn lower_device(form: &DeviceForm, faults: &mut Faults) -> Option<Device> {
+    if let Some(At { value: Bytes(0), at }) = &form.memory {
+        faults.add(at, "a device without memory can run nothing", "write for example `memory = \"4 GiB\"`");
+    }
+    Some(Device {
+        name: form.name.as_ref()?.value.clone(),
+        kind: form.kind.as_ref()?.value.0,
+        memory: form.memory.as_ref()?.value,
+        unsupported: form.unsupported.iter().flatten().map(|word| word.value.0).collect(),
+        traffic: form.traffic.as_ref().map(|traffic| traffic.value),
+        power: form.power.as_ref().and_then(|power| lower_power(power, faults)),
+    })
+}
+
+fn lower_power(form: &PowerForm, faults: &mut Faults) -> Option<Power> {
+    let (idle, active) = (form.idle.as_ref()?, form.active.as_ref()?);
+    if active.value < idle.value {
+        let fault =
+            faults.add(&active.at, "the device draws less while it computes", "use at least what it draws idle");
+        fault.beside(&idle.at, "idle");
+    }
+    Some(Power { idle: idle.value, active: active.value })
+}
+
+/// A core with a higher number is a mistake.
+const CORE_MAX: usize = 1023;
+
+/// The cores of this machine that each device is.
+pub(super) fn lower_units(form: &ScenarioForm, faults: &mut Faults) -> Vec<Option<Unit>> {
+    let devices = form.devices.iter().flatten();
+    devices.map(|device| device.cpu.as_ref().and_then(|cpu| lower_unit(cpu, faults))).collect()
+}
+
+fn lower_unit(form: &CpuForm, faults: &mut Faults) -> Option<Unit> {
+    let text = form.cores.as_ref()?;
+    let cores = parse_cores(&text.value);
+    if cores.is_none() {
+        let cause = format!("`{}` names no cores", shorten(&text.value));
+        faults.add(&text.at, cause, format!("write for example `0`, `0-3` or `0,2`, up to {CORE_MAX}"));
+    }
+    let cores = cores?;
+    let threads = form.threads.as_ref().map_or(cores.len() as u64, |threads| threads.value);
+    if !(1..=cores.len() as u64).contains(&threads) {
+        let at = &form.threads.as_ref()?.at;
+        let cause = format!("{threads} threads do not fit on {} cores", cores.len());
+        faults.add(at, cause, format!("use 1 to {}", cores.len()));
+    }
+    let slowed = form.slowed.as_ref().map_or(1.0, |slowed| slowed.value);
+    if !(1.0..=100.0).contains(&slowed) {
+        let cause = format!("no device is slowed {slowed} times");
+        faults.add(&form.slowed.as_ref()?.at, cause, "use how many times as long steps take, from 1 to 100");
+    }
+    Some(Unit { cores, threads: threads as usize, slowed })
+}
+
+/// Cores in ascending order; `None` unless each is named once.
+fn parse_cores(text: &str) -> Option<Vec<usize>> {
+    let mut cores = BTreeSet::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last): (usize, usize) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        if first > last || last > CORE_MAX || !(first..=last).all(|core| cores.insert(core)) {
+            return None;
+        }
+    }
+    Some(cores.into_iter().collect())
+}
+
+struct Links {
+    names: Names,
+    /// Where each pair of devices is joined, by the direction of data.
+    joined: BTreeMap<(u32, u32), Span>,
+}
+
+impl Links {
+    fn lower(&mut self, form: &LinkForm, devices: &Names, faults: &mut Faults) -> Vec<Link> {
+        self.names.insert(form.name.as_ref(), faults);
+        if let Some(name) = form.name.as_ref().filter(|name| name.value.contains('>')) {
+            faults.add(&name.at, "a link's name has no `>`, which tells its directions apart", "use another name");
+        }
+        let Some(ends) = form.between.as_deref() else {
+            return Vec::new();
+        };
+        let found: Vec<Option<u32>> = ends.iter().map(|end| devices.find(end, faults)).collect();
+        let at = ends.first().map_or(form.at.clone(), |end| end.at.clone());
+        let (&[Some(from), Some(to)], [first, second]) = (found.as_slice(), ends) else {
+            if ends.len() != 2 {
+                let cause = format!("a link is between two devices, not {}", ends.len());
+                faults.add(&at, cause, "write for example `between = [\"cpu\", \"gpu\"]`");
+            }
+            return Vec::new();
+        };
+        if from == to {
+            let cause = format!("the link leads from `{}` to itself", first.value);
+            faults.add(&second.at, cause, "name two different devices");
+            return Vec::new();
+        }
+        let duplex = form.duplex.as_ref().map_or(Duplex::Full, |&At { value: Word(duplex), .. }| duplex);
+        let both = [(from, to), (to, from)];
+        let directions = if duplex == Duplex::OneWay { &both[..1] } else { &both[..] };
+        if let Some(earlier) = directions.iter().find_map(|pair| self.joined.get(pair)) {
+            let cause = format!("a second link joins `{}` and `{}`", first.value, second.value);
+            let remedy = "keep one of them, or use one link for each direction with `duplex = \"one_way\"`";
+            faults.add(&at, cause, remedy).label("second").beside(earlier, "first");
+        }
+        self.joined.extend(directions.iter().map(|&pair| (pair, at.clone())));
+        let (Some(name), Some(bandwidth)) = (&form.name, &form.bandwidth) else {
+            return Vec::new();
+        };
+        let link = |name: String, (from, to): (u32, u32), direction| Link {
+            latency: form.latency.as_ref().map_or(Duration::ZERO, |latency| latency.value),
+            energy: form.energy.as_ref().map(|energy| energy.value),
+            ..Link::new(name, (DeviceId(from), DeviceId(to)), direction, bandwidth.value)
+        };
+        let name = &name.value;
+        let (here, there) = (&first.value, &second.value);
+        match duplex {
+            Duplex::Full => vec![
+                link(format!("{name}:{here}>{there}"), both[0], Direction::OneWay),
+                link(format!("{name}:{there}>{here}"), both[1], Direction::OneWay),
+            ],
+            Duplex::Half => vec![link(name.clone(), both[0], Direction::EitherWay)],
+            Duplex::OneWay => vec![link(name.clone(), both[0], Direction::OneWay)],
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! From the form to the problem and the strategies, with every fault of meaning.
+
+mod contention;
+mod curves;
+mod faults;
+mod hardware;
+mod load;
+mod networks;
+mod nics;
+mod variation;
+
+use super::decode::{At, Decode, shorten};
+use super::diagnostic::Faults;
+use super::document::Node;
+use super::form::{ScenarioForm, StrategyForm};
+use super::names::Names;
+use super::parsed::Parsed;
+use super::{Case, Entry, Files};
+use crate::cost;
+use crate::cost::TraceCosts;
+use crate::model::Graph;
+use crate::platform::DeviceId;
+use crate::problem::{Model, Problem};
+use crate::strategy::Strategy;
+use curves::Curves;
+use hardware::Hardware;
+
+/// The case that `root` describes. `None` if `faults` has more than before.
+pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<Case> {
+    let known = faults.len();
+    let form = ScenarioForm::decode(root, faults)?;
+    for (key, example) in [("devices", "[[devices]]"), ("models", "[[models]]"), ("strategies", "[[strategies]]")] {
+        if let Some(node) = root.get(key)
+            && node.as_list().is_some_and(<[Node]>::is_empty)
+        {
+            faults.add(&node.at, format!("there are no {key}"), format!("add one with `{example}`"));
+        }
+    }
+    let load = form.load.as_ref().and_then(|load| load::lower(load, &files.arrivals, faults));
+    let dispatch = load::lower_dispatch(form.dispatch.as_ref(), load.as_ref(), faults);
+    let mut hardware = hardware::lower(&form, faults);
+    let is_platform_whole = faults.len() == known;
+    hardware.platform.interference = contention::lower(&form, &hardware.devices, faults);
+    hardware.platform.interference.nics = nics::lower(&form, &hardware, faults);
+    let broken = faults::lower(&form, &hardware, faults);
+    let variation = variation::lower(&form, &hardware.links, &files.traces, faults);
+    let Hardware { mut platform, devices, .. } = hardware;
+    let is_disturbed = !broken.is_empty();
+    let replications = load::lower_replications(form.replications.as_ref(), load.as_ref(), is_disturbed, faults);
+    let baseline = form.baseline.as_ref().and_then(|name| devices.find(name, faults)).map(DeviceId);
+    let units = hardware::lower_units(&form, faults);
+    let seed = form.seed.as_ref().map_or(0, |seed| seed.value);
+    let networks = networks::lower(&form, seed, &devices, &files.networks, faults);
+    if is_platform_whole {
+        networks::find_unreachable(&platform, &networks, faults);
+    }
+    let curves = Curves::new(&form, &files.traces);
+    if files.traces.are_read() {
+        curves.check(faults);
+    }
+    let strategies = lower_strategies(&form, &devices, faults);
+    if faults.len() > known {
+        return None;
+    }
+    let imported: Vec<String> = networks.iter().flat_map(|network| network.notes.clone()).collect();
+    let (models, weights): (Vec<Model>, _) =
+        networks.into_iter().map(|network| (network.model, network.weights)).unzip();
+    let graphs: Vec<&Graph> = models.iter().map(|model| &model.graph).collect();
+    let costs = TraceCosts::new(&platform, &graphs, |device, model| cost::Profile {
+        whole: curves.get(device, model),
+        parts: curves.parts(device, model, graphs[model.0 as usize]),
+    });
+    let notes = imported.into_iter().chain(curves.notes(&platform, &models)).collect();
+    let contention = form.contention.as_ref().is_some_and(|contention| contention.value);
+    if contention && !contention::is_stated(&form) {
+        platform.interference.slowdowns = curves.slowdowns();
+    }
+    let problem = Problem {
+        contention,
+        dispatch: dispatch?,
+        variation,
+        faults: broken,
+        ..Problem::new(models, platform, load?, costs)
+    };
+    let profiles = curves.profiles(&units);
+    let mut notes: Vec<String> = notes;
+    notes.extend(contention::idle_note(&problem.platform.interference).filter(|_| !contention));
+    notes.extend(profiles.iter().flatten().filter_map(|profile| profile.mismatch.clone()));
+    let profiled_models = curves.profiled_models();
+    Some(Case { problem, strategies, baseline, seed, replications, notes, weights, units, profiles, profiled_models })
+}
+
+fn lower_strategies(form: &ScenarioForm, devices: &Names, faults: &mut Faults) -> Vec<Entry> {
+    let mut names = Names::new("strategies");
+    let mut entries = Vec::new();
+    for entry in form.strategies.iter().flatten() {
+        check_strategy(entry, devices, faults);
+        let Some((kind, strategy)) = strategy(entry) else {
+            continue;
+        };
+        let name = entry.name.clone().unwrap_or_else(|| At { value: kind.to_owned(), at: entry.at.clone() });
+        names.insert(Some(&name), faults);
+        entries.push(Entry { name: name.value, strategy });
+    }
+    entries
+}
+
+/// The strategy of an entry and the key of its table.
+fn strategy(form: &StrategyForm) -> Option<(&'static str, Box<dyn Strategy>)> {
+    fn boxed<T: Strategy + Clone + 'static>(parsed: &Option<Parsed<T>>) -> Option<Box<dyn Strategy>> {
+        Some(Box::new(parsed.as_ref()?.value.clone()))
+    }
+    let strategies = [
+        boxed(&form.greedy),
+        boxed(&form.single),
+        boxed(&form.micro_batched_single),
+        boxed(&form.even),
+        boxed(&form.proportional),
+        boxed(&form.guided),
+        boxed(&form.exact),
+        boxed(&form.first_free),
+    ];
+    let strategy = strategies.into_iter().flatten().next()?;
+    Some((strategy.name(), strategy))
+}
+
+/// What serde does not check of strategies.
+fn check_strategy(form: &StrategyForm, devices: &Names, faults: &mut Faults) {
+    if let Some(greedy) = &form.greedy
+        && greedy.value.threshold <= 0.0
+    {
+        let cause = format!("a threshold of {} lets no sample move", greedy.value.threshold);
+        faults.add(greedy.at_key("threshold"), cause, "use a number above 0; 1.0 is the published value");
+    }
+    let single = form.single.as_ref().map(|single| (&single.value.device, single.at_key("device")));
+    let micro = form.micro_batched_single.as_ref();
+    let micro = micro.map(|single| (&single.value.device, single.at_key("device")));
+    let named = single.into_iter().chain(micro).filter_map(|(device, at)| Some((device.as_ref()?, at)));
+    let first_free = form.first_free.iter();
+    let listed = first_free.flat_map(|list| {
+        let at = list.at_key("devices");
+        list.value.devices.iter().flatten().map(move |device| (device, at))
+    });
+    for (device, at) in named.chain(listed) {
+        devices.find(&At { value: device.clone(), at: at.clone() }, faults);
+    }
+    if let Some(list) = &form.first_free
+        && let Some(named) = &list.value.devices
+    {
+        let repeated = named.iter().enumerate().find(|(index, device)| named[..*index].contains(device));
+        if named.is_empty() {
+            faults.add(list.at_key("devices"), "there is no device to choose from", "name one, or leave out `devices`");
+        } else if let Some((_, device)) = repeated {
+            let cause = format!("`{}` is named twice", shorten(device));
+            faults.add(list.at_key("devices"), cause, "name each device once");
+        }
+    }
+}

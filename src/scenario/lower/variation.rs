@@ -1,0 +1,126 @@
+//! How much times vary, by device and link.
+
+use super::curves::profiled_device;
+use super::hardware::LinkNames;
+use crate::problem::{Effect, Jitter, Shape, Spikes, Variation, VariationError};
+use crate::scenario::decode::{At, shorten};
+use crate::scenario::diagnostic::{Faults, Span};
+use crate::scenario::form::{DeviceForm, GammaForm, LinkForm, LognormalForm, ScenarioForm, SpikesForm};
+use crate::scenario::profiles::Traces;
+
+/// How times vary. If there are faults, it is not whole.
+pub(super) fn lower(form: &ScenarioForm, links: &LinkNames, traces: &Traces, faults: &mut Faults) -> Variation {
+    let devices = form.devices.iter().flatten();
+    let devices = devices.map(|device| of_device(device, traces, faults).unwrap_or_default()).collect();
+    let mut of_links = Vec::new();
+    for (index, link) in form.links.iter().flatten().enumerate() {
+        let jitter = of_link(link, faults).unwrap_or_default();
+        of_links.extend(links.directions(index).iter().map(|_| jitter.clone()));
+    }
+    Variation { devices, links: of_links }
+}
+
+fn of_device(device: &DeviceForm, traces: &Traces, faults: &mut Faults) -> Option<Jitter> {
+    let form = device.variation.as_ref()?;
+    let is_empirical = |empirical: &&At<bool>| empirical.value;
+    let empirical = form.empirical.as_ref().filter(is_empirical);
+    let shapes = [
+        form.lognormal.as_ref().map(|form| ("lognormal", &form.at)),
+        form.gamma.as_ref().map(|form| ("gamma", &form.at)),
+        empirical.map(|empirical| ("empirical", &empirical.at)),
+    ];
+    check_count(&shapes, form.spikes.as_ref(), &form.at, faults);
+    let shape = match empirical {
+        Some(empirical) => lower_empirical(device, &empirical.at, traces, faults),
+        None => lower_shape(form.lognormal.as_ref(), form.gamma.as_ref(), faults),
+    };
+    jitter(shape, form.spikes.as_ref(), faults)
+}
+
+fn of_link(link: &LinkForm, faults: &mut Faults) -> Option<Jitter> {
+    let form = link.variation.as_ref()?;
+    let shapes = [
+        form.lognormal.as_ref().map(|form| ("lognormal", &form.at)),
+        form.gamma.as_ref().map(|form| ("gamma", &form.at)),
+    ];
+    check_count(&shapes, form.spikes.as_ref(), &form.at, faults);
+    jitter(lower_shape(form.lognormal.as_ref(), form.gamma.as_ref(), faults), form.spikes.as_ref(), faults)
+}
+
+/// There is at most one shape, and something that varies.
+fn check_count(shapes: &[Option<(&str, &Span)>], spikes: Option<&SpikesForm>, at: &Span, faults: &mut Faults) {
+    let mut shapes: Vec<&(&str, &Span)> = shapes.iter().flatten().collect();
+    shapes.sort_by_key(|(_, at)| at.start);
+    match shapes[..] {
+        [] if spikes.is_none() => {
+            faults.add(at, "nothing varies here", "add for example `lognormal = { cv = 0.05 }`, or remove it");
+        }
+        [(first, first_at), (second, second_at), ..] => {
+            let cause = format!("`variation` has both `{first}` and `{second}`");
+            faults.add(second_at, cause, "keep one of them").label("second").beside(first_at, "first");
+        }
+        _ => {}
+    }
+}
+
+fn lower_shape(lognormal: Option<&LognormalForm>, gamma: Option<&GammaForm>, faults: &mut Faults) -> Option<Shape> {
+    if let Some(lognormal) = lognormal {
+        let cv = lognormal.cv.as_ref()?;
+        let shape = Shape::Lognormal { cv: cv.value };
+        check(Jitter::new(shape.clone(), None), &cv.at, faults);
+        return Some(shape);
+    }
+    let Some(gamma) = gamma else { return Some(Shape::None) };
+    let (cv, shift) = (gamma.cv.as_ref()?, gamma.shift.as_ref());
+    check(Jitter::new(Shape::Gamma { cv: cv.value, shift: 0.0 }, None), &cv.at, faults);
+    if let Some(shift) = shift {
+        check(Jitter::new(Shape::Gamma { cv: 0.0, shift: shift.value }, None), &shift.at, faults);
+    }
+    Some(Shape::Gamma { cv: cv.value, shift: shift.map_or(0.0, |shift| shift.value) })
+}
+
+fn lower_empirical(device: &DeviceForm, at: &Span, traces: &Traces, faults: &mut Faults) -> Option<Shape> {
+    const REMEDY: &str = "name a trace that `coinfer profile` wrote, or use `lognormal` or `gamma`";
+    let name = profiled_device(device)?;
+    let Some(trace) = &device.trace else {
+        faults.add(at, "the device has no `trace` whose repeats show how times vary", REMEDY);
+        return None;
+    };
+    // What is wrong with the trace, or with its name for the device, has been said.
+    let profiles = traces.get(&trace.value)?;
+    let ratios = traces.ratios(&trace.value, &name.value);
+    if ratios.is_none() && profiles.devices().any(|device| device == name.value) {
+        let cause = format!("the trace has no point of `{}` with three raw repeats or more", shorten(&name.value));
+        faults.add(at, cause, REMEDY).beside(&trace.at, "the trace");
+    }
+    Some(Shape::Empirical { ratios: ratios? })
+}
+
+fn jitter(shape: Option<Shape>, form: Option<&SpikesForm>, faults: &mut Faults) -> Option<Jitter> {
+    let spikes = form.map(|form| lower_spikes(form, faults));
+    match spikes {
+        None => Jitter::new(shape?, None).ok(),
+        Some(spikes) => Jitter::new(shape?, Some(spikes?)).ok(),
+    }
+}
+
+fn lower_spikes(form: &SpikesForm, faults: &mut Faults) -> Option<Spikes> {
+    let spikes = |probability, effect| Jitter::new(Shape::None, Some(Spikes { probability, effect }));
+    if let Some(factor) = &form.factor {
+        check(spikes(0.0, Effect::Factor(factor.value)), &factor.at, faults);
+    }
+    let probability = form.probability.as_ref()?;
+    check(spikes(probability.value, Effect::Factor(1.0)), &probability.at, faults);
+    let factor = form.factor.as_ref().map(|factor| Effect::Factor(factor.value));
+    let effect = factor.or_else(|| form.added.as_ref().map(|added| Effect::Added(added.value)))?;
+    Some(Spikes { probability: probability.value, effect })
+}
+
+/// Says what is wrong with the figure at `at`, if anything is.
+fn check(result: Result<Jitter, VariationError>, at: &Span, faults: &mut Faults) {
+    if let Err(error) = result {
+        let message = error.to_string();
+        let (cause, remedy) = message.split_once("; ").unwrap_or((&message, "correct it"));
+        faults.add(at, cause, remedy);
+    }
+}

@@ -1,0 +1,296 @@
+//! What holds for every load that is served, whatever its plans, times and faults.
+
+use coinfer::cost::{Basis, CostModel, Estimate, Uncalibrated};
+use coinfer::engine::{Fate, Served, Streams, serve, simulate};
+use coinfer::model::{Graph, LayerId, ModelId, Region, Segment, Work};
+use coinfer::plan::{Action, CheckedPlan, Lane, Plan, check};
+use coinfer::platform::{Device, DeviceId, DeviceKind, LinkId, Platform};
+use coinfer::problem::{
+    Arrivals, Change, Dispatch, Fault, Faults, Jitter, Load, Model, Problem, Server, Shape, Variation,
+};
+use coinfer::units::{Bytes, Duration, Share, Time};
+use proptest::prelude::*;
+
+/// A millisecond for the batch and one for each of its samples, on every device.
+struct Millis;
+
+impl CostModel for Millis {
+    fn compute(&self, _: DeviceId, _: Share, work: &Work) -> Result<Estimate, Uncalibrated> {
+        Ok(Estimate { time: ms(1 + work.region.samples.len() as u64), basis: Basis::Modelled })
+    }
+    fn transfer(&self, _: LinkId, _: Bytes) -> Result<Estimate, Uncalibrated> {
+        Ok(Estimate { time: ms(1), basis: Basis::Modelled })
+    }
+}
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_nanos(millis * 1_000_000)
+}
+
+fn at(millis: u64) -> Time {
+    Time::ZERO + ms(millis)
+}
+
+fn problem(devices: u32, load: Load) -> Problem {
+    let device = |index| Device::new(format!("d{index}"), DeviceKind::Gpu, Bytes(1 << 30));
+    let platform = Platform { devices: (0..devices).map(device).collect(), ..Platform::default() };
+    let models = vec![Model { graph: Graph::opaque("net", 4, 4, Bytes(0), Bytes(8)).unwrap(), home: None }];
+    Problem::new(models, platform, load, Millis)
+}
+
+fn server(gap: u64, queries: u32) -> Server {
+    Server {
+        arrivals: Arrivals::Deterministic { gap: ms(gap) },
+        together: 1,
+        samples: 1,
+        queries,
+        queue_max: None,
+        deadline: None,
+        drop_late: false,
+    }
+}
+
+/// The samples in equal parts on all devices that work, the rest on the first of them; each part in one step.
+fn even(problem: &Problem) -> Result<Vec<CheckedPlan>, String> {
+    let mut plan = Plan::default();
+    let working: Vec<DeviceId> = problem
+        .platform
+        .device_ids()
+        .filter(|&device| problem.platform.device(device).unsupported.is_empty())
+        .collect();
+    let count = working.len() as u32;
+    let share = problem.samples().checked_div(count).ok_or("no device is left")?;
+    let mut from = 0;
+    for (index, device) in working.into_iter().enumerate() {
+        let samples = if index == 0 { problem.samples() - share * (count - 1) } else { share };
+        if samples > 0 {
+            let lane = plan.lane(Lane::Compute { device, share: Share::FULL, memory: Bytes(1 << 29) });
+            let region = Region { samples: from..from + samples, rows: 0..1 };
+            let segment = Segment::range(LayerId(1), LayerId(1));
+            plan.step(lane, Action::Compute(Work { model: ModelId(0), segment, region }), &[]);
+            from += samples;
+        }
+    }
+    check(plan, problem).map(|plan| vec![plan]).map_err(|found| format!("{found:?}"))
+}
+
+fn served(problem: &Problem) -> Served {
+    serve(problem, &mut even, &Streams::new(0, 0)).unwrap()
+}
+
+fn ends(served: &Served) -> Vec<u64> {
+    served.queries.iter().map(|query| query.ended.since_start().as_nanos() / 1_000_000).collect()
+}
+
+#[test]
+fn plans_of_queries_that_wait_follow_each_other_on_their_lanes() {
+    // A query takes 2 ms and one comes every ms.
+    let served = served(&problem(1, Load::Server(server(1, 4))));
+    assert_eq!(ends(&served), [3, 5, 7, 9]);
+    assert_eq!(served.issues.iter().map(|issue| issue.at).collect::<Vec<_>>(), [at(1), at(2), at(3), at(4)]);
+}
+
+#[test]
+fn a_batch_takes_all_that_wait_once_nothing_is_under_way() {
+    let mut problem = problem(1, Load::Server(server(1, 6)));
+    problem.dispatch = Dispatch::Batch { batch_max: 3, delay_max: Duration::ZERO };
+    // Each batch ends before the query of the same time arrives: 1 alone, 2 alone, 3 and 4, 5 and 6.
+    assert_eq!(ends(&served(&problem)), [3, 5, 8, 8, 11, 11]);
+}
+
+#[test]
+fn a_batch_that_is_not_full_waits_no_longer_than_the_delay() {
+    let mut problem = problem(1, Load::Server(server(2, 4)));
+    problem.dispatch = Dispatch::Batch { batch_max: 3, delay_max: ms(3) };
+    // The first, of 2 ms, waits till 5 ms with the one of 4 ms, for 3 ms; the one of 6 ms waits till 9, with that of 8.
+    assert_eq!(ends(&served(&problem)), [8, 8, 12, 12]);
+}
+
+#[test]
+fn a_query_that_finds_the_queue_full_is_dropped() {
+    let mut load = server(1, 5);
+    load.queue_max = Some(1);
+    let mut problem = problem(1, Load::Server(load));
+    problem.dispatch = Dispatch::PerQuery { in_flight_max: Some(1) };
+    let served = served(&problem);
+    let fates: Vec<Fate> = served.queries.iter().map(|query| query.fate).collect();
+    // The first is served till 3 ms, the second waits till then; the third ends the wait of nobody.
+    assert_eq!(fates, [Fate::Done, Fate::Done, Fate::Done, Fate::Dropped, Fate::Done]);
+    assert_eq!(ends(&served), [3, 5, 7, 4, 9]);
+}
+
+#[test]
+fn a_query_whose_deadline_has_passed_is_not_begun() {
+    let mut load = server(1, 4);
+    (load.deadline, load.drop_late) = (Some(ms(1)), true);
+    let mut problem = problem(1, Load::Server(load));
+    problem.dispatch = Dispatch::PerQuery { in_flight_max: Some(1) };
+    let served = served(&problem);
+    let fates: Vec<Fate> = served.queries.iter().map(|query| query.fate).collect();
+    assert_eq!(fates, [Fate::Done, Fate::Done, Fate::Expired, Fate::Done]);
+    assert_eq!(ends(&served), [3, 5, 5, 7]);
+}
+
+#[test]
+fn clients_send_their_next_query_when_the_last_is_done() {
+    let served = served(&problem(1, Load::SingleStream { queries: 5, clients: 2 }));
+    assert_eq!(ends(&served), [2, 4, 6, 8, 10]);
+    assert_eq!(served.queries.iter().map(|query| query.arrived).collect::<Vec<_>>(), [0, 0, 2, 4, 6].map(at));
+}
+
+#[test]
+fn an_offline_load_takes_as_long_as_its_plan() {
+    let problem = problem(3, Load::Offline { samples: 20 });
+    let plan = even(&problem).unwrap().remove(0);
+    assert_eq!(served(&problem).timeline, simulate(&problem, &plan).unwrap());
+}
+
+fn with_faults(mut problem: Problem, faults: &[(u64, Change)], replanning: Option<u64>) -> Problem {
+    let faults = faults.iter().map(|&(millis, change)| Fault { at: at(millis), change }).collect();
+    problem.faults = Faults { faults, replanning: replanning.map(ms) };
+    problem
+}
+
+const SECOND: DeviceId = DeviceId(1);
+
+#[test]
+fn a_device_that_goes_half_as_fast_takes_twice_as_long_from_then_on() {
+    let slow = Change::Speed { device: DeviceId(0), health: 0.5 };
+    let healthy = Change::Speed { device: DeviceId(0), health: 1.0 };
+    // 21 ms of work: 10 in the first 10, 5 in the next 10, 6 in the last 6.
+    let problem = with_faults(problem(1, Load::Offline { samples: 20 }), &[(10, slow), (20, healthy)], None);
+    assert_eq!(ends(&served(&problem)), [26]);
+}
+
+#[test]
+fn what_a_device_loses_is_computed_by_those_that_are_left_after_planning_again() {
+    let load = Load::Offline { samples: 20 };
+    // Ten samples each take 11 ms; at 5 ms those of the second are lost, and at 7 ms there is a plan for ten more, which
+    // wait for the first device till 11 ms and take 11 ms more.
+    let problem = with_faults(problem(2, load), &[(5, Change::Out { device: SECOND })], Some(2));
+    let served = served(&problem);
+    assert_eq!(ends(&served), [22]);
+    assert_eq!(served.lost.len(), 1);
+    assert_eq!(served.timeline.span(served.lost[0]).duration(), ms(5));
+    assert_eq!(served.recoveries[0].time, Some(ms(17)));
+}
+
+#[test]
+fn without_planning_again_the_work_waits_until_the_device_is_back() {
+    let changes = [(5, Change::Out { device: SECOND }), (30, Change::Back { device: SECOND })];
+    let waiting = with_faults(problem(2, Load::Offline { samples: 20 }), &changes, None);
+    // Ten samples again, now shared by both: 6 ms.
+    assert_eq!(ends(&served(&waiting)), [36]);
+    let without_end = with_faults(problem(2, Load::Offline { samples: 20 }), &changes[..1], None);
+    let error = serve(&without_end, &mut even, &Streams::new(0, 0)).unwrap_err();
+    insta::assert_snapshot!(error, @"1 of 1 queries wait for `d1` without end; give `replanning`, or an `until`");
+}
+
+#[derive(Clone, Debug)]
+struct Drawn {
+    devices: u32,
+    load: Load,
+    dispatch: Dispatch,
+    faults: Vec<(u64, Change)>,
+    cv: f64,
+}
+
+fn any_service() -> impl Strategy<Value = Drawn> {
+    let server =
+        (1u64..6, 1u32..3, 1u32..4, 1u32..60, prop::option::of(1u32..5), prop::option::of(1u64..9), any::<bool>())
+            .prop_map(|(gap, together, samples, queries, queue_max, deadline, drop_late)| {
+                let arrivals = Arrivals::Poisson { gap_mean: ms(gap) };
+                Load::Server(Server {
+                    arrivals,
+                    together,
+                    samples,
+                    queries,
+                    queue_max,
+                    deadline: deadline.map(ms),
+                    drop_late,
+                })
+            });
+    let closed = (1u32..4, 1u32..40, 1u32..5).prop_map(|(samples, queries, clients)| Load::MultiStream {
+        samples,
+        queries,
+        clients,
+    });
+    let dispatch = prop_oneof![
+        prop::option::of(1u32..4).prop_map(|in_flight_max| Dispatch::PerQuery { in_flight_max }),
+        (1u32..9, 0u64..4).prop_map(|(batch_max, delay)| Dispatch::Batch { batch_max, delay_max: ms(delay) }),
+    ];
+    let fault = (0u64..60, 1u64..20, 0u32..3, any::<bool>()).prop_map(|(from, long, device, is_out)| {
+        let device = DeviceId(device);
+        match is_out {
+            true => [(from, Change::Out { device }), (from + long, Change::Back { device })],
+            false => {
+                [(from, Change::Speed { device, health: 0.3 }), (from + long, Change::Speed { device, health: 1.0 })]
+            }
+        }
+    });
+    let faults = prop::collection::vec(fault, 0..4);
+    (prop_oneof![server, closed], dispatch, faults, 0.0..1.0).prop_map(|(load, dispatch, faults, cv)| {
+        let mut faults: Vec<_> = faults.concat();
+        faults.sort_by_key(|(millis, _)| *millis);
+        Drawn { devices: 3, load, dispatch, faults, cv }
+    })
+}
+
+proptest! {
+    #[test]
+    fn every_query_ends_once_and_nothing_is_out_of_order(drawn in any_service(), replanning in prop::option::of(0u64..5)) {
+        let mut problem = with_faults(problem(drawn.devices, drawn.load.clone()), &drawn.faults, replanning);
+        problem.dispatch = drawn.dispatch;
+        let jitter = Jitter::new(Shape::Lognormal { cv: drawn.cv }, None).unwrap();
+        problem.variation = Variation { devices: vec![jitter; 3], links: vec![] };
+        let first = serve(&problem, &mut even, &Streams::new(1, 2));
+        let Ok(served) = first else {
+            // All devices were out when there had to be a plan.
+            prop_assert!(first.unwrap_err().to_string().contains("no device is left"));
+            return Ok(());
+        };
+        let again = serve(&problem, &mut even, &Streams::new(1, 2)).unwrap();
+        prop_assert_eq!(&again.queries, &served.queries);
+        prop_assert_eq!(served.queries.len() as u32, problem.load.queries());
+        prop_assert!(served.queries.iter().all(|query| query.arrived <= query.begun && query.begun <= query.ended));
+        prop_assert!(served.queries.is_sorted_by_key(|query| query.arrived));
+        let done = served.queries.iter().filter(|query| query.fate == Fate::Done).count();
+        let issued: u32 = served.issues.iter().map(|issue| issue.queries).sum();
+        prop_assert!(issued as usize >= done);
+
+        // Each lane runs one step at a time, and no more than the whole run.
+        let horizon = served.timeline.spans.iter().map(|span| span.end).max().unwrap_or_default();
+        let mut by_device: Vec<Vec<_>> = vec![Vec::new(); 3];
+        for issue in &served.issues {
+            let plan = &served.plans[issue.plan as usize];
+            for (index, step) in (0..).zip(&plan.steps) {
+                let Lane::Compute { device, .. } = plan.lane_at(step.lane.unwrap()) else { unreachable!() };
+                let span = served.timeline.spans[(issue.first_step.0 + index) as usize];
+                if span.duration() > Duration::ZERO {
+                    prop_assert!(span.start >= issue.at);
+                    by_device[device.0 as usize].push((span.start, span.end));
+                }
+            }
+        }
+        for spans in &mut by_device {
+            spans.sort();
+            prop_assert!(spans.windows(2).all(|pair| pair[0].1 <= pair[1].0));
+            let busy: Duration = spans.iter().map(|(start, end)| *end - *start).sum();
+            prop_assert!(busy <= horizon.since_start());
+        }
+
+        // Little's law: the time integral of queries in the system is the sum of the times they spent there.
+        let mut changes: Vec<(Time, i64)> =
+            served.queries.iter().flat_map(|query| [(query.arrived, 1), (query.ended, -1)]).collect();
+        changes.sort();
+        let mut inside = 0;
+        let mut area = 0u64;
+        let mut before = Time::ZERO;
+        for (time, change) in changes {
+            area += inside as u64 * (time - before).as_nanos();
+            (inside, before) = (inside + change, time);
+        }
+        prop_assert_eq!(inside, 0);
+        prop_assert_eq!(area, served.queries.iter().map(|query| query.latency().as_nanos()).sum::<u64>());
+    }
+}
