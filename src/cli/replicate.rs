@@ -70,6 +70,10 @@ pub(super) fn replicate(
     let run = |index: u32| -> Result<(Replication, Served), String> {
         let served = serve_once(index)?;
         let figures = Replication::of(problem, &served, warm_up).map_err(|error| error.to_string())?;
+        if figures.latencies.is_empty() && figures.completed > 0 {
+            let lasted = figures.makespan.as_secs_f64();
+            return Err(format!("the warm-up leaves no query of a run that lasts {lasted:.3} s; shorten it"));
+        }
         Ok((figures, served))
     };
     let compared = |replication: &Replication| match is_offline {

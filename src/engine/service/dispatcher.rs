@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::flights::{Flights, last_end};
+use super::flights::{Flights, Loss, last_end};
 use super::template::Template;
 use super::{Fate, Issue, Planner, Query, Recovery, ServeError, Served};
 use crate::engine::simulator::{Simulator, Stalled};
@@ -24,6 +24,8 @@ pub(super) struct Dispatcher<'a, 'p> {
     waiting: VecDeque<u32>,
     /// Queries that arrived and are neither done nor dropped.
     open: u32,
+    /// Of these, those that have a plan of which nothing has begun.
+    issued: u32,
     groups: Groups,
     flights: Flights,
     templates: Vec<Template>,
@@ -59,6 +61,19 @@ struct Group {
     queries: Vec<u32>,
     /// Plans under way, and parts that wait to be computed again.
     parts: u32,
+    has_begun: bool,
+}
+
+impl Groups {
+    /// What is to be computed again waits for plans.
+    fn redo(&mut self, losses: Vec<Loss>) {
+        for loss in losses {
+            self.redo.push_back((loss.group, loss.samples));
+            if !loss.is_over {
+                self.groups[loss.group as usize].parts += 1;
+            }
+        }
+    }
 }
 
 struct Unrecovered {
@@ -90,6 +105,7 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
             queries: Vec::new(),
             waiting: VecDeque::new(),
             open: 0,
+            issued: 0,
             groups: Groups::default(),
             flights: Flights::new(),
             templates: Vec::new(),
@@ -128,12 +144,14 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
 
     /// The error of a service in which nothing more will happen.
     pub(super) fn stalled(self) -> ServeError {
-        if let Some(error) = self.blocked {
-            return error;
-        }
         let devices = self.problem.platform.devices.iter().zip(&self.condition.devices);
         let out = devices.filter(|(_, health)| **health == 0.0).map(|(device, _)| format!("`{}`", device.name));
+        let why = match self.blocked {
+            Some(ServeError::Plan { .. }) => "; without, there is no plan",
+            _ => "",
+        };
         ServeError::Stalled {
+            why,
             open: self.problem.load.queries() as usize - (self.queries.len() - self.open as usize),
             queries: self.problem.load.queries() as usize,
             devices: out.collect(),
@@ -148,7 +166,8 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
     fn arrive(&mut self, now: Time) {
         let id = self.queries.len() as u32;
         let limit = self.arrivals.as_ref().and_then(|(_, server)| server.queue_max);
-        let is_full = limit.is_some_and(|limit| self.waiting.len() >= limit as usize);
+        let waiting = self.waiting.len() + self.issued as usize;
+        let is_full = limit.is_some_and(|limit| waiting >= limit as usize);
         let fate = if is_full { Fate::Dropped } else { Fate::Done };
         self.queries.push(Query { arrived: now, begun: now, ended: now, fate });
         if !is_full {
@@ -234,9 +253,8 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
         let group = &mut self.groups.groups[place as usize];
         group.parts = 1;
         group.queries.extend(self.waiting.drain(..count));
-        for id in &group.queries {
-            self.queries[*id as usize].begun = simulator.now();
-        }
+        group.has_begun = false;
+        self.issued += count as u32;
         self.issue(template, place, samples, simulator);
     }
 
@@ -248,6 +266,7 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
             }
             None => self.failed = Some(ServeError::TooManySteps),
         }
+        self.note_begun(simulator.now());
     }
 
     /// A template for `samples` samples that can be issued now. If there is one only, plans queue on its lanes; among
@@ -291,6 +310,17 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
         }
         plans.insert(samples, known);
         Ok(())
+    }
+
+    /// Notes which queries have begun.
+    fn note_begun(&mut self, now: Time) {
+        for place in self.flights.begun.drain(..) {
+            let group = &mut self.groups.groups[place as usize];
+            if !std::mem::replace(&mut group.has_begun, true) {
+                self.issued -= group.queries.len() as u32;
+                group.queries.iter().for_each(|id| self.queries[*id as usize].begun = now);
+            }
+        }
     }
 
     /// A part of a group has been computed.
@@ -345,13 +375,9 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
             Change::Bandwidth { link, health } => simulator.set_link_health(link, health),
             Change::Back { device } => simulator.set_device_health(device, 1.0),
             Change::Out { device } => {
-                for loss in self.flights.lose(&self.templates, device, simulator) {
-                    self.groups.redo.push_back((loss.group, loss.samples));
-                    unrecovered.groups.push(loss.group);
-                    if !loss.is_over {
-                        self.groups.groups[loss.group as usize].parts += 1;
-                    }
-                }
+                let losses = self.flights.lose(&self.templates, device, simulator);
+                unrecovered.groups.extend(losses.iter().map(|loss| loss.group));
+                self.groups.redo(losses);
             }
         }
         self.unrecovered.push(unrecovered);
@@ -387,9 +413,9 @@ impl Source<Simulator> for Dispatcher<'_, '_> {
     fn handle(&mut self, event: Event, simulator: &mut Simulator) -> Result<(), Stalled> {
         match event {
             Event::Ended(completion) => {
-                let Some(group) = self.flights.complete(&self.templates, completion, simulator) else {
-                    return Ok(());
-                };
+                let ended = self.flights.complete(&self.templates, completion, simulator);
+                self.note_begun(simulator.now());
+                let Some(group) = ended else { return Ok(()) };
                 self.end_part(group, simulator);
             }
             Event::Woken { token: ARRIVAL } => {
@@ -402,9 +428,16 @@ impl Source<Simulator> for Dispatcher<'_, '_> {
                 self.set_arrival_timer(simulator);
             }
             Event::Woken { token: FULL_ENOUGH } => {}
-            Event::Woken { token: REPLANNED } => self.replanning -= 1,
+            Event::Woken { token: REPLANNED } => {
+                self.replanning -= 1;
+                if self.replanning == 0 {
+                    let recalled = self.flights.recall(&self.templates, simulator);
+                    self.groups.redo(recalled);
+                }
+            }
             Event::Woken { token } => self.break_down((token - FAULT) as usize, simulator),
         }
+        self.note_begun(simulator.now());
         self.dispatch(simulator);
         Ok(())
     }

@@ -44,7 +44,7 @@ pub struct Served {
 pub struct Query {
     /// When it arrived.
     pub arrived: Time,
-    /// When a plan was first issued for it, or when it was dropped.
+    /// When the first step of a plan for it began, or when it was dropped.
     pub begun: Time,
     /// When all its samples were computed, or when it was dropped.
     pub ended: Time,
@@ -157,12 +157,14 @@ pub enum ServeError {
     #[error(transparent)]
     Uncalibrated(#[from] Uncalibrated),
     /// Queries wait for something that does not come.
-    #[error("{open} of {queries} queries wait for {} without end; give `replanning`, or an `until`", devices.join(" and "))]
+    #[error("{open} of {queries} queries wait for {} without end{why}; say when it comes back (`until`), or plan again (`replanning`)", devices.join(" and "))]
     Stalled {
         /// How many wait.
         open: usize,
         /// Of how many.
         queries: usize,
+        /// What is known of plans without these devices.
+        why: &'static str,
         /// The names of devices that dropped out and did not come back.
         devices: Vec<String>,
     },

@@ -70,7 +70,8 @@ form! {
         nics: Vec<NicForm>,
         /// Devices and links that are slow or gone for some time.
         faults: Vec<FaultForm>,
-        /// What planning again takes when a fault begins or ends; strategies keep to their plans if absent.
+        /// What planning again takes when a fault begins or ends, for all that has not begun. If absent, plans stay as
+        /// they are, and what a device loses waits until it is back.
         replanning: At<Duration>,
         /// Networks to run.
         models: Vec<ModelForm> = "[[models]]",

@@ -38,6 +38,9 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
     }
     let load = form.load.as_ref().and_then(|load| load::lower(load, &files.arrivals, faults));
     let dispatch = load::lower_dispatch(form.dispatch.as_ref(), load.as_ref(), faults);
+    if let Some(load) = &form.load {
+        load::check_drops(load, dispatch, faults);
+    }
     let mut hardware = hardware::lower(&form, faults);
     let is_platform_whole = faults.len() == known;
     hardware.platform.interference = contention::lower(&form, &hardware.devices, faults);
