@@ -140,14 +140,21 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
     }
 
     fn arrive(&mut self, now: Time) {
-        let id = self.queries.len() as u32;
+        self.waiting.push_back(self.queries.len() as u32);
+        self.queries.push(Query { arrived: now, begun: now, ended: now, fate: Fate::Done });
+        self.open += 1;
+    }
+
+    /// Drops the last of those that wait, as far as they are more than may. Called when all that could be issued was: who
+    /// need not wait is never dropped.
+    fn drop_excess(&mut self, now: Time) {
         let limit = self.arrivals.as_ref().and_then(|(_, server)| server.queue_max);
-        let is_full = limit.is_some_and(|limit| self.waiting.len() >= limit as usize);
-        let fate = if is_full { Fate::Dropped } else { Fate::Done };
-        self.queries.push(Query { arrived: now, begun: now, ended: now, fate });
-        if !is_full {
-            self.waiting.push_back(id);
-            self.open += 1;
+        while limit.is_some_and(|limit| self.waiting.len() > limit as usize)
+            && let Some(id) = self.waiting.pop_back()
+        {
+            let query = &mut self.queries[id as usize];
+            (query.begun, query.ended, query.fate) = (now, now, Fate::Dropped);
+            self.open -= 1;
         }
     }
 
@@ -385,6 +392,9 @@ impl Source<Simulator> for Dispatcher<'_, '_> {
                     }
                 }
                 self.set_arrival_timer(simulator);
+                self.dispatch(simulator);
+                self.drop_excess(simulator.now());
+                return Ok(());
             }
             Event::Woken { token: FULL_ENOUGH } => {}
             Event::Woken { token: REPLANNED } => self.replanning -= 1,
