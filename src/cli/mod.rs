@@ -28,6 +28,7 @@ mod schema;
 mod stopwatch;
 mod sweep;
 mod terminal;
+mod theory;
 mod visits;
 
 use std::process::ExitCode;
@@ -90,6 +91,8 @@ enum Command {
     Report(report::Report),
     /// List the networks that are known by name, or the layers of one
     Models(models::Models),
+    /// Hold the simulation against queueing theory
+    Theory(theory::Theory),
     /// Write a network, or a part of it, as an ONNX file
     Export(export::Export),
     /// Print the JSON schema of scenario files, for completion in editors
@@ -171,6 +174,7 @@ pub fn main() -> ExitCode {
         Command::Plot(command) => command.execute(&terminal),
         Command::Report(command) => command.execute(&terminal),
         Command::Models(command) => command.execute(&terminal),
+        Command::Theory(command) => command.execute(&terminal),
         Command::Export(command) => command.execute(&terminal),
         Command::Schema(command) => command.execute(&terminal),
         Command::Completions(command) => command.execute(&terminal),

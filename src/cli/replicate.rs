@@ -11,9 +11,9 @@ use crate::cost::Estimate;
 use crate::engine::{Query, Served, Streams, estimates, serve};
 use crate::plan::{CheckedPlan, Plan};
 use crate::problem::{Load, Problem, WarmUpRule};
-use crate::report::{Outcome, Replication, WarmUpEnd, percentile_ms};
+use crate::report::{CommonWarmUp, Outcome, Replication, WarmUpEnd, percentile_ms};
 use crate::scenario::{Case, Entry};
-use crate::statistics::{Histogram, Pilot, Progress, Replications, StopRule, Target, WarmUp};
+use crate::statistics::{Histogram, Progress, Replications, StopRule, Target};
 use crate::timeline::Timeline;
 use crate::units::{Duration, Time};
 
@@ -60,11 +60,15 @@ pub(super) fn replicate(
         WarmUpRule::Fixed(time) => WarmUpEnd::At(Time::ZERO + time),
         WarmUpRule::Mser5 => {
             let count = if problem.is_random() { case.replications.min } else { 1 };
-            let (queries, is_steady) = find_warm_up((0..count).map(serve_once))?;
+            let mut common = CommonWarmUp::default();
+            for index in 0..count {
+                common.add(&serve_once(index)?);
+            }
+            let (end, is_steady) = common.end();
             if !is_steady {
                 missed.push("it never becomes steady: more arrives than is done, or the run is too short".to_owned());
             }
-            WarmUpEnd::Queries(queries)
+            end
         }
     };
     let run = |index: u32| -> Result<(Replication, Served), String> {
@@ -119,22 +123,6 @@ pub(super) fn replicate(
         queries: if is_offline { Vec::new() } else { first.queries },
         latencies,
         compared: replications.iter().map(compared).collect(),
-    })
-}
-
-/// How many queries to leave out of each replication, found from the average of the first ones, and whether what is left
-/// is steady. If it is not, half of them.
-fn find_warm_up(pilots: impl Iterator<Item = Result<Served, String>>) -> Result<(usize, bool), String> {
-    let (mut pilot, mut count) = (Pilot::default(), usize::MAX);
-    for served in pilots {
-        let served = served?;
-        pilot.add(served.done().map(|query| query.latency().as_nanos_f64()));
-        count = count.min(served.done().count());
-    }
-    Ok(match pilot.warm_up() {
-        WarmUp::Ends { drop } => (drop, true),
-        WarmUp::NotConverged => (count / 2, false),
-        WarmUp::TooShort => (0, true),
     })
 }
 

@@ -261,7 +261,9 @@ impl Simulator {
             step.remaining = (step.remaining - (*now - step.since).as_nanos_f64() * step.rate).max(0.0);
             step.since = *now;
             step.rate = rate;
-            ends.update(lane, *now + Duration::from_nanos_f64(step.remaining / rate));
+            // What waits for its turn does not end, even if nothing is left to send.
+            let left = if rate > 0.0 { Duration::from_nanos_f64(step.remaining / rate) } else { Duration::MAX };
+            ends.update(lane, *now + left);
         });
     }
 }

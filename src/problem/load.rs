@@ -45,7 +45,7 @@ pub struct Server {
     pub samples: u32,
     /// Queries in all.
     pub queries: u32,
-    /// Queries that may wait; who finds as many waiting is dropped. `None` if all may wait.
+    /// Queries that may wait; who cannot begin and finds as many waiting is dropped. `None` if all may wait.
     pub queue_max: Option<u32>,
     /// A query that takes longer than this is late.
     pub deadline: Option<Duration>,

@@ -28,6 +28,8 @@ mod service_table;
 mod summary;
 mod sweep;
 mod table;
+pub mod theory;
+mod warm_up;
 
 pub use calibration::{Calibration, calibration_json, errors_csv};
 pub use calibration_table::calibration_table;
@@ -48,3 +50,4 @@ pub use service::{Chance, Percentiles, Service, percentile_ms};
 pub use summary::{Summary, summary_json};
 pub use sweep::{ForEachRow, SweepTable, write_sweep_json};
 pub use table::table;
+pub use warm_up::CommonWarmUp;

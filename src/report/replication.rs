@@ -115,7 +115,7 @@ pub enum WarmUpEnd {
 }
 
 /// When the warm-up is over.
-fn window_start(problem: &Problem, served: &Served, warm_up: WarmUpEnd) -> Time {
+pub(super) fn window_start(problem: &Problem, served: &Served, warm_up: WarmUpEnd) -> Time {
     match warm_up {
         _ if matches!(problem.load, Load::Offline { .. }) => Time::ZERO,
         WarmUpEnd::Start | WarmUpEnd::Queries(0) => Time::ZERO,

@@ -120,6 +120,29 @@ fn a_query_that_finds_the_queue_full_is_dropped() {
 }
 
 #[test]
+fn a_query_that_need_not_wait_is_never_dropped() {
+    let fates = |together: u32, queue_max: u32, dispatch: Dispatch| {
+        let load = Server { together, queue_max: Some(queue_max), ..server(1, 6) };
+        let mut problem = problem(1, Load::Server(load));
+        problem.dispatch = dispatch;
+        let fates = served(&problem).queries.into_iter().map(|query| match query.fate {
+            Fate::Done => 'd',
+            Fate::Dropped => '-',
+            Fate::Expired => 'e',
+        });
+        fates.collect::<String>()
+    };
+    let one = Dispatch::PerQuery { in_flight_max: Some(1) };
+    let batches = Dispatch::Batch { batch_max: 2, delay_max: Duration::ZERO };
+    // A query takes 2 ms: each second one finds the device free, though none may wait.
+    assert_eq!(fates(1, 0, one), "d-d-d-");
+    // Of three at 1 ms one begins, one waits and one is dropped; of those of 2 ms all are, since one waits till 3 ms.
+    assert_eq!(fates(3, 1, one), "dd----");
+    // Two begin as a batch till 4 ms, one waits.
+    assert_eq!(fates(3, 1, batches), "ddd---");
+}
+
+#[test]
 fn a_query_whose_deadline_has_passed_is_not_begun() {
     let mut load = server(1, 4);
     (load.deadline, load.drop_late) = (Some(ms(1)), true);

@@ -164,15 +164,22 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
     }
 
     fn arrive(&mut self, now: Time) {
-        let id = self.queries.len() as u32;
+        self.waiting.push_back(self.queries.len() as u32);
+        self.queries.push(Query { arrived: now, begun: now, ended: now, fate: Fate::Done });
+        self.open += 1;
+    }
+
+    /// Drops the last of those that wait, as far as they are more than may. Called when all that could be issued was: who
+    /// need not wait is never dropped.
+    fn drop_excess(&mut self, now: Time) {
         let limit = self.arrivals.as_ref().and_then(|(_, server)| server.queue_max);
-        let waiting = self.waiting.len() + self.issued as usize;
-        let is_full = limit.is_some_and(|limit| waiting >= limit as usize);
-        let fate = if is_full { Fate::Dropped } else { Fate::Done };
-        self.queries.push(Query { arrived: now, begun: now, ended: now, fate });
-        if !is_full {
-            self.waiting.push_back(id);
-            self.open += 1;
+        let waiting = |queue: &VecDeque<u32>| queue.len() + self.issued as usize;
+        while limit.is_some_and(|limit| waiting(&self.waiting) > limit as usize)
+            && let Some(id) = self.waiting.pop_back()
+        {
+            let query = &mut self.queries[id as usize];
+            (query.begun, query.ended, query.fate) = (now, now, Fate::Dropped);
+            self.open -= 1;
         }
     }
 
@@ -426,6 +433,13 @@ impl Source<Simulator> for Dispatcher<'_, '_> {
                     }
                 }
                 self.set_arrival_timer(simulator);
+                if self.issued > 0 {
+                    // Plans that have not begun are in the way: whoever comes now waits, with a plan or without.
+                    self.drop_excess(simulator.now());
+                }
+                self.dispatch(simulator);
+                self.drop_excess(simulator.now());
+                return Ok(());
             }
             Event::Woken { token: FULL_ENOUGH } => {}
             Event::Woken { token: REPLANNED } => {
