@@ -228,12 +228,13 @@ fn what_is_wrong_with_points_is_said_at_their_values() {
     check("sweep-too-large", sweep_faults(&["load.offline.samples=1..=1000", "seed=0..=999"]));
     check("sweep-all-excluded", sweep_faults(&["load.offline.samples=3"]));
     check("sweep-ranges", sweep_faults(&["seed=5..=1", "sweep.grid.seed=1,2", "load.offline.samples=1..=many"]));
+    check("sweep-repeated", sweep_faults(&["load.offline.samples=4,5,4"]));
     check("sweep-traces", sweep_faults(&["devices.gpu.trace=sound.csv,nan-time.csv,nowhere.csv"]));
 }
 
 #[test]
 fn a_list_of_a_hundred_thousand_values_resolves_at_once() {
-    let values = vec!["1"; 100_000].join(",");
+    let values = (1..=100_000).map(|value| value.to_string()).collect::<Vec<_>>().join(",");
     let scenario = read_sweep(&["strategies.greedy.threshold=1", &format!("load.offline.samples={values}")]).unwrap();
     // A test may not read the clock: this would be felt.
     assert_eq!(scenario.points().unwrap().len(), 100_000);

@@ -89,6 +89,9 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
     let mut notes: Vec<String> = notes;
     notes.extend(contention::idle_note(&problem.platform.interference).filter(|_| !contention));
     notes.extend(profiles.iter().flatten().filter_map(|profile| profile.mismatch.clone()));
+    if problem.models.len() > 1 && !problem.faults.is_empty() {
+        notes.push("of several networks, what one loses by a fault is computed again of all of them".to_owned());
+    }
     let profiled_models = curves.profiled_models();
     Some(Case { problem, strategies, baseline, seed, replications, notes, weights, units, profiles, profiled_models })
 }
