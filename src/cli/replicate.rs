@@ -89,12 +89,13 @@ pub(super) fn replicate(
         let mut progress = Replications::new(rule);
         while let Progress::Needs(more) = progress.progress() {
             let from = progress.count();
-            let chunk: Vec<(Replication, Option<Served>)> = (from..from + more.min(CHUNK))
+            let chunk: Vec<Result<(Replication, Option<Served>), String>> = (from..from + more.min(CHUNK))
                 .into_par_iter()
                 // Of all but the first, nothing but the figures is kept.
                 .map(|index| run(index).map(|(figures, served)| (figures, (index == 0).then_some(served))))
-                .collect::<Result<_, String>>()?;
-            for (replication, served) in chunk {
+                .collect();
+            for run in chunk {
+                let (replication, served) = run?;
                 let values: Vec<f64> = figures.iter().map(|figure| figure(&replication)).collect();
                 if progress.push(&values) {
                     first = first.or(served);

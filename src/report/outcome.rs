@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::replication::{energy_of_plan, utilisation_of_plan};
-use super::service::interval;
+use super::service::{interval, queries_per_second};
 use super::{Chance, Replication, Service};
 use crate::cost::{Basis, Estimate};
 use crate::model::ModelId;
@@ -133,7 +133,7 @@ impl Outcome {
             strategy: strategy.into(),
             makespan,
             samples: samples.saturating_mul(problem.load.queries()),
-            samples_per_s: mean(&|replication| replication.samples_per_s),
+            samples_per_s: queries_per_second(replications).mean * f64::from(samples),
             speedup: baseline.and_then(|baseline| ratio(baseline.as_nanos_f64(), makespan.as_nanos_f64())),
             lower_bound,
             gap: lower_bound

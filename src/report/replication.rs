@@ -17,10 +17,10 @@ use crate::units::{Duration, Time};
 pub struct Replication {
     /// From the start of the run until the last step ended.
     pub makespan: Duration,
-    /// Samples computed a second, over all models.
-    pub samples_per_s: f64,
-    /// Queries done a second.
-    pub qps: f64,
+    /// Queries done.
+    pub ended: f64,
+    /// Seconds of that time.
+    pub seconds: f64,
     /// Latencies of the queries that were done.
     pub latencies: Histogram,
     /// Their mean in milliseconds; NaN if none was done.
@@ -77,13 +77,11 @@ impl Replication {
         };
         let completed = served.done().count() as u64;
         let of_plans = OfPlans::new(problem, served)?;
-        let per_second = |count: f64| if window > 0.0 { count / window } else { 0.0 };
-        let samples = f64::from(problem.samples()) * problem.models.len() as f64;
         let (queue_mean, queue_max) = queue(&served.queries, start, end);
         Ok(Replication {
             makespan: end.since_start(),
-            samples_per_s: per_second(ended * samples),
-            qps: per_second(ended),
+            ended,
+            seconds: window,
             latencies,
             latency_mean: sum / f64::from(kept),
             queue_mean,
@@ -282,6 +280,7 @@ fn as_served(plan: &CheckedPlan, timeline: &Timeline) -> Served {
         issues: vec![issue],
         timeline: timeline.clone(),
         lost: Vec::new(),
+        dead: Vec::new(),
         recoveries: Vec::new(),
     }
 }
@@ -318,7 +317,8 @@ fn issue_counts(served: &Served) -> Vec<u32> {
     counts
 }
 
-/// Samples whose output each device computed, without those that were lost.
+/// Samples whose output each device computed, without those that were lost. What was computed twice, since it could not
+/// be brought home, counts twice.
 fn split(problem: &Problem, served: &Served) -> Vec<(String, u32)> {
     let mut split: Vec<(String, u32)> =
         problem.platform.devices.iter().map(|device| (device.name.clone(), 0)).collect();
@@ -333,12 +333,9 @@ fn split(problem: &Problem, served: &Served) -> Vec<(String, u32)> {
         }
         return split;
     }
-    let lost: BTreeSet<StepId> = served.lost.iter().copied().collect();
+    let dead: BTreeSet<StepId> = served.dead.iter().chain(&served.lost).copied().collect();
     for issue in &served.issues {
-        let has_run = |step: StepId| {
-            let step = StepId(issue.first_step.0 + step.0);
-            served.timeline.span(step).duration() > Duration::ZERO && !lost.contains(&step)
-        };
+        let has_run = |step: StepId| !dead.contains(&StepId(issue.first_step.0 + step.0));
         add(outcome::split(problem, &served.plans[issue.plan as usize], has_run), 1);
     }
     split

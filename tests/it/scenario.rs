@@ -234,7 +234,7 @@ fn what_is_wrong_with_points_is_said_at_their_values() {
 
 #[test]
 fn a_list_of_a_hundred_thousand_values_resolves_at_once() {
-    let values = (1..=100_000).map(|value| value.to_string()).collect::<Vec<_>>().join(",");
+    let values = (11..=100_010).map(|value| value.to_string()).collect::<Vec<_>>().join(",");
     let scenario = read_sweep(&["strategies.greedy.threshold=1", &format!("load.offline.samples={values}")]).unwrap();
     // A test may not read the clock: this would be felt.
     assert_eq!(scenario.points().unwrap().len(), 100_000);

@@ -42,8 +42,6 @@ pub(super) struct Dispatcher<'a, 'p> {
     recoveries: Vec<Recovery>,
     /// Faults that are not made good yet.
     unrecovered: Vec<Unrecovered>,
-    /// Why there is no plan under the present condition.
-    blocked: Option<ServeError>,
     failed: Option<ServeError>,
 }
 
@@ -117,7 +115,6 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
             timed: None,
             recoveries: Vec::new(),
             unrecovered: Vec::new(),
-            blocked: None,
             failed: None,
         }
     }
@@ -126,7 +123,7 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        let (lanes, spans, lost) = self.flights.into_parts();
+        let (lanes, spans, [lost, dead]) = self.flights.into_parts();
         if last_end(&spans) == Time::MAX {
             return Err(ServeError::TooLong);
         }
@@ -138,6 +135,7 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
             issues: self.issues,
             timeline: Timeline { origin: Origin::Simulated, spans },
             lost,
+            dead,
             recoveries: self.recoveries,
         })
     }
@@ -146,12 +144,12 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
     pub(super) fn stalled(self) -> ServeError {
         let devices = self.problem.platform.devices.iter().zip(&self.condition.devices);
         let out = devices.filter(|(_, health)| **health == 0.0).map(|(device, _)| format!("`{}`", device.name));
-        let why = match self.blocked {
-            Some(ServeError::Plan { .. }) => "; without, there is no plan",
-            _ => "",
+        let remedy = match self.problem.faults.replanning {
+            Some(_) => "; there is no plan without: say when it comes back (`until`)",
+            None => "; say when it comes back (`until`), or plan again (`replanning`)",
         };
         ServeError::Stalled {
-            why,
+            remedy,
             open: self.problem.load.queries() as usize - (self.queries.len() - self.open as usize),
             queries: self.problem.load.queries() as usize,
             devices: out.collect(),
@@ -286,7 +284,6 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
                 // What has no plan now may have one after the next fault.
                 Some(_) if matches!(error, ServeError::Plan { .. }) => {
                     self.plans.insert(samples, Vec::new());
-                    self.blocked = Some(error);
                 }
                 _ => self.failed = Some(error),
             }
@@ -391,7 +388,6 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
         if let Some(time) = self.problem.faults.replanning {
             self.degraded = Some(self.problem.under(&self.condition));
             self.plans.clear();
-            self.blocked = None;
             self.replanning += 1;
             simulator.wake(simulator.now() + time, REPLANNED);
         }

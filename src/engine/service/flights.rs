@@ -23,6 +23,8 @@ pub(super) struct Flights {
     pub(super) spans: Vec<Span>,
     /// Steps that were under way on a device that dropped out.
     pub(super) lost: Vec<StepId>,
+    /// Steps that will never run, those in `lost` among them.
+    pub(super) dead: Vec<StepId>,
     /// Groups of which a first step has begun since this was last emptied.
     pub(super) begun: Vec<u32>,
     /// Steps released in the course of a completion that take no time.
@@ -85,14 +87,15 @@ impl Flights {
             lanes: Vec::new(),
             spans: Vec::new(),
             lost: Vec::new(),
+            dead: Vec::new(),
             begun: Vec::new(),
             joins: Vec::new(),
         }
     }
 
     /// All lanes, in the order of the simulator.
-    pub(super) fn into_parts(self) -> (Vec<Lane>, Vec<Span>, Vec<StepId>) {
-        (self.lanes.into_iter().map(|state| state.lane).collect(), self.spans, self.lost)
+    pub(super) fn into_parts(self) -> (Vec<Lane>, Vec<Span>, [Vec<StepId>; 2]) {
+        (self.lanes.into_iter().map(|state| state.lane).collect(), self.spans, [self.lost, self.dead])
     }
 
     /// How many are under way.
@@ -360,9 +363,10 @@ impl Flights {
             if samples == 0 {
                 continue;
             }
-            for (count, _) in flight.counts.iter_mut().zip(is_dead).filter(|(_, is_dead)| **is_dead) {
-                *count = DEAD;
+            for (index, _) in is_dead.iter().enumerate().filter(|(_, is_dead)| **is_dead) {
+                flight.counts[index] = DEAD;
                 flight.left -= 1;
+                self.dead.push(StepId(flight.first + index as u32));
             }
             losses.push(Loss { group: flight.group, samples, is_over: flight.left == 0 });
         }

@@ -35,6 +35,8 @@ pub struct Served {
     pub timeline: Timeline,
     /// Steps that were under way on a device that dropped out; their spans end there.
     pub lost: Vec<StepId>,
+    /// Steps that never ran to their end, those in `lost` among them.
+    pub dead: Vec<StepId>,
     /// What came of each fault.
     pub recoveries: Vec<Recovery>,
 }
@@ -157,14 +159,14 @@ pub enum ServeError {
     #[error(transparent)]
     Uncalibrated(#[from] Uncalibrated),
     /// Queries wait for something that does not come.
-    #[error("{open} of {queries} queries wait for {} without end{why}; say when it comes back (`until`), or plan again (`replanning`)", devices.join(" and "))]
+    #[error("{open} of {queries} queries wait for {} without end{remedy}", devices.join(" and "))]
     Stalled {
         /// How many wait.
         open: usize,
         /// Of how many.
         queries: usize,
-        /// What is known of plans without these devices.
-        why: &'static str,
+        /// What can be done about it.
+        remedy: &'static str,
         /// The names of devices that dropped out and did not come back.
         devices: Vec<String>,
     },
