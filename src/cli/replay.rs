@@ -153,6 +153,9 @@ pub(super) fn read_plan(path: &Path, problem: &Problem) -> Result<CheckedPlan, E
 /// Whether the load of a problem can be replayed.
 pub(super) fn check_load(problem: &Problem) -> Result<(), Error> {
     match problem.load {
+        Load::Offline { .. } if !problem.faults.is_empty() => Err(Error::Usage(
+            "hardware breaks by itself: a replay has no `faults`; leave them out with `--set 'faults=[]'`".to_owned(),
+        )),
         Load::Offline { .. } => Ok(()),
         _ => Err(Error::Usage(format!(
             "only offline loads are replayed, and the scenario has a `{}` one; use for example \

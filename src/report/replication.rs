@@ -17,9 +17,9 @@ use crate::units::{Duration, Time};
 pub struct Replication {
     /// From the start of the run until the last step ended.
     pub makespan: Duration,
-    /// Queries done.
+    /// Queries done after the last that was done in the warm-up.
     pub ended: f64,
-    /// Seconds of that time.
+    /// Seconds from then until the last step ended.
     pub seconds: f64,
     /// Latencies of the queries that were done.
     pub latencies: Histogram,
@@ -61,7 +61,6 @@ impl Replication {
     pub fn of(problem: &Problem, served: &Served, warm_up: WarmUpEnd) -> Result<Replication, Uncalibrated> {
         let end = served.timeline.spans.iter().map(|span| span.end).max().unwrap_or_default();
         let start = window_start(problem, served, warm_up);
-        let window = (end - start.min(end)).as_secs_f64();
         let mut latencies = Histogram::new();
         let (mut sum, mut kept) = (0.0, 0u32);
         for query in served.done().filter(|query| query.arrived >= start) {
@@ -69,8 +68,10 @@ impl Replication {
             sum += query.latency().as_millis_f64();
             kept += 1;
         }
-        // Who arrived before counts as well: of a load that never becomes steady, the capacity.
-        let ended = served.done().filter(|query| query.ended > start).count() as f64;
+        // From an end to an end, so that no batch counts for a part of its time; and whoever arrived before, so that a load
+        // that never becomes steady shows the capacity.
+        let before = served.done().map(|query| query.ended).filter(|ended| *ended <= start).max().unwrap_or_default();
+        let ended = served.done().filter(|query| query.ended > before).count() as f64;
         let deadline = match &problem.load {
             Load::Server(server) => server.deadline,
             _ => None,
@@ -81,7 +82,7 @@ impl Replication {
         Ok(Replication {
             makespan: end.since_start(),
             ended,
-            seconds: window,
+            seconds: (end - before.min(end)).as_secs_f64(),
             latencies,
             latency_mean: sum / f64::from(kept),
             queue_mean,

@@ -96,7 +96,7 @@ fn busy(outcome: &Outcome) -> String {
 /// What the columns mean.
 pub(super) fn service_captions(outcomes: &[Outcome]) -> Vec<String> {
     let mut captions = vec![
-        "latency: from arrival until all samples are computed; p50, p99: percentiles".to_owned(),
+        "latency: from arrival until the plan with the query ends; p50, p99: percentiles".to_owned(),
         "missed: dropped, or done after the deadline; busy: the busiest device".to_owned(),
     ];
     captions.extend(chance_caption(outcomes));

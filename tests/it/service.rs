@@ -8,6 +8,7 @@ use coinfer::platform::{Device, DeviceId, DeviceKind, LinkId, Platform};
 use coinfer::problem::{
     Arrivals, Change, Dispatch, Fault, Faults, Jitter, Load, Model, Problem, Server, Shape, Variation,
 };
+use coinfer::report::{Replication, WarmUpEnd};
 use coinfer::units::{Bytes, Duration, Share, Time};
 use proptest::prelude::*;
 
@@ -183,6 +184,22 @@ fn what_was_issued_is_one_sound_plan() {
     // Without waiting for arrivals, it can only be faster.
     let at_once = simulate(&problem, &checked).unwrap();
     assert!(at_once.makespan() <= timeline.makespan());
+}
+
+#[test]
+fn a_load_beyond_the_capacity_shows_the_capacity_whatever_the_warm_up() {
+    // Batches of 9 take 10 ms; one query comes every half millisecond.
+    let mut load = server(1, 1000);
+    load.arrivals = Arrivals::Deterministic { gap: Duration::from_nanos(500_000) };
+    let mut problem = problem(1, Load::Server(load));
+    problem.dispatch = Dispatch::Batch { batch_max: 9, delay_max: Duration::ZERO };
+    let served = served(&problem);
+    for warm_up in [WarmUpEnd::Queries(100), WarmUpEnd::Queries(333), WarmUpEnd::At(at(77))] {
+        let figures = Replication::of(&problem, &served, warm_up).unwrap();
+        let per_second = figures.ended / figures.seconds;
+        assert!((per_second - 900.0).abs() < 2.0, "{per_second}"); // the last batch is smaller
+        assert_eq!(figures.utilisation, [1.0]);
+    }
 }
 
 fn with_faults(mut problem: Problem, faults: &[(u64, Change)], replanning: Option<u64>) -> Problem {
