@@ -15,9 +15,13 @@ import base64
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
+
+
+SECONDS_MAX = 300
 
 
 class Browser:
@@ -203,6 +207,8 @@ def main():
         del arguments[place:place + 2]
     if len(arguments) < 2:
         raise SystemExit(__doc__)
+    # A browser that hangs must not hang us.
+    signal.alarm(SECONDS_MAX)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         browser = Browser(arguments[0], profile)
         try:

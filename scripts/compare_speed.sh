@@ -3,7 +3,7 @@
 #
 # Usage: scripts/compare_speed.sh [--runs N] [--engines "heap desque coinfer simpy"] [WORKLOAD...]
 #
-# Workloads: mm1 phold-1k phold-10k phold-100k cqn star-8 star-64 star-512 pipe contention
+# Workloads: mm1 phold-1k phold-10k phold-100k cqn star-8 star-64 star-512 pipe contention batching
 # Without arguments all run, 3 times each and the engines in turn: 6 minutes, nearly all of them SimPy's. Counted is
 # the CPU time of one core; of the runs, the median. Prints a Markdown table, also into target/speed/speed.md, and
 # fails if an engine does other work than the others. Needs the network once, for SimPy and desque.
@@ -14,7 +14,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 runs=3
 engines="heap desque coinfer simpy"
-all="mm1 phold-1k phold-10k phold-100k cqn star-8 star-64 star-512 pipe contention"
+all="mm1 phold-1k phold-10k phold-100k cqn star-8 star-64 star-512 pipe contention batching"
 workloads=""
 while [ $# -gt 0 ]; do
     case $1 in
@@ -47,6 +47,7 @@ for engine in $engines; do
     case $engine in
     heap | desque) cargo build -q --release --manifest-path scripts/speed/peers/Cargo.toml --target-dir $folder/peers ;;
     coinfer)
+        cargo build -q --release
         cargo bench -q --bench events --no-run --message-format=json-render-diagnostics >$folder/build.json
         coinfer=$(sed -n 's/.*"name":"events".*"executable":"\([^"]*\)".*/\1/p' $folder/build.json)
         ;;
@@ -66,10 +67,10 @@ done
 # One line on standard output: workload,engine,check,events,cpu_seconds,peak_mb.
 measure() {
     case $1-$2 in
-    desque-star* | simpy-star*) ;; # they have no links that flows share
-    heap-contention | desque-contention | simpy-contention) ;; # a plan, which only coinfer has
-    simpy-*) "$python" scripts/speed/on_simpy.py "$2" ;;
     coinfer-*) COINFER_WORKLOAD=$2 "$coinfer" ;;
+    *-contention | *-batching) ;;  # no other engine has them
+    desque-star* | simpy-star*) ;; # these have no links that flows share
+    simpy-*) "$python" scripts/speed/on_simpy.py "$2" ;;
     *) $folder/peers/release/peers "$1" "$2" ;;
     esac
 }
@@ -82,4 +83,9 @@ for ((run = 1; run <= runs; run++)); do
         done
     done
 done
-python3 scripts/speed/table.py $folder/runs.csv | tee $folder/speed.md
+{
+    python3 scripts/speed/table.py $folder/runs.csv
+    if [[ -z $workloads && $engines == *coinfer* ]]; then
+        python3 scripts/speed/sweep.py target/release/coinfer
+    fi
+} | tee $folder/speed.md

@@ -2,6 +2,7 @@
 //!
 //! With `COINFER_WORKLOAD=mm1` it runs that one once and prints a line for scripts/compare_speed.sh.
 
+mod batching;
 mod contention;
 mod pipe;
 mod simulated;
@@ -13,8 +14,19 @@ use contention::Contention;
 use pipe::Pipe;
 use workload::{Done, measure};
 
-const WORKLOADS: [&str; 10] =
-    ["mm1", "phold-1k", "phold-10k", "phold-100k", "cqn", "star-8", "star-64", "star-512", "pipe", "contention"];
+const WORKLOADS: [&str; 11] = [
+    "mm1",
+    "phold-1k",
+    "phold-10k",
+    "phold-100k",
+    "cqn",
+    "star-8",
+    "star-64",
+    "star-512",
+    "pipe",
+    "contention",
+    "batching",
+];
 
 fn main() {
     match std::env::var("COINFER_WORKLOAD") {
@@ -46,6 +58,7 @@ fn prepared(workload: &str) -> Box<dyn Fn() -> Done> {
             let contention = Contention::new();
             Box::new(move || contention.run())
         }
+        "batching" => Box::new(batching::batching),
         _ => panic!("there is no workload `{workload}`"),
     }
 }

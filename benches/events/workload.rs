@@ -123,6 +123,7 @@ impl Done {
             "star-512" => 0.497..=0.501,
             "pipe" => near(0.021373323),
             "contention" => near(38.629863791),
+            "batching" => 9.8176 * 0.99..=9.8176 * 1.01,
             _ => panic!("there is no workload `{workload}`"),
         };
         assert!(expected.contains(&self.check), "{workload}: {} is not within {expected:?}", self.check);

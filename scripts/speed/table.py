@@ -39,7 +39,7 @@ def caption(runs, workloads):
     """What the figures are, and where they were measured."""
     count = sum(run["workload"] == workloads[0] and run["engine"] == runs[0]["engine"] for run in runs)
     cpu = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").split("model name\t: ")[1].splitlines()[0]
-    return f"Million events per second of CPU time on one core: {cpu}; medians of {count} runs.\n"
+    return f"Million events per second of CPU time on one core ({cpu}; runs: {count}, median).\n"
 
 
 def mistake(run, first):

@@ -41,7 +41,9 @@ pub(super) struct Reference {
 impl Reference {
     /// What strategies of `case` are compared with.
     pub(super) fn of(case: &Case) -> Reference {
-        Reference { bound: lower_bound(&case.problem), baseline: baseline(case) }
+        // A bound on times without variation is none on times that vary.
+        let bound = if case.problem.variation.is_none() { lower_bound(&case.problem) } else { None };
+        Reference { bound, baseline: baseline(case) }
     }
 
     /// The result of one strategy of `case`; `terminal` hears how long it took.
@@ -106,6 +108,14 @@ fn is_certain(problem: &Problem) -> bool {
 fn baseline(case: &Case) -> Option<Duration> {
     let name = |device: DeviceId| case.problem.platform.device(device).name.clone();
     let single = Single { device: case.baseline.map(name) };
+    if !matches!(case.problem.load, Load::Offline { .. }) {
+        return None;
+    }
+    if !is_certain(&case.problem) {
+        // In the same world: with its faults, and over the same random draws.
+        let entry = Entry { name: "baseline".to_owned(), strategy: Box::new(single) };
+        return Some(replicate(case, &entry, None, None).ok()?.outcome.makespan);
+    }
     let (_, timeline, _) = simulated(&case.problem, &single).ok()?;
     Some(timeline.makespan())
 }

@@ -10,7 +10,7 @@ use super::Error;
 use super::file::read_whole;
 use crate::report::html::Provenance;
 use crate::report::plot::{
-    self, AccuracyRow, CsvFault, Material, ResultsTable, StrategyMaterial, calibration_accuracy, read_replay_json,
+    self, Accuracy, CsvFault, Material, ResultsTable, StrategyMaterial, calibration_accuracy, read_replay_json,
 };
 use crate::report::slugs;
 
@@ -101,13 +101,13 @@ impl Reader {
         of_strategy.collect()
     }
 
-    fn accuracy(&mut self) -> Vec<AccuracyRow> {
+    fn accuracy(&mut self) -> Accuracy {
         if let Some(bytes) = self.bytes("replay.json") {
             return match read_replay_json(&bytes) {
-                Ok(rows) => rows,
+                Ok(found) => found,
                 Err(error) => {
                     self.fault("replay.json", format!("{error}; make the results again"));
-                    Vec::new()
+                    Accuracy::default()
                 }
             };
         }
@@ -166,7 +166,7 @@ fn only(mut material: Material, conditions: &[(String, String)]) -> Result<Mater
     let is_left = |name: &str| table.lines.iter().any(|line| table.strategy(line) == name);
     material.finish.retain(|row| is_left(&row.strategy));
     material.strategies.retain(|strategy| is_left(&strategy.name));
-    material.accuracy.retain(|row| is_left(&row.series));
+    material.accuracy.rows.retain(|row| is_left(&row.series));
     material.results = Some(table);
     Ok(material)
 }

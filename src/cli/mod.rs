@@ -12,6 +12,7 @@ mod hardware;
 mod journal;
 mod machine;
 mod material;
+mod merge;
 mod models;
 mod network;
 mod plan;
@@ -72,6 +73,8 @@ enum Command {
     Run(run::Run),
     /// Simulate a scenario at every point of its sweep
     Sweep(sweep::Sweep),
+    /// Join the parts of a sweep that several machines have done
+    Merge(merge::Merge),
     /// Print the plan of one strategy as JSON
     Plan(plan::Plan),
     /// Check a scenario, the traces it names, and a plan for it
@@ -162,6 +165,7 @@ pub fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Run(command) => command.execute(&terminal),
         Command::Sweep(command) => command.execute(&terminal),
+        Command::Merge(command) => command.execute(&terminal),
         Command::Plan(command) => command.execute(&terminal),
         Command::Check(command) => command.execute(&terminal),
         Command::Profile(command) => command.execute(&terminal),

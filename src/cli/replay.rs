@@ -117,6 +117,7 @@ impl Replay {
     pub(super) fn execute(self, terminal: &Terminal) -> Result<(), Error> {
         let scenario = Scenario::read(&self.scenario, &self.overrides)?;
         let case = scenario.case()?;
+        check_load(&case.problem)?;
         let plan = read_plan(&self.plan, &case.problem)?;
         let estimates = estimates(&case.problem, &plan).map_err(|error| Error::Failed(error.to_string()))?;
         let name = self.plan.file_stem().map_or_else(|| "plan".into(), |name| name.to_string_lossy().into_owned());
@@ -149,6 +150,19 @@ pub(super) fn read_plan(path: &Path, problem: &Problem) -> Result<CheckedPlan, E
     })
 }
 
+/// Whether the load of a problem can be replayed.
+pub(super) fn check_load(problem: &Problem) -> Result<(), Error> {
+    match problem.load {
+        Load::Offline { .. } => Ok(()),
+        _ => Err(Error::Usage(format!(
+            "only offline loads are replayed, and the scenario has a `{}` one; use for example \
+             `--set 'load={{ offline = {{ samples = {} }} }}'`",
+            problem.load.name(),
+            problem.samples()
+        ))),
+    }
+}
+
 /// Replays `candidates` in turn, round by round, so that drift meets them all alike.
 pub(super) fn replay(
     name: &str,
@@ -158,14 +172,6 @@ pub(super) fn replay(
     terminal: &Terminal,
 ) -> Result<Replays, Error> {
     let problem = &case.problem;
-    if !matches!(problem.load, Load::Offline { .. }) {
-        return Err(Error::Usage(format!(
-            "only offline loads are replayed, and the scenario has a `{}` one; use for example \
-             `--set 'load={{ offline = {{ samples = {} }} }}'`",
-            problem.load.name(),
-            problem.samples()
-        )));
-    }
     let deadline = Duration::from_nanos(options.deadline * 1_000_000_000);
     let limits = Limits { deadline, interrupted: interruption() };
     let machine = Machine::new(case, options.backend, &options.hardware)?;

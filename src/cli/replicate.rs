@@ -74,6 +74,10 @@ pub(super) fn replicate(
     let run = |index: u32| -> Result<(Replication, Served), String> {
         let served = serve_once(index)?;
         let figures = Replication::of(problem, &served, warm_up).map_err(|error| error.to_string())?;
+        if figures.latencies.is_empty() && figures.completed > 0 {
+            let lasted = figures.makespan.as_secs_f64();
+            return Err(format!("the warm-up leaves no query of a run that lasts {lasted:.3} s; shorten it"));
+        }
         Ok((figures, served))
     };
     let compared = |replication: &Replication| match is_offline {
@@ -85,12 +89,13 @@ pub(super) fn replicate(
         let mut progress = Replications::new(rule);
         while let Progress::Needs(more) = progress.progress() {
             let from = progress.count();
-            let chunk: Vec<(Replication, Option<Served>)> = (from..from + more.min(CHUNK))
+            let chunk: Vec<Result<(Replication, Option<Served>), String>> = (from..from + more.min(CHUNK))
                 .into_par_iter()
                 // Of all but the first, nothing but the figures is kept.
                 .map(|index| run(index).map(|(figures, served)| (figures, (index == 0).then_some(served))))
-                .collect::<Result<_, String>>()?;
-            for (replication, served) in chunk {
+                .collect();
+            for run in chunk {
+                let (replication, served) = run?;
                 let values: Vec<f64> = figures.iter().map(|figure| figure(&replication)).collect();
                 if progress.push(&values) {
                     first = first.or(served);

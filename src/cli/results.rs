@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::report::{Folder, Input, Manifest, manifest_json};
+use crate::report::{Folder, Input, Manifest, OUTCOME_REVISION, manifest_json};
 use crate::scenario::Scenario;
 
 use super::Error;
@@ -27,9 +27,11 @@ impl Origin {
 
     fn new(command: &str, name: &str, inputs: Vec<Input>, settings: &[String], seed: u64) -> Origin {
         let mut hasher = blake3::Hasher::new();
-        let version = env!("CARGO_PKG_VERSION");
+        let (version, revision) = (env!("CARGO_PKG_VERSION"), OUTCOME_REVISION.to_string());
         let of_inputs = inputs.iter().map(|input| input.blake3.as_str());
-        for part in [command, version].into_iter().chain(of_inputs).chain(settings.iter().map(String::as_str)) {
+        for part in
+            [command, version, &revision].into_iter().chain(of_inputs).chain(settings.iter().map(String::as_str))
+        {
             hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
         }
         let run = hasher.finalize().to_hex()[..8].to_owned();

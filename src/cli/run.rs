@@ -53,6 +53,9 @@ impl Run {
         let ScenarioArgs { scenario: path, overrides } = &self.scenario;
         let scenario = Scenario::read(path, overrides)?;
         let case = scenario.case()?;
+        if self.replay {
+            replay::check_load(&case.problem)?;
+        }
         let (prefix, options) = if self.replay { ("replay-", self.options.settings()) } else { ("", vec![]) };
         let results = Results::begin(&self.out, prefix, "run", &scenario, &[overrides.as_slice(), &options].concat())?;
         let evaluated = evaluate(&case, Some(terminal));

@@ -14,7 +14,8 @@ use crate::units::{Bytes, Duration, Share, Time};
 pub struct Faults {
     /// In the order of time.
     pub faults: Vec<Fault>,
-    /// What planning again takes; `None` if strategies keep to their plans and wait.
+    /// What planning again takes, for all that has not begun. `None` if plans stay as they are: what was lost waits until
+    /// the device is back, and is then shared anew at once.
     pub replanning: Option<Duration>,
 }
 
@@ -37,7 +38,7 @@ pub enum Change {
         /// The part that is left.
         health: f64,
     },
-    /// The device drops out: the steps that it runs are lost.
+    /// The device drops out: the steps that it runs are lost, and what is on its way to it or from it.
     Out {
         /// Which device.
         device: DeviceId,
@@ -97,27 +98,28 @@ impl Condition {
 /// The costs of what is left: slower devices and links take longer.
 struct Degraded {
     healthy: Arc<dyn CostModel>,
+    /// By link, the time that no fault makes longer.
+    latencies: Vec<Duration>,
     condition: Condition,
 }
 
-impl Degraded {
-    fn stretched(estimate: Estimate, health: f64) -> Estimate {
-        match health {
-            1.0 => estimate,
-            _ => Estimate { time: Duration::from_nanos_f64(estimate.time.as_nanos_f64() / health), ..estimate },
-        }
-    }
+/// `estimate` with all but its first part stretched.
+fn stretched(estimate: Estimate, health: f64, first: Duration) -> Estimate {
+    let rest = estimate.time.saturating_sub(first);
+    let stretched = Duration::from_nanos_f64(rest.as_nanos_f64() / health);
+    if health == 1.0 { estimate } else { Estimate { time: estimate.time.saturating_sub(rest) + stretched, ..estimate } }
 }
 
 impl CostModel for Degraded {
     fn compute(&self, device: DeviceId, share: Share, work: &Work) -> Result<Estimate, Uncalibrated> {
         let estimate = self.healthy.compute(device, share, work)?;
-        Ok(Degraded::stretched(estimate, self.condition.devices[device.0 as usize]))
+        Ok(stretched(estimate, self.condition.devices[device.0 as usize], Duration::ZERO))
     }
 
     fn transfer(&self, link: LinkId, size: Bytes) -> Result<Estimate, Uncalibrated> {
         let estimate = self.healthy.transfer(link, size)?;
-        Ok(Degraded::stretched(estimate, self.condition.links[link.0 as usize]))
+        let index = link.0 as usize;
+        Ok(stretched(estimate, self.condition.links[index], self.latencies[index]))
     }
 }
 
@@ -132,7 +134,8 @@ impl Problem {
                 device.unsupported.extend(&kinds);
             }
         }
-        problem.costs = Arc::new(Degraded { healthy: self.costs.clone(), condition: condition.clone() });
+        let latencies = self.platform.links.iter().map(|link| link.latency).collect();
+        problem.costs = Arc::new(Degraded { healthy: self.costs.clone(), latencies, condition: condition.clone() });
         problem
     }
 }

@@ -50,7 +50,11 @@ mod tests {
             run("twin", &[10.1, 10.9, 10.6, 11.4, 99.0]),
             run("same", &[10.0, 11.0, 10.5, 11.4]),
         ]);
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @"
+        slow takes longer than best, by +1.9454 to +2.1046 ms
+        twin and best are not distinguishable: -0.1273 to +0.1773 ms
+        same and best behave the same in every replication
+        ");
         assert!(compared_with_best(&[run("once", &[1.0]), run("twice", &[2.0])]).is_empty());
     }
 }

@@ -5,11 +5,11 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::replication::{energy_of_plan, utilisation_of_plan};
-use super::service::interval;
+use super::service::{interval, queries_per_second};
 use super::{Chance, Replication, Service};
 use crate::cost::{Basis, Estimate};
 use crate::model::ModelId;
-use crate::plan::{Action, CheckedPlan, Lane, Step};
+use crate::plan::{Action, CheckedPlan, Lane, Step, StepId};
 use crate::platform::DeviceId;
 use crate::problem::{Load, Problem};
 use crate::timeline::Timeline;
@@ -17,7 +17,7 @@ use crate::units::{Duration, Time};
 
 /// To be raised by every change that makes an outcome another one for the same input, or gives it another form:
 /// sweeps then take none that an earlier build computed.
-pub const OUTCOME_REVISION: u32 = 1;
+pub const OUTCOME_REVISION: u32 = 3;
 
 /// What one strategy achieved on one problem. Every float is finite.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,7 +94,7 @@ impl Outcome {
                 .map(|ratio| ratio - 1.0),
             measured_share: measured_share(estimates).unwrap_or(f64::from(u8::from(basis == Basis::Measured))),
             basis,
-            split: split(problem, plan),
+            split: split(problem, plan, |_| true),
             finish: finish(problem, plan, timeline),
             steps: plan.steps.len(),
             utilisation: named(problem, utilisation_of_plan(problem, plan, timeline)),
@@ -133,7 +133,7 @@ impl Outcome {
             strategy: strategy.into(),
             makespan,
             samples: samples.saturating_mul(problem.load.queries()),
-            samples_per_s: mean(&|replication| replication.samples_per_s),
+            samples_per_s: queries_per_second(replications).mean * f64::from(samples),
             speedup: baseline.and_then(|baseline| ratio(baseline.as_nanos_f64(), makespan.as_nanos_f64())),
             lower_bound,
             gap: lower_bound
@@ -179,10 +179,10 @@ fn measured_share(estimates: &[Estimate]) -> Option<f64> {
     (all > 0).then(|| measured as f64 / all as f64)
 }
 
-/// Samples of each model's output that each device computed, wholly or in part.
-pub(super) fn split(problem: &Problem, plan: &CheckedPlan) -> Vec<(String, u32)> {
+/// Samples of each model's output that each device computed, wholly or in part, in the steps that `has_run`.
+pub(super) fn split(problem: &Problem, plan: &CheckedPlan, has_run: impl Fn(StepId) -> bool) -> Vec<(String, u32)> {
     let mut parts: Vec<Vec<(ModelId, Range<u32>)>> = vec![Vec::new(); problem.platform.devices.len()];
-    for step in &plan.steps {
+    for step in plan.step_ids().filter(|step| has_run(*step)).map(|step| plan.step_at(step)) {
         if let (Action::Compute(work), Some(device)) = (&step.action, device_of(plan, step))
             && work.segment.contains(problem.model(work.model).graph.output())
         {

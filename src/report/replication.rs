@@ -1,9 +1,11 @@
 //! The figures of one replication of a load, computed from its queries and its timeline.
 
+use std::collections::BTreeSet;
+
 use crate::cost::{Basis, Estimate, Uncalibrated};
 use crate::engine::{Query, Served, estimates};
-use crate::plan::{Action, CheckedPlan, Lane};
-use crate::platform::Platform;
+use crate::plan::{Action, CheckedPlan, Lane, StepId};
+use crate::platform::{DeviceId, Platform};
 use crate::problem::{Load, Problem};
 use crate::report::outcome;
 use crate::statistics::Histogram;
@@ -15,10 +17,10 @@ use crate::units::{Duration, Time};
 pub struct Replication {
     /// From the start of the run until the last step ended.
     pub makespan: Duration,
-    /// Samples computed a second, over all models.
-    pub samples_per_s: f64,
-    /// Queries done a second.
-    pub qps: f64,
+    /// Queries done.
+    pub ended: f64,
+    /// Seconds of that time.
+    pub seconds: f64,
     /// Latencies of the queries that were done.
     pub latencies: Histogram,
     /// Their mean in milliseconds; NaN if none was done.
@@ -67,19 +69,19 @@ impl Replication {
             sum += query.latency().as_millis_f64();
             kept += 1;
         }
+        // Who arrived before counts as well: of a load that never becomes steady, the capacity.
+        let ended = served.done().filter(|query| query.ended > start).count() as f64;
         let deadline = match &problem.load {
             Load::Server(server) => server.deadline,
             _ => None,
         };
         let completed = served.done().count() as u64;
         let of_plans = OfPlans::new(problem, served)?;
-        let per_second = |count: f64| if window > 0.0 { count / window } else { 0.0 };
-        let samples = f64::from(problem.samples()) * problem.models.len() as f64;
         let (queue_mean, queue_max) = queue(&served.queries, start, end);
         Ok(Replication {
             makespan: end.since_start(),
-            samples_per_s: per_second(f64::from(kept) * samples),
-            qps: per_second(f64::from(kept)),
+            ended,
+            seconds: window,
             latencies,
             latency_mean: sum / f64::from(kept),
             queue_mean,
@@ -153,9 +155,9 @@ fn each_step(served: &Served, mut each: impl FnMut(u32, usize, crate::timeline::
     }
 }
 
-fn utilisation(problem: &Problem, served: &Served, start: Time, end: Time) -> Vec<f64> {
+/// By device, when it computes from `start` on: spans that do not overlap, in the order of time.
+fn busy(problem: &Problem, served: &Served, start: Time) -> Vec<Vec<(Time, Time)>> {
     let devices: Vec<Vec<Option<usize>>> = served.plans.iter().map(devices_of).collect();
-    // Lanes of one device may work at the same time: what counts is whether any does.
     let mut busy: Vec<Vec<(Time, Time)>> = vec![Vec::new(); problem.platform.devices.len()];
     each_step(served, |plan, index, span| {
         if let Some(device) = devices[plan as usize][index]
@@ -164,9 +166,17 @@ fn utilisation(problem: &Problem, served: &Served, start: Time, end: Time) -> Ve
             extend(&mut busy[device], (span.start.max(start), span.end));
         }
     });
+    // Lanes of one device may work at the same time.
+    busy.into_iter().map(merged).collect()
+}
+
+fn utilisation(problem: &Problem, served: &Served, start: Time, end: Time) -> Vec<f64> {
     let window = (end - start.min(end)).as_nanos_f64();
-    let share = |spans: Vec<(Time, Time)>| if window > 0.0 { union(spans) / window } else { 0.0 };
-    busy.into_iter().map(share).collect()
+    let share = |spans: Vec<(Time, Time)>| {
+        let nanos: f64 = spans.into_iter().map(|(start, end)| (end - start).as_nanos_f64()).sum();
+        if window > 0.0 { nanos / window } else { 0.0 }
+    };
+    busy(problem, served, start).into_iter().map(share).collect()
 }
 
 /// By step, the device that computes it.
@@ -186,40 +196,54 @@ fn extend(spans: &mut Vec<(Time, Time)>, (start, end): (Time, Time)) {
     }
 }
 
-/// Nanoseconds that lie in any of the spans.
-fn union(mut spans: Vec<(Time, Time)>) -> f64 {
+/// The same time as spans in order that do not overlap.
+fn merged(mut spans: Vec<(Time, Time)>) -> Vec<(Time, Time)> {
     spans.sort_unstable();
-    let mut reached = Time::ZERO;
-    let mut sum = 0.0;
-    for (start, end) in spans {
-        let from = start.max(reached);
-        if end > from {
-            sum += (end - from).as_nanos_f64();
-            reached = end;
-        }
-    }
-    sum
+    let mut merged = Vec::with_capacity(spans.len());
+    spans.into_iter().for_each(|span| extend(&mut merged, span));
+    merged
 }
 
 /// Joules that devices draw until `end` and links take for what was sent; `None` if nothing says.
 fn energy(problem: &Problem, served: &Served, end: Time) -> Option<f64> {
-    let Platform { devices, links, .. } = &problem.platform;
-    let drawn = devices.iter().filter_map(|device| device.power).count();
-    if drawn == 0 && links.iter().all(|link| link.energy.is_none()) {
+    let Platform { devices, links, interference } = &problem.platform;
+    if devices.iter().all(|device| device.power.is_none()) && links.iter().all(|link| link.energy.is_none()) {
         return None;
     }
-    let seconds = end.since_start().as_secs_f64();
-    let busy = utilisation(problem, served, Time::ZERO, end);
-    let of_device = |(device, busy): (&crate::platform::Device, f64)| {
-        device.power.map_or(0.0, |power| {
-            let (idle, active) = (power.idle.as_f64(), power.active.as_f64());
-            seconds * (idle + busy * (active - idle))
-        })
-    };
-    let mut joules: f64 = devices.iter().zip(busy).map(of_device).sum();
+    let power = |device: usize| devices[device].power.unwrap_or_default();
+    let dynamic = |device: usize| power(device).active.as_f64() - power(device).idle.as_f64();
+    let busy = busy(problem, served, Time::ZERO);
+    let idle: f64 = (0..devices.len()).map(|device| power(device).idle.as_f64()).sum();
+    let mut joules = idle * end.since_start().as_secs_f64();
+    // A package clocks its devices down so that they draw no more than its budget.
+    let packages = if problem.contention { interference.packages.as_slice() } else { &[] };
+    for package in packages {
+        let members: Vec<usize> = package.devices.iter().map(|device| device.0 as usize).collect();
+        let idle: f64 = members.iter().map(|&device| power(device).idle.as_f64()).sum();
+        let spans = members.iter().flat_map(|&device| busy[device].iter().map(move |&span| (span, dynamic(device))));
+        joules += limited(spans, package.budget.as_f64() - idle);
+    }
+    for (device, spans) in busy.iter().enumerate() {
+        if packages.iter().all(|package| !package.devices.contains(&DeviceId(device as u32))) {
+            joules += dynamic(device) * spans.iter().map(|&(start, end)| (end - start).as_secs_f64()).sum::<f64>();
+        }
+    }
     let sent: Vec<Vec<f64>> = served.plans.iter().map(|plan| joules_sent(problem, plan)).collect();
     each_step(served, |plan, index, _| joules += sent[plan as usize][index]);
     Some(joules)
+}
+
+/// Joules of what draws power in spans, together never more than `budget` watts.
+fn limited(spans: impl Iterator<Item = ((Time, Time), f64)>, budget: f64) -> f64 {
+    let mut changes: Vec<(Time, f64)> =
+        spans.flat_map(|((start, end), watts)| [(start, watts), (end, -watts)]).collect();
+    changes.sort_by_key(|(time, _)| *time);
+    let (mut joules, mut watts, mut before) = (0.0, 0.0f64, Time::ZERO);
+    for (time, change) in changes {
+        joules += watts.min(budget).max(0.0) * (time - before).as_secs_f64();
+        (watts, before) = (watts + change, time);
+    }
+    joules
 }
 
 /// By step, what the link takes for it.
@@ -247,7 +271,7 @@ pub(super) fn utilisation_of_plan(problem: &Problem, plan: &CheckedPlan, timelin
 
 /// A plan that was run once, as one query.
 fn as_served(plan: &CheckedPlan, timeline: &Timeline) -> Served {
-    let issue = crate::engine::Issue { plan: 0, first_step: crate::plan::StepId(0), at: Time::ZERO, queries: 1 };
+    let issue = crate::engine::Issue { plan: 0, first_step: StepId(0), at: Time::ZERO, queries: 1, samples: 0 };
     Served {
         queries: Vec::new(),
         lanes: Vec::new(),
@@ -256,6 +280,7 @@ fn as_served(plan: &CheckedPlan, timeline: &Timeline) -> Served {
         issues: vec![issue],
         timeline: timeline.clone(),
         lost: Vec::new(),
+        dead: Vec::new(),
         recoveries: Vec::new(),
     }
 }
@@ -269,15 +294,9 @@ struct OfPlans {
 
 impl OfPlans {
     fn new(problem: &Problem, served: &Served) -> Result<OfPlans, Uncalibrated> {
-        let mut counts = vec![0u32; served.plans.len()];
-        served.issues.iter().for_each(|issue| counts[issue.plan as usize] += 1);
-        let mut split: Vec<(String, u32)> =
-            problem.platform.devices.iter().map(|device| (device.name.clone(), 0)).collect();
+        let counts = issue_counts(served);
         let (mut measured, mut all, mut basis) = (0.0, 0.0, Basis::Measured);
         for (plan, count) in served.plans.iter().zip(counts).filter(|(_, count)| *count > 0) {
-            for (total, (_, samples)) in split.iter_mut().zip(outcome::split(problem, plan)) {
-                total.1 = total.1.saturating_add(samples.saturating_mul(count));
-            }
             for Estimate { time, basis: of_step } in estimates(problem, plan)? {
                 let nanos = time.as_nanos_f64() * f64::from(count);
                 all += nanos;
@@ -286,6 +305,38 @@ impl OfPlans {
             }
         }
         let none = f64::from(u8::from(basis == Basis::Measured));
-        Ok(OfPlans { split, measured_share: if all > 0.0 { measured / all } else { none }, basis })
+        let measured_share = if all > 0.0 { measured / all } else { none };
+        Ok(OfPlans { split: split(problem, served), measured_share, basis })
     }
+}
+
+/// By plan, how often it was issued.
+fn issue_counts(served: &Served) -> Vec<u32> {
+    let mut counts = vec![0; served.plans.len()];
+    served.issues.iter().for_each(|issue| counts[issue.plan as usize] += 1);
+    counts
+}
+
+/// Samples whose output each device computed, without those that were lost. What was computed twice, since it could not
+/// be brought home, counts twice.
+fn split(problem: &Problem, served: &Served) -> Vec<(String, u32)> {
+    let mut split: Vec<(String, u32)> =
+        problem.platform.devices.iter().map(|device| (device.name.clone(), 0)).collect();
+    let mut add = |samples: Vec<(String, u32)>, times: u32| {
+        for (total, (_, samples)) in split.iter_mut().zip(samples) {
+            total.1 = total.1.saturating_add(samples.saturating_mul(times));
+        }
+    };
+    if served.recoveries.is_empty() {
+        for (plan, times) in served.plans.iter().zip(issue_counts(served)) {
+            add(outcome::split(problem, plan, |_| true), times);
+        }
+        return split;
+    }
+    let dead: BTreeSet<StepId> = served.dead.iter().chain(&served.lost).copied().collect();
+    for issue in &served.issues {
+        let has_run = |step: StepId| !dead.contains(&StepId(issue.first_step.0 + step.0));
+        add(outcome::split(problem, &served.plans[issue.plan as usize], has_run), 1);
+    }
+    split
 }

@@ -54,10 +54,29 @@ pub struct Percentiles {
     pub p999: f64,
 }
 
-/// The interval of a mean over replications at 95 %; of a single one, which chance had no part in, it has no width.
+/// The interval of a mean over replications at 95 %; of values that are all the same it has no width.
 pub(super) fn interval(values: &[f64]) -> Interval {
+    if let [first, rest @ ..] = values
+        && rest.iter().all(|value| value == first)
+    {
+        return Interval { mean: *first, half_width: 0.0 };
+    }
     let single = || Interval { mean: values.first().copied().unwrap_or(0.0), half_width: 0.0 };
     Interval::of(values, 0.95).unwrap_or_else(single)
+}
+
+/// Queries done a second, over all replications together: the ratio of the sums, since a mean of ratios is too high where
+/// runs are short. Its interval is that of the ratio estimator (Cochran, Sampling Techniques, 1977, section 6.4).
+pub(super) fn queries_per_second(replications: &[Replication]) -> Interval {
+    let sum = |figure: fn(&Replication) -> f64| replications.iter().map(figure).sum::<f64>();
+    let seconds = sum(|replication| replication.seconds);
+    if seconds <= 0.0 {
+        return Interval { mean: 0.0, half_width: 0.0 };
+    }
+    let ratio = sum(|replication| replication.ended) / seconds;
+    let residuals: Vec<f64> = replications.iter().map(|run| run.ended - ratio * run.seconds).collect();
+    let half_width = interval(&residuals).half_width / (seconds / replications.len() as f64);
+    Interval { mean: ratio, half_width }
 }
 
 /// The percentile of a histogram in milliseconds; NaN if it is empty.
@@ -84,7 +103,7 @@ impl Service {
             completed: sum(|replication| replication.completed),
             dropped: sum(|replication| replication.dropped),
             late: sum(|replication| replication.late),
-            qps: interval(&all(|replication| replication.qps)),
+            qps: queries_per_second(replications),
             latency_mean_ms: known(all(|replication| replication.latency_mean)).map(|values| interval(&values)),
             percentiles: percentiles(),
             queue_mean: interval(&all(|replication| replication.queue_mean)).mean,

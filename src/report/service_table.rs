@@ -22,14 +22,29 @@ const NARROWEST: usize = 8;
 /// A line for each outcome that has a service.
 pub(super) fn service_grid(outcomes: &[Outcome], bold: bool) -> Vec<String> {
     let services = || outcomes.iter().filter_map(|outcome| outcome.service.as_ref());
-    let means = services().filter_map(|service| service.latency_mean_ms);
-    let places = decimals(4, means.map(|interval| interval.mean));
+    let means = || services().filter_map(|service| service.latency_mean_ms).map(|interval| interval.mean);
+    // Latencies of hours do not fit as milliseconds.
+    let (unit, scale) = if means().any(|mean| mean >= 1e6) { ("s", 1e-3) } else { ("ms", 1.0) };
+    let titles = TITLES.map(|(title, of)| {
+        (
+            title,
+            if of == "ms" {
+                unit
+            } else if of == "mean ms" && unit == "s" {
+                "mean s"
+            } else {
+                of
+            },
+        )
+    });
+    let places = decimals(4, means().map(|mean| mean * scale));
     let rates = decimals(4, services().map(|service| service.qps.mean));
-    let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.places$}"));
+    let number =
+        |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{:.places$}", value * scale));
     let half = |interval: Option<Interval>| {
         interval
             .filter(|interval| interval.half_width > 0.0)
-            .map_or_else(|| "-".to_owned(), |interval| short(interval.half_width))
+            .map_or_else(|| "-".to_owned(), |interval| short(interval.half_width * scale))
     };
     let numbers = |outcome: &Outcome| -> [String; 8] {
         let Some(service) = &outcome.service else { return Default::default() };
@@ -47,16 +62,19 @@ pub(super) fn service_grid(outcomes: &[Outcome], bold: bool) -> Vec<String> {
         ]
     };
     let numbers: Vec<[String; 8]> = outcomes.iter().map(numbers).collect();
-    let width = room(&TITLES, &numbers).max(NARROWEST);
+    let width = room(&titles, &numbers).max(NARROWEST);
     let lines = outcomes.iter().zip(numbers).map(|(outcome, numbers)| {
         let name = wrap(&outcome.strategy, width, "", NAME_BREAKS).join("\n");
         std::iter::once(name).chain(numbers).collect()
     });
-    grid(&TITLES, 1, lines, bold)
+    grid(&titles, 1, lines, bold)
 }
 
 /// Two significant digits.
 fn short(value: f64) -> String {
+    if value < 1e-3 {
+        return "<0.001".to_owned();
+    }
     let places = (1.0 - value.abs().log10().floor()).clamp(0.0, 6.0) as usize;
     format!("{value:.places$}")
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use super::{Failure, Outcome};
+use super::{Chance, Failure, Outcome, Service};
 use crate::cost::Basis;
 use crate::units::Duration;
 
@@ -86,6 +86,11 @@ pub(super) struct Entry<'a> {
     samples: u32,
     steps: usize,
     finish_ms: Pairs<'a, Option<f64>>,
+    utilisation: Pairs<'a, f64>,
+    energy_j: Option<f64>,
+    recovery_ms: Option<f64>,
+    chance: Option<&'a Chance>,
+    service: Option<&'a Service>,
 }
 
 impl<'a> From<&'a Outcome> for Entry<'a> {
@@ -105,6 +110,11 @@ impl<'a> From<&'a Outcome> for Entry<'a> {
             samples: outcome.samples,
             steps: outcome.steps,
             finish_ms: Pairs(outcome.finish.iter().map(millis).collect()),
+            utilisation: Pairs(outcome.utilisation.iter().map(|(device, share)| (device.as_str(), *share)).collect()),
+            energy_j: outcome.energy_j,
+            recovery_ms: outcome.recovery.map(Duration::as_millis_f64),
+            chance: outcome.chance.as_ref(),
+            service: outcome.service.as_ref(),
         }
     }
 }

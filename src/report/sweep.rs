@@ -35,6 +35,11 @@ struct Gathered {
     gap: Mean,
     gap_max: Option<f64>,
     samples_per_s_max: Option<f64>,
+    /// Of loads with queries, in milliseconds and as shares.
+    latency: Mean,
+    p99: Mean,
+    missed: Mean,
+    qps_max: Option<f64>,
 }
 
 /// An arithmetic mean.
@@ -86,6 +91,7 @@ impl SweepTable {
     pub fn print(&self, scenario: &str, bold: bool) -> String {
         let lines = match self.strategies.as_slice() {
             [] => vec!["The sweep has no results.".to_owned()],
+            strategies if strategies.iter().any(|strategy| strategy.missed.count > 0) => service_grid(strategies, bold),
             strategies => strategy_grid(strategies, bold),
         };
         page(lines, self.captions(scenario))
@@ -119,7 +125,9 @@ impl SweepTable {
         }
         let mut captions = vec![first];
         if !self.strategies.is_empty() {
-            captions.extend(MEANINGS.map(str::to_owned));
+            let is_served = self.strategies.iter().any(|strategy| strategy.missed.count > 0);
+            let meanings: &[&str] = if is_served { &SERVICE_MEANINGS } else { &MEANINGS };
+            captions.extend(meanings.iter().map(|&meaning| meaning.to_owned()));
         }
         captions.extend(self.reasons.iter().map(|(Failure { strategy, reason }, count)| match count {
             1 => format!("failed: {strategy}: {reason}"),
@@ -138,6 +146,13 @@ impl Gathered {
         self.result_count += 1;
         self.samples_per_s_max = max(self.samples_per_s_max, outcome.samples_per_s);
         outcome.speedup.into_iter().for_each(|speedup| self.speedup.add(speedup));
+        if let Some(service) = &outcome.service {
+            let missed = (service.dropped + service.late) as f64 / service.queries.max(1) as f64;
+            self.missed.add(missed * 100.0);
+            service.latency_mean_ms.iter().for_each(|interval| self.latency.add(interval.mean));
+            service.percentiles.iter().for_each(|percentiles| self.p99.add(percentiles.p99.mean));
+            self.qps_max = max(self.qps_max, service.qps.mean);
+        }
         if let Some(gap) = outcome.gap.map(|gap| gap * 100.0) {
             self.gap.add(gap);
             self.gap_max = max(self.gap_max, gap);
@@ -245,6 +260,43 @@ fn strategy_grid(strategies: &[Gathered], bold: bool) -> Vec<String> {
         std::iter::once(name).chain(numbers).collect()
     });
     grid(&TITLES, 1, lines, bold)
+}
+
+/// As [`TITLES`], of loads with queries.
+const SERVICE_TITLES: [(&str, &str); 7] = [
+    ("strategy", ""),
+    ("results", ""),
+    ("failed", ""),
+    ("latency", "mean ms"),
+    ("p99", "mean ms"),
+    ("missed", "mean %"),
+    ("best", "queries/s"),
+];
+const SERVICE_MEANINGS: [&str; 2] = [
+    "mean: arithmetic, over the points at which the strategy has a result",
+    "missed: queries that were dropped, or done after the deadline",
+];
+
+fn service_grid(strategies: &[Gathered], bold: bool) -> Vec<String> {
+    let shown = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.1}"));
+    let numbers = |strategy: &Gathered| {
+        [
+            strategy.result_count.to_string(),
+            strategy.failure_count.to_string(),
+            shown(strategy.latency.value()),
+            shown(strategy.p99.value()),
+            shown(strategy.missed.value()),
+            shown(strategy.qps_max),
+        ]
+    };
+    let numbers: Vec<[String; 6]> = strategies.iter().map(numbers).collect();
+    let names_width = strategies.iter().map(|strategy| columns(&strategy.strategy)).max().unwrap_or(0);
+    let names_width = names_width.min(room(&SERVICE_TITLES, &numbers)).max(NARROWEST);
+    let lines = strategies.iter().zip(numbers).map(|(strategy, numbers)| {
+        let name = wrap(&strategy.strategy, names_width, "", NAME_BREAKS).join("\n");
+        std::iter::once(name).chain(numbers).collect()
+    });
+    grid(&SERVICE_TITLES, 1, lines, bold)
 }
 
 /// Names are wrapped to no less than this.

@@ -51,8 +51,10 @@ impl Overrides {
         }
         for text in &self.exclude {
             let start = sources.add("--exclude", text.as_str());
-            let pairs = parts(text, start).into_iter().filter_map(|(part, start)| exclusion(part, start, faults));
-            changes.push(Override::Exclude(Pairs(pairs.collect())));
+            let pairs = parts(text, start).into_iter().map(|(part, start)| exclusion(part, start, faults));
+            // What is wrong with a pair has been said.
+            let pairs: Vec<Option<_>> = pairs.collect();
+            changes.extend(pairs.into_iter().collect::<Option<Vec<_>>>().map(|pairs| Override::Exclude(Pairs(pairs))));
         }
         changes
     }

@@ -2,9 +2,10 @@
 //!
 //! What a scenario means with these values is not known here.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::decode::{At, Decode};
+use super::decode::{At, Decode, shorten};
 use super::diagnostic::{Faults, Span, list};
 use super::document::{Node, Value};
 use super::form::{Pairs, SweepForm};
@@ -91,11 +92,13 @@ impl Sweep {
             grid.push(Axis::of_seeds(&seeds.at, seeds.values.clone()));
         }
         let mut entries: Vec<Pairs> = form.iter().flat_map(|form| form.exclude.iter().flatten()).cloned().collect();
+        let (mut listed, mut zipped) = (Vec::new(), Vec::new());
         for change in overrides {
             let (axis, is_new) = match change {
                 Override::Axis(axis) => (axis, true),
                 Override::Fixed(axis) => (axis, false),
                 Override::Zip(axis) => {
+                    find_both(&mut zipped, &listed, &axis, faults);
                     grid.retain(|other| other.path != axis.path);
                     match zip.iter_mut().find(|other| other.path == axis.path) {
                         Some(replaced) => *replaced = axis,
@@ -108,6 +111,7 @@ impl Sweep {
                     continue;
                 }
             };
+            find_both(&mut listed, &zipped, &axis, faults);
             let together = zip.len();
             zip.retain(|other| other.path != axis.path);
             match grid.iter_mut().find(|other| other.path == axis.path) {
@@ -120,6 +124,7 @@ impl Sweep {
             faults.add(&axis.at, "an axis cannot change the sweep itself", "name the value that is to be swept");
         }
         find_repeated(grid.iter().chain(&zip), faults);
+        grid.iter().for_each(|axis| find_repeated_values(axis, faults));
         if let Some(shortest) = zip.iter().min_by_key(|axis| axis.values.len())
             && let Some(longest) = zip.iter().max_by_key(|axis| axis.values.len())
             && shortest.values.len() < longest.values.len()
@@ -198,6 +203,24 @@ impl Sweep {
 
 fn text(node: &Node) -> Arc<str> {
     node.value.to_string().into()
+}
+
+/// Notes that an override sets the path of `axis` in one way, and finds those that set it in the other.
+fn find_both(known: &mut Vec<Axis>, others: &[Axis], axis: &Axis, faults: &mut Faults) {
+    if let Some(other) = others.iter().find(|other| other.path == axis.path) {
+        let cause = format!("`{}` is set both by `--zip` and by `--set`", axis.name);
+        faults.add(&axis.at, cause, "keep one of them").label("second").beside(&other.at, "first");
+    }
+    known.push(axis.clone());
+}
+
+/// A value that comes twice would make the same points twice. In axes that advance together it need not.
+fn find_repeated_values(axis: &Axis, faults: &mut Faults) {
+    let mut seen = BTreeSet::new();
+    if let Some(repeated) = axis.values.iter().find(|value| !seen.insert(value.value.to_string())) {
+        let cause = format!("`{}` has the value {} twice", axis.name, shorten(&repeated.value.to_string()));
+        faults.add(&repeated.at, cause, "give each value once; `seeds` repeats points with other random draws");
+    }
 }
 
 fn find_repeated<'a>(axes: impl Iterator<Item = &'a Axis>, faults: &mut Faults) {

@@ -1,6 +1,6 @@
 //! Each query goes to the first device that is free.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{PlanError, Single, Strategy};
 use crate::plan::Plan;
@@ -10,11 +10,10 @@ use crate::problem::Problem;
 /// servers, in which the first named is preferred.
 ///
 /// An offline load is one query, and goes to the first device.
-#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct FirstFree {
     /// Names of devices, in the order of preference; all of the platform if absent.
-    #[serde(default)]
     pub devices: Option<Vec<String>>,
 }
 

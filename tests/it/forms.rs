@@ -63,7 +63,8 @@ fn a_server_has_single_queries_of_one_sample_without_limits_unless_they_are_stat
         drop_late: true,
         ..plain
     };
-    assert_eq!(load(stated), Load::Server(limited));
+    let one_by_one = "dispatch={ per_query = { in_flight_max = 1 } }";
+    assert_eq!(case(&[&format!("load={stated}"), one_by_one]).problem.load, Load::Server(limited));
 }
 
 #[test]

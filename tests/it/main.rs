@@ -18,6 +18,8 @@ mod replay;
 mod report;
 mod scenario;
 mod service;
+mod serving;
+mod shards;
 mod star;
 mod statistics;
 mod strategies;

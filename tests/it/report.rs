@@ -22,7 +22,11 @@ fn coinfer(arguments: &[&str]) -> String {
 
 /// The only results folder below `out`.
 fn folder(out: &Path) -> PathBuf {
-    let only = |path: &Path| fs::read_dir(path).unwrap().next().unwrap().unwrap().path();
+    // A sweep has its journal beside it.
+    let only = |path: &Path| {
+        let mut entries = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+        entries.find(|path| path.is_dir()).unwrap()
+    };
     only(&only(out))
 }
 

@@ -107,7 +107,11 @@ fn a_device_that_is_no_table_does_not_make_its_name_unknown() {
 }
 
 fn settings(overrides: &[&str]) -> Vec<String> {
-    let points = read_sweep(overrides).unwrap().points().unwrap();
+    points(&Overrides::of_set(&overrides.iter().map(|&text| text.to_owned()).collect::<Vec<_>>()))
+}
+
+fn points(overrides: &Overrides) -> Vec<String> {
+    let points = Scenario::read_sweep(Path::new(SOUND), overrides).unwrap().points().unwrap();
     let setting = |(path, value): &(std::sync::Arc<str>, std::sync::Arc<str>)| format!("{path}={value}");
     points.iter().map(|point| point.settings().iter().map(setting).collect::<Vec<_>>().join(" ")).collect()
 }
@@ -144,6 +148,53 @@ fn a_zip_is_one_further_axis() {
 }
 
 #[test]
+fn seeds_are_the_last_axis_of_the_grid() {
+    let fixed = ["strategies.greedy.threshold=1", "load.offline.samples=1,2"];
+    let with = |more: &str| settings(&[fixed[0], fixed[1], more]);
+    let seeds = |found: &[String]| -> Vec<String> {
+        found.iter().map(|text| text.rsplit_once("seed=").unwrap().1.to_owned()).collect()
+    };
+    assert_eq!(seeds(&with("sweep.seeds=3")), ["1", "2", "3", "1", "2", "3"]);
+    assert_eq!(seeds(&with("sweep.seeds='4..=5'")), ["4", "5", "4", "5"]);
+    assert_eq!(seeds(&with("sweep.seeds=[7, 3]")), ["7", "3", "7", "3"]);
+    assert_eq!(seeds(&with("seed=8,9")), ["8", "9", "8", "9"]);
+    let overrides = Overrides { seeds: Some("2".to_owned()), ..Overrides::of_set(&fixed.map(str::to_owned)) };
+    assert_eq!(seeds(&points(&overrides)), ["1", "2", "1", "2"]);
+    // One seed leaves no axis of a file's seeds but a fixed one.
+    let found = settings(&[fixed[0], fixed[1], "sweep.seeds=3", "seed=6"]);
+    assert_eq!(seeds(&found), ["6", "6"]);
+}
+
+#[test]
+fn options_zip_axes_and_leave_points_out() {
+    let set = ["strategies.greedy.threshold=1".to_owned(), "load.offline.samples=1,2".to_owned()];
+    let zip = ["devices.gpu.memory=1 GiB,2 GiB", "contention=true,false"].map(str::to_owned).to_vec();
+    let exclude = vec!["load.offline.samples=1,contention=true".to_owned()];
+    let found = points(&Overrides { zip, exclude, ..Overrides::of_set(&set) });
+    let expected = [
+        "load.offline.samples=1 strategies.greedy.threshold=1 devices.gpu.memory=2 GiB contention=false",
+        "load.offline.samples=2 strategies.greedy.threshold=1 devices.gpu.memory=1 GiB contention=true",
+        "load.offline.samples=2 strategies.greedy.threshold=1 devices.gpu.memory=2 GiB contention=false",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn what_is_wrong_with_seeds_zips_and_exclusions_is_said() {
+    let of = |text: &str| vec![text.to_owned()];
+    let overrides = Overrides {
+        set: of("sweep.seeds=0"),
+        zip: vec!["contention".to_owned(), "seed=1,2".to_owned(), "devices.gpu.memory=1 GiB,2 GiB,3 GiB".to_owned()],
+        exclude: vec!["baseline=cpu".to_owned(), "seed".to_owned(), String::new()],
+        seeds: Some("many".to_owned()),
+    };
+    check("sweep-options", Scenario::read_sweep(Path::new(SOUND), &overrides).err());
+    let twice = Overrides { set: of("sweep.grid={ seed = [1] }"), ..Overrides::default() };
+    let twice = Overrides { set: [twice.set, of("sweep.seeds=2")].concat(), ..Overrides::default() };
+    check("sweep-seeds-twice", Scenario::read_sweep(Path::new(SOUND), &twice).err());
+}
+
+#[test]
 fn a_point_is_a_case_with_its_values() {
     let scenario = read_sweep(&["devices.cpu.trace=sound.csv,./sound.csv"]).unwrap();
     assert_eq!(scenario.inputs().len(), 2);
@@ -177,12 +228,13 @@ fn what_is_wrong_with_points_is_said_at_their_values() {
     check("sweep-too-large", sweep_faults(&["load.offline.samples=1..=1000", "seed=0..=999"]));
     check("sweep-all-excluded", sweep_faults(&["load.offline.samples=3"]));
     check("sweep-ranges", sweep_faults(&["seed=5..=1", "sweep.grid.seed=1,2", "load.offline.samples=1..=many"]));
+    check("sweep-repeated", sweep_faults(&["load.offline.samples=4,5,4"]));
     check("sweep-traces", sweep_faults(&["devices.gpu.trace=sound.csv,nan-time.csv,nowhere.csv"]));
 }
 
 #[test]
 fn a_list_of_a_hundred_thousand_values_resolves_at_once() {
-    let values = vec!["1"; 100_000].join(",");
+    let values = (11..=100_010).map(|value| value.to_string()).collect::<Vec<_>>().join(",");
     let scenario = read_sweep(&["strategies.greedy.threshold=1", &format!("load.offline.samples={values}")]).unwrap();
     // A test may not read the clock: this would be felt.
     assert_eq!(scenario.points().unwrap().len(), 100_000);

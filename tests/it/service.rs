@@ -169,6 +169,23 @@ fn an_offline_load_takes_as_long_as_its_plan() {
     assert_eq!(served(&problem).timeline, simulate(&problem, &plan).unwrap());
 }
 
+#[test]
+fn what_was_issued_is_one_sound_plan() {
+    let mut load = server(1, 40);
+    load.samples = 3;
+    let mut problem = problem(2, Load::Server(load));
+    problem.dispatch = Dispatch::Batch { batch_max: 12, delay_max: ms(1) };
+    let served = served(&problem);
+    let (plan, timeline, origins) = served.recorded(usize::MAX);
+    let samples = served.issues.iter().map(|issue| issue.samples).sum();
+    assert_eq!((samples, origins.len()), (120, plan.steps.len()));
+    let checked = check(plan, &problem.offline(samples)).unwrap();
+    assert!(timeline.obeys(&checked));
+    // Without waiting for arrivals, it can only be faster.
+    let at_once = simulate(&problem, &checked).unwrap();
+    assert!(at_once.makespan() <= timeline.makespan());
+}
+
 fn with_faults(mut problem: Problem, faults: &[(u64, Change)], replanning: Option<u64>) -> Problem {
     let faults = faults.iter().map(|&(millis, change)| Fault { at: at(millis), change }).collect();
     problem.faults = Faults { faults, replanning: replanning.map(ms) };
@@ -200,6 +217,28 @@ fn what_a_device_loses_is_computed_by_those_that_are_left_after_planning_again()
 }
 
 #[test]
+fn planning_again_moves_what_has_not_begun_to_a_device_that_is_back() {
+    // At 5 ms the second drops out; at 7 ms its ten samples wait for the first. From 9 ms on they are shared again.
+    let changes = [(5, Change::Out { device: SECOND }), (8, Change::Back { device: SECOND })];
+    let problem = with_faults(problem(2, Load::Offline { samples: 20 }), &changes, Some(1));
+    let served = served(&problem);
+    // Five samples on the second from 9 to 15 ms, five on the first after its first ten, from 11 to 17 ms.
+    assert_eq!(ends(&served), [17]);
+    assert_eq!(served.issues.iter().map(|issue| issue.samples).collect::<Vec<_>>(), [20, 10, 10]);
+}
+
+#[test]
+fn queries_wait_until_they_begin_whether_or_not_they_have_a_plan() {
+    let mut load = server(1, 5);
+    load.queue_max = Some(1);
+    // Plans queue on the lane: the third query finds the second waiting there.
+    let served = served(&problem(1, Load::Server(load)));
+    let fates: Vec<Fate> = served.queries.iter().map(|query| query.fate).collect();
+    assert_eq!(fates, [Fate::Done, Fate::Done, Fate::Done, Fate::Dropped, Fate::Done]);
+    assert_eq!(served.queries.iter().map(|query| query.begun).collect::<Vec<_>>(), [1, 3, 5, 4, 7].map(at));
+}
+
+#[test]
 fn without_planning_again_the_work_waits_until_the_device_is_back() {
     let changes = [(5, Change::Out { device: SECOND }), (30, Change::Back { device: SECOND })];
     let waiting = with_faults(problem(2, Load::Offline { samples: 20 }), &changes, None);
@@ -207,7 +246,7 @@ fn without_planning_again_the_work_waits_until_the_device_is_back() {
     assert_eq!(ends(&served(&waiting)), [36]);
     let without_end = with_faults(problem(2, Load::Offline { samples: 20 }), &changes[..1], None);
     let error = serve(&without_end, &mut even, &Streams::new(0, 0)).unwrap_err();
-    insta::assert_snapshot!(error, @"1 of 1 queries wait for `d1` without end; give `replanning`, or an `until`");
+    insta::assert_snapshot!(error, @"1 of 1 queries wait for `d1` without end; say when it comes back (`until`), or plan again (`replanning`)");
 }
 
 /// Random arrivals at one device whose times vary.

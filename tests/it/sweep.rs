@@ -322,3 +322,20 @@ fn a_dry_run_says_what_would_be_done_and_does_nothing() {
     journal: has 1 of them, which --resume takes; 1 are new or changed
     ");
 }
+
+#[test]
+fn outcomes_do_not_change_without_their_revision() {
+    let place = Place::new();
+    let mut hasher = blake3::Hasher::new();
+    for scenario in [SCENARIO, "scenarios/kcc2020-vgg16-contention.toml"] {
+        place.sweep(&[scenario, "--set", "load.offline.samples=7,100", "--jobs", "1", "--fresh"]);
+    }
+    for journal in place.find(".journal") {
+        let text = fs::read_to_string(journal).unwrap();
+        let points = text.lines().filter(|line| line.contains(" point "));
+        points.for_each(|line| _ = hasher.update(line.split_once("\"results\"").unwrap().1.as_bytes()));
+    }
+    let found = (coinfer::report::OUTCOME_REVISION, hasher.finalize().to_hex()[..16].to_owned());
+    // If only the hash differs, raise `OUTCOME_REVISION`: sweeps must not take outcomes that are no longer so.
+    assert_eq!(found, (3, "399d1a630a74c759".to_owned()));
+}

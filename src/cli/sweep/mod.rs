@@ -1,11 +1,14 @@
 //! `coinfer sweep`: simulates a scenario at every point of its sweep, several points at a time.
 
 mod again;
+mod cluster;
 mod dry_run;
+mod hyperqueue;
 mod record;
 mod replay;
 mod shard;
 mod simulate;
+mod slurm;
 mod store;
 mod write;
 
@@ -16,23 +19,26 @@ use std::sync::atomic::Ordering;
 use clap::Args;
 
 use super::hardware::interruption;
-use super::replay::ReplayArgs;
+use super::merge::merge;
+use super::replay::{ReplayArgs, check_load};
 use super::results::{Origin, Results};
 use super::run::Format;
 use super::{Error, Terminal};
 use crate::report::{replay_sweep_csv, replay_sweep_json, replay_sweep_table};
 use crate::scenario::{Overrides, Points, Scenario};
 
-pub(super) use record::Head;
+pub(super) use record::{Head, Line};
 pub(super) use write::{Lines, print, verdict, write};
 
+use cluster::Parts;
 use shard::Shard;
 use store::{Start, Store};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  coinfer sweep scenarios/kcc2020-vgg16-sweep.toml\n  \
                         coinfer sweep scenarios/kcc2020-vgg16.toml --set load.offline.samples=1..=256*2 --seeds 5\n  \
-                        coinfer sweep scenarios/kcc2020-vgg16-sweep.toml --resume\n\n\
+                        coinfer sweep scenarios/kcc2020-vgg16-sweep.toml --resume\n  \
+                        coinfer sweep scenarios/kcc2020-vgg16-sweep.toml --slurm 20 --submit --slurm-option time=60\n\n\
                         Each point is kept as soon as it is done, in DIR/<scenario>/sweep-<run>.journal. After Ctrl-C, \
                         a crash or a change of the scenario or of a trace, --resume computes only what is missing.\n\
                         Exit codes: 0 done, 1 failed, 2 wrong input, 3 some results failed, 130 interrupted")]
@@ -57,6 +63,8 @@ pub(super) struct Sweep {
     /// Do one of several parts, such as 2/8, which `coinfer merge` joins
     #[arg(long, value_name = "I/N", conflicts_with_all = ["replay", "format"])]
     shard: Option<Shard>,
+    #[command(flatten)]
+    engine: Engine,
     /// What to print on standard output
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -103,6 +111,23 @@ impl Changes {
     }
 }
 
+/// Engines of others that do the parts of a sweep.
+#[derive(Clone, Debug, Args)]
+struct Engine {
+    /// Write a Slurm job array of N parts, and a job that joins them
+    #[arg(long, value_name = "N", conflicts_with_all = ["hyperqueue", "shard", "replay", "fresh", "dry_run"])]
+    slurm: Option<NonZeroUsize>,
+    /// With --slurm: submit both by sbatch
+    #[arg(long, requires = "slurm")]
+    submit: bool,
+    /// With --slurm: an option of sbatch, such as partition=short or time=60
+    #[arg(long, value_name = "OPTION", requires = "slurm")]
+    slurm_option: Vec<String>,
+    /// Submit N parts to HyperQueue by hq, wait for them, and join them
+    #[arg(long, value_name = "N", conflicts_with_all = ["shard", "replay", "fresh", "dry_run"])]
+    hyperqueue: Option<NonZeroUsize>,
+}
+
 /// More threads only wait for each other.
 const JOBS_MAX: usize = 1024;
 
@@ -120,11 +145,23 @@ impl Sweep {
         let shard = self.shard.unwrap_or_default();
         let points = scenario.points_of(shard.stride())?;
         shard.check(&points)?;
+        if self.replay {
+            points.iter().try_for_each(|point| check_load(&scenario.case_at(&point)?.problem))?;
+        }
         let origin = Origin::of_scenario("sweep", scenario, &self.changes.settings());
         let head = Head::new(&origin, shard.numbers(), points.sweep_len());
         let folder = self.out.join(scenario.name());
         if self.dry_run {
             return dry_run::dry_run(scenario, &points, &folder, &head, terminal);
+        }
+        if let Some(count) = self.engine.slurm {
+            let parts = Parts::new(self, scenario, &head, count.get())?;
+            return slurm::slurm(&parts, &self.engine.slurm_option, self.engine.submit, terminal);
+        }
+        if let Some(count) = self.engine.hyperqueue {
+            let parts = Parts::new(self, scenario, &head, count.get())?;
+            hyperqueue::hyperqueue(&parts, terminal)?;
+            return merge(&parts.journals(), false, self.format, parts.out(), terminal);
         }
         let prefix = if self.replay { "sweep-replay-" } else { "sweep-" };
         let results = match self.shard {

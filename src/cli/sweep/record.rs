@@ -32,6 +32,29 @@ impl Head {
         (&self.run, self.shard, self.points) == (&other.run, other.shard, other.points)
     }
 
+    /// Number of its points.
+    pub(in crate::cli) fn point_count(&self) -> usize {
+        let [shard, count] = self.shard;
+        (self.points + count).saturating_sub(shard) / count
+    }
+
+    /// Whether the point with this index in the sweep is one of its points.
+    pub(in crate::cli) fn has(&self, index: usize) -> bool {
+        let [shard, count] = self.shard;
+        index < self.points && index % count == shard - 1
+    }
+
+    /// The place of one of its points among them.
+    pub(in crate::cli) fn position(&self, index: usize) -> usize {
+        index / self.shard[1]
+    }
+
+    /// Whether its numbers can be: nobody but this program should have written them.
+    fn is_sound(&self) -> bool {
+        let [shard, count] = self.shard;
+        (1..=count).contains(&shard) && self.points <= POINTS_MAX
+    }
+
     pub(super) fn line(&self) -> String {
         format!("{HEAD} {}", json(self))
     }
@@ -52,6 +75,9 @@ pub(in crate::cli) enum Line<'a> {
     Complete,
 }
 
+/// A sweep has no more.
+const POINTS_MAX: usize = 1_000_000;
+
 const HEAD: &str = "sweep";
 const POINT: &str = "point";
 const PANICKED: &str = "panicked";
@@ -63,7 +89,7 @@ impl Line<'_> {
     pub(in crate::cli) fn parse(text: &str) -> Option<Line<'_>> {
         let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
         Some(match word {
-            HEAD => Line::Head(serde_json::from_str(rest).ok()?),
+            HEAD => Line::Head(serde_json::from_str(rest).ok().filter(Head::is_sound)?.into()),
             POINT | PANICKED => {
                 let mut parts = rest.splitn(3, ' ');
                 let (key, index) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);

@@ -19,8 +19,8 @@ pub struct Network {
     uses: Vec<u32>,
     /// Interfaces where a transfer has begun or ended since rates were last computed.
     changed: Vec<u32>,
-    /// Lanes without interfaces whose link has changed since rates were last computed.
-    degraded: Vec<u32>,
+    /// Lanes without interfaces that have begun to send, or whose link has changed, since rates were last computed.
+    alone: Vec<u32>,
     /// Marks what a search has seen.
     epoch: u64,
     component: Component,
@@ -132,7 +132,7 @@ impl Network {
     #[inline]
     pub(super) fn begin(&mut self, lane: LaneId, isolated: Duration) -> (f64, Duration) {
         let state = &mut self.lanes[lane.0 as usize];
-        if state.uses_count == 0 {
+        if state.uses_count == 0 && (state.latency == Duration::ZERO || state.latency >= isolated) {
             return (state.health, isolated);
         }
         let latency = state.latency.min(isolated);
@@ -146,6 +146,9 @@ impl Network {
     pub(super) fn send(&mut self, lane: LaneId) -> Option<Duration> {
         let state = &mut self.lanes[lane.0 as usize];
         let to_send = state.to_send.take()?;
+        if state.uses_count == 0 {
+            self.alone.push(lane.0);
+        }
         state.rate = -1.0;
         for &index in state.uses(&self.uses) {
             let interface = &mut self.interfaces[index as usize];
@@ -173,14 +176,14 @@ impl Network {
 
     /// Leaves `link` with this part of its bandwidth.
     pub(super) fn set_health(&mut self, link: LinkId, health: f64) {
-        let Self { lanes, uses, interfaces, changed, degraded, .. } = self;
+        let Self { lanes, uses, interfaces, changed, alone, .. } = self;
         for (index, lane) in (0..).zip(lanes).filter(|(_, lane)| lane.link == link) {
             lane.health = health;
             for &interface in lane.uses(uses) {
                 mark(&mut interfaces[interface as usize], interface, changed);
             }
-            if lane.uses_count == 0 {
-                degraded.push(index);
+            if lane.uses_count == 0 && lane.to_send.is_none() {
+                alone.push(index);
             }
         }
     }
@@ -189,7 +192,7 @@ impl Network {
     /// bandwidth.
     #[inline]
     pub(super) fn for_each_changed(&mut self, mut apply: impl FnMut(LaneId, f64)) {
-        for lane in self.degraded.drain(..) {
+        for lane in self.alone.drain(..) {
             apply(LaneId(lane), self.lanes[lane as usize].health);
         }
         while let Some(first) = self.changed.pop() {

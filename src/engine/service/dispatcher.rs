@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::flights::{Flights, last_end};
+use super::flights::{Flights, Loss, last_end};
 use super::template::Template;
 use super::{Fate, Issue, Planner, Query, Recovery, ServeError, Served};
 use crate::engine::simulator::{Simulator, Stalled};
@@ -24,6 +24,8 @@ pub(super) struct Dispatcher<'a, 'p> {
     waiting: VecDeque<u32>,
     /// Queries that arrived and are neither done nor dropped.
     open: u32,
+    /// Of these, those that have a plan of which nothing has begun.
+    issued: u32,
     groups: Groups,
     flights: Flights,
     templates: Vec<Template>,
@@ -57,6 +59,19 @@ struct Group {
     queries: Vec<u32>,
     /// Plans under way, and parts that wait to be computed again.
     parts: u32,
+    has_begun: bool,
+}
+
+impl Groups {
+    /// What is to be computed again waits for plans.
+    fn redo(&mut self, losses: Vec<Loss>) {
+        for loss in losses {
+            self.redo.push_back((loss.group, loss.samples));
+            if !loss.is_over {
+                self.groups[loss.group as usize].parts += 1;
+            }
+        }
+    }
 }
 
 struct Unrecovered {
@@ -88,6 +103,7 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
             queries: Vec::new(),
             waiting: VecDeque::new(),
             open: 0,
+            issued: 0,
             groups: Groups::default(),
             flights: Flights::new(),
             templates: Vec::new(),
@@ -107,7 +123,7 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        let (lanes, spans, lost) = self.flights.into_parts();
+        let (lanes, spans, [lost, dead]) = self.flights.into_parts();
         if last_end(&spans) == Time::MAX {
             return Err(ServeError::TooLong);
         }
@@ -119,6 +135,7 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
             issues: self.issues,
             timeline: Timeline { origin: Origin::Simulated, spans },
             lost,
+            dead,
             recoveries: self.recoveries,
         })
     }
@@ -127,7 +144,12 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
     pub(super) fn stalled(self) -> ServeError {
         let devices = self.problem.platform.devices.iter().zip(&self.condition.devices);
         let out = devices.filter(|(_, health)| **health == 0.0).map(|(device, _)| format!("`{}`", device.name));
+        let remedy = match self.problem.faults.replanning {
+            Some(_) => "; there is no plan without: say when it comes back (`until`)",
+            None => "; say when it comes back (`until`), or plan again (`replanning`)",
+        };
         ServeError::Stalled {
+            remedy,
             open: self.problem.load.queries() as usize - (self.queries.len() - self.open as usize),
             queries: self.problem.load.queries() as usize,
             devices: out.collect(),
@@ -149,7 +171,8 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
     /// need not wait is never dropped.
     fn drop_excess(&mut self, now: Time) {
         let limit = self.arrivals.as_ref().and_then(|(_, server)| server.queue_max);
-        while limit.is_some_and(|limit| self.waiting.len() > limit as usize)
+        let waiting = |queue: &VecDeque<u32>| queue.len() + self.issued as usize;
+        while limit.is_some_and(|limit| waiting(&self.waiting) > limit as usize)
             && let Some(id) = self.waiting.pop_back()
         {
             let query = &mut self.queries[id as usize];
@@ -175,14 +198,14 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
         while let Some(&(group, samples)) = self.groups.redo.front() {
             let Some(template) = self.free_template(samples, simulator) else { return };
             self.groups.redo.pop_front();
-            self.issue(template, group, simulator);
+            self.issue(template, group, samples, simulator);
         }
         match self.problem.dispatch {
             Dispatch::PerQuery { in_flight_max } => {
                 let limit = in_flight_max.map_or(usize::MAX, |limit| limit as usize);
                 while self.flights.count() < limit && self.has_waiting(simulator.now()) {
                     let Some(template) = self.free_template(self.problem.samples(), simulator) else { return };
-                    self.begin(1, template, simulator);
+                    self.begin(1, template, self.problem.samples(), simulator);
                 }
             }
             Dispatch::Batch { batch_max, delay_max } => {
@@ -202,8 +225,9 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
                     return;
                 }
                 let count = self.waiting.len().min(full);
-                if let Some(template) = self.free_template(of_query.saturating_mul(count as u32), simulator) {
-                    self.begin(count, template, simulator);
+                let samples = of_query.saturating_mul(count as u32);
+                if let Some(template) = self.free_template(samples, simulator) {
+                    self.begin(count, template, samples, simulator);
                 }
             }
         }
@@ -226,7 +250,7 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
     }
 
     /// Issues a plan for the first `count` queries that wait.
-    fn begin(&mut self, count: usize, template: u32, simulator: &mut Simulator) {
+    fn begin(&mut self, count: usize, template: u32, samples: u32, simulator: &mut Simulator) {
         let place = self.groups.free.pop().unwrap_or_else(|| {
             self.groups.groups.push(Group::default());
             self.groups.groups.len() as u32 - 1
@@ -234,20 +258,20 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
         let group = &mut self.groups.groups[place as usize];
         group.parts = 1;
         group.queries.extend(self.waiting.drain(..count));
-        for id in &group.queries {
-            self.queries[*id as usize].begun = simulator.now();
-        }
-        self.issue(template, place, simulator);
+        group.has_begun = false;
+        self.issued += count as u32;
+        self.issue(template, place, samples, simulator);
     }
 
-    fn issue(&mut self, template: u32, group: u32, simulator: &mut Simulator) {
+    fn issue(&mut self, template: u32, group: u32, samples: u32, simulator: &mut Simulator) {
         match self.flights.issue(&self.templates, template, group, simulator) {
             Some(first_step) => {
                 let queries = self.groups.groups[group as usize].queries.len() as u32;
-                self.issues.push(Issue { plan: template, first_step, at: simulator.now(), queries });
+                self.issues.push(Issue { plan: template, first_step, at: simulator.now(), queries, samples });
             }
             None => self.failed = Some(ServeError::TooManySteps),
         }
+        self.note_begun(simulator.now());
     }
 
     /// A template for `samples` samples that can be issued now. If there is one only, plans queue on its lanes; among
@@ -256,7 +280,13 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
         if !self.plans.contains_key(&samples)
             && let Err(error) = self.plan(samples, simulator)
         {
-            self.failed = Some(error);
+            match self.degraded {
+                // What has no plan now may have one after the next fault.
+                Some(_) if matches!(error, ServeError::Plan { .. }) => {
+                    self.plans.insert(samples, Vec::new());
+                }
+                _ => self.failed = Some(error),
+            }
             return None;
         }
         let plans = &self.plans[&samples];
@@ -284,6 +314,17 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
         }
         plans.insert(samples, known);
         Ok(())
+    }
+
+    /// Notes which queries have begun.
+    fn note_begun(&mut self, now: Time) {
+        for place in self.flights.begun.drain(..) {
+            let group = &mut self.groups.groups[place as usize];
+            if !std::mem::replace(&mut group.has_begun, true) {
+                self.issued -= group.queries.len() as u32;
+                group.queries.iter().for_each(|id| self.queries[*id as usize].begun = now);
+            }
+        }
     }
 
     /// A part of a group has been computed.
@@ -338,13 +379,9 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
             Change::Bandwidth { link, health } => simulator.set_link_health(link, health),
             Change::Back { device } => simulator.set_device_health(device, 1.0),
             Change::Out { device } => {
-                for loss in self.flights.lose(&self.templates, device, simulator) {
-                    self.groups.redo.push_back((loss.group, loss.samples));
-                    unrecovered.groups.push(loss.group);
-                    if !loss.is_over {
-                        self.groups.groups[loss.group as usize].parts += 1;
-                    }
-                }
+                let losses = self.flights.lose(&self.templates, device, simulator);
+                unrecovered.groups.extend(losses.iter().map(|loss| loss.group));
+                self.groups.redo(losses);
             }
         }
         self.unrecovered.push(unrecovered);
@@ -379,9 +416,9 @@ impl Source<Simulator> for Dispatcher<'_, '_> {
     fn handle(&mut self, event: Event, simulator: &mut Simulator) -> Result<(), Stalled> {
         match event {
             Event::Ended(completion) => {
-                let Some(group) = self.flights.complete(&self.templates, completion, simulator) else {
-                    return Ok(());
-                };
+                let ended = self.flights.complete(&self.templates, completion, simulator);
+                self.note_begun(simulator.now());
+                let Some(group) = ended else { return Ok(()) };
                 self.end_part(group, simulator);
             }
             Event::Woken { token: ARRIVAL } => {
@@ -392,14 +429,25 @@ impl Source<Simulator> for Dispatcher<'_, '_> {
                     }
                 }
                 self.set_arrival_timer(simulator);
+                if self.issued > 0 {
+                    // Plans that have not begun are in the way: whoever comes now waits, with a plan or without.
+                    self.drop_excess(simulator.now());
+                }
                 self.dispatch(simulator);
                 self.drop_excess(simulator.now());
                 return Ok(());
             }
             Event::Woken { token: FULL_ENOUGH } => {}
-            Event::Woken { token: REPLANNED } => self.replanning -= 1,
+            Event::Woken { token: REPLANNED } => {
+                self.replanning -= 1;
+                if self.replanning == 0 {
+                    let recalled = self.flights.recall(&self.templates, simulator);
+                    self.groups.redo(recalled);
+                }
+            }
             Event::Woken { token } => self.break_down((token - FAULT) as usize, simulator),
         }
+        self.note_begun(simulator.now());
         self.dispatch(simulator);
         Ok(())
     }

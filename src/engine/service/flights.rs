@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::template::{Template, device_of, is_alike};
+use super::template::{Template, TemplateStep, devices_of, is_alike};
 use crate::engine::simulator::{Prepared, Simulator};
 use crate::engine::{Sampler, Streams};
 use crate::execute::{Completion, Lanes};
@@ -23,6 +23,10 @@ pub(super) struct Flights {
     pub(super) spans: Vec<Span>,
     /// Steps that were under way on a device that dropped out.
     pub(super) lost: Vec<StepId>,
+    /// Steps that will never run, those in `lost` among them.
+    pub(super) dead: Vec<StepId>,
+    /// Groups of which a first step has begun since this was last emptied.
+    pub(super) begun: Vec<u32>,
     /// Steps released in the course of a completion that take no time.
     joins: Vec<StepId>,
 }
@@ -37,17 +41,20 @@ struct Flight {
     left: u32,
     /// Whose samples it computes.
     group: u32,
+    has_begun: bool,
 }
 
 /// A step that has ended.
-const ENDED: u32 = u32::MAX;
+pub(super) const ENDED: u32 = u32::MAX;
 /// A step that will never run, since what it needs was lost.
-const DEAD: u32 = u32::MAX - 1;
+pub(super) const DEAD: u32 = u32::MAX - 1;
 
 struct LaneState {
     lane: Lane,
     /// Which of the lanes that are alike it is.
     number: usize,
+    /// The devices that it needs.
+    devices: Vec<DeviceId>,
     sampler: Sampler,
     /// Whose turn it is: a step that runs, or waits for others.
     current: Option<Turn>,
@@ -80,13 +87,15 @@ impl Flights {
             lanes: Vec::new(),
             spans: Vec::new(),
             lost: Vec::new(),
+            dead: Vec::new(),
+            begun: Vec::new(),
             joins: Vec::new(),
         }
     }
 
     /// All lanes, in the order of the simulator.
-    pub(super) fn into_parts(self) -> (Vec<Lane>, Vec<Span>, Vec<StepId>) {
-        (self.lanes.into_iter().map(|state| state.lane).collect(), self.spans, self.lost)
+    pub(super) fn into_parts(self) -> (Vec<Lane>, Vec<Span>, [Vec<StepId>; 2]) {
+        (self.lanes.into_iter().map(|state| state.lane).collect(), self.spans, [self.lost, self.dead])
     }
 
     /// How many are under way.
@@ -105,13 +114,19 @@ impl Flights {
     ) -> LaneId {
         let known = self.lanes.iter().position(|known| known.number == number && is_alike(&known.lane, lane));
         if let Some(index) = known {
+            if let (Lane::Compute { memory, .. }, Lane::Compute { memory: needed, .. }) =
+                (&mut self.lanes[index].lane, lane)
+            {
+                *memory = (*memory).max(*needed);
+            }
             return LaneId(index as u32);
         }
         let sampler = match lane {
             Lane::Compute { device, .. } => Sampler::of_device(&problem.variation, streams, *device),
             Lane::Link(link) => Sampler::of_link(&problem.variation, streams, *link),
         };
-        let state = LaneState { lane: lane.clone(), number, sampler, current: None, queue: VecDeque::new() };
+        let devices = devices_of(&problem.platform, lane);
+        let state = LaneState { lane: lane.clone(), number, devices, sampler, current: None, queue: VecDeque::new() };
         self.lanes.push(state);
         simulator.add(lane, &problem.platform)
     }
@@ -138,11 +153,19 @@ impl Flights {
         }
         self.spans.resize(self.spans.len() + count, Span::default());
         let place = self.free.pop().unwrap_or_else(|| {
-            self.flights.push(Flight { template: 0, first: 0, counts: Vec::new(), left: 0, group: 0 });
+            self.flights.push(Flight {
+                template: 0,
+                first: 0,
+                counts: Vec::new(),
+                left: 0,
+                group: 0,
+                has_begun: false,
+            });
             self.flights.len() as u32 - 1
         });
         let flight = &mut self.flights[place as usize];
         (flight.template, flight.first, flight.left, flight.group) = (index, first, count as u32, group);
+        flight.has_begun = false;
         flight.counts.clear();
         flight.counts.extend((0..count as u32).map(|step| template.frontier.count(StepId(step))));
         for &(_, step) in &template.first_on_lane {
@@ -270,6 +293,9 @@ impl Flights {
             self.joins.push(turn.step);
             return;
         };
+        if !std::mem::replace(&mut flight.has_begun, true) {
+            self.begun.push(flight.group);
+        }
         let isolated = self.lanes[lane.0 as usize].sampler.stretch(step.isolated);
         let step =
             Prepared { step: StepId(flight.first + turn.step.0), lane: Some(lane), isolated, traffic: step.traffic };
@@ -279,48 +305,78 @@ impl Flights {
     /// `device` drops out: what it runs is lost, and what depends on that never begins.
     pub(super) fn lose(&mut self, templates: &[Template], device: DeviceId, simulator: &mut Simulator) -> Vec<Loss> {
         for (index, state) in (0..).zip(&self.lanes) {
-            if device_of(&state.lane) == Some(device)
+            if state.devices.contains(&device)
                 && let Some((step, start)) = simulator.cancel(LaneId(index))
             {
                 self.spans[step.0 as usize] = Span { start, end: simulator.now() };
                 self.lost.push(step);
             }
         }
-        let mut losses = Vec::new();
+        let lanes = &self.lanes;
+        let needs =
+            |step: &TemplateStep| step.lane.is_some_and(|lane| lanes[lane.0 as usize].devices.contains(&device));
         let under_way: Vec<u32> = self.order.iter().map(|&(_, place)| place).collect();
-        for &place in &under_way {
-            let samples = self.kill(templates, place, device);
-            if samples > 0 {
-                let Flight { group, left, .. } = self.flights[place as usize];
-                losses.push(Loss { group, samples, is_over: left == 0 });
+        let cannot_run = |template: &Template, counts: &[u32]| -> Vec<bool> {
+            let mut is_dead = vec![false; counts.len()];
+            for (index, step) in template.steps.iter().enumerate() {
+                if counts[index] != ENDED && counts[index] != DEAD && (is_dead[index] || needs(step)) {
+                    is_dead[index] = true;
+                    let dependents = template.frontier.dependents(StepId(index as u32));
+                    dependents.for_each(|step| is_dead[step.0 as usize] = true);
+                } else {
+                    is_dead[index] = false;
+                }
             }
+            is_dead
+        };
+        let dead = self.of_flights(templates, &under_way, cannot_run);
+        self.kill(templates, dead, simulator)
+    }
+
+    /// Takes back all of which nothing has begun, sample by sample.
+    pub(super) fn recall(&mut self, templates: &[Template], simulator: &mut Simulator) -> Vec<Loss> {
+        let under_way: Vec<u32> = self.order.iter().map(|&(_, place)| place).collect();
+        let dead = self.of_flights(templates, &under_way, |template, counts| template.untouched(counts));
+        self.kill(templates, dead, simulator)
+    }
+
+    /// What `find` finds of each flight.
+    fn of_flights(
+        &self,
+        templates: &[Template],
+        places: &[u32],
+        find: impl Fn(&Template, &[u32]) -> Vec<bool>,
+    ) -> Vec<(u32, Vec<bool>)> {
+        let of_flight = |&place: &u32| {
+            let flight = &self.flights[place as usize];
+            (place, find(&templates[flight.template as usize], &flight.counts))
+        };
+        places.iter().map(of_flight).collect()
+    }
+
+    /// The marked steps of flights will never run. Returns what this costs.
+    fn kill(&mut self, templates: &[Template], dead: Vec<(u32, Vec<bool>)>, simulator: &mut Simulator) -> Vec<Loss> {
+        let mut losses = Vec::new();
+        for (place, is_dead) in &dead {
+            let flight = &mut self.flights[*place as usize];
+            let samples = templates[flight.template as usize].samples_of(is_dead);
+            if samples == 0 {
+                continue;
+            }
+            for (index, _) in is_dead.iter().enumerate().filter(|(_, is_dead)| **is_dead) {
+                flight.counts[index] = DEAD;
+                flight.left -= 1;
+                self.dead.push(StepId(flight.first + index as u32));
+            }
+            losses.push(Loss { group: flight.group, samples, is_over: flight.left == 0 });
         }
         for index in 0..self.lanes.len() as u32 {
             self.pass_dead(templates, LaneId(index), simulator);
         }
-        for place in under_way {
+        for (place, _) in dead {
             self.retire(place);
         }
         losses
-    }
-
-    /// Marks all of a flight that cannot run without `device`; returns the samples that this costs.
-    fn kill(&mut self, templates: &[Template], place: u32, device: DeviceId) -> u32 {
-        let flight = &mut self.flights[place as usize];
-        let template = &templates[flight.template as usize];
-        let mut is_dead = vec![false; template.steps.len()];
-        for (index, step) in template.steps.iter().enumerate() {
-            let count = flight.counts[index];
-            let on_device = step.lane.is_some_and(|lane| device_of(&self.lanes[lane.0 as usize].lane) == Some(device));
-            if count == ENDED || count == DEAD || !(on_device || is_dead[index]) {
-                continue;
-            }
-            is_dead[index] = true;
-            template.frontier.dependents(StepId(index as u32)).for_each(|step| is_dead[step.0 as usize] = true);
-            flight.counts[index] = DEAD;
-            flight.left -= 1;
-        }
-        template.samples_of(&is_dead)
     }
 
     /// Takes dead steps from the lane, so that what follows is not kept waiting by what never ends.

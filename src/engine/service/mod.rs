@@ -12,7 +12,7 @@ use super::random::Streams;
 use super::simulator::{Simulator, Stalled};
 use crate::cost::Uncalibrated;
 use crate::execute::execute;
-use crate::plan::{CheckedPlan, Lane, LaneId, Plan, Step, StepId};
+use crate::plan::{Action, CheckedPlan, Lane, LaneId, Plan, Step, StepId};
 use crate::problem::{Fault, Problem};
 use crate::timeline::Timeline;
 use crate::units::{Duration, Time};
@@ -35,6 +35,8 @@ pub struct Served {
     pub timeline: Timeline,
     /// Steps that were under way on a device that dropped out; their spans end there.
     pub lost: Vec<StepId>,
+    /// Steps that never ran to their end, those in `lost` among them.
+    pub dead: Vec<StepId>,
     /// What came of each fault.
     pub recoveries: Vec<Recovery>,
 }
@@ -44,7 +46,7 @@ pub struct Served {
 pub struct Query {
     /// When it arrived.
     pub arrived: Time,
-    /// When a plan was first issued for it, or when it was dropped.
+    /// When the first step of a plan for it began, or when it was dropped.
     pub begun: Time,
     /// When all its samples were computed, or when it was dropped.
     pub ended: Time,
@@ -74,6 +76,8 @@ pub struct Issue {
     pub at: Time,
     /// Queries that it is for.
     pub queries: u32,
+    /// Samples of each model that it computes.
+    pub samples: u32,
 }
 
 /// What came of a fault.
@@ -94,26 +98,41 @@ impl Served {
 
     /// What was issued as one plan, as far as it has no more than `steps_max` steps, with its timeline and, for each
     /// step, which step of which of `plans` it is.
+    ///
+    /// Samples are numbered in the order of issue, so that it is a plan for an offline load of all of them; where a
+    /// device has dropped out, it has steps that never ran and others that make good for them.
     pub fn recorded(&self, steps_max: usize) -> (Plan, Timeline, Vec<(u32, StepId)>) {
         let mut recorded = Plan { lanes: self.lanes.clone(), steps: Vec::new() };
         let mut origins = Vec::new();
+        let mut sample = 0u32;
         for issue in &self.issues {
             let (plan, lanes) = (&self.plans[issue.plan as usize], &self.lanes_of[issue.plan as usize]);
-            if recorded.steps.len() + plan.steps.len() > steps_max {
-                break;
-            }
+            let after = sample.checked_add(issue.samples);
+            let (Some(after), false) = (after, recorded.steps.len() + plan.steps.len() > steps_max) else { break };
             for (index, step) in (0..).zip(&plan.steps) {
                 recorded.steps.push(Step {
                     lane: step.lane.map(|lane| lanes[lane.0 as usize]),
-                    action: step.action.clone(),
+                    action: shifted(step.action.clone(), sample),
                     after: step.after.iter().map(|on| StepId(issue.first_step.0 + on.0)).collect(),
                 });
                 origins.push((issue.plan, StepId(index)));
             }
+            sample = after;
         }
         let spans = self.timeline.spans[..recorded.steps.len()].to_vec();
         (recorded, Timeline { origin: self.timeline.origin, spans }, origins)
     }
+}
+
+/// `action` on samples whose numbers are higher by `by`.
+fn shifted(mut action: Action, by: u32) -> Action {
+    let region = match &mut action {
+        Action::Compute(work) => &mut work.region,
+        Action::Transfer { region, .. } => region,
+        Action::Join => return action,
+    };
+    region.samples = region.samples.start + by..region.samples.end + by;
+    action
 }
 
 impl Query {
@@ -140,12 +159,14 @@ pub enum ServeError {
     #[error(transparent)]
     Uncalibrated(#[from] Uncalibrated),
     /// Queries wait for something that does not come.
-    #[error("{open} of {queries} queries wait for {} without end; give `replanning`, or an `until`", devices.join(" and "))]
+    #[error("{open} of {queries} queries wait for {} without end{remedy}", devices.join(" and "))]
     Stalled {
         /// How many wait.
         open: usize,
         /// Of how many.
         queries: usize,
+        /// What can be done about it.
+        remedy: &'static str,
         /// The names of devices that dropped out and did not come back.
         devices: Vec<String>,
     },

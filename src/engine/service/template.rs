@@ -3,10 +3,11 @@
 use std::ops::Range;
 
 use super::ServeError;
+use super::flights::{DEAD, ENDED};
 use crate::engine::{estimates, traffic};
 use crate::model::ModelId;
 use crate::plan::{Action, CheckedPlan, Frontier, Lane, LaneId, StepId};
-use crate::platform::DeviceId;
+use crate::platform::{DeviceId, Platform};
 use crate::problem::Problem;
 use crate::units::Duration;
 
@@ -19,7 +20,7 @@ pub(super) struct Template {
     pub(super) first_on_lane: Vec<(LaneId, StepId)>,
     /// By lane of the plan, the lane of the simulator.
     pub(super) lanes: Vec<LaneId>,
-    /// The devices that it computes on.
+    /// The devices that it computes on, or moves data from or to.
     pub(super) devices: Vec<DeviceId>,
 }
 
@@ -55,10 +56,33 @@ impl Template {
             let traffic = traffic.get(index).copied().unwrap_or(0);
             steps.push(TemplateStep { lane, isolated: estimate.time, traffic });
         }
-        let mut devices: Vec<DeviceId> = plan.lanes.iter().filter_map(device_of).collect();
+        let platform = &problem.platform;
+        let mut devices: Vec<DeviceId> = plan.lanes.iter().flat_map(|lane| devices_of(platform, lane)).collect();
         devices.sort_unstable();
         devices.dedup();
         Ok(Template { frontier: Frontier::new(&plan), plan, steps, first_on_lane, lanes, devices })
+    }
+
+    /// Marks the steps of samples of which nothing has begun, given what each step waits for.
+    pub(super) fn untouched(&self, counts: &[u32]) -> Vec<bool> {
+        let samples = |index: usize| match &self.plan.steps[index].action {
+            Action::Compute(work) => Some((work.model, work.region.samples.clone())),
+            Action::Transfer { model, region, .. } => Some((*model, region.samples.clone())),
+            Action::Join => None,
+        };
+        let is_waiting = |index: usize| counts[index] > 0 && counts[index] != ENDED && counts[index] != DEAD;
+        let touched: Vec<_> = (0..counts.len()).filter(|&index| !is_waiting(index)).filter_map(samples).collect();
+        let mut is_untouched = vec![false; counts.len()];
+        // What a step that stays waits for must stay too.
+        for index in (0..counts.len()).rev() {
+            let meets = |(model, range): &(ModelId, Range<u32>)| {
+                touched.iter().any(|(of, other)| of == model && other.start < range.end && range.start < other.end)
+            };
+            is_untouched[index] = is_waiting(index)
+                && !samples(index).as_ref().is_some_and(meets)
+                && self.frontier.dependents(StepId(index as u32)).all(|step| is_untouched[step.0 as usize]);
+        }
+        is_untouched
     }
 
     /// The samples that the steps marked in `is_dead` were to contribute to, over all models.
@@ -89,11 +113,11 @@ impl Template {
     }
 }
 
-/// The device that a lane computes on.
-pub(super) fn device_of(lane: &Lane) -> Option<DeviceId> {
+/// The devices that a lane needs: the one that it computes on, or both ends of its link.
+pub(super) fn devices_of(platform: &Platform, lane: &Lane) -> Vec<DeviceId> {
     match lane {
-        Lane::Compute { device, .. } => Some(*device),
-        Lane::Link(_) => None,
+        Lane::Compute { device, .. } => vec![*device],
+        Lane::Link(link) => vec![platform.link(*link).from, platform.link(*link).to],
     }
 }
 

@@ -124,11 +124,11 @@ fn latencies(material: &Material) -> Option<Curve> {
 const TIMES: u32 = 300;
 
 fn shares(rows: &[LatencyRow], times: &[f64]) -> Vec<Option<f64>> {
-    let all: f64 = rows.iter().map(|row| f64::from(row.count)).sum();
+    let all: f64 = rows.iter().map(|row| row.count as f64).sum();
     let (mut next, mut reached) = (0, 0.0);
     let share = |&time: &f64| {
         while let Some(row) = rows.get(next).filter(|row| row.latency_ms <= time) {
-            reached += f64::from(row.count);
+            reached += row.count as f64;
             next += 1;
         }
         Some(reached / all).filter(|share| share.is_finite())
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn latencies_of_all_strategies_are_told_at_the_same_times() {
-        let strategy = |index, rows: &[(f64, u32)]| StrategyMaterial {
+        let strategy = |index, rows: &[(f64, u64)]| StrategyMaterial {
             name: format!("s{index}"),
             folder: String::new(),
             index,

@@ -39,7 +39,7 @@ pub fn report_html(material: &Material, provenance: &Provenance, look: &Look) ->
         page += &section("Results", &results::results_html(table));
         page += &section("Without a result", &results::failures_html(table));
     }
-    if !material.accuracy.is_empty() {
+    if !material.accuracy.rows.is_empty() {
         page += &section("Predicted and measured", &results::accuracy_html(&material.accuracy));
     }
     page += &section("Figures", &drawings(material, look));

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::escape::escaped;
 use super::table::{Cell, Title, table_html};
-use crate::report::plot::{AccuracyRow, ResultLine, ResultsTable};
+use crate::report::plot::{Accuracy, ResultLine, ResultsTable};
 
 /// A column of `results.csv` as the page shows it.
 struct Shown {
@@ -154,11 +155,11 @@ pub(super) fn failures_html(table: &ResultsTable) -> String {
     table_html(&[title("strategy"), title("reason"), title("results")], &rows.collect::<Vec<_>>()) + &note
 }
 
-/// Predicted and measured times.
-pub(super) fn accuracy_html(rows: &[AccuracyRow]) -> String {
+/// Predicted and measured times, below what they come to.
+pub(super) fn accuracy_html(accuracy: &Accuracy) -> String {
     let title = |name: &str, unit: &str| Title { name: name.into(), unit: unit.into() };
     let titles = [title("of", ""), title("predicted", "ms"), title("measured", "ms"), title("error", "%")];
-    let cells = rows.iter().take(LINES_MAX).map(|row| {
+    let cells = accuracy.rows.iter().take(LINES_MAX).map(|row| {
         vec![
             Cell::Text(row.series.clone()),
             Cell::Number(row.predicted_ms, None),
@@ -166,5 +167,9 @@ pub(super) fn accuracy_html(rows: &[AccuracyRow]) -> String {
             Cell::Number((row.predicted_ms / row.measured_ms - 1.0) * 100.0, None),
         ]
     });
-    table_html(&titles, &cells.collect::<Vec<_>>())
+    let verdict = match accuracy.verdict.as_str() {
+        "" => String::new(),
+        verdict => format!("<p class=\"note\">{}</p>\n", escaped(verdict)),
+    };
+    verdict + &table_html(&titles, &cells.collect::<Vec<_>>())
 }

@@ -1,6 +1,6 @@
 //! Predicted against measured times: a marker on the diagonal is a prediction that came true.
 
-use super::accuracy_rows::AccuracyRow;
+use super::accuracy_rows::{Accuracy, AccuracyRow};
 use super::axis::{AXIS_BELOW, Axis, Side};
 use super::canvas::{Anchor, BELOW_TITLE, Canvas, Frame, MARGIN, THIN, Width, draw};
 use super::legend::{Legend, SAMPLE};
@@ -13,11 +13,21 @@ use super::{is_drawable, series};
 ///
 /// Markers are filled, or hollow for predictions beyond what was profiled. A line through a marker goes from the
 /// shortest to the longest measured time.
-pub fn accuracy_svg(title: &str, rows: &[AccuracyRow], width: Width) -> String {
+pub fn accuracy_svg(title: &str, accuracy: &Accuracy, width: Width) -> String {
     let shown: Vec<&AccuracyRow> =
-        rows.iter().filter(|row| is_drawable(row.measured_ms) && is_drawable(row.predicted_ms)).collect();
+        accuracy.rows.iter().filter(|row| is_drawable(row.measured_ms) && is_drawable(row.predicted_ms)).collect();
     let names = series(shown.iter().map(|row| row.series.as_str()));
-    let legend = legend(&names, shown.iter().any(|row| row.is_beyond));
+    let errors = ErrorAxis::new(shown.iter().map(|row| error(row)));
+    let mut legend = legend(&names, shown.iter().any(|row| row.is_beyond));
+    if shown.iter().any(|row| error(row).abs() > errors.limit) {
+        legend.add("on an edge: a larger error", |canvas, (x, y)| {
+            canvas.line((x - SAMPLE / 2, y), (x + SAMPLE / 2, y), GREY, THIN);
+            canvas.marker((x, y), 0);
+        });
+    }
+    if accuracy.is_mock {
+        legend.add("mock: nothing measured", |canvas, at| canvas.text("!", at, Anchor::Center, SAMPLE));
+    }
     let values = shown.iter().flat_map(|row| [row.measured_ms, row.predicted_ms]);
     let axis = Axis::log(values);
     let left = axis.as_ref().map_or(100, Axis::room);
@@ -41,7 +51,6 @@ pub fn accuracy_svg(title: &str, rows: &[AccuracyRow], width: Width) -> String {
         axis.draw_grid(canvas, frame, Side::Left);
         axis.draw_labels(canvas, frame, Side::Left, "predicted (ms)");
         axis.draw(canvas, panel, Side::Bottom, "measured (ms)");
-        let errors = ErrorAxis::new(shown.iter().map(|row| error(row)));
         errors.draw(canvas, panel);
         canvas.line((frame.left, frame.bottom), (frame.right, frame.top), INK, THIN);
         canvas.outline(frame, GREY);
@@ -161,6 +170,10 @@ mod tests {
         AccuracyRow { series: series.into(), measured_ms, predicted_ms, measured_range_ms: None, is_beyond: false }
     }
 
+    fn accuracy(rows: &[AccuracyRow]) -> Accuracy {
+        Accuracy { rows: rows.to_vec(), ..Accuracy::default() }
+    }
+
     #[test]
     fn the_panel_has_room_for_nine_of_ten_errors_and_shows_the_others_on_its_edge() {
         let axis = |errors: &[f64]| ErrorAxis::new(errors.iter().copied());
@@ -175,20 +188,23 @@ mod tests {
 
     #[test]
     fn values_that_cannot_be_drawn_are_left_out() {
+        let svg = |rows: &[AccuracyRow]| accuracy_svg("t", &accuracy(rows), Width::Column);
         let drawn = [row("a", 4.0, 4.1), row("b", 8.0, 7.0)];
         for value in [0.0, f64::NAN, f64::INFINITY] {
             let mut rows = drawn.to_vec();
             rows.insert(1, row("c", 4.0, value));
-            let svg = |rows: &[AccuracyRow]| accuracy_svg("t", rows, Width::Column);
             assert_eq!(svg(&rows), svg(&drawn), "{value:?}");
             assert!(svg(&rows[1..2]).contains("no data"));
         }
-        assert!(accuracy_svg("t", &[], Width::Page).contains("no data"));
+        assert!(svg(&[]).contains("no data"));
     }
 
     #[test]
     fn any_number_of_series_is_drawn() {
         let rows: Vec<AccuracyRow> = (1..300).map(|index| row(&format!("d{index}"), f64::from(index), 2.0)).collect();
-        assert!(accuracy_svg("t", &rows, Width::Page).ends_with("</svg>\n"));
+        let all = accuracy(&rows);
+        assert!(accuracy_svg("t", &all, Width::Page).ends_with("</svg>\n"));
+        let warns = |all: &Accuracy| accuracy_svg("t", all, Width::Page).contains("nothing measured");
+        assert!(!warns(&all) && warns(&Accuracy { is_mock: true, ..all }));
     }
 }

@@ -20,8 +20,19 @@ pub struct AccuracyRow {
     pub is_beyond: bool,
 }
 
+/// Predictions beside measurements, and what to think of them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Accuracy {
+    /// A row a prediction.
+    pub rows: Vec<AccuracyRow>,
+    /// What a replay concludes; empty of a calibration.
+    pub verdict: String,
+    /// Whether a replay ran on no hardware, so that nothing was measured.
+    pub is_mock: bool,
+}
+
 /// The rows of a calibration that compare within a network; others are not of the model's making.
-pub fn calibration_accuracy(rows: &[PredictedRow]) -> Vec<AccuracyRow> {
+pub fn calibration_accuracy(rows: &[PredictedRow]) -> Accuracy {
     let shown = rows.iter().filter(|row| row.scheme != Scheme::Transferred);
     let row = |row: &PredictedRow| {
         Some(AccuracyRow {
@@ -32,17 +43,31 @@ pub fn calibration_accuracy(rows: &[PredictedRow]) -> Vec<AccuracyRow> {
             is_beyond: row.scheme != Scheme::Inside,
         })
     };
-    shown.filter_map(row).collect()
+    Accuracy { rows: shown.filter_map(row).collect(), ..Accuracy::default() }
 }
 
-/// The rows of `replay.json`, of one replay or of those at the points of a sweep: makespans of strategies, predicted
+/// What `replay.json` says, of one replay or of those at the points of a sweep: makespans of strategies, predicted
 /// for the speed of the devices just before each round.
 ///
 /// # Errors
 /// What is wrong with the file.
-pub fn read_replay_json(bytes: &[u8]) -> Result<Vec<AccuracyRow>, serde_json::Error> {
+pub fn read_replay_json(bytes: &[u8]) -> Result<Accuracy, serde_json::Error> {
     let file: File = serde_json::from_slice(bytes)?;
-    let of_points = file.points.into_iter().flat_map(|point| point.replay.comparisons);
+    let replays: Vec<Replay> = match file.points {
+        Some(points) => points.into_iter().map(|point| point.replay).collect(),
+        None => vec![serde_json::from_slice(bytes)?],
+    };
+    let verdict = match replays.as_slice() {
+        [Replay { objections, tolerance, .. }] if objections.is_empty() => {
+            format!("VALID: every makespan is within {:.1} %", tolerance * 100.0)
+        }
+        [Replay { objections, .. }] => format!("INVALID: {}", objections.join("; ")),
+        replays => {
+            let valid = replays.iter().filter(|replay| replay.objections.is_empty()).count();
+            format!("{valid} of {} points are VALID", replays.len())
+        }
+    };
+    let is_mock = replays.iter().any(|replay| !replay.is_real);
     let row = |comparison: Comparison| AccuracyRow {
         series: comparison.strategy,
         measured_ms: comparison.measured_ms,
@@ -50,16 +75,15 @@ pub fn read_replay_json(bytes: &[u8]) -> Result<Vec<AccuracyRow>, serde_json::Er
         measured_range_ms: Some((comparison.measured_ms_min, comparison.measured_ms_max)),
         is_beyond: false,
     };
-    Ok(file.comparisons.into_iter().chain(of_points).map(row).collect())
+    let rows = replays.into_iter().flat_map(|replay| replay.comparisons).map(row).collect();
+    Ok(Accuracy { rows, verdict, is_mock })
 }
 
 /// What is needed of `replay.json`.
 #[derive(Deserialize)]
 struct File {
-    #[serde(default)]
-    comparisons: Vec<Comparison>,
-    #[serde(default)]
-    points: Vec<Point>,
+    /// Of a sweep; a single replay is the whole file.
+    points: Option<Vec<Point>>,
 }
 
 #[derive(Deserialize)]
@@ -69,7 +93,10 @@ struct Point {
 
 #[derive(Deserialize)]
 struct Replay {
+    is_real: bool,
     comparisons: Vec<Comparison>,
+    tolerance: f64,
+    objections: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -84,7 +111,7 @@ struct Comparison {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{Comparison, ReplayedPoint, example, replay_json, replay_sweep_json};
+    use crate::report::{Comparison, Replay, ReplayedPoint, example, replay_json, replay_sweep_json};
 
     #[test]
     fn replays_of_a_run_and_of_a_sweep_read_back() {
@@ -112,10 +139,19 @@ mod tests {
             measured_range_ms: Some((8.0, 10.0)),
             is_beyond: false,
         };
-        assert_eq!(read_replay_json(replay_json(&replay).as_bytes()).unwrap(), std::slice::from_ref(&row));
-        let point = ReplayedPoint { settings: vec![], replay };
-        let sweep = replay_sweep_json(&[point.clone(), point]);
-        assert_eq!(read_replay_json(sweep.as_bytes()).unwrap(), [row.clone(), row]);
+        let read = |text: &str| read_replay_json(text.as_bytes()).unwrap();
+        let valid = read(&replay_json(&replay));
+        assert_eq!((&*valid.rows, valid.is_mock), (std::slice::from_ref(&row), false));
+        let point = ReplayedPoint { settings: vec![], replay: replay.clone() };
+        let mock = ReplayedPoint { settings: vec![], replay: Replay { is_real: false, ..replay }.judged() };
+        let sweep = read(&replay_sweep_json(&[point, mock.clone()]));
+        assert_eq!((&*sweep.rows, sweep.is_mock), (&[row.clone(), row][..], true));
+        assert_eq!(
+            (&*valid.verdict, &*sweep.verdict),
+            ("VALID: every makespan is within 10.0 %", "1 of 2 points are VALID")
+        );
+        let mock = read(&replay_json(&mock.replay));
+        assert_eq!((&*mock.verdict, mock.is_mock), ("INVALID: no hardware took part", true));
         assert!(read_replay_json(b"{\"comparisons\": 1}").is_err());
     }
 }

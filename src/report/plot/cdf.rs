@@ -80,13 +80,13 @@ const WIDE: f64 = 20.0;
 
 /// The corners of the step line.
 fn steps(rows: &[LatencyRow], frame: Frame, along: &Axis, up: &Axis) -> Vec<Point> {
-    let all: f64 = rows.iter().map(|row| f64::from(row.count)).sum();
+    let all: f64 = rows.iter().map(|row| row.count as f64).sum();
     let mut reached = 0.0;
     let mut corners: Vec<Point> = Vec::new();
     for row in rows.iter().filter(|row| row.count > 0) {
         let x = frame.x(along.at(row.latency_ms));
         corners.push((x, frame.y(up.at(reached / all))));
-        reached += f64::from(row.count);
+        reached += row.count as f64;
         corners.push((x, frame.y(up.at(reached / all))));
     }
     if let Some(&(_, y)) = corners.last() {

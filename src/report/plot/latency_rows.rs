@@ -8,7 +8,7 @@ pub struct LatencyRow {
     /// Milliseconds from the arrival of a query to the end of its last sample.
     pub latency_ms: f64,
     /// Queries that took so long.
-    pub count: u32,
+    pub count: u64,
 }
 
 /// The rows of a file `latency.csv` with the columns `latency_ms` and `count`, latencies ascending.
@@ -19,7 +19,7 @@ pub fn read_latency_csv(bytes: &[u8]) -> Result<Vec<LatencyRow>, Vec<CsvFault>> 
     let mut before = 0.0;
     read_rows(bytes, &["latency_ms", "count"], |line| {
         let latency_ms = line.quantity("latency_ms");
-        let count = line.count("count");
+        let count = line.total("count");
         let (latency_ms, count) = (latency_ms?, count?);
         if latency_ms < before {
             line.fault(format!("`latency_ms` is {latency_ms}, less than {before} before it"), REMEDY.into());
@@ -31,10 +31,10 @@ pub fn read_latency_csv(bytes: &[u8]) -> Result<Vec<LatencyRow>, Vec<CsvFault>> 
 
 /// The smallest latency that at least `share` of all queries do not exceed; `None` without queries.
 pub(in crate::report) fn percentile(rows: &[LatencyRow], share: f64) -> Option<f64> {
-    let all: f64 = rows.iter().map(|row| f64::from(row.count)).sum();
+    let all: f64 = rows.iter().map(|row| row.count as f64).sum();
     let mut reached = 0.0;
     let found = rows.iter().find(|row| {
-        reached += f64::from(row.count);
+        reached += row.count as f64;
         row.count > 0 && reached >= share * all
     });
     found.map(|row| row.latency_ms)

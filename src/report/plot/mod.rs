@@ -30,7 +30,7 @@ mod timeline;
 mod timeline_rows;
 
 pub use accuracy::accuracy_svg;
-pub use accuracy_rows::{AccuracyRow, calibration_accuracy, read_replay_json};
+pub use accuracy_rows::{Accuracy, AccuracyRow, calibration_accuracy, read_replay_json};
 pub use canvas::Width;
 pub use finish_times::{FinishRow, finish_rows, finish_times_csv, finish_times_svg, read_finish_times_csv};
 pub use latency_rows::{LatencyRow, read_latency_csv};

@@ -1,7 +1,7 @@
 //! The figures that a results folder can have, each by its name.
 
 use super::accuracy::accuracy_svg;
-use super::accuracy_rows::AccuracyRow;
+use super::accuracy_rows::Accuracy;
 use super::breakdown::breakdown_svg;
 use super::canvas::Width;
 use super::cdf::{Latencies, cdf_svg};
@@ -100,7 +100,7 @@ pub struct Material {
     /// Strategies that have a folder, in the order of `results`.
     pub strategies: Vec<StrategyMaterial>,
     /// `replay.json` or `predicted-measured.csv`.
-    pub accuracy: Vec<AccuracyRow>,
+    pub accuracy: Accuracy,
 }
 
 /// What the folder of one strategy has.
@@ -170,7 +170,7 @@ pub fn figures(preset: Preset, material: &Material, look: &Look) -> Result<Vec<F
         Preset::Cdf => cdf(material, width).map(|svg| one("Latency", svg)),
         Preset::Pareto => pareto(material, width),
         Preset::SplitHeatmap => split_heatmaps(material, against, width),
-        Preset::Accuracy if material.accuracy.is_empty() => {
+        Preset::Accuracy if material.accuracy.rows.is_empty() => {
             Err("replay.json or predicted-measured.csv; `coinfer run SCENARIO --replay` or `coinfer calibrate TRACE` \
                  makes one"
                 .into())
@@ -286,7 +286,7 @@ mod tests {
         fn whatever_results_say_figures_are_drawn_or_refused(
             lines in proptest::collection::vec((proptest::array::uniform2(cell()), 0u8..3, proptest::array::uniform9(cell())), 0..12),
             spans in proptest::collection::vec((0u32..3, proptest::option::of(0u32..3), any::<u64>(), any::<u64>()), 0..8),
-            latencies in proptest::collection::vec((proptest::num::f64::POSITIVE, any::<u32>()), 0..8),
+            latencies in proptest::collection::vec((proptest::num::f64::POSITIVE, any::<u64>()), 0..8),
         ) {
             let mut text = "b,seed,strategy,samples,makespan_ms,samples_per_s,speedup,qps,qps_low,qps_high,split_cpu,energy_j\n".to_owned();
             for (settings, strategy, cells) in &lines {

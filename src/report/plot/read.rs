@@ -152,6 +152,12 @@ impl Line<'_> {
         self.or_fault(value, column, "a whole number from 0 to 4294967295")
     }
 
+    /// A whole number that may be a large one.
+    pub(super) fn total(&mut self, column: &str) -> Option<u64> {
+        let value = self.text(column).parse().ok();
+        self.or_fault(value, column, "a whole number from 0 to 2^64 - 1")
+    }
+
     /// Whole nanoseconds.
     pub(super) fn nanos(&mut self, column: &str) -> Option<u64> {
         let value = self.text(column).parse().ok();

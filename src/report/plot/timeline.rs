@@ -20,7 +20,7 @@ pub fn timeline_svg(title: &str, rows: &[TimelineRow], width: Width) -> String {
     let names_width = widest(lanes.iter().map(|lane| lane.name.as_str())).clamp(60, width.units() / 4);
     let left = MARGIN + names_width + 14;
     let bottom = BELOW_TITLE + ROW * lanes.len().max(1) as i32;
-    let frame = Frame { left, top: BELOW_TITLE, right: width.units() - 3 * MARGIN, bottom };
+    let frame = Frame { left, top: BELOW_TITLE, right: width.units() - 4 * MARGIN, bottom };
     let notes = notes(rows, all.len(), width);
     let below = frame.bottom + AXIS_BELOW;
     draw(width, below + LINE * notes.len() as i32 + MARGIN, |canvas| {

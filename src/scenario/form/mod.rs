@@ -22,12 +22,12 @@ use super::parsed::Parsed;
 use super::range::range;
 use super::scalar::Word;
 use crate::cost::Lookup;
-use crate::strategy::{Even, Exact, Greedy, Guided, MicroBatchedSingle, Proportional, Single};
+use crate::strategy::{Even, Exact, FirstFree, Greedy, Guided, MicroBatchedSingle, Proportional, Single};
 use crate::units::{Bytes, Duration};
 
 /// The keys of a strategy entry that are the strategy.
-pub(super) const STRATEGIES: [&str; 7] =
-    ["greedy", "single", "micro_batched_single", "even", "proportional", "guided", "exact"];
+pub(super) const STRATEGIES: [&str; 8] =
+    ["greedy", "single", "micro_batched_single", "even", "proportional", "guided", "exact", "first_free"];
 
 /// The keys of a model that are the network.
 pub(super) const MODELS: [&str; 3] = ["opaque", "zoo", "onnx"];
@@ -70,7 +70,8 @@ form! {
         nics: Vec<NicForm>,
         /// Devices and links that are slow or gone for some time.
         faults: Vec<FaultForm>,
-        /// What planning again takes when a fault begins or ends; strategies keep to their plans if absent.
+        /// What planning again takes when a fault begins or ends, for all that has not begun. If absent, plans stay as
+        /// they are, and what a device loses waits until it is back.
         replanning: At<Duration>,
         /// Networks to run.
         models: Vec<ModelForm> = "[[models]]",
@@ -143,6 +144,8 @@ form! {
         guided: Parsed<Guided>,
         /// The best batch split there is.
         exact: Parsed<Exact>,
+        /// Each query goes to the first of some devices that is free.
+        first_free: Parsed<FirstFree>,
     }
 
     /// Values to run the scenario with.

@@ -211,6 +211,16 @@ pub(super) fn lower_dispatch(
     Some(Dispatch::Batch { batch_max, delay_max })
 }
 
+/// Queries that have a plan are not dropped, so there must be some that wait for one.
+pub(super) fn check_drops(form: &LoadForm, dispatch: Option<Dispatch>, faults: &mut Faults) {
+    if let Some(At { value: true, at }) = form.server.as_ref().and_then(|server| server.drop_late.as_ref())
+        && dispatch == Some(Dispatch::PerQuery { in_flight_max: None })
+    {
+        let cause = "each query gets a plan as it arrives, so that none is there to be dropped later";
+        faults.add(at, cause, "add `dispatch = { per_query = { in_flight_max = 1 } }`, or `batch`, or remove this");
+    }
+}
+
 /// How often a run of `load` is repeated; `is_disturbed` if something breaks meanwhile.
 pub(super) fn lower_replications(
     form: Option<&ReplicationsForm>,
@@ -227,7 +237,8 @@ pub(super) fn lower_replications(
     let Some(form) = form else { return default };
     let mut replications = |field: &Option<At<u64>>| {
         within(field.as_ref(), REPLICATIONS, faults, |value| match value {
-            0 | 1 => "one replication says nothing about chance".to_owned(),
+            0 => "without a replication there is no result".to_owned(),
+            1 => "one replication says nothing about chance".to_owned(),
             _ => format!("{value} replications cannot be simulated"),
         })
     };

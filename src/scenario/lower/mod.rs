@@ -9,7 +9,7 @@ mod networks;
 mod nics;
 mod variation;
 
-use super::decode::{At, Decode};
+use super::decode::{At, Decode, shorten};
 use super::diagnostic::Faults;
 use super::document::Node;
 use super::form::{ScenarioForm, StrategyForm};
@@ -38,6 +38,9 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
     }
     let load = form.load.as_ref().and_then(|load| load::lower(load, &files.arrivals, faults));
     let dispatch = load::lower_dispatch(form.dispatch.as_ref(), load.as_ref(), faults);
+    if let Some(load) = &form.load {
+        load::check_drops(load, dispatch, faults);
+    }
     let mut hardware = hardware::lower(&form, faults);
     let is_platform_whole = faults.len() == known;
     hardware.platform.interference = contention::lower(&form, &hardware.devices, faults);
@@ -86,6 +89,9 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
     let mut notes: Vec<String> = notes;
     notes.extend(contention::idle_note(&problem.platform.interference).filter(|_| !contention));
     notes.extend(profiles.iter().flatten().filter_map(|profile| profile.mismatch.clone()));
+    if problem.models.len() > 1 && !problem.faults.is_empty() {
+        notes.push("of several networks, what one loses by a fault is computed again of all of them".to_owned());
+    }
     let profiled_models = curves.profiled_models();
     Some(Case { problem, strategies, baseline, seed, replications, notes, weights, units, profiles, profiled_models })
 }
@@ -118,6 +124,7 @@ fn strategy(form: &StrategyForm) -> Option<(&'static str, Box<dyn Strategy>)> {
         boxed(&form.proportional),
         boxed(&form.guided),
         boxed(&form.exact),
+        boxed(&form.first_free),
     ];
     let strategy = strategies.into_iter().flatten().next()?;
     Some((strategy.name(), strategy))
@@ -134,9 +141,24 @@ fn check_strategy(form: &StrategyForm, devices: &Names, faults: &mut Faults) {
     let single = form.single.as_ref().map(|single| (&single.value.device, single.at_key("device")));
     let micro = form.micro_batched_single.as_ref();
     let micro = micro.map(|single| (&single.value.device, single.at_key("device")));
-    for (device, at) in single.into_iter().chain(micro) {
-        if let Some(device) = device {
-            devices.find(&At { value: device.clone(), at: at.clone() }, faults);
+    let named = single.into_iter().chain(micro).filter_map(|(device, at)| Some((device.as_ref()?, at)));
+    let first_free = form.first_free.iter();
+    let listed = first_free.flat_map(|list| {
+        let at = list.at_key("devices");
+        list.value.devices.iter().flatten().map(move |device| (device, at))
+    });
+    for (device, at) in named.chain(listed) {
+        devices.find(&At { value: device.clone(), at: at.clone() }, faults);
+    }
+    if let Some(list) = &form.first_free
+        && let Some(named) = &list.value.devices
+    {
+        let repeated = named.iter().enumerate().find(|(index, device)| named[..*index].contains(device));
+        if named.is_empty() {
+            faults.add(list.at_key("devices"), "there is no device to choose from", "name one, or leave out `devices`");
+        } else if let Some((_, device)) = repeated {
+            let cause = format!("`{}` is named twice", shorten(device));
+            faults.add(list.at_key("devices"), cause, "name each device once");
         }
     }
 }
