@@ -24,4 +24,5 @@ mod star;
 mod statistics;
 mod strategies;
 mod sweep;
+mod theory;
 mod tidy;

@@ -1,7 +1,7 @@
 //! What holds for every load that is served, whatever its plans, times and faults.
 
 use coinfer::cost::{Basis, CostModel, Estimate, Uncalibrated};
-use coinfer::engine::{Fate, Served, Streams, serve, simulate};
+use coinfer::engine::{ArrivalTimes, Fate, Sampler, Served, Streams, serve, simulate};
 use coinfer::model::{Graph, LayerId, ModelId, Region, Segment, Work};
 use coinfer::plan::{Action, CheckedPlan, Lane, Plan, check};
 use coinfer::platform::{Device, DeviceId, DeviceKind, LinkId, Platform};
@@ -9,6 +9,7 @@ use coinfer::problem::{
     Arrivals, Change, Dispatch, Fault, Faults, Jitter, Load, Model, Problem, Server, Shape, Variation,
 };
 use coinfer::report::{Replication, WarmUpEnd};
+use coinfer::statistics::{Comparison, compare};
 use coinfer::units::{Bytes, Duration, Share, Time};
 use proptest::prelude::*;
 
@@ -265,6 +266,53 @@ fn without_planning_again_the_work_waits_until_the_device_is_back() {
     insta::assert_snapshot!(error, @"1 of 1 queries wait for `d1` without end; say when it comes back (`until`), or plan again (`replanning`)");
 }
 
+/// Random arrivals at one device whose times vary.
+fn random_queue(queries: u32) -> Problem {
+    let arrivals = Arrivals::Poisson { gap_mean: ms(3) };
+    let mut problem = problem(1, Load::Server(Server { arrivals, ..server(1, queries) }));
+    problem.variation =
+        Variation { devices: vec![Jitter::new(Shape::Lognormal { cv: 0.5 }, None).unwrap()], links: vec![] };
+    problem
+}
+
+#[test]
+fn queries_leave_one_device_as_lindleys_recursion_says_to_the_nanosecond() {
+    // Lindley, The theory of queues with a single server, 1952.
+    let problem = random_queue(2_000);
+    let Load::Server(Server { arrivals, .. }) = &problem.load else { unreachable!() };
+    let streams = Streams::new(3, 1);
+    let mut sampler = Sampler::of_device(&problem.variation, &streams, DeviceId(0));
+    let mut free = Time::ZERO;
+    let expected: Vec<(Time, Time)> = ArrivalTimes::new(arrivals, &streams, 0)
+        .take(2_000)
+        .map(|arrived| {
+            free = free.max(arrived) + sampler.stretch(ms(2));
+            (arrived, free)
+        })
+        .collect();
+    let served = serve(&problem, &mut even, &streams).unwrap();
+    let found: Vec<(Time, Time)> = served.queries.iter().map(|query| (query.arrived, query.ended)).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn strategies_meet_the_same_chances_so_that_a_percent_between_them_shows() {
+    let slower = Change::Speed { device: DeviceId(0), health: 0.99 };
+    let (plain, slowed) = (random_queue(400), with_faults(random_queue(400), &[(0, slower)], None));
+    let means = |problem: &Problem, seed: u64| -> Vec<f64> {
+        let mean = |replication: u32| {
+            let served = serve(problem, &mut even, &Streams::new(seed, replication)).unwrap();
+            served.queries.iter().map(|query| query.latency().as_millis_f64()).sum::<f64>() / 400.0
+        };
+        (0..20).map(mean).collect()
+    };
+    let (same, paired) = compare(&means(&slowed, 1), &means(&plain, 1), 0.95).unwrap();
+    let (other, separate) = compare(&means(&slowed, 1), &means(&plain, 2), 0.95).unwrap();
+    assert_eq!((same, other), (Comparison::Greater, Comparison::NotDistinguishable));
+    let variance_ratio = (separate.half_width / paired.half_width).powi(2);
+    assert!(variance_ratio > 100.0, "{variance_ratio}");
+}
+
 #[derive(Clone, Debug)]
 struct Drawn {
     devices: u32,
@@ -356,6 +404,25 @@ proptest! {
             prop_assert!(spans.windows(2).all(|pair| pair[0].1 <= pair[1].0));
             let busy: Duration = spans.iter().map(|(start, end)| *end - *start).sum();
             prop_assert!(busy <= horizon.since_start());
+        }
+
+        // What arrived is done, dropped, waiting or under way at all times, and no more wait or are under way than may.
+        let mut moments: Vec<Time> = served.queries.iter().flat_map(|query| [query.arrived, query.begun]).collect();
+        moments.dedup();
+        for now in moments {
+            let arrived = served.queries.iter().filter(|query| query.arrived <= now);
+            let waiting = arrived.clone().filter(|query| query.begun > now).count();
+            let under_way = arrived.clone().filter(|query| query.begun <= now && query.ended > now).count();
+            let over = arrived.clone().filter(|query| query.ended <= now).count();
+            prop_assert_eq!(arrived.count(), waiting + under_way + over);
+            if let Load::Server(Server { queue_max: Some(limit), .. }) = problem.load {
+                prop_assert!(waiting <= limit as usize);
+            }
+            if let Dispatch::PerQuery { in_flight_max: Some(limit) } = problem.dispatch
+                && problem.faults.is_empty()
+            {
+                prop_assert!(under_way <= limit as usize);
+            }
         }
 
         // Little's law: the time integral of queries in the system is the sum of the times they spent there.

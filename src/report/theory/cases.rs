@@ -195,7 +195,7 @@ fn batching() -> Vec<Case> {
         let per_ms = load / per_sample;
         let problem = batched(per_ms, Batch { per_sample, fixed }, u32::MAX);
         let mean = theory::dynamic_batching(per_ms, per_sample, fixed);
-        case(format!("batching {per_sample} b + {fixed}"), load, problem, first_free, mean)
+        case(format!("batch {per_sample} b + {fixed}"), load, problem, first_free, mean)
     };
     PUBLISHED.map(of).into()
 }
@@ -207,7 +207,7 @@ fn limited_batching() -> Vec<Case> {
         let full = batch.per_sample * f64::from(batch_max) + batch.fixed;
         let per_ms = load * f64::from(batch_max) / full;
         let mean = theory::dynamic_batching_limited(per_ms, batch.per_sample, batch.fixed, batch_max);
-        case(format!("batching, at most {batch_max}"), load, batched(per_ms, batch, batch_max), first_free, mean)
+        case(format!("batch of at most {batch_max}"), load, batched(per_ms, batch, batch_max), first_free, mean)
     };
     [(8, 0.8), (16, 0.9)].map(of).into()
 }

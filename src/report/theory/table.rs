@@ -148,6 +148,24 @@ mod tests {
     }
 
     #[test]
+    fn every_case_fits_a_line_of_80_columns() {
+        let all: Vec<Agreement> = super::super::cases()
+            .iter()
+            .map(|case| Agreement {
+                simulated: -case.expected[0].1,
+                bias: -0.1,
+                bias_half_width: 0.1,
+                theory: case.expected[0].1,
+                ..agreement(&case.name, case.expected[case.expected.len() - 1].0, 1)
+            })
+            .map(|agreement| Agreement { covered: 100, seeds: 1000, ..agreement })
+            .collect();
+        for line in theory_table(&all, false).lines() {
+            assert!(line.len() <= 80, "{} columns: {line}", line.len());
+        }
+    }
+
+    #[test]
     fn what_is_outside_its_limits_is_marked() {
         let agreements = [agreement("M/M/1", Figure::LatencyMean, 98), agreement("M/M/1/5", Figure::Lost, 94)];
         insta::assert_snapshot!(theory_table(&agreements, false));
