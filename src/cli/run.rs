@@ -20,7 +20,8 @@ use crate::scenario::{Case, Scenario};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  coinfer run scenarios/kcc2020-vgg16.toml\n  \
-                        coinfer run scenarios/kcc2020-vgg16.toml --set load.offline.samples=100 --format json")]
+                        coinfer run scenarios/kcc2020-vgg16.toml --set load.offline.samples=100 --format json\n  \
+                        coinfer run scenarios/kcc2020-vgg16-server.toml --set load.server.arrivals.poisson.rate=40/s")]
 pub(super) struct Run {
     #[command(flatten)]
     scenario: ScenarioArgs,

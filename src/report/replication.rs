@@ -174,8 +174,8 @@ fn busy(problem: &Problem, served: &Served, start: Time) -> Vec<Vec<(Time, Time)
 fn utilisation(problem: &Problem, served: &Served, start: Time, end: Time) -> Vec<f64> {
     let window = (end - start.min(end)).as_nanos_f64();
     let share = |spans: Vec<(Time, Time)>| {
-        let nanos: f64 = spans.into_iter().map(|(start, end)| (end - start).as_nanos_f64()).sum();
-        if window > 0.0 { nanos / window } else { 0.0 }
+        let busy: Duration = spans.into_iter().map(|(start, end)| end - start).sum();
+        if window > 0.0 { busy.as_nanos_f64() / window } else { 0.0 }
     };
     busy(problem, served, start).into_iter().map(share).collect()
 }
@@ -226,7 +226,8 @@ fn energy(problem: &Problem, served: &Served, end: Time) -> Option<f64> {
     }
     for (device, spans) in busy.iter().enumerate() {
         if packages.iter().all(|package| !package.devices.contains(&DeviceId(device as u32))) {
-            joules += dynamic(device) * spans.iter().map(|&(start, end)| (end - start).as_secs_f64()).sum::<f64>();
+            let busy: Duration = spans.iter().map(|&(start, end)| end - start).sum();
+            joules += dynamic(device) * busy.as_secs_f64();
         }
     }
     let sent: Vec<Vec<f64>> = served.plans.iter().map(|plan| joules_sent(problem, plan)).collect();

@@ -179,7 +179,16 @@ mod tests {
                 "cpu": 18.0,
                 "igpu": null,
                 "gpu": 4.0
-              }
+              },
+              "utilisation": {
+                "cpu": 1.0,
+                "igpu": 0.0,
+                "gpu": 0.2222222222222222
+              },
+              "energy_j": null,
+              "recovery_ms": null,
+              "chance": null,
+              "service": null
             }
           ],
           "failures": [

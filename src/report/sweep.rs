@@ -397,7 +397,16 @@ mod tests {
                     "cpu": 12.0,
                     "igpu": null,
                     "gpu": 6.0
-                  }
+                  },
+                  "utilisation": {
+                    "cpu": 1.0,
+                    "igpu": 0.0,
+                    "gpu": 0.5
+                  },
+                  "energy_j": null,
+                  "recovery_ms": null,
+                  "chance": null,
+                  "service": null
                 }
               ],
               "failures": [

@@ -152,13 +152,13 @@ mod tests {
         let all: Vec<Agreement> = super::super::cases()
             .iter()
             .map(|case| Agreement {
-                simulated: -case.expected[0].1,
+                simulated: case.expected[0].1,
                 bias: -0.1,
                 bias_half_width: 0.1,
                 theory: case.expected[0].1,
                 ..agreement(&case.name, case.expected[case.expected.len() - 1].0, 1)
             })
-            .map(|agreement| Agreement { covered: 100, seeds: 1000, ..agreement })
+            .map(|agreement| Agreement { covered: 100, seeds: 100, ..agreement })
             .collect();
         for line in theory_table(&all, false).lines() {
             assert!(line.len() <= 80, "{} columns: {line}", line.len());
