@@ -40,7 +40,8 @@ impl Theory {
         let known: Vec<Case> = cases();
         let chosen: Vec<&Case> = known.iter().filter(|case| case.name.contains(&self.case)).collect();
         if chosen.is_empty() {
-            let names: Vec<&str> = known.iter().map(|case| case.name.as_str()).collect();
+            let mut names: Vec<&str> = known.iter().map(|case| case.name.as_str()).collect();
+            names.dedup();
             return Err(Error::Usage(format!(
                 "no case has `{}` in its name; there are {}",
                 self.case,

@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Output;
 
+use assert_cmd::Command;
 use coinfer::report::theory::{Agreement, Case, cases};
 
 /// Holds the chosen cases against theory: so many seeds of replications of so many queries.
@@ -72,4 +74,26 @@ fn the_document_has_all_cases_and_none_is_outside_its_limits() {
         assert_eq!(seeds, "100", "{row:?}");
         assert!(covered.parse::<u32>().unwrap() >= 95, "{row:?}");
     }
+}
+
+fn coinfer(arguments: &[&str], threads: u32) -> Output {
+    let mut command = Command::cargo_bin("coinfer").unwrap();
+    command.arg("theory").args(arguments).env("RAYON_NUM_THREADS", threads.to_string()).output().unwrap()
+}
+
+#[test]
+fn the_command_prints_the_same_with_any_number_of_threads() {
+    let [one, two] = [1, 2].map(|threads| coinfer(&["--case", "M/M/1/5", "--seeds", "2"], threads));
+    assert_eq!((one.status.code(), &one.stdout), (Some(0), &two.stdout));
+    let text = String::from_utf8(one.stdout).unwrap();
+    assert!(text.contains("M/M/1/5, share lost") && text.contains("all 2 agree"), "{text}");
+    assert!(text.lines().all(|line| line.len() <= 80), "{text}");
+}
+
+#[test]
+fn a_case_that_there_is_not_is_refused_with_those_that_there_are() {
+    let output = coinfer(&["--case", "M/M/7"], 1);
+    assert_eq!(output.status.code(), Some(2));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.starts_with("error: no case has `M/M/7` in its name; there are M/M/1, ") && error.contains("M/M/8"));
 }

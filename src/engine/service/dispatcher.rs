@@ -181,6 +181,16 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
         }
     }
 
+    /// Issues what may be issued after an arrival, and drops who would wait but may not.
+    fn admit(&mut self, simulator: &mut Simulator) {
+        if self.issued > 0 {
+            // Plans that have not begun are in the way: whoever comes now waits, with a plan or without.
+            self.drop_excess(simulator.now());
+        }
+        self.dispatch(simulator);
+        self.drop_excess(simulator.now());
+    }
+
     fn set_arrival_timer(&mut self, simulator: &mut Simulator) {
         if self.expects_queries()
             && let Some((times, _)) = &mut self.arrivals
@@ -423,18 +433,18 @@ impl Source<Simulator> for Dispatcher<'_, '_> {
             }
             Event::Woken { token: ARRIVAL } => {
                 let together = self.arrivals.as_ref().map_or(1, |(_, server)| server.together);
+                let is_per_query = matches!(self.problem.dispatch, Dispatch::PerQuery { .. });
                 for _ in 0..together {
                     if self.expects_queries() {
                         self.arrive(simulator.now());
+                        if is_per_query {
+                            // Whoever comes at the same time finds this one begun or waiting.
+                            self.admit(simulator);
+                        }
                     }
                 }
                 self.set_arrival_timer(simulator);
-                if self.issued > 0 {
-                    // Plans that have not begun are in the way: whoever comes now waits, with a plan or without.
-                    self.drop_excess(simulator.now());
-                }
-                self.dispatch(simulator);
-                self.drop_excess(simulator.now());
+                self.admit(simulator);
                 return Ok(());
             }
             Event::Woken { token: FULL_ENOUGH } => {}
