@@ -68,6 +68,7 @@ pub(super) fn interruption() -> &'static AtomicBool {
         if INTERRUPTED.swap(true, Ordering::Relaxed) {
             std::process::exit(i32::from(super::INTERRUPTED_CODE));
         }
+        eprintln!("stopping: what is under way ends first; Ctrl-C again ends at once");
     }));
     &INTERRUPTED
 }

@@ -224,7 +224,10 @@ fn an_interrupted_profile_leaves_its_trace_alone_and_goes_on_later() {
     let folder = folder(&[("two.toml", &scenario()), ("two.csv", &trace())]);
     let (output, visits) = ended_early(&folder, "-INT");
     assert_eq!(output.status.code(), Some(130));
-    assert_eq!(String::from_utf8(output.stderr).unwrap(), "error: interrupted\n");
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        "stopping: what is under way ends first; Ctrl-C again ends at once\nerror: interrupted\n"
+    );
     assert_eq!(fs::read_to_string(folder.path().join("two.csv")).unwrap(), trace(), "untouched");
 
     let output = coinfer(&folder, &LONG_PROFILE);
