@@ -10,8 +10,9 @@ use super::replicate::Replicated;
 use super::results::Results;
 use super::{Error, ScenarioArgs, Terminal};
 use crate::plan::Plan;
+use crate::problem::Load;
 use crate::report::plot;
-use crate::report::{Compared, Failure, ResultRow, Summary, compared_with_best, latency_csv, queries_csv};
+use crate::report::{Compared, Failure, Outcome, ResultRow, Summary, compared_with_best, latency_csv, queries_csv};
 use crate::report::{
     plan_json, replay_table, replayed_summary_json, results_csv, slugs, summary_json, table, timeline_csv,
     timeline_json,
@@ -111,19 +112,30 @@ fn summarise(name: &str, case: &Case, evaluated: &Evaluations) -> Summary {
         scenario: name.to_owned(),
         outcomes: evaluated.iter().filter_map(|run| Some(run.as_ref().ok()?.outcome.clone())).collect(),
         failures: evaluated.iter().filter_map(|run| run.as_ref().err().cloned()).collect(),
-        notes: case.notes.iter().cloned().chain(comparisons(evaluated)).collect(),
+        notes: case.notes.iter().cloned().chain(uncertainties(evaluated)).chain(comparisons(case, evaluated)).collect(),
         contention: case.problem.contention,
         baseline,
     }
 }
 
 /// How the strategies compare with the best of them, in the same random worlds.
-fn comparisons(evaluated: &Evaluations) -> Vec<String> {
+fn comparisons(case: &Case, evaluated: &Evaluations) -> Vec<String> {
     let with_chance = evaluated.iter().flatten().filter_map(|run| Some((&run.outcome, run.replicated.as_ref()?)));
     let runs: Vec<Compared<'_>> = with_chance
         .map(|(outcome, replicated)| Compared { strategy: &outcome.strategy, figures: &replicated.compared })
         .collect();
-    compared_with_best(&runs)
+    let is_offline = matches!(case.problem.load, Load::Offline { .. });
+    compared_with_best(if is_offline { "the makespan" } else { "the mean latency" }, &runs)
+}
+
+/// What is not known as well as was asked for.
+fn uncertainties(evaluated: &Evaluations) -> Vec<String> {
+    let outcomes = evaluated.iter().flatten().map(|run| &run.outcome);
+    let of_outcome = |outcome: &Outcome| {
+        let missed = outcome.chance.iter().flat_map(|chance| &chance.missed);
+        missed.map(|missed| format!("{}: {missed}", outcome.strategy)).collect::<Vec<_>>()
+    };
+    outcomes.flat_map(of_outcome).collect()
 }
 
 fn rows(evaluated: &Evaluations) -> Vec<ResultRow<'_>> {

@@ -103,17 +103,12 @@ pub(super) fn service_captions(outcomes: &[Outcome]) -> Vec<String> {
     captions
 }
 
-/// How often runs with chance were repeated, and what is still not known well.
+/// How often runs with chance were repeated.
 pub(super) fn chance_caption(outcomes: &[Outcome]) -> Vec<String> {
-    let chances = || outcomes.iter().filter_map(|outcome| Some((outcome, outcome.chance.as_ref()?)));
-    let counts = || chances().map(|(_, chance)| chance.replications);
+    let counts = || outcomes.iter().filter_map(|outcome| Some(outcome.chance.as_ref()?.replications));
     let (Some(least), Some(most)) = (counts().min(), counts().max()) else { return Vec::new() };
     let counted = if least == most { least.to_string() } else { format!("{least} to {most}") };
-    let mut captions = vec![format!("+-: half width of the 95 % confidence interval over {counted} replications")];
-    for (outcome, chance) in chances() {
-        captions.extend(chance.missed.iter().map(|missed| format!("note: {}: {missed}", outcome.strategy)));
-    }
-    captions
+    vec![format!("+-: half width of the 95 % confidence interval over {counted} replications")]
 }
 
 /// Energy and recovery, where they are known.
