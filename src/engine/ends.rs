@@ -83,7 +83,7 @@ impl Ends {
 
     /// The step of `lane`, which runs one, ends at `end` instead.
     pub(super) fn update(&mut self, lane: LaneId, end: Time) {
-        self.0.settle();
+        self.0.fill_root();
         let at = self.0.places.0[lane.0 as usize] as usize;
         let step = step(self.0.at(at));
         self.0.replace(at, entry(end, step, lane));
@@ -91,7 +91,7 @@ impl Ends {
 
     /// The step of `lane`, which runs one, does not end.
     pub(super) fn remove(&mut self, lane: LaneId) {
-        self.0.settle();
+        self.0.fill_root();
         let at = std::mem::replace(&mut self.0.places.0[lane.0 as usize], NONE);
         self.0.remove(at as usize);
     }

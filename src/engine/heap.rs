@@ -61,15 +61,9 @@ impl<P: Places> Heap<P> {
 
     /// The entry at `at`, as [`Places`] was told.
     ///
-    /// Moves nothing, but a vacant root must have been filled, as by [`Heap::first`].
+    /// Moves nothing, but a vacant root must have been filled, by [`Heap::fill_root`].
     pub(super) fn at(&self, at: usize) -> u128 {
         self.entries[at]
-    }
-
-    /// Fills a vacant root, so that places are those of present entries.
-    #[inline]
-    pub(super) fn settle(&mut self) {
-        self.fill_root();
     }
 
     /// Puts `entry` in place of the one at `at`.
@@ -95,8 +89,9 @@ impl<P: Places> Heap<P> {
         std::mem::take(&mut self.entries)
     }
 
+    /// Fills a vacant root, so that places are those of present entries.
     #[inline]
-    fn fill_root(&mut self) {
+    pub(super) fn fill_root(&mut self) {
         if std::mem::take(&mut self.is_root_vacant) {
             let last = self.entries.pop().expect("a vacant root is an entry");
             if !self.entries.is_empty() {

@@ -185,43 +185,25 @@ impl Simulator {
     #[inline]
     #[allow(clippy::should_implement_trait, reason = "what happens depends on what the caller begins in between")]
     pub fn next(&mut self) -> Option<Event> {
-        if self.rates.is_some() {
-            return self.next_at_changing_rates();
-        }
-        let end = self.ends.first();
-        if let Some(join) = self.next_join(end) {
-            return Some(join);
-        }
-        if let Some(event) = self.next_timer(end) {
-            return Some(event);
-        }
-        let (lane, end) = self.ends.pop()?;
-        self.now = end;
-        let Running { step, start, .. } = self.running[lane.0 as usize];
-        Some(Event::Ended(Completion { step, start, end }))
-    }
-
-    fn next_at_changing_rates(&mut self) -> Option<Event> {
         loop {
             self.apply_changed_rates();
             let end = self.ends.first();
-            if let Some(join) = self.next_join(end) {
-                return Some(join);
-            }
-            if let Some(event) = self.next_timer(end) {
+            if let Some(event) = self.next_join(end).or_else(|| self.next_timer(end)) {
                 return Some(event);
             }
             let (lane, end) = self.ends.pop()?;
             self.now = end;
-            let rates = self.rates.as_mut().expect("rates change");
             let Running { step, start, .. } = self.running[lane.0 as usize];
-            let Some(to_send) = rates.send(lane) else {
+            if let Some(rates) = &mut self.rates {
+                if let Some(to_send) = rates.send(lane) {
+                    let remaining = to_send.as_nanos_f64();
+                    self.running[lane.0 as usize] = Running { step, start, since: end, remaining, rate: 0.0 };
+                    self.ends.push(lane, Time::MAX, step);
+                    continue;
+                }
                 rates.end(lane);
-                return Some(Event::Ended(Completion { step, start, end }));
-            };
-            let remaining = to_send.as_nanos_f64();
-            self.running[lane.0 as usize] = Running { step, start, since: end, remaining, rate: 0.0 };
-            self.ends.push(lane, Time::MAX, step);
+            }
+            return Some(Event::Ended(Completion { step, start, end }));
         }
     }
 

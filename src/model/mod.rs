@@ -15,6 +15,7 @@ pub use graph::{Graph, GraphError, Layer};
 pub use op::{Activation, Conv, Op, OpKind, Parameter, Pooling, Shape, Steps, Window};
 pub use units::{unit_name, units};
 pub use weights::Weights;
+pub(crate) use work::count_samples;
 pub use work::{Region, Segment, SegmentError, Work};
 
 use serde::{Deserialize, Serialize};

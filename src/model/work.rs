@@ -128,6 +128,22 @@ impl Region {
     }
 }
 
+/// The number of samples in the union of ranges, each of its own model.
+pub(crate) fn count_samples(mut parts: Vec<(ModelId, Range<u32>)>) -> u32 {
+    parts.sort_unstable_by_key(|(model, samples)| (*model, samples.start));
+    let mut reached = (ModelId(0), 0);
+    let mut count: u32 = 0;
+    for (model, samples) in parts {
+        let from = match reached {
+            (before, end) if before == model => samples.start.max(end),
+            _ => samples.start,
+        };
+        count = count.saturating_add(samples.end.saturating_sub(from));
+        reached = (model, samples.end.max(from));
+    }
+    count
+}
+
 impl fmt::Display for Region {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Region { samples, rows } = self;

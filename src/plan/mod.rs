@@ -12,6 +12,8 @@ pub use check::{CheckedPlan, check};
 pub(crate) use frontier::Frontier;
 pub use violation::Violation;
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -65,6 +67,17 @@ pub enum Action {
     },
     /// Take no time: a slot boundary or a merge point.
     Join,
+}
+
+impl Action {
+    /// Which samples of which model it is about; `None` of joins.
+    pub fn samples(&self) -> Option<(ModelId, Range<u32>)> {
+        match self {
+            Action::Compute(work) => Some((work.model, work.region.samples.clone())),
+            Action::Transfer { model, region, .. } => Some((*model, region.samples.clone())),
+            Action::Join => None,
+        }
+    }
 }
 
 /// One unit of execution. It starts when its lane has ended all earlier steps and every step in `after` has ended.

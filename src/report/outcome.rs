@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::replication::{energy_of_plan, utilisation_of_plan};
+use super::replication::use_of_plan;
 use super::service::{interval, queries_per_second};
 use super::{Chance, Replication, Service};
 use crate::cost::{Basis, Estimate};
-use crate::model::ModelId;
+use crate::model::{ModelId, count_samples};
 use crate::plan::{Action, CheckedPlan, Lane, Step, StepId};
 use crate::platform::DeviceId;
 use crate::problem::{Load, Problem};
@@ -82,6 +82,7 @@ impl Outcome {
         let samples = problem.samples().saturating_mul(problem.models.len() as u32);
         let basis = estimates.iter().map(|estimate| estimate.basis).max();
         let basis = basis.unwrap_or(Basis::Measured);
+        let (utilisation, energy_j) = use_of_plan(problem, plan, timeline);
         Outcome {
             strategy: strategy.into(),
             makespan,
@@ -97,8 +98,8 @@ impl Outcome {
             split: split(problem, plan, |_| true),
             finish: finish(problem, plan, timeline),
             steps: plan.steps.len(),
-            utilisation: named(problem, utilisation_of_plan(problem, plan, timeline)),
-            energy_j: energy_of_plan(problem, plan, timeline),
+            utilisation: named(problem, utilisation),
+            energy_j,
             chance: None,
             service: None,
             recovery: None,
@@ -190,7 +191,7 @@ pub(super) fn split(problem: &Problem, plan: &CheckedPlan, has_run: impl Fn(Step
         }
     }
     let devices = problem.platform.devices.iter().zip(parts);
-    devices.map(|(device, parts)| (device.name.clone(), count_union(parts))).collect()
+    devices.map(|(device, parts)| (device.name.clone(), count_samples(parts))).collect()
 }
 
 /// The device that runs `step`; `None` for joins and transfers.
@@ -199,22 +200,6 @@ fn device_of(plan: &CheckedPlan, step: &Step) -> Option<DeviceId> {
         Lane::Compute { device, .. } => Some(device),
         Lane::Link(_) => None,
     }
-}
-
-/// The number of samples in the union of ranges, each of its own model.
-fn count_union(mut parts: Vec<(ModelId, Range<u32>)>) -> u32 {
-    parts.sort_unstable_by_key(|(model, samples)| (*model, samples.start));
-    let mut reached = (ModelId(0), 0);
-    let mut count: u32 = 0;
-    for (model, samples) in parts {
-        let from = match reached {
-            (before, end) if before == model => samples.start.max(end),
-            _ => samples.start,
-        };
-        count = count.saturating_add(samples.end.saturating_sub(from));
-        reached = (model, samples.end.max(from));
-    }
-    count
 }
 
 fn finish(problem: &Problem, plan: &CheckedPlan, timeline: &Timeline) -> Vec<(String, Option<Duration>)> {

@@ -1,15 +1,16 @@
 //! The figures of one replication of a load, computed from its queries and its timeline.
 
 use std::collections::BTreeSet;
+use std::slice::from_ref;
 
 use crate::cost::{Basis, Estimate, Uncalibrated};
-use crate::engine::{Query, Served, estimates};
+use crate::engine::{Issue, Query, Served, estimates};
 use crate::plan::{Action, CheckedPlan, Lane, StepId};
 use crate::platform::{DeviceId, Platform};
 use crate::problem::{Load, Problem};
 use crate::report::outcome;
 use crate::statistics::Histogram;
-use crate::timeline::Timeline;
+use crate::timeline::{Span, Timeline};
 use crate::units::{Duration, Time};
 
 /// The figures of one replication. Those of queries and of devices' use are of the time after the warm-up.
@@ -90,8 +91,8 @@ impl Replication {
             completed,
             dropped: served.queries.len() as u64 - completed,
             late: deadline.map_or(0, |limit| served.done().filter(|query| query.latency() > limit).count() as u64),
-            energy: energy(problem, served, end),
-            utilisation: utilisation(problem, served, start, end),
+            energy: energy(problem, &Runs::from(served), end),
+            utilisation: utilisation(problem, &Runs::from(served), start, end),
             recovery: served.recoveries.iter().filter_map(|recovery| recovery.time).max(),
             unrecovered: served.recoveries.iter().filter(|recovery| recovery.time.is_none()).count() as u32,
             steps: served.timeline.spans.iter().filter(|span| **span != Default::default()).count(),
@@ -144,23 +145,38 @@ fn queue(queries: &[Query], start: Time, end: Time) -> (f64, u32) {
     (if window > 0.0 { waited / window } else { 0.0 }, most)
 }
 
-/// Calls `each` with every step that took time: its plan and its place there, and its span.
-fn each_step(served: &Served, mut each: impl FnMut(u32, usize, crate::timeline::Span)) {
-    for issue in &served.issues {
-        for index in 0..served.plans[issue.plan as usize].steps.len() {
-            let span = served.timeline.spans[issue.first_step.0 as usize + index];
-            if span.end > span.start {
-                each(issue.plan, index, span);
+/// Plans that ran, each as often as it was issued.
+struct Runs<'a> {
+    plans: &'a [CheckedPlan],
+    issues: &'a [Issue],
+    spans: &'a [Span],
+}
+
+impl<'a> From<&'a Served> for Runs<'a> {
+    fn from(served: &'a Served) -> Runs<'a> {
+        Runs { plans: &served.plans, issues: &served.issues, spans: &served.timeline.spans }
+    }
+}
+
+impl Runs<'_> {
+    /// Calls `each` with every step that took time: its plan and its place there, and its span.
+    fn each_step(&self, mut each: impl FnMut(u32, usize, Span)) {
+        for issue in self.issues {
+            for index in 0..self.plans[issue.plan as usize].steps.len() {
+                let span = self.spans[issue.first_step.0 as usize + index];
+                if span.end > span.start {
+                    each(issue.plan, index, span);
+                }
             }
         }
     }
 }
 
 /// By device, when it computes from `start` on: spans that do not overlap, in the order of time.
-fn busy(problem: &Problem, served: &Served, start: Time) -> Vec<Vec<(Time, Time)>> {
-    let devices: Vec<Vec<Option<usize>>> = served.plans.iter().map(devices_of).collect();
+fn busy(problem: &Problem, runs: &Runs<'_>, start: Time) -> Vec<Vec<(Time, Time)>> {
+    let devices: Vec<Vec<Option<usize>>> = runs.plans.iter().map(devices_of).collect();
     let mut busy: Vec<Vec<(Time, Time)>> = vec![Vec::new(); problem.platform.devices.len()];
-    each_step(served, |plan, index, span| {
+    runs.each_step(|plan, index, span| {
         if let Some(device) = devices[plan as usize][index]
             && span.end > start
         {
@@ -171,13 +187,13 @@ fn busy(problem: &Problem, served: &Served, start: Time) -> Vec<Vec<(Time, Time)
     busy.into_iter().map(merged).collect()
 }
 
-fn utilisation(problem: &Problem, served: &Served, start: Time, end: Time) -> Vec<f64> {
+fn utilisation(problem: &Problem, runs: &Runs<'_>, start: Time, end: Time) -> Vec<f64> {
     let window = (end - start.min(end)).as_nanos_f64();
     let share = |spans: Vec<(Time, Time)>| {
         let busy: Duration = spans.into_iter().map(|(start, end)| end - start).sum();
         if window > 0.0 { busy.as_nanos_f64() / window } else { 0.0 }
     };
-    busy(problem, served, start).into_iter().map(share).collect()
+    busy(problem, runs, start).into_iter().map(share).collect()
 }
 
 /// By step, the device that computes it.
@@ -206,14 +222,14 @@ fn merged(mut spans: Vec<(Time, Time)>) -> Vec<(Time, Time)> {
 }
 
 /// Joules that devices draw until `end` and links take for what was sent; `None` if nothing says.
-fn energy(problem: &Problem, served: &Served, end: Time) -> Option<f64> {
+fn energy(problem: &Problem, runs: &Runs<'_>, end: Time) -> Option<f64> {
     let Platform { devices, links, interference } = &problem.platform;
     if devices.iter().all(|device| device.power.is_none()) && links.iter().all(|link| link.energy.is_none()) {
         return None;
     }
     let power = |device: usize| devices[device].power.unwrap_or_default();
     let dynamic = |device: usize| power(device).active.as_f64() - power(device).idle.as_f64();
-    let busy = busy(problem, served, Time::ZERO);
+    let busy = busy(problem, runs, Time::ZERO);
     let idle: f64 = (0..devices.len()).map(|device| power(device).idle.as_f64()).sum();
     let mut joules = idle * end.since_start().as_secs_f64();
     // A package clocks its devices down so that they draw no more than its budget.
@@ -230,8 +246,8 @@ fn energy(problem: &Problem, served: &Served, end: Time) -> Option<f64> {
             joules += dynamic(device) * busy.as_secs_f64();
         }
     }
-    let sent: Vec<Vec<f64>> = served.plans.iter().map(|plan| joules_sent(problem, plan)).collect();
-    each_step(served, |plan, index, _| joules += sent[plan as usize][index]);
+    let sent: Vec<Vec<f64>> = runs.plans.iter().map(|plan| joules_sent(problem, plan)).collect();
+    runs.each_step(|plan, index, _| joules += sent[plan as usize][index]);
     Some(joules)
 }
 
@@ -260,31 +276,13 @@ fn joules_sent(problem: &Problem, plan: &CheckedPlan) -> Vec<f64> {
     plan.steps.iter().map(of_step).collect()
 }
 
-/// The energy of one plan in joules, as its timeline shows it; `None` if nothing says what devices draw.
-pub(super) fn energy_of_plan(problem: &Problem, plan: &CheckedPlan, timeline: &Timeline) -> Option<f64> {
-    let served = as_served(plan, timeline);
-    energy(problem, &served, Time::ZERO + timeline.makespan())
-}
-
-/// The part of the makespan that each device computed.
-pub(super) fn utilisation_of_plan(problem: &Problem, plan: &CheckedPlan, timeline: &Timeline) -> Vec<f64> {
-    utilisation(problem, &as_served(plan, timeline), Time::ZERO, Time::ZERO + timeline.makespan())
-}
-
-/// A plan that was run once, as one query.
-fn as_served(plan: &CheckedPlan, timeline: &Timeline) -> Served {
-    let issue = crate::engine::Issue { plan: 0, first_step: StepId(0), at: Time::ZERO, queries: 1, samples: 0 };
-    Served {
-        queries: Vec::new(),
-        lanes: Vec::new(),
-        plans: vec![plan.clone()],
-        lanes_of: Vec::new(),
-        issues: vec![issue],
-        timeline: timeline.clone(),
-        lost: Vec::new(),
-        dead: Vec::new(),
-        recoveries: Vec::new(),
-    }
+/// Of one plan that was run once: the part of the makespan that each device computed, and the energy in joules if
+/// anything says what devices draw.
+pub(super) fn use_of_plan(problem: &Problem, plan: &CheckedPlan, timeline: &Timeline) -> (Vec<f64>, Option<f64>) {
+    let issue = Issue { plan: 0, first_step: StepId(0), at: Time::ZERO, queries: 1, samples: problem.samples() };
+    let runs = Runs { plans: from_ref(plan), issues: from_ref(&issue), spans: &timeline.spans };
+    let end = Time::ZERO + timeline.makespan();
+    (utilisation(problem, &runs, Time::ZERO, end), energy(problem, &runs, end))
 }
 
 /// What follows from the plans that were issued, and how often each was.
@@ -335,7 +333,7 @@ fn split(problem: &Problem, served: &Served) -> Vec<(String, u32)> {
         }
         return split;
     }
-    let dead: BTreeSet<StepId> = served.dead.iter().chain(&served.lost).copied().collect();
+    let dead: BTreeSet<StepId> = served.dead.iter().copied().collect();
     for issue in &served.issues {
         let has_run = |step: StepId| !dead.contains(&StepId(issue.first_step.0 + step.0));
         add(outcome::split(problem, &served.plans[issue.plan as usize], has_run), 1);

@@ -61,8 +61,7 @@ pub(super) fn interval(values: &[f64]) -> Interval {
     {
         return Interval { mean: *first, half_width: 0.0 };
     }
-    let single = || Interval { mean: values.first().copied().unwrap_or(0.0), half_width: 0.0 };
-    Interval::of(values, 0.95).unwrap_or_else(single)
+    Interval::of(values, 0.95).unwrap_or(Interval { mean: 0.0, half_width: 0.0 })
 }
 
 /// Queries done a second, over all replications together: the ratio of the sums, since a mean of ratios is too high where

@@ -25,17 +25,10 @@ pub(super) fn service_grid(outcomes: &[Outcome], bold: bool) -> Vec<String> {
     let means = || services().filter_map(|service| service.latency_mean_ms).map(|interval| interval.mean);
     // Latencies of hours do not fit as milliseconds.
     let (unit, scale) = if means().any(|mean| mean >= 1e6) { ("s", 1e-3) } else { ("ms", 1.0) };
-    let titles = TITLES.map(|(title, of)| {
-        (
-            title,
-            if of == "ms" {
-                unit
-            } else if of == "mean ms" && unit == "s" {
-                "mean s"
-            } else {
-                of
-            },
-        )
+    let titles = TITLES.map(|(title, of)| match of {
+        "ms" => (title, unit),
+        "mean ms" if unit == "s" => (title, "mean s"),
+        _ => (title, of),
     });
     let places = decimals(4, means().map(|mean| mean * scale));
     let rates = decimals(4, services().map(|service| service.qps.mean));

@@ -138,10 +138,8 @@ impl Rates {
         }
         self.memories.begin(lane, device, traffic, &mut self.changed);
         // Others on the device, if any, were told the device's speed; what this start changes is told with the rest.
+        // A memory has marked all its devices as changed.
         let rate = if self.memories.shares(device) { 1.0 } else { self.speed(device) };
-        if self.memories.shares(device) {
-            self.changed.add(device);
-        }
         self.lanes[lane.0 as usize].rate = rate;
         (rate, isolated)
     }

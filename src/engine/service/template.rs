@@ -5,8 +5,8 @@ use std::ops::Range;
 use super::ServeError;
 use super::flights::{DEAD, ENDED};
 use crate::engine::{estimates, traffic};
-use crate::model::ModelId;
-use crate::plan::{Action, CheckedPlan, Frontier, Lane, LaneId, StepId};
+use crate::model::{ModelId, count_samples};
+use crate::plan::{CheckedPlan, Frontier, Lane, LaneId, StepId};
 use crate::platform::{DeviceId, Platform};
 use crate::problem::Problem;
 use crate::units::Duration;
@@ -65,11 +65,7 @@ impl Template {
 
     /// Marks the steps of samples of which nothing has begun, given what each step waits for.
     pub(super) fn untouched(&self, counts: &[u32]) -> Vec<bool> {
-        let samples = |index: usize| match &self.plan.steps[index].action {
-            Action::Compute(work) => Some((work.model, work.region.samples.clone())),
-            Action::Transfer { model, region, .. } => Some((*model, region.samples.clone())),
-            Action::Join => None,
-        };
+        let samples = |index: usize| self.plan.steps[index].action.samples();
         let is_waiting = |index: usize| counts[index] > 0 && counts[index] != ENDED && counts[index] != DEAD;
         let touched: Vec<_> = (0..counts.len()).filter(|&index| !is_waiting(index)).filter_map(samples).collect();
         let mut is_untouched = vec![false; counts.len()];
@@ -87,29 +83,12 @@ impl Template {
 
     /// The samples that the steps marked in `is_dead` were to contribute to, over all models.
     pub(super) fn samples_of(&self, is_dead: &[bool]) -> u32 {
-        let mut ranges: Vec<(ModelId, Range<u32>)> = Vec::new();
-        for (step, _) in self.plan.steps.iter().zip(is_dead).filter(|(_, is_dead)| **is_dead) {
-            match &step.action {
-                Action::Compute(work) => ranges.push((work.model, work.region.samples.clone())),
-                Action::Transfer { model, region, .. } => ranges.push((*model, region.samples.clone())),
-                Action::Join => {}
-            }
-        }
+        let dead = self.plan.steps.iter().zip(is_dead).filter(|(_, is_dead)| **is_dead);
+        let mut parts: Vec<_> = dead.filter_map(|(step, _)| step.action.samples()).collect();
+        parts.sort_unstable_by_key(|(model, _)| *model);
         // A query has the same number of samples for each model; the one that lacks most decides.
-        let models: Vec<ModelId> = ranges.iter().map(|(model, _)| *model).collect();
-        let of_model = |model: ModelId| {
-            let mut parts: Vec<_> =
-                ranges.iter().filter(|(of, _)| *of == model).map(|(_, part)| part.clone()).collect();
-            parts.sort_unstable_by_key(|part| part.start);
-            let mut reached = 0;
-            let mut count = 0;
-            for part in parts {
-                count += part.end.saturating_sub(part.start.max(reached));
-                reached = reached.max(part.end);
-            }
-            count
-        };
-        models.into_iter().map(of_model).max().unwrap_or(0)
+        let of_models = parts.chunk_by(|(model, _), (other, _)| model == other);
+        of_models.map(|parts| count_samples(parts.to_vec())).max().unwrap_or(0)
     }
 }
 
