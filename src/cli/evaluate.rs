@@ -107,7 +107,7 @@ fn is_certain(problem: &Problem) -> bool {
 /// What the load takes on the baseline device alone, or on the fastest one if none is named.
 fn baseline(case: &Case) -> Option<Duration> {
     let name = |device: DeviceId| case.problem.platform.device(device).name.clone();
-    let single = Single { device: case.baseline.map(name) };
+    let single = Single { device: case.baseline.device.map(name) };
     if !matches!(case.problem.load, Load::Offline { .. }) {
         return None;
     }
@@ -116,6 +116,10 @@ fn baseline(case: &Case) -> Option<Duration> {
         let entry = Entry { name: "baseline".to_owned(), strategy: Box::new(single) };
         return Some(replicate(case, &entry, None, None).ok()?.outcome.makespan);
     }
-    let (_, timeline, _) = simulated(&case.problem, &single).ok()?;
+    let mut problem = case.problem.clone();
+    if case.baseline.is_at_hand {
+        problem.models.iter_mut().for_each(|model| model.home = None);
+    }
+    let (_, timeline, _) = simulated(&problem, &single).ok()?;
     Some(timeline.makespan())
 }

@@ -11,8 +11,10 @@ mod first_free;
 mod greedy;
 mod guided;
 mod in_turn;
+mod legion;
 mod micro_batched_single;
 mod proportional;
+mod rows;
 mod single;
 
 pub use even::Even;
@@ -20,13 +22,16 @@ pub use exact::Exact;
 pub use first_free::FirstFree;
 pub use greedy::{Greedy, Variant};
 pub use guided::Guided;
+pub use legion::Legion;
 pub use micro_batched_single::MicroBatchedSingle;
 pub use proportional::Proportional;
+pub use rows::{Corrections, Ratio, Transport};
 pub use single::Single;
 
 use crate::cost::Uncalibrated;
 use crate::plan::Plan;
 use crate::problem::Problem;
+use crate::units::Duration;
 
 /// Why a strategy has no plan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,5 +89,11 @@ pub trait Strategy: Send + Sync {
     /// are free. There is one at least.
     fn alternatives(&self, problem: &Problem) -> Result<Vec<Plan>, PlanError> {
         Ok(vec![self.plan(problem)?])
+    }
+
+    /// The makespan that the strategy itself expects of its plan, if it forecasts one: what it optimises may leave out
+    /// what a simulation shows.
+    fn expects(&self, _: &Problem) -> Result<Option<Duration>, PlanError> {
+        Ok(None)
     }
 }

@@ -10,7 +10,7 @@ mod variation;
 use schemars::json_schema;
 
 pub(super) use contention::{HostForm, MemoryForm, NicDuplex, NicForm, NicSharing, PackageForm, SlowdownForm};
-pub(super) use hardware::{CpuForm, DeviceForm, Duplex, LinkForm, PowerForm};
+pub(super) use hardware::{CpuForm, DeviceForm, Duplex, LinkForm, PowerForm, SpeedForm, SwitchForm};
 pub(super) use load::{ArrivalsForm, DispatchForm, LoadForm, ReplicationsForm, ServerForm};
 pub(super) use variation::{DeviceVariationForm, FaultForm, GammaForm, LinkVariationForm, LognormalForm, SpikesForm};
 
@@ -22,12 +22,12 @@ use super::parsed::Parsed;
 use super::range::range;
 use super::scalar::Word;
 use crate::cost::Lookup;
-use crate::strategy::{Even, Exact, FirstFree, Greedy, Guided, MicroBatchedSingle, Proportional, Single};
+use crate::strategy::{Even, Exact, FirstFree, Greedy, Guided, Legion, MicroBatchedSingle, Proportional, Single};
 use crate::units::{Bytes, Duration};
 
 /// The keys of a strategy entry that are the strategy.
-pub(super) const STRATEGIES: [&str; 8] =
-    ["greedy", "single", "micro_batched_single", "even", "proportional", "guided", "exact", "first_free"];
+pub(super) const STRATEGIES: [&str; 9] =
+    ["greedy", "single", "micro_batched_single", "even", "proportional", "guided", "exact", "first_free", "legion"];
 
 /// The keys of a model that are the network.
 pub(super) const MODELS: [&str; 3] = ["opaque", "zoo", "onnx"];
@@ -46,6 +46,9 @@ form! {
         contention: At<bool>,
         /// The device that speed-ups are over, with the whole load on it alone; the fastest if absent.
         baseline: At<String>,
+        /// Whether the baseline has its inputs at hand and keeps its outputs, wherever the models' homes are; false if
+        /// absent.
+        baseline_at_hand: At<bool>,
         /// When queries arrive and how many samples they have.
         load: LoadForm = "load = { offline = { samples = 100 } }",
         /// When plans are issued for queries; for each as it arrives if absent.
@@ -58,6 +61,8 @@ form! {
         devices: Vec<DeviceForm> = "[[devices]]",
         /// Ways for data between devices.
         links: Vec<LinkForm>,
+        /// Network switches, which link every two of their devices.
+        switches: Vec<SwitchForm>,
         /// How much devices slow each other, used if `contention = true`.
         slowdowns: Vec<SlowdownForm>,
         /// Memories that devices share, used if `contention = true`.
@@ -102,6 +107,8 @@ form! {
         opaque: OpaqueForm,
         /// A network that `coinfer models` lists, with weights drawn from the seed.
         zoo: At<String>,
+        /// Its last layer; what is behind it is left out. The network's own if absent.
+        until: At<String>,
         /// A network in a file.
         onnx: OnnxForm,
     }
@@ -146,6 +153,8 @@ form! {
         exact: Parsed<Exact>,
         /// Each query goes to the first of some devices that is free.
         first_free: Parsed<FirstFree>,
+        /// Fused-layer model parallelism (Choi et al., ICCD 2021).
+        legion: Parsed<Legion>,
     }
 
     /// Values to run the scenario with.

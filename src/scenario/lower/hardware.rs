@@ -27,6 +27,12 @@ pub(super) struct LinkNames {
 }
 
 impl LinkNames {
+    /// Gives a name to the next entry, which is no link by itself.
+    pub(super) fn insert(&mut self, name: Option<&At<String>>, faults: &mut Faults) {
+        self.names.insert(name, faults);
+        self.directions.push(Vec::new());
+    }
+
     /// The directions of the link with this index in the form.
     pub(super) fn directions(&self, index: usize) -> &[LinkId] {
         &self.directions[index]

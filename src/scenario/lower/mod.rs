@@ -1,12 +1,14 @@
 //! From the form to the problem and the strategies, with every fault of meaning.
 
 mod contention;
+mod counted;
 mod curves;
 mod faults;
 mod hardware;
 mod load;
 mod networks;
 mod nics;
+mod switches;
 mod variation;
 
 use super::decode::{At, Decode, shorten};
@@ -15,7 +17,7 @@ use super::document::Node;
 use super::form::{ScenarioForm, StrategyForm};
 use super::names::Names;
 use super::parsed::Parsed;
-use super::{Case, Entry, Files};
+use super::{Baseline, Case, Entry, Files};
 use crate::cost;
 use crate::cost::TraceCosts;
 use crate::model::Graph;
@@ -28,7 +30,8 @@ use hardware::Hardware;
 /// The case that `root` describes. `None` if `faults` has more than before.
 pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<Case> {
     let known = faults.len();
-    let form = ScenarioForm::decode(root, faults)?;
+    let mut form = ScenarioForm::decode(root, faults)?;
+    let counted = counted::expand(&mut form, faults);
     for (key, example) in [("devices", "[[devices]]"), ("models", "[[models]]"), ("strategies", "[[strategies]]")] {
         if let Some(node) = root.get(key)
             && node.as_list().is_some_and(<[Node]>::is_empty)
@@ -42,15 +45,20 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
         load::check_drops(load, dispatch, faults);
     }
     let mut hardware = hardware::lower(&form, faults);
+    let ports = switches::lower(&form, &counted, &mut hardware, faults);
     let is_platform_whole = faults.len() == known;
     hardware.platform.interference = contention::lower(&form, &hardware.devices, faults);
     hardware.platform.interference.nics = nics::lower(&form, &hardware, faults);
+    hardware.platform.interference.nics.extend(ports);
     let broken = faults::lower(&form, &hardware, faults);
     let variation = variation::lower(&form, &hardware.links, &files.traces, faults);
     let Hardware { mut platform, devices, .. } = hardware;
     let is_disturbed = !broken.is_empty();
     let replications = load::lower_replications(form.replications.as_ref(), load.as_ref(), is_disturbed, faults);
-    let baseline = form.baseline.as_ref().and_then(|name| devices.find(name, faults)).map(DeviceId);
+    let baseline = Baseline {
+        device: form.baseline.as_ref().and_then(|name| devices.find(name, faults)).map(DeviceId),
+        is_at_hand: form.baseline_at_hand.as_ref().is_some_and(|at_hand| at_hand.value),
+    };
     let units = hardware::lower_units(&form, faults);
     let seed = form.seed.as_ref().map_or(0, |seed| seed.value);
     let networks = networks::lower(&form, seed, &devices, &files.networks, faults);
@@ -72,6 +80,7 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
     let costs = TraceCosts::new(&platform, &graphs, |device, model| cost::Profile {
         whole: curves.get(device, model),
         parts: curves.parts(device, model, graphs[model.0 as usize]),
+        speed: curves.speed(device),
     });
     let notes = imported.into_iter().chain(curves.notes(&platform, &models)).collect();
     let contention = form.contention.as_ref().is_some_and(|contention| contention.value);
@@ -125,6 +134,7 @@ fn strategy(form: &StrategyForm) -> Option<(&'static str, Box<dyn Strategy>)> {
         boxed(&form.guided),
         boxed(&form.exact),
         boxed(&form.first_free),
+        boxed(&form.legion),
     ];
     let strategy = strategies.into_iter().flatten().next()?;
     Some((strategy.name(), strategy))
