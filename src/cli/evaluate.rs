@@ -7,7 +7,7 @@ use crate::cost::Estimate;
 use crate::engine::{estimates, simulate_estimated};
 use crate::plan::{CheckedPlan, Plan, check};
 use crate::platform::DeviceId;
-use crate::problem::{Load, Problem};
+use crate::problem::{Ledger, Load, Problem, SearchCost};
 use crate::report::{Failure, Outcome};
 use crate::scenario::{Case, Entry};
 use crate::strategy::bound::lower_bound;
@@ -58,6 +58,8 @@ impl Reference {
         let result = match is_certain(&case.problem) {
             true => simulated(&case.problem, entry.strategy.as_ref()).map(|(plan, timeline, estimates)| {
                 let outcome = Outcome::new(&case.problem, &*entry.name, &plan, &timeline, &estimates, baseline, bound);
+                let (expected, search) = foreseen(case, entry.strategy.as_ref());
+                let outcome = Outcome { expected, search, ..outcome };
                 Evaluated { plan, timeline, estimates, outcome, replicated: None }
             }),
             false => replicate(case, entry, baseline, bound).and_then(|replicated| {
@@ -74,6 +76,18 @@ impl Reference {
         }
         result
     }
+}
+
+/// The makespan that a strategy expects, and what the profiles would take that it asks for while it plans.
+fn foreseen(case: &Case, strategy: &dyn Strategy) -> (Option<Duration>, Option<SearchCost>) {
+    let expected = strategy.expects(&case.problem).ok().flatten();
+    let search = case.profiling.as_ref().map(|profiling| {
+        let (noted, ledger) = Ledger::open(&case.problem);
+        // That it plans is known, since it has.
+        drop(strategy.plan(&noted));
+        ledger.charge(&case.problem, profiling)
+    });
+    (expected, search)
 }
 
 /// The plan of a strategy for `problem`, checked, or why there is none.

@@ -118,7 +118,7 @@ pub(super) fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str>
 
 type Metric = fn(&Outcome) -> String;
 
-const METRICS: [(&str, Metric); 33] = [
+const METRICS: [(&str, Metric); 37] = [
     ("samples", |outcome| outcome.samples.to_string()),
     ("makespan_ms", |outcome| outcome.makespan.as_millis_f64().to_string()),
     ("samples_per_s", |outcome| outcome.samples_per_s.to_string()),
@@ -126,6 +126,10 @@ const METRICS: [(&str, Metric); 33] = [
     ("lower_bound_ms", |outcome| text(outcome.lower_bound.map(Duration::as_millis_f64))),
     ("gap", |outcome| text(outcome.gap)),
     ("measured_share", |outcome| outcome.measured_share.to_string()),
+    ("expected_ms", |outcome| text(outcome.expected.map(Duration::as_millis_f64))),
+    ("profiles", |outcome| text(outcome.search.map(|search| search.profiles))),
+    ("layers_built", |outcome| text(outcome.search.map(|search| search.layers_built))),
+    ("search_s", |outcome| text(outcome.search.map(|search| search.total().as_secs_f64()))),
     ("basis", |outcome| basis_name(outcome.basis).to_owned()),
     ("steps", |outcome| outcome.steps.to_string()),
     ("replications", |outcome| text(outcome.chance.as_ref().map(|chance| chance.replications))),

@@ -50,7 +50,7 @@ use sweep::Sweep;
 
 use crate::model::Weights;
 use crate::platform::DeviceId;
-use crate::problem::{Problem, Replications};
+use crate::problem::{Problem, Profiling, Replications};
 use crate::replay::cpu::Unit;
 use crate::strategy::Strategy;
 
@@ -85,6 +85,8 @@ pub struct Case {
     pub strategies: Vec<Entry>,
     /// What speed-ups are over.
     pub baseline: Baseline,
+    /// What profiling takes, if the scenario says it.
+    pub profiling: Option<Profiling>,
     /// Seed of all random draws.
     pub seed: u64,
     /// How often a run is repeated in which something is left to chance, and what of each counts.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::rows::{Corrections, Forecast, Group, Ratio, RowSplit, Rows, Transport, best, merged};
+use super::rows::{Corrections, Forecast, Ratio, RowSplit, Transport, merged};
 use super::{PlanError, Strategy};
 use crate::plan::Plan;
 use crate::problem::Problem;
@@ -36,42 +36,23 @@ impl Strategy for Legion {
     fn plan(&self, problem: &Problem) -> Result<Plan, PlanError> {
         let split = RowSplit::new(problem, self.boards.as_deref())?;
         let forecast = self.forecast(&split)?;
-        let plan = |groups: &[std::ops::Range<usize>]| {
-            let groups: Vec<Group> = groups.iter().map(|units| forecast.group(units.clone())).collect();
-            split.plan(&groups, self.transport)
-        };
-        let (_, groups) = chosen(&split, &forecast)?;
-        let first = plan(&groups);
-        let other =
-            merged(&groups, |units| forecast.time(units)).filter(|_| self.wild_card).map(|groups| plan(&groups));
-        match other {
-            Some(other) if split.simulated(&other)? < split.simulated(&first)? => Ok(other),
-            _ => Ok(first),
+        let (_, groups) = forecast.best()?;
+        let plan = forecast.plan(&groups);
+        match merged(&groups, |units| forecast.time(units)).filter(|_| self.wild_card) {
+            Some(merged) => split.fastest([plan, forecast.plan(&merged)]),
+            None => Ok(plan),
         }
     }
 
     fn expects(&self, problem: &Problem) -> Result<Option<Duration>, PlanError> {
         let split = RowSplit::new(problem, self.boards.as_deref())?;
-        let (sum, _) = chosen(&split, &self.forecast(&split)?)?;
+        let (sum, _) = self.forecast(&split)?.best()?;
         Ok(Some(Duration::from_nanos_f64(sum) + split.tail_time()?))
     }
 }
 
 impl Legion {
     fn forecast<'s, 'a>(&self, split: &'s RowSplit<'a>) -> Result<Forecast<'s, 'a>, PlanError> {
-        let rows = match self.ratio {
-            Ratio::Speed => Rows::Weighted,
-            Ratio::Exact => Rows::Earliest,
-        };
-        Ok(Forecast::new(split, split.speeds(), rows, self.transport, self.corrections)?)
+        Ok(Forecast::new(split, split.speeds(), self.ratio.into(), self.transport, self.corrections)?)
     }
-}
-
-/// The grouping with the least forecast, and the forecast in nanoseconds.
-pub(super) fn chosen(
-    split: &RowSplit<'_>,
-    forecast: &Forecast<'_, '_>,
-) -> Result<(f64, Vec<std::ops::Range<usize>>), PlanError> {
-    best(split.len(), |units| forecast.time(units).filter(|time| time.is_finite()))
-        .ok_or_else(|| PlanError::Infeasible("no grouping of the layers has times that are all known".into()))
 }

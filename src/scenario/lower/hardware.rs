@@ -8,6 +8,7 @@ use crate::replay::cpu::Unit;
 use crate::scenario::decode::{At, shorten};
 use crate::scenario::diagnostic::{Faults, Span};
 use crate::scenario::form::{CpuForm, DeviceForm, Duplex, LinkForm, PowerForm, ScenarioForm};
+use crate::scenario::lower::curves::profiled_device;
 use crate::scenario::names::Names;
 use crate::scenario::scalar::Word;
 use crate::units::{Bytes, Duration};
@@ -69,6 +70,7 @@ fn lower_device(form: &DeviceForm, faults: &mut Faults) -> Option<Device> {
     Some(Device {
         name: form.name.as_ref()?.value.clone(),
         kind: form.kind.as_ref()?.value.0,
+        class: profiled_device(form)?.value.clone(),
         memory: form.memory.as_ref()?.value,
         unsupported: form.unsupported.iter().flatten().map(|word| word.value.0).collect(),
         traffic: form.traffic.as_ref().map(|traffic| traffic.value),

@@ -14,7 +14,7 @@ mod variation;
 use super::decode::{At, Decode, shorten};
 use super::diagnostic::Faults;
 use super::document::Node;
-use super::form::{ScenarioForm, StrategyForm};
+use super::form::{ProfilingForm, ScenarioForm, StrategyForm};
 use super::names::Names;
 use super::parsed::Parsed;
 use super::{Baseline, Case, Entry, Files};
@@ -22,8 +22,9 @@ use crate::cost;
 use crate::cost::TraceCosts;
 use crate::model::Graph;
 use crate::platform::DeviceId;
-use crate::problem::{Model, Problem};
+use crate::problem::{Model, Problem, Profiling};
 use crate::strategy::Strategy;
+use crate::units::Duration;
 use curves::Curves;
 use hardware::Hardware;
 
@@ -61,6 +62,7 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
     };
     let units = hardware::lower_units(&form, faults);
     let seed = form.seed.as_ref().map_or(0, |seed| seed.value);
+    let profiling = form.profiling.as_ref().and_then(|profiling| lower_profiling(profiling, faults));
     let networks = networks::lower(&form, seed, &devices, &files.networks, faults);
     if is_platform_whole {
         networks::find_unreachable(&platform, &networks, faults);
@@ -102,8 +104,25 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
         notes.push("of several networks, what one loses by a fault is computed again of all of them".to_owned());
     }
     let profiled_models = curves.profiled_models();
-    Some(Case { problem, strategies, baseline, seed, replications, notes, weights, units, profiles, profiled_models })
+    Some(Case { problem, strategies, baseline, profiling, seed, replications, notes, weights, units, profiles, profiled_models })
 }
+
+fn lower_profiling(form: &ProfilingForm, faults: &mut Faults) -> Option<Profiling> {
+    let mut runs = |runs: &Option<At<u64>>, default: u32| match runs {
+        None => Some(default),
+        Some(runs) if runs.value <= RUNS_MAX => Some(runs.value as u32),
+        Some(runs) => {
+            faults.add(&runs.at, format!("nobody runs a profile {} times", runs.value), format!("use 0 to {RUNS_MAX}"));
+            None
+        }
+    };
+    let (warm_up, repeats) = (runs(&form.warm_up, 10), runs(&form.repeats, 10));
+    let time = |time: &Option<At<Duration>>| time.as_ref().map_or(Duration::ZERO, |time| time.value);
+    Some(Profiling { build: time(&form.build), session: time(&form.session), warm_up: warm_up?, repeats: repeats? })
+}
+
+/// More runs of a profile are a mistake.
+const RUNS_MAX: u64 = 1_000_000;
 
 fn lower_strategies(form: &ScenarioForm, devices: &Names, faults: &mut Faults) -> Vec<Entry> {
     let mut names = Names::new("strategies");
@@ -135,6 +154,12 @@ fn strategy(form: &StrategyForm) -> Option<(&'static str, Box<dyn Strategy>)> {
         boxed(&form.exact),
         boxed(&form.first_free),
         boxed(&form.legion),
+        boxed(&form.full_search),
+        boxed(&form.k_best),
+        boxed(&form.modnn),
+        boxed(&form.deepthings),
+        boxed(&form.aofl),
+        boxed(&form.coedge),
     ];
     let strategy = strategies.into_iter().flatten().next()?;
     Some((strategy.name(), strategy))

@@ -82,8 +82,14 @@ impl<'a> Chain<'a> {
         self.units[unit].segment.last()
     }
 
+    /// The unit with the layer called `name`.
+    pub(in crate::strategy) fn unit_named(&self, name: &str) -> Option<usize> {
+        let layer = self.graph.find(name)?;
+        self.units.iter().position(|unit| unit.segment.contains(layer))
+    }
+
     /// Rows of the output of a unit.
-    pub(super) fn height(&self, unit: usize) -> u32 {
+    pub(in crate::strategy) fn height(&self, unit: usize) -> u32 {
         self.graph.shape(self.output(unit)).rows
     }
 

@@ -10,11 +10,14 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::chain::{Reading, is_input};
+use super::grouping::{Grouping, best};
 use super::shares::{earliest, proportional};
 use super::{Group, RowSplit, Transport};
 use crate::cost::Uncalibrated;
 use crate::model::LayerId;
+use crate::plan::Plan;
 use crate::platform::{DeviceId, LinkId};
+use crate::strategy::PlanError;
 use crate::units::{Bytes, Share};
 
 /// Which causes of error a forecast leaves out; the published one corrects none.
@@ -31,6 +34,17 @@ pub struct Corrections {
     pub row_steps: bool,
     /// Boards at the edge of the image have a halo on one side only.
     pub edge_halo: bool,
+}
+
+impl Corrections {
+    /// All of them.
+    pub const ALL: Corrections = Corrections {
+        input_growth: true,
+        serial_nic: true,
+        fusion_overhead: true,
+        row_steps: true,
+        edge_halo: true,
+    };
 }
 
 /// How the rows of groups follow from weights of boards.
@@ -118,6 +132,23 @@ impl<'s, 'a> Forecast<'s, 'a> {
     pub(in crate::strategy) fn group(&self, units: Range<usize>) -> Group {
         let (_, group) = self.groups[units.end - 1][units.start].as_ref().expect("the units are a group");
         group.clone()
+    }
+
+    /// The plan of a grouping.
+    ///
+    /// # Panics
+    /// If some of the units are no group.
+    pub(in crate::strategy) fn plan(&self, grouping: &Grouping) -> Plan {
+        let groups: Vec<Group> = grouping.iter().map(|units| self.group(units.clone())).collect();
+        self.split.plan(&groups, self.transport)
+    }
+
+    /// The grouping with the least forecast, and the forecast in nanoseconds.
+    ///
+    /// # Errors
+    /// Of each grouping, some time is not known.
+    pub(in crate::strategy) fn best(&self) -> Result<(f64, Grouping), PlanError> {
+        best(self.split.len(), |units| self.time(units).filter(|time| time.is_finite())).ok_or_else(unknown)
     }
 
     /// All groups that end with `last`, by their first unit.
@@ -253,6 +284,11 @@ impl<'s, 'a> Forecast<'s, 'a> {
         let size = self.split.chain.bytes(layer, &(0..rows as u32)) * self.split.samples().len() as u64;
         route.iter().map(|&(link, _)| self.split.transfer(link, size)).sum()
     }
+}
+
+/// There is no grouping whose times are known.
+pub(in crate::strategy) fn unknown() -> PlanError {
+    PlanError::Infeasible("no grouping of the layers has times that are all known".into())
 }
 
 impl Alone {

@@ -12,7 +12,7 @@ mod measured;
 mod shares;
 
 pub use forecast::Corrections;
-pub(super) use forecast::{Forecast, Rows};
+pub(super) use forecast::{Forecast, Rows, unknown};
 pub(super) use grouping::{best, k_best, merged};
 pub(super) use measured::round_time;
 pub(super) use shares::{equal, proportional};
@@ -50,6 +50,15 @@ pub enum Ratio {
     Speed,
     /// For each group the rows with which the last board is done earliest, by bisection of that time.
     Exact,
+}
+
+impl From<Ratio> for Rows {
+    fn from(ratio: Ratio) -> Rows {
+        match ratio {
+            Ratio::Speed => Rows::Weighted,
+            Ratio::Exact => Rows::Earliest,
+        }
+    }
 }
 
 /// One network of a problem, whose rows boards share.
@@ -153,6 +162,39 @@ impl<'a> RowSplit<'a> {
         Work { model: MODEL, segment: self.chain.segment(units), region }
     }
 
+    /// The board that runs the front fastest alone; of equal ones the first.
+    pub(super) fn fastest_board(&self) -> usize {
+        let by_speed = |&a: &usize, &b: &usize| self.boards[b].speed.total_cmp(&self.boards[a].speed);
+        (0..self.boards.len()).min_by(by_speed).expect("a row split has boards")
+    }
+
+    /// A group in which boards take `rows`; who computes longest is sent its inputs first.
+    pub(super) fn group(&self, units: Range<usize>, rows: Vec<Range<u32>>) -> Result<Group, PlanError> {
+        let time = |(board, rows): (&Board, &Range<u32>)| match rows.is_empty() {
+            true => Ok(Duration::ZERO),
+            false => {
+                let work = self.work(units.clone(), rows.clone());
+                Ok(self.problem.costs.compute(board.device, Share::FULL, &work)?.time)
+            }
+        };
+        let times = self.boards.iter().zip(&rows).map(time).collect::<Result<Vec<_>, PlanError>>()?;
+        let mut order: Vec<usize> = (0..rows.len()).collect();
+        order.sort_by_key(|&board| std::cmp::Reverse(times[board]));
+        Ok(Group { units, rows, order })
+    }
+
+    /// The plan that is fastest in simulation; of equal ones the first.
+    pub(super) fn fastest(&self, plans: impl IntoIterator<Item = Plan>) -> Result<Plan, PlanError> {
+        let mut best: Option<(Duration, Plan)> = None;
+        for plan in plans {
+            let time = self.simulated(&plan)?;
+            if best.as_ref().is_none_or(|(least, _)| time < *least) {
+                best = Some((time, plan));
+            }
+        }
+        best.map(|(_, plan)| plan).ok_or_else(unknown)
+    }
+
     /// All rows of what a segment computes.
     fn whole(&self, segment: &Segment) -> Work {
         let rows = 0..self.graph().shape(segment.last()).rows;
@@ -174,6 +216,14 @@ impl<'a> RowSplit<'a> {
         })?;
         Ok(simulate(&offline, &checked)?.makespan())
     }
+}
+
+/// The plan in which each unit is a group by itself, its rows divided by speed.
+pub(super) fn one_by_one(split: &RowSplit<'_>, transport: Transport) -> Result<Plan, PlanError> {
+    let speeds = split.speeds();
+    let group = |unit: usize| split.group(unit..unit + 1, proportional(&speeds, split.chain.height(unit)));
+    let groups = (0..split.len()).map(group).collect::<Result<Vec<_>, _>>()?;
+    Ok(split.plan(&groups, transport))
 }
 
 impl Board {
