@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::rows::{Corrections, Forecast, RowSplit, Rows, Transport, best};
+use super::rows::{Corrections, Forecast, Messages, RowSplit, Rows, Settings, Transport, best};
 use super::{PlanError, Strategy};
 use crate::plan::Plan;
 use crate::problem::Problem;
@@ -47,19 +47,22 @@ fn forecasts<'s, 'a>(split: &'s RowSplit<'a>) -> Result<Vec<Forecast<'s, 'a>>, P
     let speeds = split.speeds();
     let mut order: Vec<usize> = (0..speeds.len()).collect();
     order.sort_by(|&a, &b| speeds[b].total_cmp(&speeds[a]));
+    let settings = Settings {
+        rows: Rows::Weighted,
+        transport: Transport::Gather,
+        messages: Messages::Together,
+        corrections: Corrections::default(),
+    };
     let forecast = |count: usize| {
         let weight = |board| if order[..count].contains(&board) { 1.0 } else { 0.0 };
         let weights = (0..speeds.len()).map(weight).collect();
-        Ok(Forecast::new(split, weights, Rows::Weighted, Transport::Gather, Corrections::default())?)
+        Ok(Forecast::new(split, weights, settings)?)
     };
     (1..=speeds.len()).map(forecast).collect()
 }
 
 /// The least time of a group, and the forecast that has it.
-fn fastest<'f, 's, 'a>(
-    forecasts: &'f [Forecast<'s, 'a>],
-    units: &Range<usize>,
-) -> Option<(f64, &'f Forecast<'s, 'a>)> {
+fn fastest<'f, 's, 'a>(forecasts: &'f [Forecast<'s, 'a>], units: &Range<usize>) -> Option<(f64, &'f Forecast<'s, 'a>)> {
     let times = forecasts.iter().filter_map(|forecast| Some((forecast.time(units.clone())?, forecast)));
     times.filter(|(time, _)| time.is_finite()).min_by(|a, b| a.0.total_cmp(&b.0))
 }

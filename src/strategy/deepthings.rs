@@ -30,9 +30,8 @@ impl Strategy for Deepthings {
         let split = RowSplit::new(problem, self.boards.as_deref())?;
         let (length, count) = (split.len(), split.boards.len());
         let gateway = split.fastest_board();
-        let is_cut = |&cut: &usize| {
-            split.chain.is_group(&(0..cut)) && (cut == length || split.chain.is_group(&(cut..length)))
-        };
+        let is_cut =
+            |&cut: &usize| split.chain.is_group(&(0..cut)) && (cut == length || split.chain.is_group(&(cut..length)));
         let cuts: Vec<usize> = match &self.until {
             None => (1..=length).filter(is_cut).collect(),
             Some(name) => {

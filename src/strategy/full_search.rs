@@ -3,7 +3,9 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::rows::{Corrections, Forecast, Group, Ratio, RowSplit, Rows, Transport, best, proportional, round_time};
+use super::rows::{
+    Corrections, Forecast, Group, Messages, Ratio, RowSplit, Rows, Settings, Transport, best, proportional, round_time,
+};
 use super::{PlanError, Strategy};
 use crate::plan::Plan;
 use crate::problem::Problem;
@@ -47,8 +49,10 @@ impl FullSearch {
         let forecast = match self.ratio {
             Ratio::Speed => None,
             Ratio::Exact => {
-                let corrections = Corrections::ALL;
-                Some(Forecast::new(split, split.speeds(), Rows::Earliest, Transport::Gather, corrections)?)
+                let (rows, transport) = (Rows::Earliest, Transport::Gather);
+                let (messages, corrections) = (Messages::Together, Corrections::ALL);
+                let settings = Settings { rows, transport, messages, corrections };
+                Some(Forecast::new(split, split.speeds(), settings)?)
             }
         };
         let (speeds, length) = (split.speeds(), split.len());
@@ -67,8 +71,9 @@ impl FullSearch {
         for (index, (group, _)) in measured.iter().enumerate() {
             found[group.units.end - 1][group.units.start] = Some(index);
         }
-        let (sum, chosen) = best(length, |units| found[units.end - 1][units.start].map(|index: usize| measured[index].1))
-            .expect("each unit is a group by itself");
+        let (sum, chosen) =
+            best(length, |units| found[units.end - 1][units.start].map(|index: usize| measured[index].1))
+                .expect("each unit is a group by itself");
         let of_units = |units: std::ops::Range<usize>| found[units.end - 1][units.start].expect("it was chosen");
         Ok((sum, chosen.into_iter().map(|units| measured[of_units(units)].0.clone()).collect()))
     }

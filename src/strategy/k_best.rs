@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use super::rows::{Corrections, Forecast, Ratio, RowSplit, Transport, k_best};
+use super::rows::{Corrections, Forecast, Messages, Ratio, RowSplit, Settings, Transport, k_best};
 use super::{PlanError, Strategy};
 use crate::plan::Plan;
 use crate::problem::Problem;
@@ -24,6 +24,8 @@ pub struct KBest {
     pub ratio: Ratio,
     /// How data gets from group to group.
     pub transport: Transport,
+    /// How the times of messages between home and boards were taken.
+    pub messages: Messages,
     /// Causes of error that the forecast leaves out.
     pub corrections: Corrections,
 }
@@ -35,6 +37,7 @@ impl Default for KBest {
             boards: None,
             ratio: Ratio::Speed,
             transport: Transport::Gather,
+            messages: Messages::default(),
             corrections: Corrections::default(),
         }
     }
@@ -47,7 +50,9 @@ impl Strategy for KBest {
 
     fn plan(&self, problem: &Problem) -> Result<Plan, PlanError> {
         let split = RowSplit::new(problem, self.boards.as_deref())?;
-        let forecast = Forecast::new(&split, split.speeds(), self.ratio.into(), self.transport, self.corrections)?;
+        let KBest { ratio, transport, messages, corrections, .. } = *self;
+        let settings = Settings { rows: ratio.into(), transport, messages, corrections };
+        let forecast = Forecast::new(&split, split.speeds(), settings)?;
         let known = |units| forecast.time(units).filter(|time| time.is_finite());
         let ranked = k_best(split.len(), self.count.get() as usize, known);
         let plans = ranked.into_iter().map(|(_, groups)| forecast.plan(&groups));

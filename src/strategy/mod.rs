@@ -37,7 +37,7 @@ pub use legion::Legion;
 pub use micro_batched_single::MicroBatchedSingle;
 pub use modnn::Modnn;
 pub use proportional::Proportional;
-pub use rows::{Corrections, Ratio, Transport};
+pub use rows::{Corrections, Messages, Ratio, Transport};
 pub use single::Single;
 
 use crate::cost::Uncalibrated;

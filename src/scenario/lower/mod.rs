@@ -104,7 +104,19 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
         notes.push("of several networks, what one loses by a fault is computed again of all of them".to_owned());
     }
     let profiled_models = curves.profiled_models();
-    Some(Case { problem, strategies, baseline, profiling, seed, replications, notes, weights, units, profiles, profiled_models })
+    Some(Case {
+        problem,
+        strategies,
+        baseline,
+        profiling,
+        seed,
+        replications,
+        notes,
+        weights,
+        units,
+        profiles,
+        profiled_models,
+    })
 }
 
 fn lower_profiling(form: &ProfilingForm, faults: &mut Faults) -> Option<Profiling> {

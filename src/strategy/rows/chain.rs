@@ -77,6 +77,16 @@ impl<'a> Chain<'a> {
         Segment::new(sorted(layers)).expect("a group has a unit, and no layer is in two")
     }
 
+    /// The unit with the most multiply-accumulates; of equal ones the first.
+    pub(super) fn heaviest(&self) -> Segment {
+        let macs = |unit: &Unit| -> u64 {
+            let layers = unit.segment.layers();
+            layers.map(|layer| self.graph.layer_macs(layer, &(0..self.graph.shape(layer).rows)).0).sum()
+        };
+        let heaviest = self.units.iter().rev().max_by_key(|unit| macs(unit));
+        heaviest.expect("a front has units").segment.clone()
+    }
+
     /// The layer whose output is that of a group that ends with `unit`.
     pub(super) fn output(&self, unit: usize) -> LayerId {
         self.units[unit].segment.last()

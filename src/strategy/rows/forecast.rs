@@ -7,6 +7,7 @@
 
 use std::ops::Range;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::chain::{Reading, is_input};
@@ -26,8 +27,6 @@ use crate::units::{Bytes, Share};
 pub struct Corrections {
     /// Inputs grow with the rows that are sent, not with those that the first layer computes.
     pub input_growth: bool,
-    /// The home's interface sends and receives one message after the other, and boards wait for it.
-    pub serial_nic: bool,
     /// What a step costs by itself is counted once a group, not once a layer.
     pub fusion_overhead: bool,
     /// Layers are profiled at the rows that they compute in a group instead of being scaled to them.
@@ -38,13 +37,19 @@ pub struct Corrections {
 
 impl Corrections {
     /// All of them.
-    pub const ALL: Corrections = Corrections {
-        input_growth: true,
-        serial_nic: true,
-        fusion_overhead: true,
-        row_steps: true,
-        edge_halo: true,
-    };
+    pub const ALL: Corrections =
+        Corrections { input_growth: true, fusion_overhead: true, row_steps: true, edge_halo: true };
+}
+
+/// How the times of messages between home and boards were taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Messages {
+    /// With all boards at once, so that they hold the waits for the home's interface, which carries one after the other.
+    #[default]
+    Together,
+    /// One board at a time, so that nobody waits.
+    Apart,
 }
 
 /// How the rows of groups follow from weights of boards.
@@ -56,15 +61,29 @@ pub(in crate::strategy) enum Rows {
     Earliest,
 }
 
+/// What a forecast is of, and how it is made.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::strategy) struct Settings {
+    pub(in crate::strategy) rows: Rows,
+    pub(in crate::strategy) transport: Transport,
+    pub(in crate::strategy) messages: Messages,
+    pub(in crate::strategy) corrections: Corrections,
+}
+
 /// Expected times of all groups.
 pub(in crate::strategy) struct Forecast<'s, 'a> {
     split: &'s RowSplit<'a>,
-    transport: Transport,
-    corrections: Corrections,
+    settings: Settings,
     /// By board.
     weights: Vec<f64>,
     /// By board, then unit; `None` for boards without weight.
     alone: Vec<Option<Vec<Alone>>>,
+    /// By board.
+    reads: Vec<Reads>,
+    /// By board that sends and board that receives, the links between them.
+    between: Vec<Vec<Vec<(LinkId, DeviceId)>>>,
+    /// By layer, then board: its rows by weight.
+    shares: Vec<Vec<Range<u32>>>,
     /// By board, what a step costs by itself, in nanoseconds; 0 where it is not corrected.
     overhead: Vec<f64>,
     /// By last unit, then first; `None` for units that are no group.
@@ -76,6 +95,23 @@ struct Alone {
     rows: Range<u32>,
     /// Nanoseconds.
     run: f64,
+}
+
+/// By unit, how many rows of each layer it reads for the rows that its board has of it alone.
+struct Reads(Vec<Vec<(LayerId, usize)>>);
+
+impl Reads {
+    fn of(split: &RowSplit<'_>, alone: Option<&[Alone]>) -> Reads {
+        let of_unit = |(unit, alone): (usize, &Alone)| {
+            let read = split.chain.readings(&(unit..unit + 1), &alone.rows);
+            read.into_iter().map(|reading| (reading.layer, reading.rows.len())).collect()
+        };
+        Reads(alone.into_iter().flatten().enumerate().map(of_unit).collect())
+    }
+
+    fn rows(&self, unit: usize, layer: LayerId) -> usize {
+        self.0[unit].iter().find(|(read, _)| *read == layer).map_or(0, |&(_, rows)| rows)
+    }
 }
 
 /// Nanoseconds of a board's part of a group.
@@ -101,22 +137,26 @@ impl<'s, 'a> Forecast<'s, 'a> {
     pub(in crate::strategy) fn new(
         split: &'s RowSplit<'a>,
         weights: Vec<f64>,
-        rows: Rows,
-        transport: Transport,
-        corrections: Corrections,
+        settings: Settings,
     ) -> Result<Self, Uncalibrated> {
         let profile = |board: usize| -> Result<Option<Vec<Alone>>, Uncalibrated> {
             let units = (0..split.len()).map(|unit| Alone::profile(split, &weights, board, unit));
             (weights[board] > 0.0).then(|| units.collect()).transpose()
         };
         let alone = (0..weights.len()).map(profile).collect::<Result<Vec<_>, _>>()?;
-        let overhead = |board: usize| match corrections.fusion_overhead && weights[board] > 0.0 {
+        let overhead = |board: usize| match settings.corrections.fusion_overhead && weights[board] > 0.0 {
             true => overhead(split, board),
             false => Ok(0.0),
         };
         let overhead = (0..weights.len()).map(overhead).collect::<Result<Vec<_>, _>>()?;
-        let mut forecast = Forecast { split, transport, corrections, weights, alone, overhead, groups: Vec::new() };
-        forecast.groups = (0..split.len()).map(|last| forecast.groups_to(last, rows)).collect();
+        let reads = (0..weights.len()).map(|board| Reads::of(split, alone[board].as_deref())).collect();
+        let of_layer = |layer| proportional(&weights, split.graph().shape(layer).rows);
+        let shares = split.graph().layer_ids().map(of_layer).collect();
+        let boards = 0..weights.len();
+        let between = boards.clone().map(|from| boards.clone().map(|to| split.between(from, to)).collect()).collect();
+        let groups = Vec::new();
+        let mut forecast = Forecast { split, settings, weights, alone, reads, between, shares, overhead, groups };
+        forecast.groups = (0..split.len()).into_par_iter().map(|last| forecast.groups_to(last)).collect();
         Ok(forecast)
     }
 
@@ -140,7 +180,7 @@ impl<'s, 'a> Forecast<'s, 'a> {
     /// If some of the units are no group.
     pub(in crate::strategy) fn plan(&self, grouping: &Grouping) -> Plan {
         let groups: Vec<Group> = grouping.iter().map(|units| self.group(units.clone())).collect();
-        self.split.plan(&groups, self.transport)
+        self.split.plan(&groups, self.settings.transport)
     }
 
     /// The grouping with the least forecast, and the forecast in nanoseconds.
@@ -152,12 +192,13 @@ impl<'s, 'a> Forecast<'s, 'a> {
     }
 
     /// All groups that end with `last`, by their first unit.
-    fn groups_to(&self, last: usize, rows: Rows) -> Vec<Option<(f64, Group)>> {
-        let weighted = proportional(&self.weights, self.split.chain.height(last));
+    fn groups_to(&self, last: usize) -> Vec<Option<(f64, Group)>> {
+        let rows = self.settings.rows;
+        let weighted = self.shares[self.split.chain.output(last).0 as usize].clone();
         let mut of_first: Vec<Vec<Parts>> = vec![Vec::new(); last + 1];
         if rows == Rows::Weighted {
             for (board, rows) in weighted.iter().enumerate() {
-                self.each_part(board, last, rows, |first, parts| of_first[first].push(parts));
+                self.each_part(board, 0..last + 1, rows, |first, parts| of_first[first].push(parts));
             }
         }
         (0..=last)
@@ -172,9 +213,9 @@ impl<'s, 'a> Forecast<'s, 'a> {
                 };
                 let mut order: Vec<usize> = (0..parts.len()).collect();
                 order.sort_by(|&a, &b| parts[b].run.total_cmp(&parts[a].run));
-                let time = match self.corrections.serial_nic {
-                    true => serial_round(&order, &parts),
-                    false => parts.iter().map(Parts::total).fold(0.0, f64::max),
+                let time = match self.settings.messages {
+                    Messages::Together => serial_round(&order, &parts),
+                    Messages::Apart => parts.iter().map(Parts::total).fold(0.0, f64::max),
                 };
                 Some((time, Group { units, rows, order }))
             })
@@ -185,11 +226,7 @@ impl<'s, 'a> Forecast<'s, 'a> {
     fn earliest(&self, units: &Range<usize>) -> (Vec<Range<u32>>, Vec<Parts>) {
         let part = |board: usize, rows: Range<u32>| {
             let mut found = Parts::default();
-            self.each_part(board, units.end - 1, &rows, |first, parts| {
-                if first == units.start {
-                    found = parts;
-                }
-            });
+            self.each_part(board, units.clone(), &rows, |_, parts| found = parts);
             found
         };
         let height = self.split.chain.height(units.end - 1);
@@ -203,24 +240,26 @@ impl<'s, 'a> Forecast<'s, 'a> {
         (rows, parts)
     }
 
-    /// Calls `part` with every first unit of groups that end with `last`, from the last back to unit 0, and what
-    /// `board` takes for these rows of the output.
-    fn each_part(&self, board: usize, last: usize, rows: &Range<u32>, mut part: impl FnMut(usize, Parts)) {
+    /// Calls `part` with every first unit of groups that end with the last of `units`, from that back to the first of
+    /// them, and what `board` takes for these rows of the output.
+    fn each_part(&self, board: usize, units: Range<usize>, rows: &Range<u32>, mut part: impl FnMut(usize, Parts)) {
         let Some(alone) = self.alone[board].as_ref().filter(|_| !rows.is_empty()) else {
-            (0..=last).rev().for_each(|first| part(first, Parts::default()));
+            units.rev().for_each(|first| part(first, Parts::default()));
             return;
         };
+        let last = units.end - 1;
+        let Settings { transport, corrections, .. } = self.settings;
         let chain = &self.split.chain;
-        let returns = self.transport == Transport::Gather || chain.leaves(last);
+        let returns = transport == Transport::Gather || chain.leaves(last);
         let to_home = if returns { self.to_home(board, chain.output(last), rows) } else { 0.0 };
         let mut walk = chain.walk(last, self.placed(rows, chain.height(last)));
         let mut run = 0.0;
         // Rows that each unit computes in the group, over those that it computes alone.
         let mut growth = vec![0.0; last + 1];
-        for first in (0..=last).rev() {
+        for first in units.rev() {
             let needed = walk.back();
             growth[first] = needed.len() as f64 / alone[first].rows.len().max(1) as f64;
-            run += match self.corrections.row_steps {
+            run += match corrections.row_steps {
                 true if needed.is_empty() => 0.0,
                 true => self.split.run(board, first, needed).unwrap_or(f64::INFINITY),
                 false => alone[first].run * growth[first],
@@ -228,7 +267,7 @@ impl<'s, 'a> Forecast<'s, 'a> {
             let fused = (last - first) as f64 * self.overhead[board];
             let mut parts = Parts { run: run - fused, to_home, ..Parts::default() };
             for reading in walk.open() {
-                self.add_reading(board, reading, alone, &growth, &mut parts);
+                self.add_reading(board, reading, &growth, &mut parts);
             }
             part(first, parts);
         }
@@ -237,28 +276,25 @@ impl<'s, 'a> Forecast<'s, 'a> {
     /// Where rows are taken to be: in the middle of the image, with a halo on both sides, unless that is corrected.
     fn placed(&self, rows: &Range<u32>, height: u32) -> Range<u32> {
         let start = (height - rows.len() as u32) / 2;
-        if self.corrections.edge_halo { rows.clone() } else { start..start + rows.len() as u32 }
+        if self.settings.corrections.edge_halo { rows.clone() } else { start..start + rows.len() as u32 }
     }
 
     /// Adds the time until `board` has what it reads.
-    fn add_reading(&self, board: usize, reading: &Reading, alone: &[Alone], growth: &[f64], parts: &mut Parts) {
+    fn add_reading(&self, board: usize, reading: &Reading, growth: &[f64], parts: &mut Parts) {
         let Reading { layer, rows, reader } = reading;
         let graph = self.split.graph();
-        if self.transport == Transport::Gather || is_input(graph, *layer) {
+        let Settings { transport, corrections, .. } = self.settings;
+        if transport == Transport::Gather || is_input(graph, *layer) {
             let inward = &self.split.boards[board].inward;
-            parts.from_home += match self.corrections.input_growth {
+            parts.from_home += match corrections.input_growth {
                 true => self.send(inward, *layer, rows.len()),
-                false => {
-                    let read = self.split.chain.readings(&(*reader..*reader + 1), &alone[*reader].rows);
-                    let count = read.iter().find(|read| read.layer == *layer).map_or(0, |read| read.rows.len());
-                    self.send(inward, *layer, count) * growth[*reader]
-                }
+                false => self.send(inward, *layer, self.reads[board].rows(*reader, *layer)) * growth[*reader],
             };
             return;
         }
         let height = graph.shape(*layer).rows;
-        let shares = proportional(&self.weights, height);
-        let rows = match self.corrections.edge_halo {
+        let shares = &self.shares[layer.0 as usize];
+        let rows = match corrections.edge_halo {
             true => rows.clone(),
             // Rows in the middle stand for those at the board's own place.
             false => {
@@ -270,7 +306,7 @@ impl<'s, 'a> Forecast<'s, 'a> {
         for (other, held) in shares.iter().enumerate().filter(|(other, _)| *other != board) {
             let missing = rows.start.max(held.start)..rows.end.min(held.end);
             if !missing.is_empty() {
-                parts.from_boards += self.send(&self.split.between(other, board), *layer, missing.len());
+                parts.from_boards += self.send(&self.between[other][board], *layer, missing.len());
             }
         }
     }
@@ -320,7 +356,8 @@ fn overhead(split: &RowSplit<'_>, board: usize) -> Result<f64, Uncalibrated> {
     let units = 0..split.len();
     let apart = units.clone().map(|unit| split.run(board, unit, 0..split.chain.height(unit)));
     let apart: f64 = apart.sum::<Result<f64, _>>()?;
-    let together = 1.0 / split.boards[board].speed;
+    let whole = split.work(units.clone(), 0..split.chain.height(units.end - 1));
+    let together = split.problem.costs.compute(split.boards[board].device, Share::FULL, &whole)?.time.as_nanos_f64();
     Ok(((apart - together) / (units.len().max(2) - 1) as f64).max(0.0))
 }
 

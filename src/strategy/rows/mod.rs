@@ -11,8 +11,8 @@ mod grouping;
 mod measured;
 mod shares;
 
-pub use forecast::Corrections;
-pub(super) use forecast::{Forecast, Rows, unknown};
+pub use forecast::{Corrections, Messages};
+pub(super) use forecast::{Forecast, Rows, Settings, unknown};
 pub(super) use grouping::{best, k_best, merged};
 pub(super) use measured::round_time;
 pub(super) use shares::{equal, proportional};
@@ -45,7 +45,7 @@ pub enum Transport {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Ratio {
-    /// In proportion to the boards' speeds with the whole front, for all groups alike.
+    /// In proportion to the boards' speeds with the layer that has the most multiply-accumulates, for all groups alike.
     #[default]
     Speed,
     /// For each group the rows with which the last board is done earliest, by bisection of that time.
@@ -82,7 +82,7 @@ pub(super) struct Board {
     inward: Vec<(LinkId, DeviceId)>,
     /// Links to the home.
     outward: Vec<(LinkId, DeviceId)>,
-    /// Fronts per nanosecond.
+    /// How fast it is with the layer that has the most multiply-accumulates, alone: such layers per nanosecond.
     pub(super) speed: f64,
 }
 
@@ -118,6 +118,7 @@ impl<'a> RowSplit<'a> {
             return Err(PlanError::Infeasible(format!("no layer of {} has rows to divide", graph.name())));
         }
         let front = chain.segment(0..chain.len());
+        let probe = chain.heaviest();
         let (mut found, mut obstacles) = (Vec::new(), Vec::new());
         for name in boards.into_iter().flatten() {
             if !problem.platform.device_ids().any(|device| problem.platform.device(device).name == *name) {
@@ -126,7 +127,7 @@ impl<'a> RowSplit<'a> {
         }
         for device in problem.platform.device_ids().filter(|&device| device != home) {
             let is_asked = boards.is_none_or(|names| names.contains(&problem.platform.device(device).name));
-            match is_asked.then(|| Board::new(problem, graph, &front, home, device)) {
+            match is_asked.then(|| Board::new(problem, graph, (&front, &probe), home, device)) {
                 Some(Ok(board)) => found.push(board),
                 Some(Err(obstacle)) => obstacles.push(obstacle),
                 None => {}
@@ -231,7 +232,7 @@ impl Board {
     fn new(
         problem: &Problem,
         graph: &Graph,
-        front: &Segment,
+        (front, probe): (&Segment, &Segment),
         home: DeviceId,
         device: DeviceId,
     ) -> Result<Board, String> {
@@ -240,10 +241,9 @@ impl Board {
         if let Some(layer) = layers.find(|layer| unsupported.contains(&layer.op.kind())) {
             return Err(format!("`{name}` does not support `{}`", layer.name));
         }
-        let rows = 0..graph.shape(front.last()).rows;
-        let region = Region { samples: 0..problem.samples(), rows };
-        let whole = Work { model: MODEL, segment: front.clone(), region };
-        let time = problem.costs.compute(device, Share::FULL, &whole).map_err(|error| error.to_string())?.time;
+        let region = Region { samples: 0..problem.samples(), rows: 0..graph.shape(probe.last()).rows };
+        let work = Work { model: MODEL, segment: probe.clone(), region };
+        let time = problem.costs.compute(device, Share::FULL, &work).map_err(|error| error.to_string())?.time;
         let route = |from, to| problem.platform.route(from, to).map_err(|error| error.to_string());
         let speed = 1.0 / time.as_nanos_f64().max(1.0);
         Ok(Board { device, inward: route(home, device)?, outward: route(device, home)?, speed })

@@ -39,26 +39,30 @@ fn contiguous(counts: &[u32]) -> Vec<Range<u32>> {
 /// Bisects the time of the last board: within some time, each board in turn takes as many rows as it can. That is the
 /// best of all divisions into contiguous parts in the order of the boards: whoever begins further down has less to do.
 pub(super) fn earliest(boards: usize, height: u32, time: impl Fn(usize, Range<u32>) -> f64) -> Vec<Range<u32>> {
-    let within = |limit: f64| -> Option<Vec<Range<u32>>> {
-        let mut next = 0;
-        let mut rows = Vec::with_capacity(boards);
-        for board in 0..boards {
-            let taken = most(next, height, |end| time(board, next..end) <= limit);
-            rows.push(next..taken);
-            next = taken;
-        }
-        (next == height).then_some(rows)
-    };
     let last = |rows: &[Range<u32>]| {
         let times = rows.iter().enumerate().filter(|(_, rows)| !rows.is_empty());
         times.map(|(board, rows)| time(board, rows.clone())).fold(0.0, f64::max)
     };
+    // Where each board's rows ended at the latest try: it will not be far from there at the next.
+    let mut ends: Vec<u32> = vec![height; boards];
+    let mut within = |limit: f64| -> Option<Vec<Range<u32>>> {
+        let mut next = 0;
+        let mut rows = Vec::with_capacity(boards);
+        for (board, end) in ends.iter_mut().enumerate() {
+            *end = most(next, height, *end, |end| time(board, next..end) <= limit);
+            rows.push(next..*end);
+            next = *end;
+        }
+        (next == height).then_some(rows)
+    };
     // The whole on one board always is a division; what follows only ever gets better.
-    let alone =
-        |board: usize| contiguous(&(0..boards).map(|at| if at == board { height } else { 0 }).collect::<Vec<_>>());
+    let alone = |board: usize| {
+        let counts: Vec<u32> = (0..boards).map(|other| if other == board { height } else { 0 }).collect();
+        contiguous(&counts)
+    };
     let mut best = (0..boards).map(alone).min_by(|a, b| last(a).total_cmp(&last(b))).expect("there are boards");
     let (mut low, mut high) = (0.0, last(&best));
-    for _ in 0..BISECTIONS {
+    while high - low > high * NEAR {
         let middle = (low + high) / 2.0;
         match within(middle) {
             Some(rows) => {
@@ -67,28 +71,36 @@ pub(super) fn earliest(boards: usize, height: u32, time: impl Fn(usize, Range<u3
             }
             None => low = middle,
         }
-        if high - low <= high * PRECISION {
-            break;
-        }
+    }
+    // Hardly any division is left in between.
+    while let Some(rows) = within(high.next_down()) {
+        high = last(&rows);
+        best = rows;
     }
     best
 }
 
-/// Halvings of the time, each of which at least halves what is between a time that is enough and one that is not.
-const BISECTIONS: u32 = 60;
-/// Relative to the time, which is known to the nanosecond.
-const PRECISION: f64 = 1e-9;
+/// Bisection ends when the time is known so well, relative to itself.
+const NEAR: f64 = 1e-4;
 
-/// The largest end from `start` to `height` that fits, where each end fits if a larger one does.
-fn most(start: u32, height: u32, fits: impl Fn(u32) -> bool) -> u32 {
+/// The largest end from `start` to `height` that fits, where each end fits if a larger one does; looks around `guess`
+/// first.
+fn most(start: u32, height: u32, guess: u32, fits: impl Fn(u32) -> bool) -> u32 {
     let (mut fit, mut not) = (start, height + 1);
+    let (mut probe, mut step) = (guess.clamp(start, height), 1);
     while not - fit > 1 {
-        let middle = fit + (not - fit) / 2;
-        if fits(middle) {
-            fit = middle;
-        } else {
-            not = middle;
+        if probe <= fit || probe >= not {
+            probe = fit + (not - fit) / 2;
         }
+        let is_fit = fits(probe);
+        if is_fit {
+            fit = probe;
+            probe = probe.saturating_add(step);
+        } else {
+            not = probe;
+            probe = probe.saturating_sub(step);
+        }
+        step *= 2;
     }
     fit
 }
@@ -128,7 +140,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn bisection_finds_what_exhaustive_search_finds(
-            speeds in proptest::collection::vec(1u32..20, 1..5), height in 1u32..15, halo in 0u32..5, fixed in 0u32..30,
+            speeds in proptest::collection::vec(1u32..20, 1..5), height in 1u32..13, halo in 0u32..5, fixed in 0u32..30,
         ) {
             let time = |board: usize, rows: Range<u32>| {
                 let needed = rows.start.saturating_sub(halo)..(rows.end + halo).min(height);
