@@ -10,6 +10,8 @@ mod forecast;
 mod grouping;
 mod measured;
 mod shares;
+#[cfg(test)]
+mod tests;
 
 pub use forecast::{Corrections, Messages};
 pub(super) use forecast::{Forecast, Rows, Settings, unknown};
