@@ -3,8 +3,8 @@
 
 Usage: scripts/write_legion_scenarios.py [--check]
 
-All 27 sets of boards, from one to six F and up to three O, are one text with other counts. `--check` writes nothing and
-fails if a file is not what it would write.
+All 27 sets of boards, from one to six F and up to three O, are one text with other counts; one more has the ways in
+which Legion's forecast errs. `--check` writes nothing and fails if a file is not what it would write.
 """
 
 import pathlib
@@ -58,42 +58,86 @@ zoo = "{network}"
 until = "{until}"
 home = "server"
 
+{strategies}"""
+
+STRATEGIES = """\
 [[strategies]]
 name = "one board"
-single = {{ device = "{baseline}1" }}
+single = { device = "BASELINE" }
 
 [[strategies]]
-legion = {{}}
+legion = {}
 
 [[strategies]]
 name = "legion, wild card"
-legion = {{ wild_card = true }}
+legion = { wild_card = true }
 
 [[strategies]]
-full_search = {{}}
+full_search = {}
 
 [[strategies]]
-k_best = {{}}
+k_best = {}
 
 [[strategies]]
-modnn = {{}}
+modnn = {}
 
 [[strategies]]
-deepthings = {{}}
+deepthings = {}
 
 [[strategies]]
-aofl = {{}}
+aofl = {}
 
 [[strategies]]
-coedge = {{}}
+coedge = {}
 
 [[strategies]]
 name = "neighbour"
-legion = {{ transport = "neighbour" }}
+legion = { transport = "neighbour" }
 
 [[strategies]]
 name = "neighbour, k best"
-k_best = {{ transport = "neighbour" }}
+k_best = { transport = "neighbour" }
+"""
+
+# Each cause of error left out by itself, all of them, and messages timed with the waits that they have.
+ABLATION = """\
+# As published but for messages: their times were taken one board at a time, so that nobody waits.
+[[strategies]]
+name = "apart"
+legion = { messages = "apart" }
+
+[[strategies]]
+name = "+ input growth"
+legion = { messages = "apart", corrections = { input_growth = true } }
+
+[[strategies]]
+name = "+ fusion overhead"
+legion = { messages = "apart", corrections = { fusion_overhead = true } }
+
+[[strategies]]
+name = "+ row steps"
+legion = { messages = "apart", corrections = { row_steps = true } }
+
+[[strategies]]
+name = "+ edge halo"
+legion = { messages = "apart", corrections = { edge_halo = true } }
+
+[[strategies]]
+name = "all four"
+legion.messages = "apart"
+legion.corrections = { input_growth = true, fusion_overhead = true, row_steps = true, edge_halo = true }
+
+[[strategies]]
+name = "together"
+legion = { messages = "together" }
+
+[[strategies]]
+name = "all four, together"
+legion.messages = "together"
+legion.corrections = { input_growth = true, fusion_overhead = true, row_steps = true, edge_halo = true }
+
+[[strategies]]
+full_search = {}
 """
 
 BOARDS = {
@@ -108,11 +152,11 @@ name = "{letter}"
 count = {count}
 kind = "board"
 memory = "{memory}" # listed
-speed = {{ rate = "{rate} GMAC/s", step = "2 ms" }}
+speed = {{ rate = "{rate} GMAC/s", step = "2 ms"{tile} }}
 """
 
 
-def scenario(network, counts):
+def scenario(network, counts, strategies, row_tile=1):
     name, until, omission = NETWORKS[network]
     present = [letter for letter in BOARDS if counts[letter] > 0]
     boards = " and ".join(f"{counts[letter]} {BOARDS[letter][0]}" for letter in present)
@@ -123,11 +167,18 @@ def scenario(network, counts):
             count=counts[letter],
             memory=BOARDS[letter][1],
             rate=BOARDS[letter][2],
+            tile=f", row_tile = {row_tile}" if row_tile > 1 else "",
         )
         for letter in present
     )
     return TEXT.format(
-        network=name, until=until, omission=omission, boards=boards, baseline=present[0], devices=devices
+        network=name,
+        until=until,
+        omission=omission,
+        boards=boards,
+        baseline=present[0],
+        devices=devices,
+        strategies=strategies.replace("BASELINE", f"{present[0]}1"),
     )
 
 
@@ -136,19 +187,22 @@ def main():
     if sys.argv[1:] and not check:
         sys.exit(__doc__)
     folder = pathlib.Path(__file__).resolve().parent.parent / "scenarios"
-    wrong = []
+    texts = {}
     for network in NETWORKS:
         for f in range(7):
             for o in range(4):
-                if f + o == 0:
-                    continue
-                boards = (f"{f}f" if f else "") + (f"{o}o" if o else "")
-                path = folder / f"legion-{network}-{boards}.toml"
-                text = scenario(network, {"f": f, "o": o})
-                if not check:
-                    path.write_text(text)
-                elif not path.is_file() or path.read_text() != text:
-                    wrong.append(path.name)
+                if f + o > 0:
+                    boards = (f"{f}f" if f else "") + (f"{o}o" if o else "")
+                    texts[f"legion-{network}-{boards}.toml"] = scenario(network, {"f": f, "o": o}, STRATEGIES)
+    # Rows in tiles of four are assumed: kernels compute several at a time.
+    texts["legion-vgg16-6f-ablation.toml"] = scenario("vgg16", {"f": 6, "o": 0}, ABLATION, row_tile=4)
+    wrong = []
+    for name, text in texts.items():
+        path = folder / name
+        if not check:
+            path.write_text(text)
+        elif not path.is_file() or path.read_text() != text:
+            wrong.append(name)
     if wrong:
         sys.exit("not what scripts/write_legion_scenarios.py writes: " + ", ".join(wrong))
 

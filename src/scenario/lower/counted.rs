@@ -18,9 +18,10 @@ pub(super) fn expand(form: &mut ScenarioForm, faults: &mut Faults) -> Counted {
             devices.push(device.clone());
             continue;
         };
-        if count.value as usize > LIST_MAX {
+        let room = (LIST_MAX as u64).saturating_sub(devices.len() as u64);
+        if count.value > room {
             let cause = format!("there cannot be {} of a device", count.value);
-            faults.add(&count.at, cause, format!("use 0 to {LIST_MAX}"));
+            faults.add(&count.at, cause, format!("use 0 to {room}: a scenario has {LIST_MAX} devices at most"));
             devices.push(device.clone());
             continue;
         }

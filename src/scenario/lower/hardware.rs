@@ -67,6 +67,9 @@ fn lower_device(form: &DeviceForm, faults: &mut Faults) -> Option<Device> {
     if let Some(At { value: Bytes(0), at }) = &form.memory {
         faults.add(at, "a device without memory can run nothing", "write for example `memory = \"4 GiB\"`");
     }
+    if let Some(At { value: 0, at }) = form.speed.as_ref().and_then(|speed| speed.row_tile.as_ref()) {
+        faults.add(at, "no rows cannot be computed together", "use 1 or more");
+    }
     Some(Device {
         name: form.name.as_ref()?.value.clone(),
         kind: form.kind.as_ref()?.value.0,

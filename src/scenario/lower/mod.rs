@@ -12,7 +12,7 @@ mod switches;
 mod variation;
 
 use super::decode::{At, Decode, shorten};
-use super::diagnostic::Faults;
+use super::diagnostic::{Faults, Span};
 use super::document::Node;
 use super::form::{ProfilingForm, ScenarioForm, StrategyForm};
 use super::names::Names;
@@ -194,18 +194,44 @@ fn check_strategy(form: &StrategyForm, devices: &Names, faults: &mut Faults) {
         let at = list.at_key("devices");
         list.value.devices.iter().flatten().map(move |device| (device, at))
     });
-    for (device, at) in named.chain(listed) {
+    let boards = [
+        listed_boards(&form.legion, |legion| &legion.boards),
+        listed_boards(&form.full_search, |search| &search.boards),
+        listed_boards(&form.k_best, |best| &best.boards),
+        listed_boards(&form.modnn, |modnn| &modnn.boards),
+        listed_boards(&form.deepthings, |deepthings| &deepthings.boards),
+        listed_boards(&form.aofl, |aofl| &aofl.boards),
+        listed_boards(&form.coedge, |coedge| &coedge.boards),
+    ];
+    for (boards, at) in boards.iter().flatten() {
+        check_listed(boards, at, faults);
+    }
+    let boards = boards.iter().flatten().flat_map(|&(boards, at)| boards.iter().map(move |board| (board, at)));
+    for (device, at) in named.chain(listed).chain(boards) {
         devices.find(&At { value: device.clone(), at: at.clone() }, faults);
     }
     if let Some(list) = &form.first_free
         && let Some(named) = &list.value.devices
     {
-        let repeated = named.iter().enumerate().find(|(index, device)| named[..*index].contains(device));
-        if named.is_empty() {
-            faults.add(list.at_key("devices"), "there is no device to choose from", "name one, or leave out `devices`");
-        } else if let Some((_, device)) = repeated {
-            let cause = format!("`{}` is named twice", shorten(device));
-            faults.add(list.at_key("devices"), cause, "name each device once");
-        }
+        check_listed(named, list.at_key("devices"), faults);
+    }
+}
+
+/// The boards that a strategy names, and where.
+fn listed_boards<T>(
+    form: &Option<Parsed<T>>,
+    boards: impl Fn(&T) -> &Option<Vec<String>>,
+) -> Option<(&[String], &Span)> {
+    let strategy = form.as_ref()?;
+    Some((boards(&strategy.value).as_deref()?, strategy.at_key("boards")))
+}
+
+/// Devices that a strategy names must be some, each once.
+fn check_listed(named: &[String], at: &Span, faults: &mut Faults) {
+    let repeated = named.iter().enumerate().find(|(index, device)| named[..*index].contains(device));
+    if named.is_empty() {
+        faults.add(at, "there is no device to choose from", "name one, or leave this key out");
+    } else if let Some((_, device)) = repeated {
+        faults.add(at, format!("`{}` is named twice", shorten(device)), "name each device once");
     }
 }

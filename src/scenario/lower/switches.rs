@@ -4,7 +4,7 @@ use super::counted::Counted;
 use super::hardware::Hardware;
 use super::nics;
 use crate::platform::{DeviceId, Direction, Link, LinkId, Nic};
-use crate::scenario::decode::{At, LIST_MAX, shorten};
+use crate::scenario::decode::{At, shorten};
 use crate::scenario::diagnostic::Faults;
 use crate::scenario::form::{NicDuplex, ScenarioForm, SwitchForm};
 use crate::scenario::scalar::Word;
@@ -62,14 +62,17 @@ fn lower_switch(
     Some(devices.iter().flat_map(ports).flatten().collect())
 }
 
+/// Every two devices are linked both ways, so that more ports would be very many links.
+const PORTS_MAX: usize = 64;
+
 /// The devices at the ports of a switch. `None` if there are faults.
 fn devices(form: &SwitchForm, counted: &Counted, hardware: &Hardware, faults: &mut Faults) -> Option<Vec<DeviceId>> {
-    let Some(named) = &form.devices else {
-        return Some(hardware.platform.device_ids().collect());
-    };
     let known = faults.len();
-    let mut devices = Vec::new();
-    for name in named {
+    let mut devices: Vec<DeviceId> = Vec::new();
+    if form.devices.is_none() {
+        devices.extend(hardware.platform.device_ids());
+    }
+    for name in form.devices.iter().flatten() {
         let alone = || vec![name.value.clone()];
         for member in counted.get(&name.value).cloned().unwrap_or_else(alone) {
             let member = At { value: member, at: name.at.clone() };
@@ -81,9 +84,8 @@ fn devices(form: &SwitchForm, counted: &Counted, hardware: &Hardware, faults: &m
             devices.push(device);
         }
     }
-    if devices.len() > LIST_MAX / 4 {
-        let cause = format!("a switch with {} devices", devices.len());
-        faults.add(&form.at, cause, format!("a switch may have {}", LIST_MAX / 4));
+    if devices.len() > PORTS_MAX {
+        faults.add(&form.at, format!("the switch has {} devices", devices.len()), format!("it may have {PORTS_MAX}"));
     }
     (faults.len() == known).then_some(devices)
 }
