@@ -125,14 +125,14 @@ fn baseline(case: &Case) -> Option<Duration> {
     if !matches!(case.problem.load, Load::Offline { .. }) {
         return None;
     }
-    if !is_certain(&case.problem) {
-        // In the same world: with its faults, and over the same random draws.
-        let entry = Entry { name: "baseline".to_owned(), strategy: Box::new(single) };
-        return Some(replicate(case, &entry, None, None).ok()?.outcome.makespan);
-    }
     let mut problem = case.problem.clone();
     if case.baseline.is_at_hand {
         problem.models.iter_mut().for_each(|model| model.home = None);
+    }
+    if !is_certain(&problem) {
+        // In the same world: with its faults, and over the same random draws.
+        let entry = Entry { name: "baseline".to_owned(), strategy: Box::new(single) };
+        return Some(replicate(&case.about(problem), &entry, None, None).ok()?.outcome.makespan);
     }
     let (_, timeline, _) = simulated(&problem, &single).ok()?;
     Some(timeline.makespan())

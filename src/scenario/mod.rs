@@ -103,6 +103,22 @@ pub struct Case {
     pub profiled_models: Vec<String>,
 }
 
+impl Case {
+    /// The case of another problem, without strategies.
+    pub(crate) fn about(&self, problem: Problem) -> Case {
+        Case {
+            problem,
+            strategies: Vec::new(),
+            notes: self.notes.clone(),
+            weights: self.weights.clone(),
+            units: self.units.clone(),
+            profiles: self.profiles.clone(),
+            profiled_models: self.profiled_models.clone(),
+            ..*self
+        }
+    }
+}
+
 /// What speed-ups are over: the whole load on one device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Baseline {

@@ -238,10 +238,14 @@ impl Board {
         home: DeviceId,
         device: DeviceId,
     ) -> Result<Board, String> {
-        let Device { name, unsupported, .. } = problem.platform.device(device);
+        let Device { name, unsupported, memory, .. } = problem.platform.device(device);
         let mut layers = front.layers().map(|id| graph.layer(id));
         if let Some(layer) = layers.find(|layer| unsupported.contains(&layer.op.kind())) {
             return Err(format!("`{name}` does not support `{}`", layer.name));
+        }
+        let weights = graph.parameters(front);
+        if weights > *memory {
+            return Err(format!("`{name}` has {memory}, too little for weights of {weights}"));
         }
         let region = Region { samples: 0..problem.samples(), rows: 0..graph.shape(probe.last()).rows };
         let work = Work { model: MODEL, segment: probe.clone(), region };

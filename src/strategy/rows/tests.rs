@@ -170,6 +170,12 @@ fn what_cannot_be_shared_is_refused_with_a_reason() {
     let mut unable = problem(vgg(), &[1.0]);
     unable.platform.devices[1].unsupported.insert(crate::model::OpKind::Conv);
     assert!(of(&unable).ends_with("`b0` does not support `conv1_1`"), "{}", of(&unable));
+    let mut small = problem(vgg(), &[1.0, 1.0]);
+    small.platform.devices[1].memory = Bytes(1 << 20);
+    let plan = Legion::default().plan(&small).unwrap();
+    assert!(check(plan, &small).is_ok(), "the other board does it alone");
+    small.platform.devices[2].memory = Bytes(1 << 20);
+    assert!(of(&small).contains("`b0` has 1048576 B, too little for weights of"), "{}", of(&small));
     let named = Legion { boards: Some(vec!["b7".into()]), ..Legion::default() };
     let error = named.plan(&problem(vgg(), &[1.0])).unwrap_err().to_string();
     assert_eq!(error, "the strategy asks for `b7`: there is no such device");
