@@ -175,7 +175,7 @@ fn what_cannot_be_shared_is_refused_with_a_reason() {
     let plan = Legion::default().plan(&small).unwrap();
     assert!(check(plan, &small).is_ok(), "the other board does it alone");
     small.platform.devices[2].memory = Bytes(1 << 20);
-    assert!(of(&small).contains("`b0` has 1048576 B, too little for weights of"), "{}", of(&small));
+    assert!(of(&small).contains("`b0` has 1 MiB, too little for weights of"), "{}", of(&small));
     let named = Legion { boards: Some(vec!["b7".into()]), ..Legion::default() };
     let error = named.plan(&problem(vgg(), &[1.0])).unwrap_err().to_string();
     assert_eq!(error, "the strategy asks for `b7`: there is no such device");
