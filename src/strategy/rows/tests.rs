@@ -9,7 +9,7 @@ use crate::engine::simulate;
 use crate::model::{Graph, zoo};
 use crate::plan::{Action, check};
 use crate::platform::{Device, DeviceId, DeviceKind, Direction, Link, LinkId, Nic, Platform, Sharing};
-use crate::problem::{Load, Model, Problem};
+use crate::problem::{Ledger, Load, Model, Problem, Profiling};
 use crate::strategy::bound::lower_bound;
 use crate::strategy::rows::RowSplit;
 use crate::strategy::{Aofl, Coedge, Deepthings, FullSearch, KBest, Legion, Modnn, PlanError, Ratio, Strategy};
@@ -154,6 +154,47 @@ fn groups_keep_to_the_blocks_of_a_network() {
     // resnet-18 begins with conv1, pool, then blocks of two convolutions and a sum.
     check("resnet-18", &[0..1, 0..2, 2..5, 2..8, 0..8, 2..4], true);
     check("resnet-18", &[0..3, 1..4], false);
+}
+
+#[test]
+fn strategies_are_charged_for_what_they_ask() {
+    let front = || zoo::graph("vgg-16").unwrap().until("pool5").unwrap().0;
+    let second = Duration::from_millis_f64(1000.0);
+    let profiling = Profiling { build: second, session: second, warm_up: 0, repeats: 2 };
+    let cost = |problem: &Problem, strategy: &dyn Strategy| {
+        let (noted, ledger) = Ledger::open(problem);
+        strategy.plan(&noted).unwrap();
+        ledger.charge(problem, &profiling)
+    };
+    let mut boards = problem(front(), &[9.7, 9.7]);
+    let legion = cost(&boards, &Legion::default());
+    // 18 layers at a board's rows, and the heaviest whole, on two boards of which each has its own builds.
+    assert_eq!((legion.profiles, legion.layers_built), (2 * 19, 2 * 19));
+    assert_eq!(legion.build, second * 38);
+    let weights = boards.models[0].graph.parameters(&boards.models[0].graph.whole().unwrap());
+    assert!(legion.uploaded > weights * 2 && legion.upload > second * 38, "{legion:?}");
+    // Boards of a class share builds, also where one has a row more: 7 rows are 4 and 3.
+    boards.platform.devices.iter_mut().for_each(|device| device.class = "same".into());
+    let shared = cost(&boards, &Legion::default());
+    assert_eq!((shared.profiles, shared.layers_built), (2 * 19, 19));
+    // A full search profiles each of the 171 groups on both, and the heaviest layer.
+    let full = cost(&boards, &FullSearch::default());
+    assert_eq!((full.profiles, full.layers_built), (2 * (171 + 1), 18 * 19 * 20 / 6 + 1));
+    // Twice, on the busier board: all layers at half of their rows are half of the network.
+    let all = 2.0
+        * (boards.models[0]
+            .graph
+            .layer_ids()
+            .map(|layer| {
+                let rows = 0..boards.models[0].graph.shape(layer).rows;
+                boards.models[0].graph.layer_macs(layer, &rows).0
+            })
+            .sum::<u64>() as f64
+            / 9.7e9
+            / 2.0
+            + 18.0 * 2e-3);
+    let probe = legion.run.as_secs_f64() - all;
+    assert!((0.35..0.45).contains(&probe), "the heaviest layer takes a fifth of a second, twice: {probe}");
 }
 
 #[test]
