@@ -1,4 +1,4 @@
-//! What plans run on in a replay: the cores of this machine, or nothing.
+//! What plans run on in a replay: the cores of this machine and agents, or nothing.
 
 use std::sync::Arc;
 
@@ -10,13 +10,14 @@ use crate::cost::Estimate;
 use crate::plan::CheckedPlan;
 use crate::problem::Problem;
 use crate::replay::cpu::{Cpu, Host};
+use crate::replay::remote::{BoardInfo, Fleet, Remote};
 use crate::replay::{Backend, Crew, DeviceInfo, Hold, Mock, PROBE_SAMPLES, SpeedProbe, assemble};
 use crate::scenario::Case;
 
 /// What plans run on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum BackendKind {
-    /// The cores of this machine that devices say they are
+    /// The cores of this machine, and the agents, that devices say they are
     Cpu,
     /// No hardware: each step takes the time that is predicted for it
     Mock,
@@ -24,7 +25,7 @@ pub(super) enum BackendKind {
 
 /// What plans run on, ready for those of one case.
 pub(super) enum Machine {
-    Cpu(Arc<Host>),
+    Hardware { host: Arc<Host>, fleet: Arc<Fleet> },
     Mock,
 }
 
@@ -44,17 +45,18 @@ impl Machine {
         }
         let probed = PROBE_SAMPLES * case.problem.platform.devices.len() as u32;
         let samples = case.problem.samples().max(probed);
-        Ok(Machine::Cpu(host(case, &models, hardware.runtime()?, samples)?))
+        let host = host(case, &models, hardware.runtime()?, samples)?;
+        Ok(Machine::Hardware { host, fleet: hardware.fleet(case)? })
     }
 
     /// Whether real hardware computes.
     pub(super) fn is_real(&self) -> bool {
-        matches!(self, Machine::Cpu(_))
+        matches!(self, Machine::Hardware { .. })
     }
 
     pub(super) fn probe(&self) -> Result<DeviceInfo, Error> {
         Ok(match self {
-            Machine::Cpu(host) => Cpu::new(host.clone()).probe()?,
+            Machine::Hardware { host, .. } => Cpu::new(host.clone()).probe()?,
             Machine::Mock => Mock::new(Vec::new()).probe()?,
         })
     }
@@ -62,9 +64,9 @@ impl Machine {
     /// How fast devices are just now; `None` where nothing computes.
     pub(super) fn speed(&self, problem: &Problem) -> Result<Option<SpeedProbe>, Error> {
         match self {
-            Machine::Cpu(host) => {
-                let cpu = Cpu::with_inputs_everywhere(host.clone());
-                Ok(Some(SpeedProbe::new(problem, &cpu)?))
+            Machine::Hardware { host, fleet } => {
+                let remote = Remote::with_inputs_everywhere(host.clone(), fleet.clone())?;
+                Ok(Some(SpeedProbe::new(problem, &remote)?))
             }
             Machine::Mock => Ok(None),
         }
@@ -72,11 +74,11 @@ impl Machine {
 
     /// The open lanes of `plan`, whose steps take the times of `estimates` where nothing computes, and the backend
     /// that has its data.
-    pub(super) fn open(&self, plan: &CheckedPlan, estimates: &[Estimate]) -> Result<(Crew, Option<Cpu>), Error> {
+    pub(super) fn open(&self, plan: &CheckedPlan, estimates: &[Estimate]) -> Result<(Crew, Option<Remote>), Error> {
         match self {
-            Machine::Cpu(host) => {
-                let cpu = Cpu::new(host.clone());
-                Ok((assemble(plan, &cpu)?, Some(cpu)))
+            Machine::Hardware { host, fleet } => {
+                let remote = Remote::new(host.clone(), fleet.clone())?;
+                Ok((assemble(plan, &remote)?, Some(remote)))
             }
             Machine::Mock => {
                 let times = estimates.iter().map(|estimate| estimate.time).collect();
@@ -88,11 +90,30 @@ impl Machine {
     /// What a reader of the results should know.
     pub(super) fn notes(&self) -> Vec<String> {
         let is_shared = match self {
-            Machine::Cpu(host) => host.hold() == Some(Hold::Shared),
+            Machine::Hardware { host, .. } => {
+                host.hold() == Some(Hold::Shared) || self.boards().any(|board| !board.is_real_time)
+            }
             Machine::Mock => false,
         };
         let note = "threads have no real-time priority here (CAP_SYS_NICE), so other programs may take their cores";
         if is_shared { vec![note.into()] } else { vec![] }
+    }
+
+    /// The agents that take part.
+    pub(super) fn boards(&self) -> impl Iterator<Item = BoardInfo> + '_ {
+        let fleet = match self {
+            Machine::Hardware { fleet, .. } => Some(fleet),
+            Machine::Mock => None,
+        };
+        fleet.into_iter().flat_map(|fleet| fleet.devices().filter_map(|device| fleet.info(device)))
+    }
+
+    /// Looks at the clocks of agents again, which drift.
+    pub(super) fn synchronise(&self) -> Result<(), Error> {
+        match self {
+            Machine::Hardware { fleet, .. } => Ok(fleet.synchronise()?),
+            Machine::Mock => Ok(()),
+        }
     }
 
     /// Why the traces of `case` say nothing of this machine, which was found to be `info`.

@@ -1,5 +1,6 @@
 //! The command line: one file for each command, and what they share.
 
+mod agent;
 mod bench;
 mod calibrate;
 mod caught;
@@ -83,6 +84,8 @@ enum Command {
     Profile(profile::Profile),
     /// Run a plan on the cores of this machine, and compare the times with the prediction
     Replay(replay::Replay),
+    /// Let programs on other machines run parts of networks on the cores of this one
+    Agent(agent::Agent),
     /// Say how far profiles can be trusted, and which form costs have
     Calibrate(calibrate::Calibrate),
     /// Draw figures of a results folder
@@ -170,6 +173,7 @@ pub fn main() -> ExitCode {
         Command::Check(command) => command.execute(&terminal),
         Command::Profile(command) => command.execute(&terminal),
         Command::Replay(command) => command.execute(&terminal),
+        Command::Agent(command) => command.execute(&terminal),
         Command::Calibrate(command) => command.execute(&terminal),
         Command::Plot(command) => command.execute(&terminal),
         Command::Report(command) => command.execute(&terminal),

@@ -71,10 +71,12 @@ impl Profile {
         let case = scenario.case()?;
         let (networks, samples) = networks(&scenario)?;
         let devices: Vec<DeviceId> =
-            case.problem.platform.device_ids().filter(|id| case.units[id.0 as usize].is_some()).collect();
+            case.problem.platform.device_ids().filter(|&device| is_hardware(&case, device)).collect();
         if devices.is_empty() {
             return Err(Error::Usage(
-                "no device of the scenario says which cores it is; write `cpu = { cores = \"0\" }`".into(),
+                "no device of the scenario says which cores it is; write `cpu = { cores = \"0\" }`, \
+                 or `agent = { address = \"10.0.0.2:7071\" }`"
+                    .into(),
             ));
         }
         let has = |layers: &String| networks.iter().any(|network| network.graph.find_segment(layers).is_some());
@@ -84,15 +86,15 @@ impl Profile {
             )));
         }
         let outputs = self.outputs(&case, &devices)?;
-        let runtime = self.hardware.runtime()?;
+        let (runtime, fleet) = (self.hardware.runtime()?, self.hardware.fleet(&case)?);
         let (targets, pairs) = (self.targets(&devices, samples), self.pairs(&devices));
-        let provenance = Provenance::of(&case, &runtime, &devices);
+        let provenance = Provenance::of(&case, &runtime, &fleet);
         let networks_key: Vec<_> = networks.iter().map(|network| (&network.name, &network.graph)).collect();
         let (repeats, seed) = (self.repeats, case.seed);
         let key = format!("{targets:?} {pairs:?} {repeats} {seed} {provenance:?} {networks_key:?}");
         let mut visits = self.visits(&outputs, &key, &case, &networks, terminal);
         interruption();
-        let bench = Bench::new(&case, &networks, &targets, &pairs, runtime, terminal)?;
+        let bench = Bench::new(&case, &networks, &targets, &pairs, (runtime, fleet), terminal)?;
         self.measure(bench, &mut visits, &targets, &pairs, &devices, terminal)?;
 
         let names: Vec<&str> = networks.iter().map(|network| network.name.as_str()).collect();
@@ -234,6 +236,12 @@ impl Profile {
         }
         visits
     }
+}
+
+/// Whether the scenario says where a device is.
+fn is_hardware(case: &Case, device: DeviceId) -> bool {
+    let index = device.0 as usize;
+    case.units[index].is_some() || case.agents[index].is_some()
 }
 
 /// Only a trace may be replaced, and a journal is kept beside a file only.

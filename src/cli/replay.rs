@@ -189,6 +189,7 @@ pub(super) fn replay(
     }
     for _ in 0..options.rounds {
         for run in &mut runs {
+            machine.synchronise()?;
             run.round(problem, speed.as_mut(), &limits)?;
             progress.inc(1);
         }
@@ -226,11 +227,11 @@ impl<'a> Run<'a> {
         limits: &Limits<'_>,
     ) -> Result<Run<'a>, Error> {
         let Candidate { strategy, plan, estimates } = *candidate;
-        let (mut crew, cpu) = machine.open(plan, estimates)?;
+        let (mut crew, remote) = machine.open(plan, estimates)?;
         crew.round(plan, limits)?;
-        let difference = cpu.map(|cpu| {
+        let difference = remote.map(|remote| {
             let models = (0..problem.models.len() as u32).map(ModelId);
-            let differences = models.map(|model| cpu.difference(model, problem.samples()));
+            let differences = models.map(|model| remote.difference(model, problem.samples()));
             differences.collect::<Result<Vec<f64>, _>>().map(|all| all.into_iter().fold(0.0, worse))
         });
         let same = earlier.iter().find(|earlier| **earlier.plan == **plan);

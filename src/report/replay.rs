@@ -128,13 +128,13 @@ fn computing(plan: &CheckedPlan) -> impl Iterator<Item = StepId> {
 
 /// The errors of the steps of a round that compute.
 fn step_errors(plan: &CheckedPlan, round: &Round, predicted: &Timeline) -> impl Iterator<Item = f64> {
-    let nanos = |timeline: &Timeline, step| timeline.span(step).duration().as_nanos_f64();
-    computing(plan).map(move |step| relative(nanos(predicted, step), nanos(&round.timeline, step)))
+    let predicted = |step| predicted.span(step).duration().as_nanos_f64();
+    computing(plan).map(move |step| relative(predicted(step), round.duration(step).as_nanos_f64()))
 }
 
 /// How many times as long as the hardware was busy the longer steps of a round took.
 fn stretches(plan: &CheckedPlan, round: &Round) -> impl Iterator<Item = f64> {
-    let spans = computing(plan).map(|step| (round.timeline.span(step).duration(), round.busy[step.0 as usize]));
+    let spans = computing(plan).map(|step| (round.duration(step), round.busy[step.0 as usize]));
     let long = spans.filter(|&(span, _)| span >= ISOLATION_TIME_MIN);
     long.map(|(span, busy)| span.as_nanos_f64() / busy.as_nanos_f64().max(1.0))
 }
@@ -233,7 +233,7 @@ mod tests {
     /// A round whose steps were busy for these microseconds.
     fn round(micros: [(u64, u64); 4], busy: [u64; 4]) -> Round {
         let busy = busy.map(|micros| Duration::from_nanos(micros * 1000)).into();
-        Round { timeline: timeline(Origin::Measured, micros), busy }
+        Round { timeline: timeline(Origin::Measured, micros), busy, there: vec![] }
     }
 
     const PLANNED: [(u64, u64); 4] = [(0, 8000), (0, 6000), (6000, 7000), (8000, 8000)];

@@ -52,6 +52,7 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
     let replications = load::lower_replications(form.replications.as_ref(), load.as_ref(), is_disturbed, faults);
     let baseline = form.baseline.as_ref().and_then(|name| devices.find(name, faults)).map(DeviceId);
     let units = hardware::lower_units(&form, faults);
+    let agents = hardware::lower_agents(&form, faults);
     let seed = form.seed.as_ref().map_or(0, |seed| seed.value);
     let networks = networks::lower(&form, seed, &devices, &files.networks, faults);
     if is_platform_whole {
@@ -93,7 +94,19 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
         notes.push("of several networks, what one loses by a fault is computed again of all of them".to_owned());
     }
     let profiled_models = curves.profiled_models();
-    Some(Case { problem, strategies, baseline, seed, replications, notes, weights, units, profiles, profiled_models })
+    Some(Case {
+        problem,
+        strategies,
+        baseline,
+        seed,
+        replications,
+        notes,
+        weights,
+        units,
+        agents,
+        profiles,
+        profiled_models,
+    })
 }
 
 fn lower_strategies(form: &ScenarioForm, devices: &Names, faults: &mut Faults) -> Vec<Entry> {
