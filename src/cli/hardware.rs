@@ -98,6 +98,7 @@ impl From<BackendError> for Error {
     fn from(error: BackendError) -> Error {
         match error {
             BackendError::Interrupted => Error::Interrupted,
+            BackendError::Gone { device, reason } => Error::Gone { device, reason },
             BackendError::Unavailable { .. } | BackendError::Unfit { .. } => Error::Usage(error.to_string()),
             _ => Error::Failed(error.to_string()),
         }

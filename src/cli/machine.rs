@@ -6,13 +6,16 @@ use clap::ValueEnum;
 
 use super::Error;
 use super::hardware::{HardwareArgs, host};
+use super::profile_trace::{joined, taken};
 use crate::cost::Estimate;
 use crate::plan::CheckedPlan;
+use crate::platform::DeviceId;
 use crate::problem::Problem;
 use crate::replay::cpu::{Cpu, Host};
 use crate::replay::remote::{BoardInfo, Fleet, Remote};
 use crate::replay::{Backend, Crew, DeviceInfo, Hold, Mock, PROBE_SAMPLES, SpeedProbe, assemble};
 use crate::scenario::Case;
+use crate::units::Duration;
 
 /// What plans run on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -116,17 +119,48 @@ impl Machine {
         }
     }
 
-    /// Why the traces of `case` say nothing of this machine, which was found to be `info`.
+    /// The names of devices that are slowed on purpose, and of those that are reached over a way that is made longer.
+    pub(super) fn emulated(&self, case: &Case) -> Vec<String> {
+        let boards: Vec<BoardInfo> = self.boards().collect();
+        let is_emulated = |device: &DeviceId| {
+            let here = case.units[device.0 as usize].as_ref();
+            let there = boards.iter().find(|board| board.device == *device);
+            here.or(there.map(|board| &board.unit)).is_some_and(|unit| unit.slowed > 1.0)
+                || there.is_some_and(|board| board.delay > Duration::ZERO)
+        };
+        let platform = &case.problem.platform;
+        platform.device_ids().filter(is_emulated).map(|device| platform.device(device).name.clone()).collect()
+    }
+
+    /// Why the traces of `case` say nothing of the machines that take part, this one of which was found to be `info`.
     pub(super) fn foreign_traces(&self, case: &Case, info: &DeviceInfo) -> Vec<String> {
+        let Machine::Hardware { fleet, .. } = self else { return Vec::new() };
+        let taken = taken(case, info, fleet);
+        let profiled =
+            || case.profiles.iter().zip(&taken).filter_map(|(profile, taken)| Some((profile.as_ref()?, taken)));
         let mut objections = Vec::new();
-        for profile in case.profiles.iter().flatten().filter(|_| self.is_real()) {
+        for (index, (profile, found)) in profiled().enumerate() {
             objections.extend(profile.mismatch.clone());
+            let is_agent = case.agents[index].is_some();
+            if let (true, Some(unit), Some(found)) = (is_agent, &profile.unit, found)
+                && *unit != found.unit.to_string()
+            {
+                let name = &case.problem.platform.devices[index].name;
+                let now = &found.unit;
+                objections
+                    .push(format!("`{name}` was profiled as {unit}, and its agent says {now}; run `coinfer profile`"));
+            }
             let Some((hardware, software)) = &profile.taken_on else { continue };
-            for (what, of_trace, here) in [("on", hardware, &info.name), ("with", software, &info.software)] {
+            let of_trace =
+                || profiled().filter(|(other, _)| other.trace == profile.trace).filter_map(|(_, taken)| taken.as_ref());
+            let here = |text: String, of_host: &String| if text.is_empty() { of_host.clone() } else { text };
+            let found_hardware = here(joined(of_trace().map(|taken| taken.hardware.as_str())), &info.name);
+            let found_software = here(joined(of_trace().map(|taken| taken.software.as_str())), &info.software);
+            for (what, of_trace, here) in [("on", hardware, found_hardware), ("with", software, found_software)] {
                 let trace = profile.trace.display();
                 let objection =
                     format!("{trace} was taken {what} {of_trace}, and this is {here}; run `coinfer profile`");
-                if of_trace != here && !objections.contains(&objection) {
+                if *of_trace != here && !objections.contains(&objection) {
                     objections.push(objection);
                 }
             }

@@ -124,6 +124,13 @@ enum Error {
     Usage(String),
     /// Something failed that the user may not be to blame for: exit code 1.
     Failed(String),
+    /// A device on another machine is gone: exit code 1.
+    Gone {
+        /// Its name.
+        device: String,
+        /// What was seen of it last.
+        reason: String,
+    },
     /// Some results are there and others are not: exit code 3.
     Partial(String),
     /// The user has asked to stop: exit code 130.
@@ -191,6 +198,7 @@ pub fn main() -> ExitCode {
         }
         Err(Error::Usage(message)) => terminal.fail(&message, 2),
         Err(Error::Failed(message)) => terminal.fail(&message, 1),
+        Err(Error::Gone { device, reason }) => terminal.fail(&format!("`{device}` was lost: {reason}"), 1),
         Err(Error::Partial(message)) => terminal.fail(&message, 3),
         Err(Error::Interrupted) => terminal.fail("interrupted", INTERRUPTED_CODE),
         Err(Error::Stopped(message)) => terminal.fail(&format!("interrupted; {message}"), INTERRUPTED_CODE),

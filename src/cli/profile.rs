@@ -20,9 +20,12 @@ use super::visits::{Visit, Visits};
 use super::{Error, ScenarioArgs, Terminal};
 use crate::cost::Trace;
 use crate::platform::DeviceId;
+use crate::replay::DeviceInfo;
+use crate::replay::cpu::processor;
 use crate::replay::profile::Target;
 use crate::scenario::{Case, Scenario};
 use crate::statistics::median;
+use crate::units::Bytes;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  coinfer profile scenarios/local-cpu.toml\n  \
@@ -88,7 +91,8 @@ impl Profile {
         let outputs = self.outputs(&case, &devices)?;
         let (runtime, fleet) = (self.hardware.runtime()?, self.hardware.fleet(&case)?);
         let (targets, pairs) = (self.targets(&devices, samples), self.pairs(&devices));
-        let provenance = Provenance::of(&case, &runtime, &fleet);
+        let info = DeviceInfo { name: processor(), software: runtime.version(), memory: Bytes(0) };
+        let provenance = Provenance::of(&case, &info, &fleet);
         let networks_key: Vec<_> = networks.iter().map(|network| (&network.name, &network.graph)).collect();
         let (repeats, seed) = (self.repeats, case.seed);
         let key = format!("{targets:?} {pairs:?} {repeats} {seed} {provenance:?} {networks_key:?}");

@@ -6,7 +6,8 @@ use super::results::now;
 use super::visits::Visit;
 use crate::cost::{Kind, LayerKey, Row, Rows, Statistic, Trace};
 use crate::platform::DeviceId;
-use crate::replay::cpu::{Runtime, Unit, processor};
+use crate::replay::DeviceInfo;
+use crate::replay::cpu::Unit;
 use crate::replay::remote::{BoardInfo, Fleet};
 use crate::scenario::{Case, DEVICE_KEY};
 
@@ -26,11 +27,11 @@ pub(super) struct Taken {
     pub(super) unit: Unit,
 }
 
-/// What each device of `case` is, as far as the scenario says where it is.
-pub(super) fn taken(case: &Case, runtime: &Runtime, fleet: &Fleet) -> Vec<Option<Taken>> {
+/// What each device of `case` is, as far as the scenario says where it is; this machine is `info`.
+pub(super) fn taken(case: &Case, info: &DeviceInfo, fleet: &Fleet) -> Vec<Option<Taken>> {
     let device = |device: DeviceId| {
         let here = case.units[device.0 as usize].clone();
-        let here = here.map(|unit| Taken { hardware: processor(), software: runtime.version(), unit });
+        let here = here.map(|unit| Taken { hardware: info.name.clone(), software: info.software.clone(), unit });
         let there =
             fleet.info(device).map(|BoardInfo { hardware, software, unit, .. }| Taken { hardware, software, unit });
         here.or(there)
@@ -51,9 +52,9 @@ pub(super) fn joined<'a>(texts: impl Iterator<Item = &'a str>) -> String {
 
 impl Provenance {
     /// Of profiles on this machine and on agents.
-    pub(super) fn of(case: &Case, runtime: &Runtime, fleet: &Fleet) -> Provenance {
+    pub(super) fn of(case: &Case, info: &DeviceInfo, fleet: &Fleet) -> Provenance {
         let notes = vec![format!("frequency governor: {}", governor()), format!("kernel: {}", kernel())];
-        Provenance { devices: taken(case, runtime, fleet), notes }
+        Provenance { devices: taken(case, info, fleet), notes }
     }
 }
 

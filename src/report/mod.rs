@@ -3,6 +3,7 @@
 //! Everything here is a pure function from data to text, except [`Folder`], which puts files into place.
 //! Equal arguments give equal bytes.
 
+mod boards;
 mod calibration;
 mod calibration_table;
 mod compared;
@@ -31,6 +32,7 @@ mod table;
 pub mod theory;
 mod warm_up;
 
+pub use boards::{Board, Lost, unfinished_csv};
 pub use calibration::{Calibration, calibration_json, errors_csv};
 pub use calibration_table::calibration_table;
 pub use compared::{Compared, compared_with_best};

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::boards::{Board, Lost};
 use crate::plan::{Action, CheckedPlan, StepId};
 use crate::replay::Round;
 use crate::statistics::{Errors, kendall_tau, median, quantile};
@@ -69,6 +70,12 @@ pub struct Replay {
     pub is_real: bool,
     /// Devices that are slowed on purpose.
     pub emulated: Vec<String>,
+    /// Devices on other machines.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub boards: Vec<Board>,
+    /// Devices that were lost meanwhile.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<Lost>,
     /// By strategy.
     pub comparisons: Vec<Comparison>,
     /// Rank correlation of the makespans that the traces predict and the measured ones (Kendall's tau-b), each distinct
@@ -145,6 +152,8 @@ impl Replay {
         if !self.is_real {
             self.objections.push("no hardware took part".into());
         }
+        let lost = self.lost.iter().filter(|lost| !lost.is_replanned);
+        self.objections.extend(lost.map(Lost::sentence));
         if self.comparisons.is_empty() {
             self.objections.push("no plan was replayed".into());
         }

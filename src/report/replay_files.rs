@@ -70,6 +70,8 @@ fn captions(replay: &Replay) -> Vec<String> {
         let plans = replay.distinct().count();
         captions.push(format!("rank correlation of {plans} distinct plans, as profiled (Kendall's tau): {tau:.2}"));
     }
+    captions
+        .extend(replay.lost.iter().filter(|lost| lost.is_replanned).map(|lost| format!("note: {}", lost.sentence())));
     captions.extend(replay.notes.iter().map(|note| format!("note: {note}")));
     captions.push(match replay.objections.as_slice() {
         [] => format!("VALID: every makespan is within {:.1} %", replay.tolerance * 100.0),
