@@ -31,16 +31,16 @@ pub(super) struct HardwareArgs {
 #[derive(Clone, Debug, Args)]
 struct CredentialArgs {
     /// PEM file of who has signed the certificates of agents; without TLS if absent
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "COINFER_TLS_CA")]
     tls_ca: Option<PathBuf>,
     /// PEM file of the certificate that is shown to agents
-    #[arg(long, value_name = "FILE", requires = "tls_key", requires = "tls_ca")]
+    #[arg(long, value_name = "FILE", env = "COINFER_TLS_CERT", requires = "tls_key", requires = "tls_ca")]
     tls_cert: Option<PathBuf>,
     /// PEM file of its key
-    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    #[arg(long, value_name = "FILE", env = "COINFER_TLS_KEY", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
     /// File with the token that is shown to agents
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "COINFER_TOKEN_FILE")]
     token_file: Option<PathBuf>,
 }
 

@@ -11,6 +11,7 @@ mod export;
 mod file;
 mod hardware;
 mod journal;
+mod links;
 mod machine;
 mod material;
 mod merge;

@@ -15,6 +15,7 @@ use rand::seq::SliceRandom;
 use super::bench::{Bench, Network};
 use super::file::write_whole;
 use super::hardware::{HardwareArgs, interruption};
+use super::links::{links_path, profile_links};
 use super::profile_trace::{Provenance, trace};
 use super::visits::{Visit, Visits};
 use super::{Error, ScenarioArgs, Terminal};
@@ -53,6 +54,10 @@ pub(super) struct Profile {
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1",
           value_parser = clap::value_parser!(u32).range(1..=1024))]
     parts: Vec<u32>,
+    /// Measure the links to agents, and between them, instead of networks; the result goes beside the scenario if no
+    /// file is named
+    #[arg(long, conflicts_with_all = ["batches", "units", "segments", "parts", "alone", "fresh"])]
+    link: bool,
     /// Do not measure how devices slow each other
     #[arg(long)]
     alone: bool,
@@ -72,6 +77,10 @@ impl Profile {
         let ScenarioArgs { scenario: path, overrides } = &self.scenario;
         let scenario = Scenario::read_unprofiled(path, overrides)?;
         let case = scenario.case()?;
+        if self.link {
+            let output = self.output.clone().unwrap_or_else(|| links_path(path));
+            return profile_links(&case, &self.hardware.fleet(&case)?, self.repeats, &output, terminal);
+        }
         let (networks, samples) = networks(&scenario)?;
         let devices: Vec<DeviceId> =
             case.problem.platform.device_ids().filter(|&device| is_hardware(&case, device)).collect();

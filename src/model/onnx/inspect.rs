@@ -130,8 +130,8 @@ fn inspect_tensor(tensor: &Tensor) -> Result<(), String> {
         INT64 => 8,
         kind => return Err(format!("tensor `{name}` has elements of kind {kind}")),
     };
-    let sizes = tensor.dims.iter().map(|&dim| u64::try_from(dim).ok());
-    let bytes = sizes.fold(Some(element_bytes), |product, size| product?.checked_mul(size?));
+    let mut sizes = tensor.dims.iter().map(|&dim| u64::try_from(dim).ok());
+    let bytes = sizes.try_fold(element_bytes, |product, size| product.checked_mul(size?));
     let found = tensor.raw.as_ref().map_or(0, |raw| raw.len() as u64);
     if bytes != Some(found) {
         return Err(format!("tensor `{name}` has {found} bytes, which are not as many as its dimensions say"));

@@ -1,6 +1,7 @@
 //! What one client has on an agent: tensors, segments and a thread, all of which end with it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -152,10 +153,9 @@ impl Session {
         state.shape(model, port)?;
         let Region { samples, rows } = port.region(samples);
         let key = (model, port.layer, [samples.start, samples.end, rows.start, rows.end]);
-        if !state.held.contains_key(&key) {
+        if let Entry::Vacant(place) = state.held.entry(key) {
             let bytes = count(port, &samples).saturating_mul(FLOAT_BYTES);
-            let held = [self.reserve_here(bytes)?, self.reserve_of_all(bytes)?];
-            state.held.insert(key, held);
+            place.insert([self.reserve_here(bytes)?, self.reserve_of_all(bytes)?]);
         }
         Ok(())
     }

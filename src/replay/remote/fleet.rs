@@ -139,6 +139,11 @@ impl Fleet {
         self.boards.iter().flatten().try_for_each(|board| board.synchronise())
     }
 
+    /// By device.
+    pub(super) fn boards(&self) -> &[Option<Arc<Board>>] {
+        &self.boards
+    }
+
     pub(super) fn board(&self, device: DeviceId) -> Option<&Arc<Board>> {
         self.boards.get(device.0 as usize)?.as_ref()
     }

@@ -5,9 +5,11 @@
 
 mod attachment;
 mod fleet;
+mod link_probe;
 mod offset;
 
 pub use fleet::{AgentAddress, BoardInfo, Fleet};
+pub use link_probe::{Both, LinkProbe};
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
