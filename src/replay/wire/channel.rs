@@ -56,7 +56,7 @@ fn is_loopback(address: &str) -> bool {
 pub(in crate::replay) async fn channel(address: &str, security: Security<'_>) -> Result<Channel, String> {
     let scheme = if security.authority.is_some() { "https" } else { "http" };
     if security.authority.is_none() && !is_loopback(address) {
-        return Err("only agents on this machine are asked without TLS; name who signed its certificate".into());
+        return Err("only agents on this machine are asked without TLS; give --tls-ca, the PEM file of who signed its certificate".into());
     }
     let endpoint = Endpoint::from_shared(format!("{scheme}://{address}"));
     let mut endpoint = endpoint

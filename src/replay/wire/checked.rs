@@ -231,7 +231,13 @@ fn sent(tensor: Option<messages::Tensor>, region: Option<messages::Region>) -> R
 
 /// `numbers` as the bytes of messages.
 pub(in crate::replay) fn chunks(numbers: &[f32]) -> impl Iterator<Item = Bytes> + '_ {
-    let bytes = |numbers: &[f32]| numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>();
+    let bytes = |numbers: &[f32]| {
+        let mut bytes = vec![0; size_of_val(numbers)];
+        for (bytes, number) in bytes.as_chunks_mut().0.iter_mut().zip(numbers) {
+            *bytes = number.to_le_bytes();
+        }
+        bytes
+    };
     numbers.chunks(CHUNK / size_of::<f32>()).map(move |numbers| Bytes::from(bytes(numbers)))
 }
 

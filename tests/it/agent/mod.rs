@@ -2,6 +2,7 @@
 
 mod access;
 mod asking;
+mod lab;
 mod link;
 mod lost;
 mod refusals;
