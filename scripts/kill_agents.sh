@@ -90,7 +90,7 @@ END
     # From its start to well into its rounds.
     sleep "0.$(printf '%03d' $((RANDOM % 900)))"
     kill -9 "$left"
-    wait "$left" 2>/dev/null || true
+    { wait "$left"; } 2>/dev/null || true
     left=
     code=0
     wait "$run" || code=$?

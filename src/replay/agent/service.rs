@@ -242,7 +242,7 @@ impl Agent for Service {
                 _ => return Err(Refusal::Malformed("a session is named, or a ticket is shown".into()).into()),
             };
             let room = session.expect(&sent)?;
-            let mut numbers = Numbers::new(sent.count());
+            let mut numbers = Numbers::new(sent.count())?;
             numbers.push(&bytes)?;
             while let Some(piece) = pieces.message().await? {
                 numbers.push(&piece.bytes)?;

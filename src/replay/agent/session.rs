@@ -17,6 +17,10 @@ use crate::replay::wire::{Declared, Refusal, Sent, count};
 const HERE: DeviceId = DeviceId(0);
 /// What a segment needs beside its model.
 const SEGMENT_BYTES: u64 = 64 * 1024;
+/// What it needs for each input and output, with a name and a shape.
+const PORT_BYTES: u64 = 2048;
+/// What a region needs beside its numbers.
+const REGION_BYTES: u64 = 512;
 /// What a runtime makes of a model: the model, and its weights in another order.
 const MODEL_FACTOR: u64 = 2;
 const FLOAT_BYTES: u64 = size_of::<f32>() as u64;
@@ -62,15 +66,21 @@ impl Session {
 
     /// Declares a segment. Whether the agent has its model, so that it is ready.
     pub(super) fn open(&self, segment: u32, declared: Declared) -> Result<bool, Refusal> {
-        let bytes = declared.bytes.saturating_mul(MODEL_FACTOR).saturating_add(SEGMENT_BYTES);
+        let ports = (declared.reads.len() + declared.writes.len()) as u64;
+        let bytes = declared.bytes.saturating_mul(MODEL_FACTOR).saturating_add(SEGMENT_BYTES + ports * PORT_BYTES);
         let here = self.reserve_here(bytes)?;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.segments.contains_key(&segment) {
             return Err(Refusal::Malformed(format!("segment {segment} is declared already")));
         }
+        let mut shapes = BTreeMap::new();
         for (_, port) in declared.reads.iter().chain(&declared.writes) {
-            state.shape(declared.model, port)?;
+            state.check_shape(declared.model, port)?;
+            if *shapes.entry((declared.model, port.layer)).or_insert(port.shape) != port.shape {
+                return Err(Refusal::Malformed(format!("layer {} has two shapes", port.layer.0)));
+            }
         }
+        state.shapes.extend(shapes);
         let found = self.device.find(&declared);
         let is_known = found.is_some();
         let opened = match found {
@@ -88,9 +98,13 @@ impl Session {
         let found = state.segments.get_mut(&segment).ok_or_else(absent)?;
         match std::mem::replace(found, Segment::Loading) {
             Segment::Expected(declared, here, of_all) => {
-                let bytes = Vec::with_capacity(usize::try_from(declared.bytes).unwrap_or(0));
+                let size = usize::try_from(declared.bytes).unwrap_or(usize::MAX);
                 let expected = Some((declared, here, of_all));
-                Ok(Arriving { session: self, segment, expected, bytes })
+                drop(state);
+                let mut arriving = Arriving { session: self, segment, expected, bytes: Vec::new() };
+                let refusal = |_| Refusal::TooMuch(format!("there is no memory for a model of {size} bytes"));
+                arriving.bytes.try_reserve_exact(size).map_err(refusal)?;
+                Ok(arriving)
             }
             other => {
                 *found = other;
@@ -140,7 +154,7 @@ impl Session {
 
     /// A region that it holds.
     pub(super) fn get(&self, sent: &Sent) -> Result<(Gathered, Reservation), Refusal> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).shape(sent.model, &sent.port)?;
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).check_shape(sent.model, &sent.port)?;
         let region = sent.region();
         let reservation = self.reserve_here(sent.count().saturating_mul(FLOAT_BYTES))?;
         let gathered = self.store.gather((HERE, sent.model, sent.port.layer), &region, sent.port.shape);
@@ -150,12 +164,13 @@ impl Session {
 
     fn hold(&self, model: ModelId, port: &Port, samples: &Range<u32>) -> Result<(), Refusal> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.shape(model, port)?;
+        state.check_shape(model, port)?;
         let Region { samples, rows } = port.region(samples);
         let key = (model, port.layer, [samples.start, samples.end, rows.start, rows.end]);
         if let Entry::Vacant(place) = state.held.entry(key) {
-            let bytes = count(port, &samples).saturating_mul(FLOAT_BYTES);
+            let bytes = count(port, &samples).saturating_mul(FLOAT_BYTES).saturating_add(REGION_BYTES);
             place.insert([self.reserve_here(bytes)?, self.reserve_of_all(bytes)?]);
+            state.shapes.insert((model, port.layer), port.shape);
         }
         Ok(())
     }
@@ -216,13 +231,13 @@ impl Drop for Arriving<'_> {
 }
 
 impl State {
-    /// Checks that a tensor has the shape that it had before.
-    fn shape(&mut self, model: ModelId, port: &Port) -> Result<(), Refusal> {
-        match *self.shapes.entry((model, port.layer)).or_insert(port.shape) == port.shape {
-            true => Ok(()),
-            false => {
+    /// Checks that a tensor has the shape that it had before, if it was there before.
+    fn check_shape(&self, model: ModelId, port: &Port) -> Result<(), Refusal> {
+        match self.shapes.get(&(model, port.layer)) {
+            Some(known) if *known != port.shape => {
                 Err(Refusal::Malformed(format!("layer {} of model {} had another shape before", port.layer.0, model.0)))
             }
+            _ => Ok(()),
         }
     }
 }

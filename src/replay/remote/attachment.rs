@@ -8,7 +8,7 @@ use prost::bytes::Bytes;
 use tokio::sync::watch;
 use tonic::{Code, Status};
 
-use super::fleet::{Board, Client, said};
+use super::fleet::{Board, Clients, said};
 use crate::model::LayerId;
 use crate::model::Work;
 use crate::plan::StepId;
@@ -60,7 +60,7 @@ impl Trouble {
 impl Attachment {
     /// Begins a session.
     pub(super) fn begin(board: &Arc<Board>) -> Result<Attachment, BackendError> {
-        let mut client = board.client.clone();
+        let mut client = board.clients.short.clone();
         let (tell, lost) = watch::channel(None);
         let begun = board.handle.block_on(async {
             let mut replies = client.hold(HoldRequest {}).await?.into_inner();
@@ -86,12 +86,12 @@ impl Attachment {
     }
 
     /// What `call` gives, unless the agent is lost meanwhile.
-    fn ask<R>(&self, call: impl AsyncFnOnce(Client) -> Result<R, Status>) -> Result<R, Trouble> {
+    fn ask<R>(&self, call: impl AsyncFnOnce(Clients) -> Result<R, Status>) -> Result<R, Trouble> {
         let mut lost = self.lost.clone();
         self.board.handle.block_on(async {
             tokio::select! {
                 biased;
-                answer = call(self.board.client.clone()) => answer.map_err(|status| trouble(&self.board, &status)),
+                answer = call(self.board.clients.clone()) => answer.map_err(|status| trouble(&self.board, &status)),
                 reason = ended(&mut lost) => Err(Trouble::Gone(self.board.gone(&reason))),
             }
         })
@@ -116,15 +116,15 @@ impl Attachment {
             hash: *blake3::hash(&bytes).as_bytes(),
         };
         let (session, bytes) = (self.session.clone(), Bytes::from(bytes));
-        let opened = self.ask(async |mut client| {
-            let reply = client.open(declared.message(session.clone(), segment)).await?;
+        let opened = self.ask(async |mut clients| {
+            let reply = clients.short.open(declared.message(session.clone(), segment)).await?;
             if !reply.into_inner().is_known {
                 let pieces = (0..bytes.len()).step_by(CHUNK).map(move |start| UploadRequest {
                     session: if start == 0 { session.clone() } else { Bytes::new() },
                     segment,
                     bytes: bytes.slice(start..bytes.len().min(start + CHUNK)),
                 });
-                client.upload(tokio_stream::iter(pieces.collect::<Vec<_>>())).await?;
+                clients.putting.upload(tokio_stream::iter(pieces.collect::<Vec<_>>())).await?;
             }
             Ok(())
         });
@@ -137,7 +137,7 @@ impl Attachment {
     pub(super) fn run(&self, segment: u32, samples: &Range<u32>) -> Result<Ran, Trouble> {
         let (samples_start, samples_end) = (samples.start, samples.end);
         let request = RunRequest { session: self.session.clone(), segment, samples_start, samples_end };
-        let reply = self.ask(async |mut client| Ok(client.run(request).await?.into_inner()))?;
+        let reply = self.ask(async |mut clients| Ok(clients.short.run(request).await?.into_inner()))?;
         let offset = *self.board.offset.lock().unwrap_or_else(PoisonError::into_inner);
         let there = offset.instant(reply.start).zip(offset.instant(reply.end.max(reply.start)));
         let there = there.map(|(start, end)| There { start, end });
@@ -147,16 +147,16 @@ impl Attachment {
     /// Sends the numbers of a region.
     pub(super) fn put(&self, sent: &Sent, numbers: &[f32]) -> Result<(), Trouble> {
         let pieces = put(self.session.clone(), sent, numbers);
-        self.ask(async |mut client| client.put(tokio_stream::iter(pieces)).await.map(drop))
+        self.ask(async |mut clients| clients.putting.put(tokio_stream::iter(pieces)).await.map(drop))
     }
 
     /// Fetches the numbers of a region.
     pub(super) fn get(&self, sent: &Sent) -> Result<Arc<Vec<f32>>, Trouble> {
         let (tensor, region) = sent.message();
         let request = GetRequest { session: self.session.clone(), tensor: Some(tensor), region: Some(region) };
-        self.ask(async |mut client| {
-            let mut pieces = client.get(request).await?.into_inner();
-            let mut numbers = Numbers::new(sent.count());
+        self.ask(async |mut clients| {
+            let mut pieces = clients.getting.get(request).await?.into_inner();
+            let mut numbers = Numbers::new(sent.count())?;
             while let Some(piece) = pieces.message().await? {
                 numbers.push(&piece.bytes)?;
             }
@@ -181,10 +181,10 @@ impl Attachment {
         };
         // The other one may be lost as well as this one.
         let mut lost = to.lost.clone();
-        let forwarded = self.ask(async |mut client| {
+        let forwarded = self.ask(async |mut clients| {
             tokio::select! {
                 biased;
-                answer = client.forward(request) => answer.map(|_| Ok(())),
+                answer = clients.short.forward(request) => answer.map(|_| Ok(())),
                 reason = ended(&mut lost) => Ok(Err(to.board.gone(&reason))),
             }
         });

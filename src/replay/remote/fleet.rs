@@ -38,10 +38,21 @@ pub(super) struct Board {
     pub(super) name: String,
     pub(super) address: AgentAddress,
     pub(super) authority: Vec<u8>,
-    pub(super) client: Client,
+    pub(super) clients: Clients,
     pub(super) hello: HelloReply,
     pub(super) offset: Mutex<Offset>,
     pub(super) handle: Handle,
+}
+
+/// Connections of their own for what goes and what comes: one that waits for its way to be free reads nothing.
+#[derive(Clone)]
+pub(super) struct Clients {
+    /// For short messages.
+    pub(super) short: Client,
+    /// For tensors that are put.
+    pub(super) putting: Client,
+    /// For tensors that are fetched.
+    pub(super) getting: Client,
 }
 
 pub(super) type Client = AgentClient<InterceptedService<Channel, Bearer>>;
@@ -171,11 +182,15 @@ impl Board {
             server_name: address.server_name.as_deref(),
             identity: identity.as_ref().map(|(certificate, key)| (certificate.as_slice(), key.as_slice())),
         };
-        let channel = channel(&address.address, security).await?;
         let token = token.as_ref().map(|token| format!("Bearer {token}").parse::<MetadataValue<Ascii>>());
         let token = token.transpose().map_err(|_| "the token is no ASCII text".to_owned())?;
-        let mut client = AgentClient::with_interceptor(channel, Bearer(token));
-        let hello = client.hello(HelloRequest { version: VERSION }).await;
+        let client = async || {
+            let channel = channel(&address.address, security).await?;
+            Ok::<_, String>(AgentClient::with_interceptor(channel, Bearer(token.clone())))
+        };
+        let (short, putting, getting) = (client().await?, client().await?, client().await?);
+        let mut clients = Clients { short, putting, getting };
+        let hello = clients.short.hello(HelloRequest { version: VERSION }).await;
         let hello = hello.map_err(|status| said(&status))?.into_inner();
         if hello.version != VERSION {
             return Err(format!("it speaks version {} of the protocol, and this is version {VERSION}", hello.version));
@@ -187,7 +202,7 @@ impl Board {
             name: name.to_owned(),
             address: address.clone(),
             authority: authority.clone().unwrap_or_default(),
-            client,
+            clients,
             hello,
             offset: Mutex::default(),
             handle: handle.clone(),
@@ -195,7 +210,7 @@ impl Board {
     }
 
     fn synchronise(&self) -> Result<(), BackendError> {
-        let mut client = self.client.clone();
+        let mut client = self.clients.short.clone();
         let mut best = Offset::default();
         for _ in 0..READINGS {
             let (before, reply, after) = self.handle.block_on(async {

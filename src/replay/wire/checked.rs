@@ -249,10 +249,13 @@ pub(in crate::replay) struct Numbers {
 }
 
 impl Numbers {
-    /// Nothing yet of `count` numbers, which there is room for.
-    pub(in crate::replay) fn new(count: u64) -> Numbers {
+    /// Nothing yet of `count` numbers.
+    pub(in crate::replay) fn new(count: u64) -> Result<Numbers, Refusal> {
+        let mut numbers = Vec::new();
         let count = usize::try_from(count).unwrap_or(usize::MAX);
-        Numbers { numbers: Vec::with_capacity(count), count }
+        let refusal = |_| Refusal::TooMuch(format!("there is no memory for {count} numbers"));
+        numbers.try_reserve_exact(count).map_err(refusal)?;
+        Ok(Numbers { numbers, count })
     }
 
     /// Takes the next ones.
