@@ -1,23 +1,23 @@
-//! Time to plan the published batch split of VGG-16, and to run whole commands.
+//! Time to plan the published batch split of VGG-16 and layer groups over boards, and to run whole commands.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use coinfer::scenario::{Case, Scenario};
 use coinfer::strategy::bound::lower_bound;
-use coinfer::strategy::{Exact, Greedy, Strategy};
+use coinfer::strategy::{Exact, FullSearch, Greedy, KBest, Legion, Ratio, Strategy, Transport};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 const SCENARIO: &str = "scenarios/kcc2020-vgg16.toml";
 const SWEEP: &str = "scenarios/kcc2020-vgg16-sweep.toml";
 
-fn case() -> Case {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(SCENARIO);
-    Scenario::read(&path, &[]).and_then(|scenario| scenario.case()).expect("the shipped scenario is sound")
+fn case(scenario: &str, overrides: &[String]) -> Case {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(scenario);
+    Scenario::read(&path, overrides).and_then(|scenario| scenario.case()).expect("the shipped scenario is sound")
 }
 
 fn planning(criterion: &mut Criterion) {
-    let case = case();
+    let case = case(SCENARIO, &[]);
     let problem = &case.problem;
     let mut group = criterion.benchmark_group("planning, VGG-16, batch 200, 3 devices");
     group.bench_function("greedy", |bencher| bencher.iter(|| Greedy::default().plan(problem)));
@@ -29,6 +29,27 @@ fn planning(criterion: &mut Criterion) {
     });
     group.bench_function("lower bound", |bencher| bencher.iter(|| lower_bound(problem)));
     group.finish();
+}
+
+/// Layer groups over six boards: the published way, with exact rows, and from measured groups.
+fn groups(criterion: &mut Criterion) {
+    let strategies: [(&str, Box<dyn Strategy>); 5] = [
+        ("legion", Box::new(Legion::default())),
+        ("legion, exact", Box::new(Legion { ratio: Ratio::Exact, ..Legion::default() })),
+        ("neighbour", Box::new(Legion { transport: Transport::Neighbour, ..Legion::default() })),
+        ("k best", Box::new(KBest::default())),
+        ("full search", Box::new(FullSearch::default())),
+    ];
+    for (network, last) in [("vgg-19", "pool5"), ("resnet-50", "layer4.2.relu"), ("yolov2", "conv23")] {
+        let zoo = format!("models.vgg-16.zoo={network}");
+        let case = case("scenarios/legion-vgg16-6f.toml", &[zoo, format!("models.vgg-16.until={last}")]);
+        let mut group = criterion.benchmark_group(format!("planning, {network}, 6 boards"));
+        group.sample_size(10);
+        for (name, strategy) in &strategies {
+            group.bench_function(*name, |bencher| bencher.iter(|| strategy.plan(&case.problem)));
+        }
+        group.finish();
+    }
 }
 
 /// Whole processes: reading, planning, checking, simulating, writing results.
@@ -53,5 +74,5 @@ fn commands(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, planning, commands);
+criterion_group!(benches, planning, groups, commands);
 criterion_main!(benches);

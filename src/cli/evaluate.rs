@@ -7,7 +7,7 @@ use crate::cost::Estimate;
 use crate::engine::{estimates, simulate_estimated};
 use crate::plan::{CheckedPlan, Plan, check};
 use crate::platform::DeviceId;
-use crate::problem::{Load, Problem};
+use crate::problem::{Ledger, Load, Problem, SearchCost};
 use crate::report::{Failure, Outcome};
 use crate::scenario::{Case, Entry};
 use crate::strategy::bound::lower_bound;
@@ -58,6 +58,8 @@ impl Reference {
         let result = match is_certain(&case.problem) {
             true => simulated(&case.problem, entry.strategy.as_ref()).map(|(plan, timeline, estimates)| {
                 let outcome = Outcome::new(&case.problem, &*entry.name, &plan, &timeline, &estimates, baseline, bound);
+                let (expected, search) = foreseen(case, entry.strategy.as_ref());
+                let outcome = Outcome { expected, search, ..outcome };
                 Evaluated { plan, timeline, estimates, outcome, replicated: None }
             }),
             false => replicate(case, entry, baseline, bound).and_then(|replicated| {
@@ -74,6 +76,18 @@ impl Reference {
         }
         result
     }
+}
+
+/// The makespan that a strategy expects, and what the profiles would take that it asks for while it plans.
+fn foreseen(case: &Case, strategy: &dyn Strategy) -> (Option<Duration>, Option<SearchCost>) {
+    let expected = strategy.expects(&case.problem).ok().flatten();
+    let search = case.profiling.as_ref().map(|profiling| {
+        let (noted, ledger) = Ledger::open(&case.problem);
+        // That it plans is known, since it has.
+        drop(strategy.plan(&noted));
+        ledger.charge(&case.problem, profiling)
+    });
+    (expected, search)
 }
 
 /// The plan of a strategy for `problem`, checked, or why there is none.
@@ -107,7 +121,7 @@ fn is_certain(problem: &Problem) -> bool {
 /// What the load takes on the baseline device alone, or on the fastest one if none is named.
 fn baseline(case: &Case) -> Option<Duration> {
     let name = |device: DeviceId| case.problem.platform.device(device).name.clone();
-    let single = Single { device: case.baseline.map(name) };
+    let single = Single { device: case.baseline.device.map(name) };
     if !matches!(case.problem.load, Load::Offline { .. }) {
         return None;
     }
@@ -116,6 +130,10 @@ fn baseline(case: &Case) -> Option<Duration> {
         let entry = Entry { name: "baseline".to_owned(), strategy: Box::new(single) };
         return Some(replicate(case, &entry, None, None).ok()?.outcome.makespan);
     }
-    let (_, timeline, _) = simulated(&case.problem, &single).ok()?;
+    let mut problem = case.problem.clone();
+    if case.baseline.is_at_hand {
+        problem.models.iter_mut().for_each(|model| model.home = None);
+    }
+    let (_, timeline, _) = simulated(&problem, &single).ok()?;
     Some(timeline.makespan())
 }

@@ -186,10 +186,12 @@ fn without(scenario: &Scenario, name: &str, condition: &mut Condition) -> Result
 type Evaluations = [Result<Evaluated, Failure>];
 
 fn summarise(name: &str, case: &Case, evaluated: &Evaluations) -> Summary {
-    let baseline = match case.baseline {
-        Some(device) => format!("{} alone", case.problem.platform.device(device).name),
-        None => "the fastest device alone".to_owned(),
+    let device = match case.baseline.device {
+        Some(device) => &case.problem.platform.device(device).name,
+        None => "the fastest device",
     };
+    let at_hand = if case.baseline.is_at_hand { ", with its data at hand" } else { "" };
+    let baseline = format!("{device} alone{at_hand}");
     Summary {
         scenario: name.to_owned(),
         outcomes: evaluated.iter().filter_map(|run| Some(run.as_ref().ok()?.outcome.clone())).collect(),

@@ -12,6 +12,7 @@ mod parts;
 mod ranking;
 mod read;
 mod series;
+mod speed;
 mod summary;
 mod trace;
 mod transfer;
@@ -23,6 +24,7 @@ pub use lookup::{Lookup, Score};
 pub use noise::Noise;
 pub use parts::Parts;
 pub use ranking::{Choice, Ranking, RankingSummary};
+pub use speed::Speed;
 pub use summary::{Coverage, Group, Target, group, targets};
 pub use trace::{Fault, Kind, LayerKey, Point, Row, Rows, Statistic, Trace};
 pub use validation::{NOMINAL_COVERAGE, Prediction, Scheme, SeriesValidation, Validation, validate};
@@ -104,7 +106,8 @@ pub trait CostModel: Send + Sync {
     fn transfer(&self, link: LinkId, size: Bytes) -> Result<Estimate, Uncalibrated>;
 }
 
-/// Costs from traces of networks and their units on whole devices, and from the latency and bandwidth of links.
+/// Costs from traces of networks and their units on whole devices, or from the rates of devices without any, and from
+/// the latency and bandwidth of links.
 #[derive(Clone, Debug)]
 pub struct TraceCosts {
     platform: Platform,
@@ -120,11 +123,13 @@ pub struct Profile {
     pub whole: Option<Curve>,
     /// Its units.
     pub parts: Option<Arc<Parts>>,
+    /// The device's rate, by which it is timed if there is nothing else.
+    pub speed: Option<Speed>,
 }
 
 #[derive(Clone, Debug)]
 struct Profiled {
-    name: String,
+    graph: Graph,
     whole: Option<Segment>,
     rows: u32,
 }
@@ -137,7 +142,7 @@ impl TraceCosts {
         mut profile: impl FnMut(DeviceId, ModelId) -> Profile,
     ) -> TraceCosts {
         let profiled = |graph: &&Graph| Profiled {
-            name: graph.name().to_owned(),
+            graph: (*graph).clone(),
             whole: graph.whole(),
             rows: graph.shape(graph.output()).rows,
         };
@@ -154,7 +159,7 @@ impl TraceCosts {
     fn uncalibrated(&self, device: DeviceId, work: &Work, reason: String) -> Uncalibrated {
         Uncalibrated::Compute {
             device: self.platform.device(device).name.clone(),
-            model: self.models[work.model.0 as usize].name.clone(),
+            model: self.models[work.model.0 as usize].graph.name().to_owned(),
             batch: work.region.samples.len() as u32,
             reason,
         }
@@ -168,10 +173,12 @@ impl CostModel for TraceCosts {
         if share != Share::FULL {
             return Err(refuse("traces were taken on whole devices, and this lane holds a part of one".into()));
         }
-        let Profile { whole, parts } = &self.profiles[device.0 as usize * self.models.len() + work.model.0 as usize];
+        let Profile { whole, parts, speed } =
+            &self.profiles[device.0 as usize * self.models.len() + work.model.0 as usize];
         let batch = work.region.samples.len() as u32;
         let is_whole = model.whole.as_ref() == Some(&work.segment) && work.region.rows == (0..model.rows);
         match (whole, parts) {
+            (None, None) if let Some(speed) = speed => Ok(speed.estimate(&model.graph, work)),
             (Some(whole), _) if is_whole => whole.estimate(batch).map_err(|refusal| refuse(refusal.to_string())),
             (whole, Some(parts)) => {
                 let whole = whole.as_ref().and_then(|whole| Some(whole.estimate(batch).ok()?.time));

@@ -134,6 +134,44 @@ impl Graph {
         Graph { name: name.into(), ..self }
     }
 
+    /// `segment` as a network of its own, of the same name, whose inputs are what it reads; and for each of its layers
+    /// which one of this network it is.
+    ///
+    /// # Panics
+    /// If the output of another layer than the last is read outside the segment only.
+    pub fn part(&self, segment: &Segment) -> (Graph, Vec<LayerId>) {
+        let read = segment.layers().flat_map(|id| &self.layer(id).inputs).copied();
+        let inputs: BTreeSet<LayerId> = read.filter(|&input| !segment.contains(input)).collect();
+        let kept: Vec<LayerId> = inputs.iter().copied().chain(segment.layers()).collect();
+        let now = |id: &LayerId| LayerId(kept.iter().position(|layer| layer == id).expect("it is kept") as u32);
+        let layer = |&id: &LayerId| {
+            let Layer { name, op, inputs: read } = self.layer(id);
+            match inputs.contains(&id) {
+                true => Layer { name: name.clone(), op: Op::Input(self.shape(id)), inputs: Vec::new() },
+                false => Layer { name: name.clone(), op: op.clone(), inputs: read.iter().map(now).collect() },
+            }
+        };
+        let layers = kept.iter().map(layer).collect();
+        let graph = Graph::new(&self.name, layers).expect("a part of a network with one output is a network");
+        (graph, kept)
+    }
+
+    /// The network up to the layer called `name`, without what does not lead to it, as [`Graph::part`] gives it. `None` if there is no such layer, or
+    /// it is an input.
+    pub fn until(&self, name: &str) -> Option<(Graph, Vec<LayerId>)> {
+        let last = self.find(name).filter(|&id| !self.is_input(id))?;
+        let mut leads = vec![false; last.0 as usize + 1];
+        leads[last.0 as usize] = true;
+        for index in (0..leads.len()).rev() {
+            if leads[index] {
+                self.layers[index].inputs.iter().for_each(|input| leads[input.0 as usize] = true);
+            }
+        }
+        let layers = self.layer_ids().filter(|id| leads.get(id.0 as usize) == Some(&true) && !self.is_input(*id));
+        let segment = Segment::new(layers).expect("the last layer is no input");
+        Some(self.part(&segment))
+    }
+
     /// The network's name, by which traces refer to it.
     pub fn name(&self) -> &str {
         &self.name
@@ -280,13 +318,16 @@ impl Graph {
     /// the region needs. Overlapping parts of a split count in each.
     pub fn macs(&self, work: &Work) -> Macs {
         let needed = self.rows_needed(&work.segment, &work.region.rows);
-        let of_layer = |id: LayerId| {
-            let layer = self.layer(id);
-            let input = self.shape(*layer.inputs.first()?);
-            Some(layer.op.macs(input, self.shape(id), needed.get(&id)?))
-        };
+        let of_layer = |id: LayerId| Some(self.layer_macs(id, needed.get(&id)?));
         let per_sample: Macs = work.segment.layers().filter_map(of_layer).sum();
         per_sample * work.region.samples.len() as u64
+    }
+
+    /// Multiply-accumulates of rows of one layer, for one sample.
+    pub fn layer_macs(&self, id: LayerId, rows: &Range<u32>) -> Macs {
+        let layer = self.layer(id);
+        let input = layer.inputs.first().map(|&input| self.shape(input));
+        input.map_or(Macs(0), |input| layer.op.macs(input, self.shape(id), rows))
     }
 
     /// Bytes that `work` reads and writes if nothing stays in a cache: the weights once, and for each sample what every

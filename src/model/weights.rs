@@ -38,6 +38,16 @@ impl Weights {
     }
 }
 
+impl Weights {
+    /// The weights of a part of the network that has these of its layers. Seeded ones are drawn anew.
+    pub(crate) fn of_part(&self, layers: &[LayerId]) -> Weights {
+        let Weights::Given(tensors) = self else { return self.clone() };
+        let now = |id: LayerId| layers.iter().position(|&layer| layer == id).map(|index| LayerId(index as u32));
+        let kept = tensors.iter().filter_map(|((id, name), tensor)| Some(((now(*id)?, *name), tensor.clone())));
+        Weights::Given(kept.collect())
+    }
+}
+
 fn drawn(seed: u64, graph: &Graph, layer: LayerId, parameter: &Parameter) -> Vec<f32> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let position = graph.weights(layer).iter().position(|other| other.name == parameter.name);

@@ -46,6 +46,8 @@ pub struct Device {
     pub name: String,
     /// What it is.
     pub kind: DeviceKind,
+    /// Devices of one class are equal: what was built for one runs on all of them.
+    pub class: String,
     /// Memory that lanes may reserve.
     pub memory: Bytes,
     /// Operators that it cannot run.
@@ -132,7 +134,9 @@ pub enum RouteError {
 impl Device {
     /// A device that runs every operator and of which no more is known.
     pub fn new(name: impl Into<String>, kind: DeviceKind, memory: Bytes) -> Device {
-        Device { name: name.into(), kind, memory, unsupported: BTreeSet::new(), traffic: None, power: None }
+        let name = name.into();
+        let class = name.clone();
+        Device { name, kind, class, memory, unsupported: BTreeSet::new(), traffic: None, power: None }
     }
 }
 

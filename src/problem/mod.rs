@@ -2,12 +2,14 @@
 
 mod arrivals;
 mod faults;
+mod ledger;
 mod load;
 mod replications;
 mod variation;
 
 pub use arrivals::{Arrivals, ArrivalsError};
 pub use faults::{Change, Condition, Fault, Faults};
+pub use ledger::{Ledger, Profiling, SearchCost};
 pub use load::{Dispatch, Load, Server};
 pub use replications::{Replications, WarmUpRule};
 pub use variation::{Effect, Jitter, Ratios, Shape, Spikes, Variation, VariationError};

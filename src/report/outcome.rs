@@ -11,13 +11,13 @@ use crate::cost::{Basis, Estimate};
 use crate::model::{ModelId, count_samples};
 use crate::plan::{Action, CheckedPlan, Lane, Step, StepId};
 use crate::platform::DeviceId;
-use crate::problem::{Load, Problem};
+use crate::problem::{Load, Problem, SearchCost};
 use crate::timeline::Timeline;
 use crate::units::{Duration, Time};
 
 /// To be raised by every change that makes an outcome another one for the same input, or gives it another form:
 /// sweeps then take none that an earlier build computed.
-pub const OUTCOME_REVISION: u32 = 3;
+pub const OUTCOME_REVISION: u32 = 4;
 
 /// What one strategy achieved on one problem. Every float is finite.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,6 +54,10 @@ pub struct Outcome {
     pub chance: Option<Chance>,
     /// How queries were served; `None` for an offline load.
     pub service: Option<Service>,
+    /// The makespan that the strategy itself expected, if it forecasts one.
+    pub expected: Option<Duration>,
+    /// What the profiles would take that the strategy needs to plan; `None` where nothing says what profiling takes.
+    pub search: Option<SearchCost>,
     /// The longest recovery from a fault, averaged over replications; `None` if nothing broke, or a run did not recover.
     pub recovery: Option<Duration>,
 }
@@ -102,6 +106,8 @@ impl Outcome {
             energy_j,
             chance: None,
             service: None,
+            expected: None,
+            search: None,
             recovery: None,
         }
     }
@@ -153,6 +159,8 @@ impl Outcome {
                 missed,
             }),
             service: (!is_offline).then(|| Service::of(replications)),
+            expected: None,
+            search: None,
             recovery: first.recovery.filter(|_| recovered).map(|_| {
                 let longest = |replication: &Replication| replication.recovery.unwrap_or_default().as_millis_f64();
                 Duration::from_millis_f64(mean(&longest))

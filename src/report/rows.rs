@@ -118,7 +118,7 @@ pub(super) fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str>
 
 type Metric = fn(&Outcome) -> String;
 
-const METRICS: [(&str, Metric); 33] = [
+const METRICS: [(&str, Metric); 37] = [
     ("samples", |outcome| outcome.samples.to_string()),
     ("makespan_ms", |outcome| outcome.makespan.as_millis_f64().to_string()),
     ("samples_per_s", |outcome| outcome.samples_per_s.to_string()),
@@ -126,6 +126,10 @@ const METRICS: [(&str, Metric); 33] = [
     ("lower_bound_ms", |outcome| text(outcome.lower_bound.map(Duration::as_millis_f64))),
     ("gap", |outcome| text(outcome.gap)),
     ("measured_share", |outcome| outcome.measured_share.to_string()),
+    ("expected_ms", |outcome| text(outcome.expected.map(Duration::as_millis_f64))),
+    ("profiles", |outcome| text(outcome.search.map(|search| search.profiles))),
+    ("layers_built", |outcome| text(outcome.search.map(|search| search.layers_built))),
+    ("search_s", |outcome| text(outcome.search.map(|search| search.total().as_secs_f64()))),
     ("basis", |outcome| basis_name(outcome.basis).to_owned()),
     ("steps", |outcome| outcome.steps.to_string()),
     ("replications", |outcome| text(outcome.chance.as_ref().map(|chance| chance.replications))),
@@ -179,10 +183,10 @@ mod tests {
         let results = summary.outcomes.iter().map(Ok).chain([Err(&failure)]);
         let rows: Vec<_> = results.map(|result| ResultRow { settings: &[], result }).collect();
         insta::assert_snapshot!(csv(&rows), @r#"
-        strategy,samples,makespan_ms,samples_per_s,speedup,lower_bound_ms,gap,measured_share,basis,steps,replications,makespan_low_ms,makespan_high_ms,queries,completed,dropped,late,qps,qps_low,qps_high,latency_mean_ms,latency_mean_low_ms,latency_mean_high_ms,latency_p50_ms,latency_p90_ms,latency_p95_ms,latency_p99_ms,latency_p99_low_ms,latency_p99_high_ms,latency_p999_ms,queue_mean,queue_max,energy_j,recovery_ms,split_cpu,split_igpu,split_gpu,utilisation_cpu,utilisation_igpu,utilisation_gpu,error
-        greedy,10,18,555.5555555555555,1.1111111111111112,5,2.6,0.782608695652174,modelled,4,,,,,,,,,,,,,,,,,,,,,,,,,6,0,4,1,0,0.2222222222222222,
-        exact,10,15,666.6666666666667,1.3333333333333333,5,2,0.7142857142857143,modelled,4,,,,,,,,,,,,,,,,,,,,,,,,,5,0,5,1,0,0.3333333333333333,
-        legion,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,"no link leads from `cpu` to `gpu`, and so on"
+        strategy,samples,makespan_ms,samples_per_s,speedup,lower_bound_ms,gap,measured_share,expected_ms,profiles,layers_built,search_s,basis,steps,replications,makespan_low_ms,makespan_high_ms,queries,completed,dropped,late,qps,qps_low,qps_high,latency_mean_ms,latency_mean_low_ms,latency_mean_high_ms,latency_p50_ms,latency_p90_ms,latency_p95_ms,latency_p99_ms,latency_p99_low_ms,latency_p99_high_ms,latency_p999_ms,queue_mean,queue_max,energy_j,recovery_ms,split_cpu,split_igpu,split_gpu,utilisation_cpu,utilisation_igpu,utilisation_gpu,error
+        greedy,10,18,555.5555555555555,1.1111111111111112,5,2.6,0.782608695652174,,,,,modelled,4,,,,,,,,,,,,,,,,,,,,,,,,,6,0,4,1,0,0.2222222222222222,
+        exact,10,15,666.6666666666667,1.3333333333333333,5,2,0.7142857142857143,,,,,modelled,4,,,,,,,,,,,,,,,,,,,,,,,,,5,0,5,1,0,0.3333333333333333,
+        legion,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,"no link leads from `cpu` to `gpu`, and so on"
         "#);
     }
 
@@ -195,14 +199,14 @@ mod tests {
         let points = [point(&[("batch", "8")]), point(&[("batch", "16"), ("link.bandwidth", "1 GB/s, shared")])];
         let row = |settings| ResultRow { settings, result: Ok(&summary.outcomes[0]) };
         insta::assert_snapshot!(csv(&[row(&points[0]), row(&points[1])]), @r#"
-        batch,link.bandwidth,strategy,samples,makespan_ms,samples_per_s,speedup,lower_bound_ms,gap,measured_share,basis,steps,replications,makespan_low_ms,makespan_high_ms,queries,completed,dropped,late,qps,qps_low,qps_high,latency_mean_ms,latency_mean_low_ms,latency_mean_high_ms,latency_p50_ms,latency_p90_ms,latency_p95_ms,latency_p99_ms,latency_p99_low_ms,latency_p99_high_ms,latency_p999_ms,queue_mean,queue_max,energy_j,recovery_ms,split_cpu,split_igpu,split_gpu,utilisation_cpu,utilisation_igpu,utilisation_gpu,error
-        8,,greedy,10,18,555.5555555555555,1.1111111111111112,5,2.6,0.782608695652174,modelled,4,,,,,,,,,,,,,,,,,,,,,,,,,6,0,4,1,0,0.2222222222222222,
-        16,"1 GB/s, shared",greedy,10,18,555.5555555555555,1.1111111111111112,5,2.6,0.782608695652174,modelled,4,,,,,,,,,,,,,,,,,,,,,,,,,6,0,4,1,0,0.2222222222222222,
+        batch,link.bandwidth,strategy,samples,makespan_ms,samples_per_s,speedup,lower_bound_ms,gap,measured_share,expected_ms,profiles,layers_built,search_s,basis,steps,replications,makespan_low_ms,makespan_high_ms,queries,completed,dropped,late,qps,qps_low,qps_high,latency_mean_ms,latency_mean_low_ms,latency_mean_high_ms,latency_p50_ms,latency_p90_ms,latency_p95_ms,latency_p99_ms,latency_p99_low_ms,latency_p99_high_ms,latency_p999_ms,queue_mean,queue_max,energy_j,recovery_ms,split_cpu,split_igpu,split_gpu,utilisation_cpu,utilisation_igpu,utilisation_gpu,error
+        8,,greedy,10,18,555.5555555555555,1.1111111111111112,5,2.6,0.782608695652174,,,,,modelled,4,,,,,,,,,,,,,,,,,,,,,,,,,6,0,4,1,0,0.2222222222222222,
+        16,"1 GB/s, shared",greedy,10,18,555.5555555555555,1.1111111111111112,5,2.6,0.782608695652174,,,,,modelled,4,,,,,,,,,,,,,,,,,,,,,,,,,6,0,4,1,0,0.2222222222222222,
         "#);
     }
 
     #[test]
     fn no_rows_still_have_a_header() {
-        insta::assert_snapshot!(csv(&[]), @"strategy,samples,makespan_ms,samples_per_s,speedup,lower_bound_ms,gap,measured_share,basis,steps,replications,makespan_low_ms,makespan_high_ms,queries,completed,dropped,late,qps,qps_low,qps_high,latency_mean_ms,latency_mean_low_ms,latency_mean_high_ms,latency_p50_ms,latency_p90_ms,latency_p95_ms,latency_p99_ms,latency_p99_low_ms,latency_p99_high_ms,latency_p999_ms,queue_mean,queue_max,energy_j,recovery_ms,error");
+        insta::assert_snapshot!(csv(&[]), @"strategy,samples,makespan_ms,samples_per_s,speedup,lower_bound_ms,gap,measured_share,expected_ms,profiles,layers_built,search_s,basis,steps,replications,makespan_low_ms,makespan_high_ms,queries,completed,dropped,late,qps,qps_low,qps_high,latency_mean_ms,latency_mean_low_ms,latency_mean_high_ms,latency_p50_ms,latency_p90_ms,latency_p95_ms,latency_p99_ms,latency_p99_low_ms,latency_p99_high_ms,latency_p999_ms,queue_mean,queue_max,energy_j,recovery_ms,error");
     }
 }

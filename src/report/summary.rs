@@ -5,6 +5,7 @@ use serde::ser::{SerializeMap, Serializer};
 
 use super::{Chance, Failure, Outcome, Service};
 use crate::cost::Basis;
+use crate::problem::SearchCost;
 use crate::units::Duration;
 
 /// Everything that a run found out.
@@ -89,6 +90,8 @@ pub(super) struct Entry<'a> {
     utilisation: Pairs<'a, f64>,
     energy_j: Option<f64>,
     recovery_ms: Option<f64>,
+    expected_ms: Option<f64>,
+    search: Option<SearchEntry>,
     chance: Option<&'a Chance>,
     service: Option<&'a Service>,
 }
@@ -113,8 +116,36 @@ impl<'a> From<&'a Outcome> for Entry<'a> {
             utilisation: Pairs(outcome.utilisation.iter().map(|(device, share)| (device.as_str(), *share)).collect()),
             energy_j: outcome.energy_j,
             recovery_ms: outcome.recovery.map(Duration::as_millis_f64),
+            expected_ms: outcome.expected.map(Duration::as_millis_f64),
+            search: outcome.search.map(SearchEntry::from),
             chance: outcome.chance.as_ref(),
             service: outcome.service.as_ref(),
+        }
+    }
+}
+
+/// What profiling would take, in seconds and bytes.
+#[derive(Serialize)]
+struct SearchEntry {
+    total_s: f64,
+    build_s: f64,
+    upload_s: f64,
+    run_s: f64,
+    profiles: u64,
+    layers_built: u64,
+    uploaded_bytes: u64,
+}
+
+impl From<SearchCost> for SearchEntry {
+    fn from(cost: SearchCost) -> SearchEntry {
+        SearchEntry {
+            total_s: cost.total().as_secs_f64(),
+            build_s: cost.build.as_secs_f64(),
+            upload_s: cost.upload.as_secs_f64(),
+            run_s: cost.run.as_secs_f64(),
+            profiles: cost.profiles,
+            layers_built: cost.layers_built,
+            uploaded_bytes: cost.uploaded.0,
         }
     }
 }
@@ -187,6 +218,8 @@ mod tests {
               },
               "energy_j": null,
               "recovery_ms": null,
+              "expected_ms": null,
+              "search": null,
               "chance": null,
               "service": null
             }

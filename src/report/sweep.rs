@@ -405,6 +405,8 @@ mod tests {
                   },
                   "energy_j": null,
                   "recovery_ms": null,
+                  "expected_ms": null,
+                  "search": null,
                   "chance": null,
                   "service": null
                 }

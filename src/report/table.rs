@@ -3,6 +3,7 @@
 use super::grid::{NAME_BREAKS, columns, decimals, grid, page, room, wrap};
 use super::service_table::{chance_caption, cost_captions, service_captions, service_grid};
 use super::{Outcome, Summary};
+use crate::units::Duration;
 
 /// The summary as lines of at most 80 columns: a table, then what its columns mean, notes and failures.
 ///
@@ -31,9 +32,16 @@ const NARROWEST: usize = 9;
 
 fn outcome_grid(outcomes: &[Outcome], bold: bool) -> Vec<String> {
     let has_chance = outcomes.iter().any(|outcome| outcome.chance.is_some());
+    let has_search = outcomes.iter().any(|outcome| outcome.search.is_some());
+    let forecasts = has_forecasts(outcomes);
     let mut titles = TITLES;
     if has_chance {
         titles[3] = ("+-", "ms");
+    } else if has_search {
+        titles[3] = ("search", "s");
+    }
+    if forecasts {
+        titles[6] = ("expected", "ms");
     }
     let makespans = decimals(6, outcomes.iter().map(|outcome| outcome.makespan.as_millis_f64()));
     let rates = decimals(4, outcomes.iter().map(|outcome| outcome.samples_per_s));
@@ -45,11 +53,15 @@ fn outcome_grid(outcomes: &[Outcome], bold: bool) -> Vec<String> {
             match &outcome.chance {
                 Some(chance) => format!("{:.makespans$}", chance.makespan_ms.half_width),
                 None if has_chance => unknown(),
+                None if has_search => outcome.search.map_or_else(unknown, |search| seconds(search.total())),
                 None => format!("{:.rates$}", outcome.samples_per_s),
             },
             outcome.speedup.map_or_else(unknown, |speedup| format!("{speedup:.2}")),
             outcome.gap.map_or_else(unknown, percent),
-            percent(outcome.measured_share),
+            match forecasts {
+                true => outcome.expected.map_or_else(unknown, |time| format!("{:.makespans$}", time.as_millis_f64())),
+                false => percent(outcome.measured_share),
+            },
         ]
     };
     let numbers: Vec<[String; 5]> = outcomes.iter().map(numbers).collect();
@@ -73,6 +85,18 @@ fn outcome_grid(outcomes: &[Outcome], bold: bool) -> Vec<String> {
     };
     let lines = outcomes.iter().zip(&splits).zip(numbers).map(line);
     grid(&titles, 2, lines, bold)
+}
+
+/// Whether strategies expect a makespan, and nothing was measured that the column could say instead.
+fn has_forecasts(outcomes: &[Outcome]) -> bool {
+    outcomes.iter().any(|outcome| outcome.expected.is_some())
+        && outcomes.iter().all(|outcome| outcome.measured_share == 0.0)
+}
+
+/// Whole seconds from ten on.
+fn seconds(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    if seconds < 10.0 { format!("{seconds:.1}") } else { format!("{seconds:.0}") }
 }
 
 fn captions(summary: &Summary) -> Vec<String> {
@@ -107,7 +131,15 @@ fn plan_captions(summary: &Summary) -> Vec<String> {
         Some(bound) => format!("gap: above the lower bound {bound}, which no plan with these costs can beat"),
         None => "gap: no lower bound is known".to_owned(),
     });
-    captions.push("measured: part of the steps' time alone that was measured at just that size".to_owned());
+    if summary.outcomes.iter().any(|outcome| outcome.search.is_some()) {
+        captions.push("search: time to profile what the strategy has to know".to_owned());
+    }
+    captions.push(match has_forecasts(&summary.outcomes) {
+        true => {
+            "expected: makespan by the strategy's own forecast; no time is measured, all follow from models".to_owned()
+        }
+        false => "measured: part of the steps' time alone that was measured at just that size".to_owned(),
+    });
     captions
 }
 
@@ -116,7 +148,6 @@ mod tests {
     use super::super::grid::WIDTH;
     use super::*;
     use crate::report::{Failure, example};
-    use crate::units::Duration;
 
     fn printed(summary: &Summary) -> String {
         let text = table(summary, false);

@@ -50,7 +50,7 @@ use sweep::Sweep;
 
 use crate::model::Weights;
 use crate::platform::DeviceId;
-use crate::problem::{Problem, Replications};
+use crate::problem::{Problem, Profiling, Replications};
 use crate::replay::cpu::Unit;
 use crate::replay::remote::AgentAddress;
 use crate::strategy::Strategy;
@@ -84,8 +84,10 @@ pub struct Case {
     pub problem: Problem,
     /// The strategies, in the scenario's order; at least one.
     pub strategies: Vec<Entry>,
-    /// The device that speed-ups are over; the fastest one if `None`.
-    pub baseline: Option<DeviceId>,
+    /// What speed-ups are over.
+    pub baseline: Baseline,
+    /// What profiling takes, if the scenario says it.
+    pub profiling: Option<Profiling>,
     /// Seed of all random draws.
     pub seed: u64,
     /// How often a run is repeated in which something is left to chance, and what of each counts.
@@ -102,6 +104,15 @@ pub struct Case {
     pub profiles: Vec<Option<Profile>>,
     /// By model, what traces call it.
     pub profiled_models: Vec<String>,
+}
+
+/// What speed-ups are over: the whole load on one device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Baseline {
+    /// Which one; the fastest if `None`.
+    pub device: Option<DeviceId>,
+    /// Whether it has its inputs at hand and keeps its outputs, wherever the models' homes are.
+    pub is_at_hand: bool,
 }
 
 /// Where the profile of a device is.

@@ -7,8 +7,19 @@ use super::document::{Node, Table, Value};
 use super::form::STRATEGIES;
 
 /// Lists of tables that a path enters by the name of an entry.
-const LISTS: [&str; 10] =
-    ["devices", "links", "slowdowns", "memories", "packages", "hosts", "nics", "faults", "models", "strategies"];
+const LISTS: [&str; 11] = [
+    "devices",
+    "links",
+    "switches",
+    "slowdowns",
+    "memories",
+    "packages",
+    "hosts",
+    "nics",
+    "faults",
+    "models",
+    "strategies",
+];
 
 /// A path has no more parts.
 const SEGMENTS_MAX: usize = 16;

@@ -8,7 +8,7 @@ use super::decode::{At, Decode, inline_schema, shorten};
 use super::diagnostic::{Faults, did_you_mean};
 use super::document::{Node, Value};
 use super::parsed::expected_words;
-use crate::units::{Bytes, BytesPerSec, Duration, JoulesPerByte, PerSec, Watts};
+use crate::units::{Bytes, BytesPerSec, Duration, JoulesPerByte, MacsPerSec, PerSec, Watts};
 
 /// What a single TOML value can hold.
 pub(super) trait Scalar: Sized {
@@ -155,6 +155,8 @@ quantities! {
         r"^\s*[0-9][0-9_]*(\.[0-9_]+)?\s*(ns|us|ms|s)\s*$";
     BytesPerSec, "a bandwidth", "write a string with a unit, for example \"9.99 GB/s\"",
         r"^\s*[0-9][0-9_]*(\.[0-9_]+)?\s*([kMG]?B/s|[KMG]iB/s|[kMG]bit/s)\s*$";
+    MacsPerSec, "a computing rate", "write a string with a unit, for example \"9.7 GMAC/s\"",
+        r"^\s*[0-9][0-9_]*(\.[0-9_]+)?\s*[kMGT]?MAC/s\s*$";
     Watts, "a power", "write a string with a unit, for example \"15 W\"",
         r"^\s*[0-9][0-9_]*(\.[0-9_]+)?\s*[umk]?W\s*$";
     JoulesPerByte, "an energy per byte", "write a string with a unit, for example \"100 nJ/B\"",

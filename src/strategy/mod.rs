@@ -3,30 +3,47 @@
 //! A strategy sees the problem and returns a plan. It does not run anything on hardware, and whether its plan
 //! is sound is for [`crate::plan::check`] to say.
 
+mod aofl;
 mod batch_split;
 pub mod bound;
+mod coedge;
+mod deepthings;
 mod even;
 mod exact;
 mod first_free;
+mod full_search;
 mod greedy;
 mod guided;
 mod in_turn;
+mod k_best;
+mod legion;
 mod micro_batched_single;
+mod modnn;
 mod proportional;
+mod rows;
 mod single;
 
+pub use aofl::Aofl;
+pub use coedge::Coedge;
+pub use deepthings::Deepthings;
 pub use even::Even;
 pub use exact::Exact;
 pub use first_free::FirstFree;
+pub use full_search::FullSearch;
 pub use greedy::{Greedy, Variant};
 pub use guided::Guided;
+pub use k_best::KBest;
+pub use legion::Legion;
 pub use micro_batched_single::MicroBatchedSingle;
+pub use modnn::Modnn;
 pub use proportional::Proportional;
+pub use rows::{Corrections, Messages, Ratio, Transport};
 pub use single::Single;
 
 use crate::cost::Uncalibrated;
 use crate::plan::Plan;
 use crate::problem::Problem;
+use crate::units::Duration;
 
 /// Why a strategy has no plan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,5 +101,11 @@ pub trait Strategy: Send + Sync {
     /// are free. There is one at least.
     fn alternatives(&self, problem: &Problem) -> Result<Vec<Plan>, PlanError> {
         Ok(vec![self.plan(problem)?])
+    }
+
+    /// The makespan that the strategy itself expects of its plan, if it forecasts one: what it optimises may leave out
+    /// what a simulation shows.
+    fn expects(&self, _: &Problem) -> Result<Option<Duration>, PlanError> {
+        Ok(None)
     }
 }

@@ -3,6 +3,7 @@
 //! One newtype per unit and only the operators that mean something. Floats become
 //! nanoseconds in this file only.
 
+mod macs_per_sec;
 mod per_sec;
 mod power;
 
@@ -12,6 +13,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+pub use macs_per_sec::MacsPerSec;
 pub use per_sec::PerSec;
 pub use power::{JoulesPerByte, Watts};
 

@@ -9,15 +9,17 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, LazyLock};
 
+use coinfer::cost::{Profile, Speed, TraceCosts};
 use coinfer::engine::estimates;
 use coinfer::model::{Activation, Conv, Graph, Layer, LayerId, ModelId, Op, Pooling, Region, Segment, Shape};
-use coinfer::model::{Weights, Window, Work};
+use coinfer::model::{Weights, Window, Work, zoo};
 use coinfer::plan::{Action, CheckedPlan, Lane, LaneId, Plan, StepId, check};
 use coinfer::platform::{Device, DeviceId, DeviceKind, Direction, Link, LinkId, Platform};
 use coinfer::problem::{Load, Model, Problem};
 use coinfer::replay::cpu::{Cpu, Host, Network, Runtime, Unit};
 use coinfer::replay::{Backend, BackendError, Limits, Mock, Round, SpeedProbe, assemble, available};
-use coinfer::units::{Bytes, BytesPerSec, Duration, Share};
+use coinfer::strategy::{Aofl, Coedge, Deepthings, FullSearch, Legion, Modnn, Ratio, Strategy, Transport};
+use coinfer::units::{Bytes, BytesPerSec, Duration, MacsPerSec, Share};
 
 use crate::fixture::PerRow;
 use crate::strategies::strategies;
@@ -154,6 +156,64 @@ fn plans_of_strategies_compute_what_a_single_device_does() {
             }
         }
         assert!(plans.len() > 2, "strategies differ");
+    }
+}
+
+/// A home and three boards with links between every two of them, for strategies that share rows.
+fn boards(graph: Graph) -> Problem {
+    let names = ["home", "fast", "slow", "slower"];
+    let devices: Vec<Device> = names.map(|name| Device::new(name, DeviceKind::Board, Bytes(1 << 30))).into();
+    let ids = || (0..names.len() as u32).map(DeviceId);
+    let pairs = ids().flat_map(|from| ids().filter(move |&to| to != from).map(move |to| (from, to)));
+    let link = |ends: (DeviceId, DeviceId)| {
+        Link::new(format!("{}>{}", ends.0.0, ends.1.0), ends, Direction::OneWay, BytesPerSec::new(1e8).unwrap())
+    };
+    let platform = Platform { devices, links: pairs.map(link).collect(), ..Platform::default() };
+    let rate = |device: DeviceId| [1e9, 9e9, 4e9, 2e9][device.0 as usize];
+    let speed = |device| Speed { rate: MacsPerSec::new(rate(device)).unwrap(), step: Duration::ZERO, row_tile: 1 };
+    let costs =
+        TraceCosts::new(&platform, &[&graph], |device, _| Profile { speed: Some(speed(device)), ..Profile::default() });
+    let models = vec![Model { graph, home: Some(FIRST) }];
+    Problem::new(models, platform, Load::Offline { samples: 2 }, costs)
+}
+
+#[test]
+fn rows_that_strategies_share_compute_what_a_single_device_does() {
+    let (exact, neighbour) = (Ratio::Exact, Transport::Neighbour);
+    let strategies: [(&str, Box<dyn Strategy>); 8] = [
+        ("legion", Box::new(Legion::default())),
+        ("legion, exact", Box::new(Legion { ratio: exact, ..Legion::default() })),
+        ("neighbour", Box::new(Legion { transport: neighbour, ..Legion::default() })),
+        ("full search", Box::new(FullSearch { ratio: exact, ..FullSearch::default() })),
+        ("modnn", Box::new(Modnn::default())),
+        ("coedge", Box::new(Coedge::default())),
+        ("deepthings", Box::new(Deepthings::default())),
+        ("aofl", Box::new(Aofl::default())),
+    ];
+    let known = |name| zoo::graph(name).unwrap();
+    for graph in [graph("net", 4), known("squeezenet_v1.1"), known("resnet-18")] {
+        let problem = boards(graph);
+        let network = problem.models[0].graph.name().to_owned();
+        let cores = available().unwrap();
+        let unit = Unit { cores: vec![cores[0]], threads: 1, slowed: 1.0 };
+        let units = vec![Some(unit); problem.platform.devices.len()];
+        let of_model = |model: &Model| {
+            let weights = Arc::new(Weights::Seeded(7));
+            Network { graph: model.graph.clone(), weights, home: model.home }
+        };
+        let networks = problem.models.iter().map(of_model).collect();
+        let host = Arc::new(Host::new(&problem.platform, Runtime::Rten, &units, networks, 2, 1).unwrap());
+        // The largest takes seconds for each.
+        let of_network = if network == "resnet-18" { &strategies[1..3] } else { &strategies[..] };
+        for (name, strategy) in of_network {
+            let plan = strategy.plan(&problem).unwrap();
+            let plan = check(plan, &problem).unwrap_or_else(|found| panic!("{name} of {network}: {found:?}"));
+            let cpu = Cpu::new(host.clone());
+            let mut crew = assemble(&plan, &cpu).unwrap();
+            assert!(crew.round(&plan, &LIMITS).unwrap().timeline.obeys(&plan));
+            let difference = cpu.difference(MODEL, 2).unwrap();
+            assert!(difference <= 1e-4, "{name} of {network}: {difference}");
+        }
     }
 }
 

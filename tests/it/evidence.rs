@@ -5,6 +5,7 @@
 
 mod calibration;
 mod kcc2020;
+mod legion;
 
 use coinfer::cost::{Lookup, Trace};
 use coinfer::platform::{DeviceId, Slowdown};

@@ -43,7 +43,7 @@ fn a_sound_scenario_is_a_case() {
     assert_eq!((scenario.name(), scenario.seed()), ("sound", 0));
     let inputs: Vec<_> = scenario.inputs().iter().map(|input| input.path.to_str().unwrap()).collect();
     assert_eq!(inputs, ["tests/broken/sound.toml", "tests/broken/sound.csv"]);
-    assert_eq!(case.baseline, Some(DeviceId(1)));
+    assert_eq!(case.baseline.device, Some(DeviceId(1)));
     let names: Vec<_> = case.strategies.iter().map(|entry| (entry.name.as_str(), entry.strategy.name())).collect();
     assert_eq!(names, [("greedy", "greedy"), ("gpu alone", "single")]);
     let links: Vec<_> = case.problem.platform.links.iter().map(|link| link.name.as_str()).collect();

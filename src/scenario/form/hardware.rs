@@ -2,18 +2,20 @@
 
 use schemars::JsonSchema;
 
-use super::{DeviceVariationForm, LinkVariationForm};
+use super::{DeviceVariationForm, LinkVariationForm, NicDuplex, NicSharing};
 use crate::model::OpKind;
 use crate::platform::DeviceKind;
 use crate::scenario::decode::{At, form};
 use crate::scenario::scalar::Word;
-use crate::units::{Bytes, BytesPerSec, Duration, JoulesPerByte, Watts};
+use crate::units::{Bytes, BytesPerSec, Duration, JoulesPerByte, MacsPerSec, Watts};
 
 form! {
     /// A compute unit.
     DeviceForm("the device") {
         /// Unique among the devices.
         name: At<String> = "name = \"gpu\"",
+        /// How many there are of it, called by its name and numbers from 1 on; one, called by its name, if absent.
+        count: At<u64>,
         /// What it is.
         kind: At<Word<DeviceKind>> = "kind = \"gpu\"",
         /// Memory for parameters and activations.
@@ -22,6 +24,8 @@ form! {
         trace: At<String>,
         /// What the trace calls it; its name if absent.
         profile: At<String>,
+        /// How fast it computes networks that its trace does not have.
+        speed: SpeedForm,
         /// Operators that it cannot run.
         unsupported: Vec<At<Word<OpKind>>>,
         /// Which cores of this machine it is, for `profile` and replays.
@@ -35,6 +39,16 @@ form! {
         power: PowerForm,
         /// How times vary around what its trace says; not at all if absent.
         variation: DeviceVariationForm,
+    }
+
+    /// How fast a device computes.
+    SpeedForm("`speed`") {
+        /// Multiply-accumulates per second.
+        rate: At<MacsPerSec> = "rate = \"9.7 GMAC/s\"",
+        /// What each step takes by itself; 0 if absent.
+        step: At<Duration>,
+        /// Rows of a layer that are computed together, so that a part of them takes as long as all; 1 if absent.
+        row_tile: At<u64>,
     }
 
     /// What a device draws.
@@ -80,6 +94,22 @@ form! {
         energy: At<JoulesPerByte>,
         /// How times vary around what latency and bandwidth say; not at all if absent.
         variation: LinkVariationForm,
+    }
+
+    /// A network switch: links between every two of its devices, and a port for each.
+    SwitchForm("the switch") {
+        /// Unique among the links.
+        name: At<String> = "name = \"lan\"",
+        /// The devices at its ports; the name of several equal ones stands for all of them. All devices if absent.
+        devices: Vec<At<String>>,
+        /// What a port carries, in bytes per second.
+        bandwidth: At<BytesPerSec> = "bandwidth = \"94 Mbit/s\"",
+        /// Time before the first byte arrives; 0 if absent.
+        latency: At<Duration>,
+        /// Whether a port sends and receives at once; `full` if absent.
+        duplex: At<Word<NicDuplex>>,
+        /// Who goes first at a port; `fair` if absent.
+        sharing: At<Word<NicSharing>>,
     }
 }
 

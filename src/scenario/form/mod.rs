@@ -10,7 +10,7 @@ mod variation;
 use schemars::json_schema;
 
 pub(super) use contention::{HostForm, MemoryForm, NicDuplex, NicForm, NicSharing, PackageForm, SlowdownForm};
-pub(super) use hardware::{AgentForm, CpuForm, DeviceForm, Duplex, LinkForm, PowerForm};
+pub(super) use hardware::{AgentForm, CpuForm, DeviceForm, Duplex, LinkForm, PowerForm, SwitchForm};
 pub(super) use load::{ArrivalsForm, DispatchForm, LoadForm, ReplicationsForm, ServerForm};
 pub(super) use variation::{DeviceVariationForm, FaultForm, GammaForm, LinkVariationForm, LognormalForm, SpikesForm};
 
@@ -22,12 +22,30 @@ use super::parsed::Parsed;
 use super::range::range;
 use super::scalar::Word;
 use crate::cost::Lookup;
-use crate::strategy::{Even, Exact, FirstFree, Greedy, Guided, MicroBatchedSingle, Proportional, Single};
+use crate::strategy::{
+    Aofl, Coedge, Deepthings, Even, Exact, FirstFree, FullSearch, Greedy, Guided, KBest, Legion, MicroBatchedSingle,
+    Modnn, Proportional, Single,
+};
 use crate::units::{Bytes, Duration};
 
 /// The keys of a strategy entry that are the strategy.
-pub(super) const STRATEGIES: [&str; 8] =
-    ["greedy", "single", "micro_batched_single", "even", "proportional", "guided", "exact", "first_free"];
+pub(super) const STRATEGIES: [&str; 15] = [
+    "greedy",
+    "single",
+    "micro_batched_single",
+    "even",
+    "proportional",
+    "guided",
+    "exact",
+    "first_free",
+    "legion",
+    "full_search",
+    "k_best",
+    "modnn",
+    "deepthings",
+    "aofl",
+    "coedge",
+];
 
 /// The keys of a model that are the network.
 pub(super) const MODELS: [&str; 3] = ["opaque", "zoo", "onnx"];
@@ -46,6 +64,9 @@ form! {
         contention: At<bool>,
         /// The device that speed-ups are over, with the whole load on it alone; the fastest if absent.
         baseline: At<String>,
+        /// Whether the baseline has its inputs at hand and keeps its outputs, wherever the models' homes are; false if
+        /// absent.
+        baseline_at_hand: At<bool>,
         /// When queries arrive and how many samples they have.
         load: LoadForm = "load = { offline = { samples = 100 } }",
         /// When plans are issued for queries; for each as it arrives if absent.
@@ -54,10 +75,14 @@ form! {
         replications: ReplicationsForm,
         /// How durations follow from traces.
         costs: CostsForm,
+        /// What it takes to profile; then results say what each strategy would have to profile, and how long that takes.
+        profiling: ProfilingForm,
         /// Compute units.
         devices: Vec<DeviceForm> = "[[devices]]",
         /// Ways for data between devices.
         links: Vec<LinkForm>,
+        /// Network switches, which link every two of their devices.
+        switches: Vec<SwitchForm>,
         /// How much devices slow each other, used if `contention = true`.
         slowdowns: Vec<SlowdownForm>,
         /// Memories that devices share, used if `contention = true`.
@@ -89,6 +114,18 @@ form! {
         extrapolate_unpredictable: At<bool>,
     }
 
+    /// What it takes to profile.
+    ProfilingForm("`profiling`") {
+        /// To build one layer; builds follow each other. 0 if absent.
+        build: At<Duration>,
+        /// To open what was built on one device, besides sending it there. 0 if absent.
+        session: At<Duration>,
+        /// Runs of each profile until times have settled; 10 if absent.
+        warm_up: At<u64>,
+        /// Runs of each profile that count; 10 if absent.
+        repeats: At<u64>,
+    }
+
     /// A network.
     ModelForm("the model", one of MODELS, "opaque = { input = \"602112 B\", output = \"4000 B\", parameters = \"528 MiB\", activations = \"24.5 MiB\" }") {
         /// Unique among the models.
@@ -102,6 +139,8 @@ form! {
         opaque: OpaqueForm,
         /// A network that `coinfer models` lists, with weights drawn from the seed.
         zoo: At<String>,
+        /// Its last layer; what is behind it is left out. The network's own if absent.
+        until: At<String>,
         /// A network in a file.
         onnx: OnnxForm,
     }
@@ -146,6 +185,20 @@ form! {
         exact: Parsed<Exact>,
         /// Each query goes to the first of some devices that is free.
         first_free: Parsed<FirstFree>,
+        /// Fused-layer model parallelism (Choi et al., ICCD 2021).
+        legion: Parsed<Legion>,
+        /// Legion by the measured times of all groups (Choi et al., ICCD 2021).
+        full_search: Parsed<FullSearch>,
+        /// The fastest of several configurations that Legion's forecast puts first.
+        k_best: Parsed<KBest>,
+        /// Every layer shared by itself (Mao et al., DATE 2017).
+        modnn: Parsed<Modnn>,
+        /// The first layers fused over equal tiles, the others on one board (Zhao et al., TCAD 2018).
+        deepthings: Parsed<Deepthings>,
+        /// Groups with equal tiles over as many boards as are worth it (Zhou et al., SEC 2019).
+        aofl: Parsed<Aofl>,
+        /// Rows divided once, with halos from neighbours (Zeng et al., ToN 2021).
+        coedge: Parsed<Coedge>,
     }
 
     /// Values to run the scenario with.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::cost::{Curve, Lookup, Parts};
+use crate::cost::{Curve, Lookup, Parts, Speed};
 use crate::model::{Graph, ModelId};
 use crate::platform::{DeviceId, Platform, Slowdown};
 use crate::problem::Model;
@@ -13,6 +13,7 @@ use crate::scenario::decode::{At, shorten};
 use crate::scenario::diagnostic::{Faults, did_you_mean};
 use crate::scenario::form::{DeviceForm, ModelForm, ScenarioForm};
 use crate::scenario::profiles::{Profiles, Traces};
+use crate::units::Duration;
 
 /// What traces say of each device and model.
 pub(super) struct Curves<'a> {
@@ -38,22 +39,32 @@ impl<'a> Curves<'a> {
     }
 
     /// The trace of a device, and what it calls the device and the model.
-    fn names(&self, device: DeviceId, model: ModelId) -> Option<[&'a str; 3]> {
+    fn names(&self, device: DeviceId, model: ModelId) -> Option<(&'a str, &'a str, String)> {
         let (device, model) = (self.devices[device.0 as usize], self.models[model.0 as usize]);
         let trace = device.trace.as_ref()?;
-        Some([&trace.value, &profiled_device(device)?.value, &profiled_model(model)?.value])
+        Some((&trace.value, &profiled_device(device)?.value, profiled_model(model)?.value))
     }
 
     /// What a model takes on a device.
     pub(super) fn get(&self, device: DeviceId, model: ModelId) -> Option<Curve> {
-        let [trace, device, model] = self.names(device, model)?;
-        self.traces.curve(trace, device, model, self.lookup, self.extrapolate)
+        let (trace, device, model) = self.names(device, model)?;
+        self.traces.curve(trace, device, &model, self.lookup, self.extrapolate)
+    }
+
+    /// How fast a device computes what its trace does not have.
+    pub(super) fn speed(&self, device: DeviceId) -> Option<Speed> {
+        let speed = self.devices[device.0 as usize].speed.as_ref()?;
+        Some(Speed {
+            rate: speed.rate.as_ref()?.value,
+            step: speed.step.as_ref().map_or(Duration::ZERO, |step| step.value),
+            row_tile: speed.row_tile.as_ref().map_or(1, |rows| rows.value.clamp(1, u32::MAX.into()) as u32),
+        })
     }
 
     /// What the units of a model take on a device.
     pub(super) fn parts(&self, device: DeviceId, model: ModelId, graph: &Graph) -> Option<Arc<Parts>> {
-        let [trace, device, model] = self.names(device, model)?;
-        self.traces.parts(trace, device, model, graph, self.lookup, self.extrapolate)
+        let (trace, device, model) = self.names(device, model)?;
+        self.traces.parts(trace, device, &model, graph, self.lookup, self.extrapolate)
     }
 
     /// Traces must have their devices, and some device must know each model.
@@ -79,6 +90,9 @@ impl<'a> Curves<'a> {
         }
         if !is_complete || faults.len() > known {
             return;
+        }
+        if self.devices.iter().any(|device| device.speed.is_some()) {
+            return; // it can compute any network whose layers are known
         }
         for model in &self.models {
             let Some(profile) = profiled_model(model) else {
@@ -118,8 +132,8 @@ impl<'a> Curves<'a> {
 
     /// How much devices slow each other, as far as their traces say.
     pub(super) fn slowdowns(&self) -> Vec<Slowdown> {
-        let models: BTreeSet<&str> =
-            self.models.iter().filter_map(|model| Some(profiled_model(model)?.value.as_str())).collect();
+        let names = self.profiled_models();
+        let models: BTreeSet<&str> = names.iter().map(String::as_str).collect();
         let mut slowdowns = Vec::new();
         for (index, device) in (0..).zip(&self.devices) {
             let Some(profiles) = device.trace.as_ref().and_then(|trace| self.traces.get(&trace.value)) else {
@@ -137,7 +151,7 @@ impl<'a> Curves<'a> {
 
     /// What traces call the models.
     pub(super) fn profiled_models(&self) -> Vec<String> {
-        self.models.iter().filter_map(|model| Some(profiled_model(model)?.value.clone())).collect()
+        self.models.iter().filter_map(|model| Some(profiled_model(model)?.value)).collect()
     }
 
     /// What the tables of `platform` and `models` do not say.
@@ -167,7 +181,12 @@ pub(super) fn profiled_device(device: &DeviceForm) -> Option<&At<String>> {
     device.profile.as_ref().or(device.name.as_ref())
 }
 
-/// What traces call a model.
-fn profiled_model(model: &ModelForm) -> Option<&At<String>> {
-    model.profile.as_ref().or(model.zoo.as_ref()).or(model.name.as_ref())
+/// What traces call a model. One that ends early is not the network that its name or that of the zoo stands for.
+fn profiled_model(model: &ModelForm) -> Option<At<String>> {
+    if let Some(profile) = &model.profile {
+        return Some(profile.clone());
+    }
+    let At { value, at } = model.zoo.as_ref().or(model.name.as_ref())?;
+    let until = model.until.iter().map(|until| format!("..{}", until.value));
+    Some(At { value: format!("{value}{}", until.collect::<String>()), at: at.clone() })
 }

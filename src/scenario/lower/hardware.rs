@@ -9,6 +9,7 @@ use crate::replay::{CORE_MAX, parse_cores};
 use crate::scenario::decode::{At, shorten};
 use crate::scenario::diagnostic::{Faults, Span};
 use crate::scenario::form::{AgentForm, CpuForm, DeviceForm, Duplex, LinkForm, PowerForm, ScenarioForm};
+use crate::scenario::lower::curves::profiled_device;
 use crate::scenario::names::Names;
 use crate::scenario::scalar::Word;
 use crate::units::{Bytes, Duration};
@@ -28,6 +29,12 @@ pub(super) struct LinkNames {
 }
 
 impl LinkNames {
+    /// Gives a name to the next entry, which is no link by itself.
+    pub(super) fn insert(&mut self, name: Option<&At<String>>, faults: &mut Faults) {
+        self.names.insert(name, faults);
+        self.directions.push(Vec::new());
+    }
+
     /// The directions of the link with this index in the form.
     pub(super) fn directions(&self, index: usize) -> &[LinkId] {
         &self.directions[index]
@@ -61,9 +68,13 @@ fn lower_device(form: &DeviceForm, faults: &mut Faults) -> Option<Device> {
     if let Some(At { value: Bytes(0), at }) = &form.memory {
         faults.add(at, "a device without memory can run nothing", "write for example `memory = \"4 GiB\"`");
     }
+    if let Some(At { value: 0, at }) = form.speed.as_ref().and_then(|speed| speed.row_tile.as_ref()) {
+        faults.add(at, "no rows cannot be computed together", "use 1 or more");
+    }
     Some(Device {
         name: form.name.as_ref()?.value.clone(),
         kind: form.kind.as_ref()?.value.0,
+        class: profiled_device(form)?.value.clone(),
         memory: form.memory.as_ref()?.value,
         unsupported: form.unsupported.iter().flatten().map(|word| word.value.0).collect(),
         traffic: form.traffic.as_ref().map(|traffic| traffic.value),

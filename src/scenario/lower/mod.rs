@@ -1,34 +1,38 @@
 //! From the form to the problem and the strategies, with every fault of meaning.
 
 mod contention;
+mod counted;
 mod curves;
 mod faults;
 mod hardware;
 mod load;
 mod networks;
 mod nics;
+mod switches;
 mod variation;
 
 use super::decode::{At, Decode, shorten};
-use super::diagnostic::Faults;
+use super::diagnostic::{Faults, Span};
 use super::document::Node;
-use super::form::{ScenarioForm, StrategyForm};
+use super::form::{ProfilingForm, ScenarioForm, StrategyForm};
 use super::names::Names;
 use super::parsed::Parsed;
-use super::{Case, Entry, Files};
+use super::{Baseline, Case, Entry, Files};
 use crate::cost;
 use crate::cost::TraceCosts;
 use crate::model::Graph;
 use crate::platform::DeviceId;
-use crate::problem::{Model, Problem};
+use crate::problem::{Model, Problem, Profiling};
 use crate::strategy::Strategy;
+use crate::units::Duration;
 use curves::Curves;
 use hardware::Hardware;
 
 /// The case that `root` describes. `None` if `faults` has more than before.
 pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<Case> {
     let known = faults.len();
-    let form = ScenarioForm::decode(root, faults)?;
+    let mut form = ScenarioForm::decode(root, faults)?;
+    let counted = counted::expand(&mut form, faults);
     for (key, example) in [("devices", "[[devices]]"), ("models", "[[models]]"), ("strategies", "[[strategies]]")] {
         if let Some(node) = root.get(key)
             && node.as_list().is_some_and(<[Node]>::is_empty)
@@ -42,18 +46,24 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
         load::check_drops(load, dispatch, faults);
     }
     let mut hardware = hardware::lower(&form, faults);
+    let ports = switches::lower(&form, &counted, &mut hardware, faults);
     let is_platform_whole = faults.len() == known;
     hardware.platform.interference = contention::lower(&form, &hardware.devices, faults);
     hardware.platform.interference.nics = nics::lower(&form, &hardware, faults);
+    hardware.platform.interference.nics.extend(ports);
     let broken = faults::lower(&form, &hardware, faults);
     let variation = variation::lower(&form, &hardware.links, &files.traces, faults);
     let Hardware { mut platform, devices, .. } = hardware;
     let is_disturbed = !broken.is_empty();
     let replications = load::lower_replications(form.replications.as_ref(), load.as_ref(), is_disturbed, faults);
-    let baseline = form.baseline.as_ref().and_then(|name| devices.find(name, faults)).map(DeviceId);
+    let baseline = Baseline {
+        device: form.baseline.as_ref().and_then(|name| devices.find(name, faults)).map(DeviceId),
+        is_at_hand: form.baseline_at_hand.as_ref().is_some_and(|at_hand| at_hand.value),
+    };
     let units = hardware::lower_units(&form, faults);
     let agents = hardware::lower_agents(&form, faults);
     let seed = form.seed.as_ref().map_or(0, |seed| seed.value);
+    let profiling = form.profiling.as_ref().and_then(|profiling| lower_profiling(profiling, faults));
     let networks = networks::lower(&form, seed, &devices, &files.networks, faults);
     if is_platform_whole {
         networks::find_unreachable(&platform, &networks, faults);
@@ -73,6 +83,7 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
     let costs = TraceCosts::new(&platform, &graphs, |device, model| cost::Profile {
         whole: curves.get(device, model),
         parts: curves.parts(device, model, graphs[model.0 as usize]),
+        speed: curves.speed(device),
     });
     let notes = imported.into_iter().chain(curves.notes(&platform, &models)).collect();
     let contention = form.contention.as_ref().is_some_and(|contention| contention.value);
@@ -98,6 +109,7 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
         problem,
         strategies,
         baseline,
+        profiling,
         seed,
         replications,
         notes,
@@ -108,6 +120,23 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
         profiled_models,
     })
 }
+
+fn lower_profiling(form: &ProfilingForm, faults: &mut Faults) -> Option<Profiling> {
+    let mut runs = |runs: &Option<At<u64>>, default: u32| match runs {
+        None => Some(default),
+        Some(runs) if runs.value <= RUNS_MAX => Some(runs.value as u32),
+        Some(runs) => {
+            faults.add(&runs.at, format!("nobody runs a profile {} times", runs.value), format!("use 0 to {RUNS_MAX}"));
+            None
+        }
+    };
+    let (warm_up, repeats) = (runs(&form.warm_up, 10), runs(&form.repeats, 10));
+    let time = |time: &Option<At<Duration>>| time.as_ref().map_or(Duration::ZERO, |time| time.value);
+    Some(Profiling { build: time(&form.build), session: time(&form.session), warm_up: warm_up?, repeats: repeats? })
+}
+
+/// More runs of a profile are a mistake.
+const RUNS_MAX: u64 = 1_000_000;
 
 fn lower_strategies(form: &ScenarioForm, devices: &Names, faults: &mut Faults) -> Vec<Entry> {
     let mut names = Names::new("strategies");
@@ -138,6 +167,13 @@ fn strategy(form: &StrategyForm) -> Option<(&'static str, Box<dyn Strategy>)> {
         boxed(&form.guided),
         boxed(&form.exact),
         boxed(&form.first_free),
+        boxed(&form.legion),
+        boxed(&form.full_search),
+        boxed(&form.k_best),
+        boxed(&form.modnn),
+        boxed(&form.deepthings),
+        boxed(&form.aofl),
+        boxed(&form.coedge),
     ];
     let strategy = strategies.into_iter().flatten().next()?;
     Some((strategy.name(), strategy))
@@ -160,18 +196,44 @@ fn check_strategy(form: &StrategyForm, devices: &Names, faults: &mut Faults) {
         let at = list.at_key("devices");
         list.value.devices.iter().flatten().map(move |device| (device, at))
     });
-    for (device, at) in named.chain(listed) {
+    let boards = [
+        listed_boards(&form.legion, |legion| &legion.boards),
+        listed_boards(&form.full_search, |search| &search.boards),
+        listed_boards(&form.k_best, |best| &best.boards),
+        listed_boards(&form.modnn, |modnn| &modnn.boards),
+        listed_boards(&form.deepthings, |deepthings| &deepthings.boards),
+        listed_boards(&form.aofl, |aofl| &aofl.boards),
+        listed_boards(&form.coedge, |coedge| &coedge.boards),
+    ];
+    for (boards, at) in boards.iter().flatten() {
+        check_listed(boards, at, faults);
+    }
+    let boards = boards.iter().flatten().flat_map(|&(boards, at)| boards.iter().map(move |board| (board, at)));
+    for (device, at) in named.chain(listed).chain(boards) {
         devices.find(&At { value: device.clone(), at: at.clone() }, faults);
     }
     if let Some(list) = &form.first_free
         && let Some(named) = &list.value.devices
     {
-        let repeated = named.iter().enumerate().find(|(index, device)| named[..*index].contains(device));
-        if named.is_empty() {
-            faults.add(list.at_key("devices"), "there is no device to choose from", "name one, or leave out `devices`");
-        } else if let Some((_, device)) = repeated {
-            let cause = format!("`{}` is named twice", shorten(device));
-            faults.add(list.at_key("devices"), cause, "name each device once");
-        }
+        check_listed(named, list.at_key("devices"), faults);
+    }
+}
+
+/// The boards that a strategy names, and where.
+fn listed_boards<T>(
+    form: &Option<Parsed<T>>,
+    boards: impl Fn(&T) -> &Option<Vec<String>>,
+) -> Option<(&[String], &Span)> {
+    let strategy = form.as_ref()?;
+    Some((boards(&strategy.value).as_deref()?, strategy.at_key("boards")))
+}
+
+/// Devices that a strategy names must be some, each once.
+fn check_listed(named: &[String], at: &Span, faults: &mut Faults) {
+    let repeated = named.iter().enumerate().find(|(index, device)| named[..*index].contains(device));
+    if named.is_empty() {
+        faults.add(at, "there is no device to choose from", "name one, or leave this key out");
+    } else if let Some((_, device)) = repeated {
+        faults.add(at, format!("`{}` is named twice", shorten(device)), "name each device once");
     }
 }

@@ -52,6 +52,18 @@ struct Network {
 }
 
 fn lower_network(form: &ModelForm, seed: u64, files: &OnnxFiles, faults: &mut Faults) -> Option<Network> {
+    let network = lower_whole(form, seed, files, faults)?;
+    let Some(until) = &form.until else { return Some(network) };
+    let Some((graph, kept)) = network.graph.until(&until.value) else {
+        let layers = network.graph.layers().iter().map(|layer| &layer.name);
+        let cause = format!("the network has no layer `{}` that is computed", shorten(&until.value));
+        faults.add(&until.at, cause, did_you_mean(&until.value, layers, "layers"));
+        return None;
+    };
+    Some(Network { graph, weights: network.weights.map(|weights| Arc::new(weights.of_part(&kept))), ..network })
+}
+
+fn lower_whole(form: &ModelForm, seed: u64, files: &OnnxFiles, faults: &mut Faults) -> Option<Network> {
     let name = &form.name.as_ref()?.value;
     if let Some(opaque) = &form.opaque {
         return Some(Network { graph: lower_opaque(name, opaque, faults)?, weights: None, notes: Vec::new() });

@@ -49,10 +49,7 @@ fn lower_nic(
         }
     }
     let bandwidth = form.bandwidth.as_ref()?.value;
-    let sharing = match form.sharing.as_ref().map(|sharing| sharing.value) {
-        Some(Word(NicSharing::Serial)) => Sharing::Serial,
-        Some(Word(NicSharing::Fair)) | None => Sharing::Fair,
-    };
+    let sharing = sharing(form.sharing.as_ref());
     let nic = |passes: &dyn Fn(LinkId) -> bool| {
         let links: Vec<LinkId> = found.iter().map(|&(link, _)| link).filter(|&link| passes(link)).collect();
         (!links.is_empty()).then_some(Nic { links, bandwidth, sharing })
@@ -66,6 +63,14 @@ fn lower_nic(
         ],
     };
     Some(nics.into_iter().flatten().collect())
+}
+
+/// Who goes first at an interface.
+pub(super) fn sharing(form: Option<&At<Word<NicSharing>>>) -> Sharing {
+    match form.map(|sharing| sharing.value) {
+        Some(Word(NicSharing::Serial)) => Sharing::Serial,
+        Some(Word(NicSharing::Fair)) | None => Sharing::Fair,
+    }
 }
 
 /// The directions of the links that are `named`, and where each is. `None` if a name is wrong.

@@ -142,7 +142,7 @@ fn build(trace: &Trace, lookup: Lookup, model: &str, samples: u32, extrapolate_u
     let costs = TraceCosts::new(&platform, &[&models[0].graph], |device, _| {
         let (.., profile) = DEVICES[device.0 as usize];
         let whole = Curve::new(trace, profile, model, lookup, extrapolate_unpredictable);
-        Profile { whole, parts: None }
+        Profile { whole, ..Profile::default() }
     });
     Problem::new(models, platform, Load::Offline { samples }, costs)
 }

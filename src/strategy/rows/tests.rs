@@ -1,0 +1,176 @@
+//! What holds for row splits of known networks on boards behind a switch.
+
+use std::ops::Range;
+
+use super::chain::Chain;
+use super::{Corrections, Forecast, Messages, Rows, Settings, Transport};
+use crate::cost::{Profile, Speed, TraceCosts};
+use crate::engine::simulate;
+use crate::model::{Graph, zoo};
+use crate::plan::{Action, check};
+use crate::platform::{Device, DeviceId, DeviceKind, Direction, Link, LinkId, Nic, Platform, Sharing};
+use crate::problem::{Load, Model, Problem};
+use crate::strategy::bound::lower_bound;
+use crate::strategy::rows::RowSplit;
+use crate::strategy::{Aofl, Coedge, Deepthings, FullSearch, KBest, Legion, Modnn, PlanError, Ratio, Strategy};
+use crate::units::{Bytes, BytesPerSec, Duration, MacsPerSec};
+
+const HOME: DeviceId = DeviceId(0);
+
+/// A home and boards of these rates, in GMAC/s, behind a switch of 94 Mbit/s whose ports carry one message at a time.
+fn problem(graph: Graph, rates: &[f64]) -> Problem {
+    let bandwidth = BytesPerSec::new(94e6 / 8.0).unwrap();
+    let mut platform = Platform::default();
+    platform.devices.push(Device::new("home", DeviceKind::Cpu, Bytes(16 << 30)));
+    let board = |index| Device::new(format!("b{index}"), DeviceKind::Board, Bytes(4 << 30));
+    platform.devices.extend((0..rates.len()).map(board));
+    let devices: Vec<DeviceId> = platform.device_ids().collect();
+    for &from in &devices {
+        for &to in devices.iter().filter(|&&to| to != from) {
+            let link = Link::new(format!("{}>{}", from.0, to.0), (from, to), Direction::OneWay, bandwidth);
+            platform.links.push(Link { latency: Duration::from_millis_f64(1.0), ..link });
+        }
+    }
+    let through = |device: DeviceId| -> Vec<LinkId> {
+        let ends = |link: &LinkId| [platform.link(*link).from, platform.link(*link).to].contains(&device);
+        platform.link_ids().filter(ends).collect()
+    };
+    let ports = devices.iter().map(|&device| Nic { links: through(device), bandwidth, sharing: Sharing::Serial });
+    platform.interference.nics = ports.collect();
+    let speed = |rate: f64| Speed {
+        rate: MacsPerSec::new(rate * 1e9).unwrap(),
+        step: Duration::from_millis_f64(2.0),
+        row_tile: 1,
+    };
+    let of_device = |device: DeviceId, _| {
+        let rate = device.0.checked_sub(1).map_or(100.0, |board| rates[board as usize]);
+        Profile { speed: Some(speed(rate)), ..Profile::default() }
+    };
+    let costs = TraceCosts::new(&platform, &[&graph], of_device);
+    Problem::new(vec![Model { graph, home: Some(HOME) }], platform, Load::Offline { samples: 1 }, costs)
+}
+
+fn strategies() -> Vec<Box<dyn Strategy>> {
+    let neighbour = Transport::Neighbour;
+    vec![
+        Box::new(Legion::default()),
+        Box::new(Legion { wild_card: true, ..Legion::default() }),
+        Box::new(Legion { transport: neighbour, ..Legion::default() }),
+        Box::new(Legion { messages: Messages::Apart, corrections: Corrections::ALL, ..Legion::default() }),
+        Box::new(KBest::default()),
+        Box::new(KBest { transport: neighbour, ..KBest::default() }),
+        Box::new(Modnn::default()),
+        Box::new(Coedge::default()),
+        Box::new(Deepthings::default()),
+        Box::new(Aofl::default()),
+    ]
+}
+
+#[test]
+fn plans_of_every_known_network_are_sound_and_not_faster_than_the_bound() {
+    for network in zoo::names() {
+        let problem = problem(zoo::graph(network).unwrap(), &[9.7, 5.0, 9.7]);
+        let bound = lower_bound(&problem).unwrap();
+        for strategy in strategies() {
+            let name = strategy.name();
+            let plan = strategy.plan(&problem).unwrap_or_else(|error| panic!("{name} of {network}: {error}"));
+            let plan = check(plan, &problem).unwrap_or_else(|found| panic!("{name} of {network}: {:?}", found[0]));
+            let makespan = simulate(&problem, &plan).unwrap().makespan();
+            assert!(makespan >= bound, "{name} of {network}: {makespan} < {bound}");
+        }
+    }
+}
+
+#[test]
+fn a_forecast_without_errors_is_what_the_engine_shows() {
+    let problem = problem(zoo::graph("vgg-16").unwrap().until("pool5").unwrap().0, &[9.7, 9.7, 5.0]);
+    let legion = Legion { corrections: Corrections::ALL, ..Legion::default() };
+    let expected = legion.expects(&problem).unwrap().unwrap().as_millis_f64();
+    let plan = check(legion.plan(&problem).unwrap(), &problem).unwrap();
+    let makespan = simulate(&problem, &plan).unwrap().makespan().as_millis_f64();
+    // Latencies overlap with what is sent before; the forecast adds them up.
+    let groups = plan.steps.iter().filter(|step| step.action == Action::Join).count() as f64;
+    assert!((expected - makespan).abs() < groups * 6.0 * 1.0, "{expected} {makespan}");
+}
+
+#[test]
+fn the_best_grouping_of_vgg_16_is_that_of_brute_force() {
+    let problem = problem(zoo::graph("vgg-16").unwrap(), &[9.7, 9.7, 9.7, 5.0]);
+    let split = RowSplit::new(&problem, None).unwrap();
+    assert_eq!(split.len(), 18, "thirteen convolutions and five poolings");
+    for transport in [Transport::Gather, Transport::Neighbour] {
+        let (messages, corrections) = (Messages::Together, Corrections::default());
+        let settings = Settings { rows: Rows::Weighted, transport, messages, corrections };
+        let forecast = Forecast::new(&split, split.speeds(), settings).unwrap();
+        let (found, _) = forecast.best().unwrap();
+        // Every set of cuts, by the bits of a number; times are looked up once.
+        let time = |start: usize, end: usize| forecast.time(start..end).unwrap_or(f64::INFINITY);
+        let times: Vec<Vec<f64>> = (0..18)
+            .map(|start| (0..=18).map(|end| if end > start { time(start, end) } else { 0.0 }).collect())
+            .collect();
+        let sum = |cuts: u32| {
+            let (mut start, mut sum) = (0, 0.0);
+            for end in 1..=18 {
+                if end == 18 || cuts & (1 << (end - 1)) != 0 {
+                    sum += times[start][end];
+                    start = end;
+                }
+            }
+            sum
+        };
+        let least = (0..1u32 << 17).map(sum).min_by(f64::total_cmp).unwrap();
+        assert!((found - least).abs() <= 1e-9 * least, "{transport:?}: {found} {least}");
+    }
+}
+
+#[test]
+fn a_full_search_is_not_beaten_by_other_cuts_of_the_same_rows() {
+    for (network, last) in [("vgg-16", "pool5"), ("resnet-18", "layer4.1.relu")] {
+        let problem = problem(zoo::graph(network).unwrap().until(last).unwrap().0, &[9.7, 9.7, 5.0]);
+        let makespan = |strategy: &dyn Strategy| {
+            let plan = check(strategy.plan(&problem).unwrap(), &problem).unwrap();
+            simulate(&problem, &plan).unwrap().makespan()
+        };
+        let full = FullSearch::default();
+        let best = makespan(&full);
+        assert_eq!(full.expects(&problem).unwrap().unwrap(), best, "groups add up, since the home gathers in between");
+        for strategy in [&Legion::default() as &dyn Strategy, &KBest::default(), &Modnn::default()] {
+            assert!(makespan(strategy) >= best, "{} of {network}", strategy.name());
+        }
+        let exact = FullSearch { ratio: Ratio::Exact, ..FullSearch::default() };
+        assert!(makespan(&exact).as_millis_f64() <= 1.05 * best.as_millis_f64());
+    }
+}
+
+#[test]
+fn groups_keep_to_the_blocks_of_a_network() {
+    let check = |network: &str, groups: &[Range<usize>], expected: bool| {
+        let graph = zoo::graph(network).unwrap();
+        let (chain, _) = Chain::new(&graph);
+        groups.iter().for_each(|units| assert_eq!(chain.is_group(units), expected, "{units:?} of {network}"));
+    };
+    // Any units of a chain are a group.
+    check("vgg-16", &[0..1, 3..9, 0..18], true);
+    // resnet-18 begins with conv1, pool, then blocks of two convolutions and a sum.
+    check("resnet-18", &[0..1, 0..2, 2..5, 2..8, 0..8, 2..4], true);
+    check("resnet-18", &[0..3, 1..4], false);
+}
+
+#[test]
+fn what_cannot_be_shared_is_refused_with_a_reason() {
+    let of = |problem: &Problem| match Legion::default().plan(problem) {
+        Err(error @ (PlanError::Infeasible(_) | PlanError::Unsupported(_))) => error.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let vgg = || zoo::graph("vgg-16").unwrap();
+    let mut homeless = problem(vgg(), &[1.0]);
+    homeless.models[0].home = None;
+    assert!(of(&homeless).starts_with("vgg-16 has no `home`"), "{}", of(&homeless));
+    assert_eq!(of(&problem(vgg(), &[])), "no plan is possible: no board can run vgg-16: there is none but the home");
+    let mut unable = problem(vgg(), &[1.0]);
+    unable.platform.devices[1].unsupported.insert(crate::model::OpKind::Conv);
+    assert!(of(&unable).ends_with("`b0` does not support `conv1_1`"), "{}", of(&unable));
+    let named = Legion { boards: Some(vec!["b7".into()]), ..Legion::default() };
+    let error = named.plan(&problem(vgg(), &[1.0])).unwrap_err().to_string();
+    assert_eq!(error, "the strategy asks for `b7`: there is no such device");
+}
