@@ -10,9 +10,10 @@ use crate::cost::LayerKey;
 use crate::model::{Graph, Weights};
 use crate::platform::DeviceId;
 use crate::problem::Model;
-use crate::replay::cpu::{Cpu, Host, Runtime};
+use crate::replay::cpu::{Host, Runtime};
 use crate::replay::profile::{Measured, Measurement, Target};
-use crate::replay::{Backend, Crew, Limits, assemble};
+use crate::replay::remote::{Fleet, Remote};
+use crate::replay::{Crew, Limits, assemble};
 use crate::scenario::Case;
 use crate::statistics::median;
 use crate::units::Duration;
@@ -44,6 +45,7 @@ pub(super) struct Bench<'a> {
     pub(super) case: &'a Case,
     pub(super) networks: &'a [Network],
     hosts: Vec<Arc<Host>>,
+    fleet: Arc<Fleet>,
     crews: BTreeMap<(usize, Target), (Measurement, Crew)>,
     last: Option<(usize, Target)>,
     terminal: &'a Terminal,
@@ -55,7 +57,7 @@ impl<'a> Bench<'a> {
         networks: &'a [Network],
         targets: &[Target],
         pairs: &[[DeviceId; 2]],
-        runtime: Runtime,
+        (runtime, fleet): (Runtime, Arc<Fleet>),
         terminal: &'a Terminal,
     ) -> Result<Bench<'a>, Error> {
         let alone = targets.iter().map(Target::samples).max().unwrap_or(1);
@@ -65,7 +67,7 @@ impl<'a> Bench<'a> {
             host(case, &[(model, network.weights.clone())], runtime.clone(), samples)
         };
         let hosts = networks.iter().map(host).collect::<Result<_, _>>()?;
-        Ok(Bench { case, networks, hosts, crews: BTreeMap::new(), last: None, terminal })
+        Ok(Bench { case, networks, hosts, fleet, crews: BTreeMap::new(), last: None, terminal })
     }
 
     /// Opens everything and runs it until its time has settled.
@@ -125,8 +127,7 @@ impl<'a> Bench<'a> {
                 let why: Vec<String> = violations.iter().map(ToString::to_string).collect();
                 Error::Usage(format!("{} cannot be profiled: {}", self.networks[network].name, why.join("; ")))
             })?;
-            let backend = Cpu::new(self.hosts[network].clone());
-            backend.probe()?;
+            let backend = Remote::new(self.hosts[network].clone(), self.fleet.clone())?;
             let crew = assemble(&measurement.plan, &backend)?;
             self.crews.insert(key.clone(), (measurement, crew));
         }

@@ -1,17 +1,20 @@
 //! The hardware that a command uses, and what it was asked to do when the user interrupts it.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 
 use super::Error;
+use super::file::read_whole;
 use crate::model::Weights;
 use crate::problem::Model;
 use crate::replay::BackendError;
 use crate::replay::cpu::{Host, Network, Runtime};
+use crate::replay::remote::Fleet;
+use crate::replay::wire::Credentials;
 use crate::scenario::Case;
 
 /// Which runtime executes networks.
@@ -20,6 +23,43 @@ pub(super) struct HardwareArgs {
     /// Execute networks by this library of ONNX Runtime (libonnxruntime.so); by the built-in rten if absent
     #[arg(long, value_name = "FILE", env = "ORT_DYLIB_PATH")]
     onnxruntime: Option<OsString>,
+    #[command(flatten)]
+    credentials: CredentialArgs,
+}
+
+/// What agents of devices are known by, and know us by.
+#[derive(Clone, Debug, Args)]
+struct CredentialArgs {
+    /// PEM file of who has signed the certificates of agents; without TLS if absent
+    #[arg(long, value_name = "FILE", env = "COINFER_TLS_CA")]
+    tls_ca: Option<PathBuf>,
+    /// PEM file of the certificate that is shown to agents
+    #[arg(long, value_name = "FILE", env = "COINFER_TLS_CERT", requires = "tls_key", requires = "tls_ca")]
+    tls_cert: Option<PathBuf>,
+    /// PEM file of its key
+    #[arg(long, value_name = "FILE", env = "COINFER_TLS_KEY", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// File with the token that is shown to agents
+    #[arg(long, value_name = "FILE", env = "COINFER_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+}
+
+impl CredentialArgs {
+    fn read(&self) -> Result<Credentials, Error> {
+        let read =
+            |path: &Option<PathBuf>| path.as_ref().map(|path| read_whole(path).map_err(Error::Usage)).transpose();
+        let token = self.token_file.as_ref().map(|path| read_token(path)).transpose()?;
+        let identity = read(&self.tls_cert)?.zip(read(&self.tls_key)?);
+        Ok(Credentials { authority: read(&self.tls_ca)?, identity, token })
+    }
+}
+
+/// The token in a file, without the end of its line.
+pub(super) fn read_token(path: &Path) -> Result<String, Error> {
+    let bytes = read_whole(path).map_err(Error::Usage)?;
+    let text = String::from_utf8(bytes).ok().filter(|text| !text.trim().is_empty());
+    let text = text.ok_or_else(|| Error::Usage(format!("`{}` has no token in it", path.display())))?;
+    Ok(text.trim().to_owned())
 }
 
 impl HardwareArgs {
@@ -29,6 +69,12 @@ impl HardwareArgs {
             None => Ok(Runtime::Rten),
             Some(path) => Runtime::onnx_runtime(Path::new(path)).map_err(Error::Usage),
         }
+    }
+
+    /// The agents of the devices of `case`.
+    pub(super) fn fleet(&self, case: &Case) -> Result<Arc<Fleet>, Error> {
+        let credentials = self.credentials.read()?;
+        Ok(Arc::new(Fleet::connect(&case.problem.platform, &case.agents, &credentials)?))
     }
 }
 
@@ -52,6 +98,7 @@ impl From<BackendError> for Error {
     fn from(error: BackendError) -> Error {
         match error {
             BackendError::Interrupted => Error::Interrupted,
+            BackendError::Gone { device, reason } => Error::Gone { device, reason },
             BackendError::Unavailable { .. } | BackendError::Unfit { .. } => Error::Usage(error.to_string()),
             _ => Error::Failed(error.to_string()),
         }

@@ -1,4 +1,4 @@
-//! What plans run on in a replay: the cores of this machine, or nothing.
+//! What plans run on in a replay: the cores of this machine and agents, or nothing.
 
 use std::sync::Arc;
 
@@ -6,17 +6,21 @@ use clap::ValueEnum;
 
 use super::Error;
 use super::hardware::{HardwareArgs, host};
+use super::profile_trace::{joined, taken};
 use crate::cost::Estimate;
 use crate::plan::CheckedPlan;
+use crate::platform::DeviceId;
 use crate::problem::Problem;
 use crate::replay::cpu::{Cpu, Host};
+use crate::replay::remote::{BoardInfo, Fleet, Remote};
 use crate::replay::{Backend, Crew, DeviceInfo, Hold, Mock, PROBE_SAMPLES, SpeedProbe, assemble};
 use crate::scenario::Case;
+use crate::units::Duration;
 
 /// What plans run on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum BackendKind {
-    /// The cores of this machine that devices say they are
+    /// The cores of this machine, and the agents, that devices say they are
     Cpu,
     /// No hardware: each step takes the time that is predicted for it
     Mock,
@@ -24,7 +28,7 @@ pub(super) enum BackendKind {
 
 /// What plans run on, ready for those of one case.
 pub(super) enum Machine {
-    Cpu(Arc<Host>),
+    Hardware { host: Arc<Host>, fleet: Arc<Fleet> },
     Mock,
 }
 
@@ -44,17 +48,18 @@ impl Machine {
         }
         let probed = PROBE_SAMPLES * case.problem.platform.devices.len() as u32;
         let samples = case.problem.samples().max(probed);
-        Ok(Machine::Cpu(host(case, &models, hardware.runtime()?, samples)?))
+        let host = host(case, &models, hardware.runtime()?, samples)?;
+        Ok(Machine::Hardware { host, fleet: hardware.fleet(case)? })
     }
 
     /// Whether real hardware computes.
     pub(super) fn is_real(&self) -> bool {
-        matches!(self, Machine::Cpu(_))
+        matches!(self, Machine::Hardware { .. })
     }
 
     pub(super) fn probe(&self) -> Result<DeviceInfo, Error> {
         Ok(match self {
-            Machine::Cpu(host) => Cpu::new(host.clone()).probe()?,
+            Machine::Hardware { host, .. } => Cpu::new(host.clone()).probe()?,
             Machine::Mock => Mock::new(Vec::new()).probe()?,
         })
     }
@@ -62,9 +67,9 @@ impl Machine {
     /// How fast devices are just now; `None` where nothing computes.
     pub(super) fn speed(&self, problem: &Problem) -> Result<Option<SpeedProbe>, Error> {
         match self {
-            Machine::Cpu(host) => {
-                let cpu = Cpu::with_inputs_everywhere(host.clone());
-                Ok(Some(SpeedProbe::new(problem, &cpu)?))
+            Machine::Hardware { host, fleet } => {
+                let remote = Remote::with_inputs_everywhere(host.clone(), fleet.clone())?;
+                Ok(Some(SpeedProbe::new(problem, &remote)?))
             }
             Machine::Mock => Ok(None),
         }
@@ -72,11 +77,11 @@ impl Machine {
 
     /// The open lanes of `plan`, whose steps take the times of `estimates` where nothing computes, and the backend
     /// that has its data.
-    pub(super) fn open(&self, plan: &CheckedPlan, estimates: &[Estimate]) -> Result<(Crew, Option<Cpu>), Error> {
+    pub(super) fn open(&self, plan: &CheckedPlan, estimates: &[Estimate]) -> Result<(Crew, Option<Remote>), Error> {
         match self {
-            Machine::Cpu(host) => {
-                let cpu = Cpu::new(host.clone());
-                Ok((assemble(plan, &cpu)?, Some(cpu)))
+            Machine::Hardware { host, fleet } => {
+                let remote = Remote::new(host.clone(), fleet.clone())?;
+                Ok((assemble(plan, &remote)?, Some(remote)))
             }
             Machine::Mock => {
                 let times = estimates.iter().map(|estimate| estimate.time).collect();
@@ -88,24 +93,74 @@ impl Machine {
     /// What a reader of the results should know.
     pub(super) fn notes(&self) -> Vec<String> {
         let is_shared = match self {
-            Machine::Cpu(host) => host.hold() == Some(Hold::Shared),
+            Machine::Hardware { host, .. } => {
+                host.hold() == Some(Hold::Shared) || self.boards().any(|board| !board.is_real_time)
+            }
             Machine::Mock => false,
         };
         let note = "threads have no real-time priority here (CAP_SYS_NICE), so other programs may take their cores";
         if is_shared { vec![note.into()] } else { vec![] }
     }
 
-    /// Why the traces of `case` say nothing of this machine, which was found to be `info`.
+    /// The agents that take part.
+    pub(super) fn boards(&self) -> impl Iterator<Item = BoardInfo> + '_ {
+        let fleet = match self {
+            Machine::Hardware { fleet, .. } => Some(fleet),
+            Machine::Mock => None,
+        };
+        fleet.into_iter().flat_map(|fleet| fleet.devices().filter_map(|device| fleet.info(device)))
+    }
+
+    /// Looks at the clocks of agents again, which drift.
+    pub(super) fn synchronise(&self) -> Result<(), Error> {
+        match self {
+            Machine::Hardware { fleet, .. } => Ok(fleet.synchronise()?),
+            Machine::Mock => Ok(()),
+        }
+    }
+
+    /// The names of devices that are slowed on purpose, and of those that are reached over a way that is made longer.
+    pub(super) fn emulated(&self, case: &Case) -> Vec<String> {
+        let boards: Vec<BoardInfo> = self.boards().collect();
+        let is_emulated = |device: &DeviceId| {
+            let here = case.units[device.0 as usize].as_ref();
+            let there = boards.iter().find(|board| board.device == *device);
+            here.or(there.map(|board| &board.unit)).is_some_and(|unit| unit.slowed > 1.0)
+                || there.is_some_and(|board| board.delay > Duration::ZERO)
+        };
+        let platform = &case.problem.platform;
+        platform.device_ids().filter(is_emulated).map(|device| platform.device(device).name.clone()).collect()
+    }
+
+    /// Why the traces of `case` say nothing of the machines that take part, this one of which was found to be `info`.
     pub(super) fn foreign_traces(&self, case: &Case, info: &DeviceInfo) -> Vec<String> {
+        let Machine::Hardware { fleet, .. } = self else { return Vec::new() };
+        let taken = taken(case, info, fleet);
+        let profiled =
+            || case.profiles.iter().zip(&taken).filter_map(|(profile, taken)| Some((profile.as_ref()?, taken)));
         let mut objections = Vec::new();
-        for profile in case.profiles.iter().flatten().filter(|_| self.is_real()) {
+        for (index, (profile, found)) in profiled().enumerate() {
             objections.extend(profile.mismatch.clone());
+            let is_agent = case.agents[index].is_some();
+            if let (true, Some(unit), Some(found)) = (is_agent, &profile.unit, found)
+                && *unit != found.unit.to_string()
+            {
+                let name = &case.problem.platform.devices[index].name;
+                let now = &found.unit;
+                objections
+                    .push(format!("`{name}` was profiled as {unit}, and its agent says {now}; run `coinfer profile`"));
+            }
             let Some((hardware, software)) = &profile.taken_on else { continue };
-            for (what, of_trace, here) in [("on", hardware, &info.name), ("with", software, &info.software)] {
+            let of_trace =
+                || profiled().filter(|(other, _)| other.trace == profile.trace).filter_map(|(_, taken)| taken.as_ref());
+            let here = |text: String, of_host: &String| if text.is_empty() { of_host.clone() } else { text };
+            let found_hardware = here(joined(of_trace().map(|taken| taken.hardware.as_str())), &info.name);
+            let found_software = here(joined(of_trace().map(|taken| taken.software.as_str())), &info.software);
+            for (what, of_trace, here) in [("on", hardware, found_hardware), ("with", software, found_software)] {
                 let trace = profile.trace.display();
                 let objection =
                     format!("{trace} was taken {what} {of_trace}, and this is {here}; run `coinfer profile`");
-                if of_trace != here && !objections.contains(&objection) {
+                if *of_trace != here && !objections.contains(&objection) {
                     objections.push(objection);
                 }
             }

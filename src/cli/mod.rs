@@ -1,5 +1,6 @@
 //! The command line: one file for each command, and what they share.
 
+mod agent;
 mod bench;
 mod calibrate;
 mod caught;
@@ -10,6 +11,7 @@ mod export;
 mod file;
 mod hardware;
 mod journal;
+mod links;
 mod machine;
 mod material;
 mod merge;
@@ -83,6 +85,8 @@ enum Command {
     Profile(profile::Profile),
     /// Run a plan on the cores of this machine, and compare the times with the prediction
     Replay(replay::Replay),
+    /// Let programs on other machines run parts of networks on the cores of this one
+    Agent(agent::Agent),
     /// Say how far profiles can be trusted, and which form costs have
     Calibrate(calibrate::Calibrate),
     /// Draw figures of a results folder
@@ -121,6 +125,13 @@ enum Error {
     Usage(String),
     /// Something failed that the user may not be to blame for: exit code 1.
     Failed(String),
+    /// A device on another machine is gone: exit code 1.
+    Gone {
+        /// Its name.
+        device: String,
+        /// What was seen of it last.
+        reason: String,
+    },
     /// Some results are there and others are not: exit code 3.
     Partial(String),
     /// The user has asked to stop: exit code 130.
@@ -170,6 +181,7 @@ pub fn main() -> ExitCode {
         Command::Check(command) => command.execute(&terminal),
         Command::Profile(command) => command.execute(&terminal),
         Command::Replay(command) => command.execute(&terminal),
+        Command::Agent(command) => command.execute(&terminal),
         Command::Calibrate(command) => command.execute(&terminal),
         Command::Plot(command) => command.execute(&terminal),
         Command::Report(command) => command.execute(&terminal),
@@ -187,6 +199,7 @@ pub fn main() -> ExitCode {
         }
         Err(Error::Usage(message)) => terminal.fail(&message, 2),
         Err(Error::Failed(message)) => terminal.fail(&message, 1),
+        Err(Error::Gone { device, reason }) => terminal.fail(&format!("`{device}` was lost: {reason}"), 1),
         Err(Error::Partial(message)) => terminal.fail(&message, 3),
         Err(Error::Interrupted) => terminal.fail("interrupted", INTERRUPTED_CODE),
         Err(Error::Stopped(message)) => terminal.fail(&format!("interrupted; {message}"), INTERRUPTED_CODE),

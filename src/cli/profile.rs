@@ -15,14 +15,18 @@ use rand::seq::SliceRandom;
 use super::bench::{Bench, Network};
 use super::file::write_whole;
 use super::hardware::{HardwareArgs, interruption};
+use super::links::{links_path, profile_links};
 use super::profile_trace::{Provenance, trace};
 use super::visits::{Visit, Visits};
 use super::{Error, ScenarioArgs, Terminal};
 use crate::cost::Trace;
 use crate::platform::DeviceId;
+use crate::replay::DeviceInfo;
+use crate::replay::cpu::processor;
 use crate::replay::profile::Target;
 use crate::scenario::{Case, Scenario};
 use crate::statistics::median;
+use crate::units::Bytes;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  coinfer profile scenarios/local-cpu.toml\n  \
@@ -50,6 +54,10 @@ pub(super) struct Profile {
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1",
           value_parser = clap::value_parser!(u32).range(1..=1024))]
     parts: Vec<u32>,
+    /// Measure the links to agents, and between them, instead of networks; the result goes beside the scenario if no
+    /// file is named
+    #[arg(long, conflicts_with_all = ["batches", "units", "segments", "parts", "alone", "fresh"])]
+    link: bool,
     /// Do not measure how devices slow each other
     #[arg(long)]
     alone: bool,
@@ -69,12 +77,18 @@ impl Profile {
         let ScenarioArgs { scenario: path, overrides } = &self.scenario;
         let scenario = Scenario::read_unprofiled(path, overrides)?;
         let case = scenario.case()?;
+        if self.link {
+            let output = self.output.clone().unwrap_or_else(|| links_path(path));
+            return profile_links(&case, &self.hardware.fleet(&case)?, self.repeats, &output, terminal);
+        }
         let (networks, samples) = networks(&scenario)?;
         let devices: Vec<DeviceId> =
-            case.problem.platform.device_ids().filter(|id| case.units[id.0 as usize].is_some()).collect();
+            case.problem.platform.device_ids().filter(|&device| is_hardware(&case, device)).collect();
         if devices.is_empty() {
             return Err(Error::Usage(
-                "no device of the scenario says which cores it is; write `cpu = { cores = \"0\" }`".into(),
+                "no device of the scenario says which cores it is; write `cpu = { cores = \"0\" }`, \
+                 or `agent = { address = \"10.0.0.2:7071\" }`"
+                    .into(),
             ));
         }
         let has = |layers: &String| networks.iter().any(|network| network.graph.find_segment(layers).is_some());
@@ -84,15 +98,16 @@ impl Profile {
             )));
         }
         let outputs = self.outputs(&case, &devices)?;
-        let runtime = self.hardware.runtime()?;
+        let (runtime, fleet) = (self.hardware.runtime()?, self.hardware.fleet(&case)?);
         let (targets, pairs) = (self.targets(&devices, samples), self.pairs(&devices));
-        let provenance = Provenance::of(&case, &runtime, &devices);
+        let info = DeviceInfo { name: processor(), software: runtime.version(), memory: Bytes(0) };
+        let provenance = Provenance::of(&case, &info, &fleet);
         let networks_key: Vec<_> = networks.iter().map(|network| (&network.name, &network.graph)).collect();
         let (repeats, seed) = (self.repeats, case.seed);
         let key = format!("{targets:?} {pairs:?} {repeats} {seed} {provenance:?} {networks_key:?}");
         let mut visits = self.visits(&outputs, &key, &case, &networks, terminal);
         interruption();
-        let bench = Bench::new(&case, &networks, &targets, &pairs, runtime, terminal)?;
+        let bench = Bench::new(&case, &networks, &targets, &pairs, (runtime, fleet), terminal)?;
         self.measure(bench, &mut visits, &targets, &pairs, &devices, terminal)?;
 
         let names: Vec<&str> = networks.iter().map(|network| network.name.as_str()).collect();
@@ -234,6 +249,12 @@ impl Profile {
         }
         visits
     }
+}
+
+/// Whether the scenario says where a device is.
+fn is_hardware(case: &Case, device: DeviceId) -> bool {
+    let index = device.0 as usize;
+    case.units[index].is_some() || case.agents[index].is_some()
 }
 
 /// Only a trace may be replaced, and a journal is kept beside a file only.

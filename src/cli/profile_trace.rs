@@ -6,31 +6,55 @@ use super::results::now;
 use super::visits::Visit;
 use crate::cost::{Kind, LayerKey, Row, Rows, Statistic, Trace};
 use crate::platform::DeviceId;
-use crate::replay::cpu::{Runtime, processor};
+use crate::replay::DeviceInfo;
+use crate::replay::cpu::Unit;
+use crate::replay::remote::{BoardInfo, Fleet};
 use crate::scenario::{Case, DEVICE_KEY};
 
 /// What a profile was taken on.
 #[derive(Clone, Debug)]
 pub(super) struct Provenance {
-    pub(super) hardware: String,
-    pub(super) software: String,
-    /// What each device was, by the name that the trace has for it.
-    devices: Vec<String>,
+    /// By device; `None` for those that were not profiled.
+    devices: Vec<Option<Taken>>,
     notes: Vec<String>,
 }
 
+/// What a device is.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Taken {
+    pub(super) hardware: String,
+    pub(super) software: String,
+    pub(super) unit: Unit,
+}
+
+/// What each device of `case` is, as far as the scenario says where it is; this machine is `info`.
+pub(super) fn taken(case: &Case, info: &DeviceInfo, fleet: &Fleet) -> Vec<Option<Taken>> {
+    let device = |device: DeviceId| {
+        let here = case.units[device.0 as usize].clone();
+        let here = here.map(|unit| Taken { hardware: info.name.clone(), software: info.software.clone(), unit });
+        let there =
+            fleet.info(device).map(|BoardInfo { hardware, software, unit, .. }| Taken { hardware, software, unit });
+        here.or(there)
+    };
+    case.problem.platform.device_ids().map(device).collect()
+}
+
+/// Different texts of several devices, in one.
+pub(super) fn joined<'a>(texts: impl Iterator<Item = &'a str>) -> String {
+    let mut different: Vec<&str> = Vec::new();
+    texts.for_each(|text| {
+        if !different.contains(&text) {
+            different.push(text);
+        }
+    });
+    different.join(" and ")
+}
+
 impl Provenance {
-    /// Of profiles of `devices` on this machine.
-    pub(super) fn of(case: &Case, runtime: &Runtime, devices: &[DeviceId]) -> Provenance {
-        let device = |&device: &DeviceId| {
-            let unit = case.units[device.0 as usize].as_ref()?;
-            Some(format!("{}: {unit}", profiled_as(case, device)))
-        };
-        let devices = devices.iter().filter_map(device).collect();
-        let mut notes = Vec::new();
-        notes.push(format!("frequency governor: {}", governor()));
-        notes.push(format!("kernel: {}", kernel()));
-        Provenance { hardware: processor(), software: runtime.version(), devices, notes }
+    /// Of profiles on this machine and on agents.
+    pub(super) fn of(case: &Case, info: &DeviceInfo, fleet: &Fleet) -> Provenance {
+        let notes = vec![format!("frequency governor: {}", governor()), format!("kernel: {}", kernel())];
+        Provenance { devices: taken(case, info, fleet), notes }
     }
 }
 
@@ -45,18 +69,20 @@ pub(super) fn trace(
 ) -> Trace {
     let mut header: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let version = env!("CARGO_PKG_VERSION");
+    let taken = || devices.iter().filter_map(|device| Some((*device, provenance.devices[device.0 as usize].as_ref()?)));
     let date = now();
     for (key, value) in [
         ("source", format!("coinfer profile, version {version}")),
         ("revision", option_env!("COINFER_COMMIT").unwrap_or("not known").to_owned()),
-        ("hardware", provenance.hardware.clone()),
-        ("software", provenance.software.clone()),
+        ("hardware", joined(taken().map(|(_, taken)| taken.hardware.as_str()))),
+        ("software", joined(taken().map(|(_, taken)| taken.software.as_str()))),
         ("date", date.split('T').next().unwrap_or_default().to_owned()),
         ("kind", "measured".to_owned()),
     ] {
         header.insert(key.to_owned(), vec![value]);
     }
-    header.insert(DEVICE_KEY.to_owned(), provenance.devices.clone());
+    let unit = |(device, taken): (DeviceId, &Taken)| format!("{}: {}", profiled_as(case, device), taken.unit);
+    header.insert(DEVICE_KEY.to_owned(), taken().map(unit).collect());
     let mut notes = provenance.notes.clone();
     notes.push(format!("the time of one sample of {} varied by {:.1} % meanwhile", names[0], drift * 100.0));
     header.insert("note".to_owned(), notes);

@@ -14,12 +14,14 @@ use crate::cost::Estimate;
 use crate::engine::{estimates, simulate_estimated};
 use crate::model::ModelId;
 use crate::plan::{self, CheckedPlan, Lane, Step};
-use crate::platform::DeviceId;
 use crate::problem::{Load, Problem};
 use crate::replay::cpu::worse;
-use crate::replay::{Crew, Limits, Round, SpeedProbe};
+use crate::replay::remote::BoardInfo;
+use crate::replay::{Crew, Limits, Round, SpeedProbe, Unfinished};
 use crate::report;
-use crate::report::{Comparison, Replayed, both_rows, plot, replay_csv, replay_json, replay_table, slugs};
+use crate::report::{
+    Board, Comparison, Lost, Replayed, both_rows, plot, replay_csv, replay_json, replay_table, slugs, unfinished_csv,
+};
 use crate::scenario::{Case, Scenario};
 use crate::timeline::Timeline;
 use crate::units::Duration;
@@ -72,11 +74,19 @@ pub(super) struct ReplayArgs {
     /// Longest time that a step of a replay may take, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86400), requires = "replay")]
     deadline: u64,
+    /// If a device on another machine is lost, plan again without it and go on with those that are left
+    #[arg(long, requires = "replay")]
+    replan: bool,
     #[command(flatten)]
     hardware: HardwareArgs,
 }
 
 impl ReplayArgs {
+    /// Whether strategies plan again if a device is lost.
+    pub(super) fn replans(&self) -> bool {
+        self.replan
+    }
+
     /// What results depend on, as manifests have it.
     pub(super) fn settings(&self) -> Vec<String> {
         let ReplayArgs { backend, rounds, tolerance, .. } = self;
@@ -111,6 +121,35 @@ impl<'a> From<&'a Evaluated> for Candidate<'a> {
 pub(super) struct Replays {
     pub(super) replay: report::Replay,
     replayed: Vec<Replayed>,
+    /// The round that was given up when a device was lost, by the index of its plan.
+    unfinished: Option<(usize, Unfinished)>,
+}
+
+impl Replays {
+    /// What is to be said to the user of a device that was lost, and without which nothing was planned.
+    pub(super) fn into_result(self, folder: &Path) -> Result<(), Error> {
+        match self.replay.lost.into_iter().find(|lost| !lost.is_replanned) {
+            None => Ok(()),
+            Some(Lost { device, reason, .. }) => {
+                let reason = format!("{reason}; what was measured before is in {}", folder.display());
+                Err(Error::Gone { device, reason })
+            }
+        }
+    }
+
+    /// Adds what was replayed without the device that was lost last.
+    pub(super) fn go_on(&mut self, without: Replays) {
+        // What speaks against traces was said when all devices were there.
+        let report::Replay { boards, lost, comparisons, notes, .. } = without.replay;
+        if let Some(lost) = self.replay.lost.last_mut() {
+            lost.is_replanned = true;
+        }
+        self.replay.boards = boards;
+        self.replay.lost.extend(lost);
+        self.replay.comparisons.extend(comparisons);
+        let notes: Vec<String> = notes.into_iter().filter(|note| !self.replay.notes.contains(note)).collect();
+        self.replay.notes.extend(notes);
+    }
 }
 
 impl Replay {
@@ -118,6 +157,10 @@ impl Replay {
         let scenario = Scenario::read(&self.scenario, &self.overrides)?;
         let case = scenario.case()?;
         check_load(&case.problem)?;
+        if self.options.replan {
+            let remedy = "use `coinfer run --replay --replan`, or leave out --replan";
+            return Err(Error::Usage(format!("the plan in a file cannot be planned again; {remedy}")));
+        }
         let plan = read_plan(&self.plan, &case.problem)?;
         let estimates = estimates(&case.problem, &plan).map_err(|error| Error::Failed(error.to_string()))?;
         let name = self.plan.file_stem().map_or_else(|| "plan".into(), |name| name.to_string_lossy().into_owned());
@@ -126,15 +169,17 @@ impl Replay {
         let settings = [of_plan.as_slice(), self.overrides.as_slice(), &self.options.settings()].concat();
         let results = Results::begin(&self.out, "replay-", "replay", &scenario, &settings)?;
         let candidates = [Candidate { strategy: &name, plan: &plan, estimates: &estimates }];
-        let replays = replay(scenario.name(), &case, &candidates, &self.options, terminal)?;
+        let mut replays = replay(scenario.name(), &case, &candidates, &self.options, terminal)?;
+        replays.replay = replays.replay.judged();
         write_results(&results, &case.problem, &candidates, &replays)?;
+        results.write("replay.json", replay_json(&replays.replay))?;
         let folder = results.commit()?;
         terminal.print(match self.format {
             Format::Table => replay_table(&replays.replay, terminal.is_bold()),
             Format::Json => replay_json(&replays.replay),
         })?;
         terminal.tell(&format!("results in {}", folder.display()));
-        Ok(())
+        replays.into_result(&folder)
     }
 }
 
@@ -166,7 +211,8 @@ pub(super) fn check_load(problem: &Problem) -> Result<(), Error> {
     }
 }
 
-/// Replays `candidates` in turn, round by round, so that drift meets them all alike.
+/// Replays `candidates` in turn, round by round, so that drift meets them all alike. It is not judged yet. If a device is
+/// lost, it ends with what was measured before.
 pub(super) fn replay(
     name: &str,
     case: &Case,
@@ -180,33 +226,76 @@ pub(super) fn replay(
     let machine = Machine::new(case, options.backend, &options.hardware)?;
     let info = machine.probe()?;
     terminal.tell_more(|| format!("replaying on {} ({})", info.name, info.software));
-    let mut speed = machine.speed(problem)?;
-    let progress = terminal.progress(candidates.len() as u64 * u64::from(options.rounds + 1), "rounds");
     let mut runs = Vec::new();
-    for (index, candidate) in candidates.iter().enumerate() {
-        runs.push(Run::open(&machine, problem, candidate, &candidates[..index], &limits)?);
-        progress.inc(1);
-    }
-    for _ in 0..options.rounds {
-        for run in &mut runs {
-            run.round(problem, speed.as_mut(), &limits)?;
-            progress.inc(1);
+    let (mut lost, mut unfinished) = (Vec::new(), None);
+    match rounds(&machine, problem, candidates, options.rounds, &limits, &mut runs, terminal) {
+        Ok(()) => {}
+        Err(Error::Gone { device, reason }) => {
+            let during = runs.iter().enumerate().find_map(|(index, run)| Some((index, run.crew.unfinished()?)));
+            let strategy = during.map(|(index, _)| runs[index].replayed.strategy.clone());
+            let steps_ended = during.map_or(0, |(_, round)| round.spans.iter().flatten().count());
+            unfinished = during.map(|(index, round)| (index, round.clone()));
+            lost.push(Lost { device, reason, strategy, steps_ended, is_replanned: false });
         }
+        Err(error) => return Err(error),
     }
-    progress.finish_and_clear();
+    let measured = runs.iter().filter(|run| !run.replayed.rounds.is_empty());
     let replay = report::Replay {
         scenario: name.to_owned(),
         backend: info.name.clone(),
         runtime: info.software.clone(),
         is_real: machine.is_real(),
-        emulated: emulated(case),
-        comparisons: runs.iter().map(|run| Comparison::new(run.candidate.plan, &run.replayed)).collect(),
+        emulated: machine.emulated(case),
+        boards: machine.boards().map(board).collect(),
+        lost,
+        comparisons: measured.map(|run| Comparison::new(run.candidate.plan, &run.replayed)).collect(),
         kendall_tau: None,
         notes: machine.notes(),
         tolerance: options.tolerance / 100.0,
         objections: machine.foreign_traces(case, &info),
     };
-    Ok(Replays { replay: replay.judged(), replayed: runs.into_iter().map(|run| run.replayed).collect() })
+    Ok(Replays { replay, replayed: runs.into_iter().map(|run| run.replayed).collect(), unfinished })
+}
+
+/// Opens all `candidates` as `runs` and runs each so often.
+fn rounds<'a>(
+    machine: &Machine,
+    problem: &Problem,
+    candidates: &'a [Candidate<'a>],
+    count: u32,
+    limits: &Limits<'_>,
+    runs: &mut Vec<Run<'a>>,
+    terminal: &Terminal,
+) -> Result<(), Error> {
+    let mut speed = machine.speed(problem)?;
+    let progress = terminal.progress(candidates.len() as u64 * u64::from(count + 1), "rounds");
+    for (index, candidate) in candidates.iter().enumerate() {
+        runs.push(Run::open(machine, problem, candidate, &candidates[..index], limits)?);
+        progress.inc(1);
+    }
+    for _ in 0..count {
+        for run in &mut *runs {
+            machine.synchronise()?;
+            run.round(problem, speed.as_mut(), limits)?;
+            progress.inc(1);
+        }
+    }
+    progress.finish_and_clear();
+    Ok(())
+}
+
+/// As reports have it.
+fn board(info: BoardInfo) -> Board {
+    let BoardInfo { name, address, hardware, software, unit, delay, clock_error, .. } = info;
+    Board {
+        device: name,
+        address,
+        hardware,
+        software,
+        unit: unit.to_string(),
+        clock_error_ms: clock_error.as_millis_f64(),
+        delay_ms: delay.as_millis_f64(),
+    }
 }
 
 /// A plan that is being replayed.
@@ -226,11 +315,11 @@ impl<'a> Run<'a> {
         limits: &Limits<'_>,
     ) -> Result<Run<'a>, Error> {
         let Candidate { strategy, plan, estimates } = *candidate;
-        let (mut crew, cpu) = machine.open(plan, estimates)?;
+        let (mut crew, remote) = machine.open(plan, estimates)?;
         crew.round(plan, limits)?;
-        let difference = cpu.map(|cpu| {
+        let difference = remote.map(|remote| {
             let models = (0..problem.models.len() as u32).map(ModelId);
-            let differences = models.map(|model| cpu.difference(model, problem.samples()));
+            let differences = models.map(|model| remote.difference(model, problem.samples()));
             differences.collect::<Result<Vec<f64>, _>>().map(|all| all.into_iter().fold(0.0, worse))
         });
         let same = earlier.iter().find(|earlier| **earlier.plan == **plan);
@@ -256,13 +345,6 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The names of devices that are slowed on purpose.
-fn emulated(case: &Case) -> Vec<String> {
-    let is_slowed = |device: &DeviceId| case.units[device.0 as usize].as_ref().is_some_and(|unit| unit.slowed > 1.0);
-    let platform = &case.problem.platform;
-    platform.device_ids().filter(is_slowed).map(|device| platform.device(device).name.clone()).collect()
-}
-
 /// What the traces predict if devices take `speeds` times as long as they say.
 fn recalibrated(problem: &Problem, candidate: &Candidate<'_>, speeds: &[f64]) -> Timeline {
     let scaled = |(estimate, step): (&Estimate, &Step)| match step.lane.map(|lane| candidate.plan.lane_at(lane)) {
@@ -276,7 +358,7 @@ fn recalibrated(problem: &Problem, candidate: &Candidate<'_>, speeds: &[f64]) ->
     simulate_estimated(problem, candidate.plan, &estimates)
 }
 
-/// Writes what replays have shown.
+/// Writes what replays of plans have shown.
 pub(super) fn write_results(
     results: &Results,
     problem: &Problem,
@@ -284,20 +366,23 @@ pub(super) fn write_results(
     replays: &Replays,
 ) -> Result<(), Error> {
     let folders = slugs(candidates.iter().map(|candidate| candidate.strategy));
-    for ((candidate, replayed), folder) in candidates.iter().zip(&replays.replayed).zip(folders) {
+    for (index, ((candidate, replayed), folder)) in candidates.iter().zip(&replays.replayed).zip(folders).enumerate() {
         let Candidate { plan, strategy, .. } = candidate;
         results.write(&format!("{folder}/replay.csv"), replay_csv(problem, plan, &replayed.rounds))?;
-        let typical = typical(&replayed.rounds);
+        if let Some((_, unfinished)) = replays.unfinished.as_ref().filter(|(of, _)| *of == index) {
+            results.write(&format!("{folder}/partial.csv"), unfinished_csv(problem, plan, unfinished))?;
+        }
+        let Some(typical) = typical(&replayed.rounds) else { continue };
         let title = format!("{}: {strategy}", replays.replay.scenario);
         let rows = both_rows(problem, plan, &typical.1, &typical.0.timeline);
         results.write(&format!("{folder}/replay.svg"), plot::timeline_svg(&title, &rows, plot::Width::Page))?;
     }
-    results.write("replay.json", replay_json(&replays.replay))
+    Ok(())
 }
 
-/// The round with the median makespan.
-fn typical(rounds: &[(Round, Timeline)]) -> &(Round, Timeline) {
+/// The round with the median makespan; `None` if there is none.
+fn typical(rounds: &[(Round, Timeline)]) -> Option<&(Round, Timeline)> {
     let mut order: Vec<&(Round, Timeline)> = rounds.iter().collect();
     order.sort_by_key(|(round, _)| round.timeline.makespan());
-    order[order.len() / 2]
+    order.get(order.len() / 2).copied()
 }

@@ -10,11 +10,14 @@ use super::replicate::Replicated;
 use super::results::Results;
 use super::{Error, ScenarioArgs, Terminal};
 use crate::plan::Plan;
-use crate::problem::Load;
+use crate::platform::DeviceId;
+use crate::problem::{Change, Condition, Load};
 use crate::report::plot;
-use crate::report::{Compared, Failure, Outcome, ResultRow, Summary, compared_with_best, latency_csv, queries_csv};
 use crate::report::{
-    plan_json, replay_table, replayed_summary_json, results_csv, slugs, summary_json, table, timeline_csv,
+    Compared, Failure, Lost, Outcome, ResultRow, Summary, compared_with_best, latency_csv, queries_csv,
+};
+use crate::report::{
+    plan_json, replay_json, replay_table, replayed_summary_json, results_csv, slugs, summary_json, table, timeline_csv,
     timeline_json,
 };
 use crate::scenario::{Case, Scenario};
@@ -79,6 +82,9 @@ impl Run {
             terminal.print(format!("\n{}", replay_table(&replays.replay, terminal.is_bold())))?;
         }
         terminal.tell(&format!("results in {}", folder.display()));
+        if let Some(replays) = replays {
+            replays.into_result(&folder)?;
+        }
         let reason = |Failure { strategy, reason }: &Failure| format!("{strategy}: {reason}");
         let reasons: Vec<String> = summary.failures.iter().map(reason).collect();
         if reasons.is_empty() { Ok(()) } else { Err(Error::Failed(reasons.join("\nerror: "))) }
@@ -95,10 +101,86 @@ impl Run {
         terminal: &Terminal,
     ) -> Result<Replays, Error> {
         let candidates: Vec<Candidate<'_>> = evaluated.iter().flatten().map(Candidate::from).collect();
-        let replays = replay(scenario.name(), case, &candidates, &self.options, terminal)?;
+        let mut replays = replay(scenario.name(), case, &candidates, &self.options, terminal)?;
         replay::write_results(results, &case.problem, &candidates, &replays)?;
+        let mut condition = Condition::healthy(&case.problem.platform);
+        while let Some(lost) = next_lost(&replays).filter(|_| self.options.replans()) {
+            let Some(without) = without(scenario, &lost.device, &mut condition)? else {
+                let note = format!("`{}` has the inputs: nothing can be planned without it", lost.device);
+                replays.replay.notes.push(note);
+                break;
+            };
+            terminal.tell(&format!("`{}` was lost ({}); planning again without it", lost.device, lost.reason));
+            match self.replay_without(results, scenario, &without, &condition, &mut replays, terminal) {
+                Ok(()) => {}
+                // What was measured before stays.
+                Err(Error::Usage(reason) | Error::Failed(reason)) => {
+                    replays.replay.notes.push(format!("it could not go on without `{}`: {reason}", lost.device));
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        replays.replay = replays.replay.judged();
+        results.write("replay.json", replay_json(&replays.replay))?;
         Ok(replays)
     }
+
+    /// Plans for what is left under `condition`, and adds the replays of that to `replays`.
+    fn replay_without(
+        &self,
+        results: &Results,
+        scenario: &Scenario,
+        case: &Case,
+        condition: &Condition,
+        replays: &mut Replays,
+        terminal: &Terminal,
+    ) -> Result<(), Error> {
+        let platform = &case.problem.platform;
+        let lost = platform.device_ids().filter(|&device| !condition.has(device));
+        let lost: Vec<&str> = lost.map(|device| platform.device(device).name.as_str()).collect();
+        let suffix = format!(" without {}", lost.join(" and "));
+        let evaluated = evaluate(case, Some(terminal));
+        let names: Vec<String> =
+            evaluated.iter().flatten().map(|run| format!("{}{suffix}", run.outcome.strategy)).collect();
+        let runs = evaluated.iter().flatten().zip(&names);
+        let candidates: Vec<Candidate<'_>> =
+            runs.map(|(run, name)| Candidate { strategy: name, plan: &run.plan, estimates: &run.estimates }).collect();
+        for (candidate, folder) in candidates.iter().zip(slugs(names.iter().map(String::as_str))) {
+            results.write(&format!("{folder}/plan.json"), plan_json(candidate.plan))?;
+        }
+        let mut further = replay(scenario.name(), case, &candidates, &self.options, terminal)?;
+        let failures = evaluated.iter().filter_map(|run| run.as_ref().err());
+        further
+            .replay
+            .notes
+            .extend(failures.map(|Failure { strategy, reason }| format!("no plan of {strategy}{suffix}: {reason}")));
+        replay::write_results(results, &case.problem, &candidates, &further)?;
+        replays.go_on(further);
+        Ok(())
+    }
+}
+
+/// The device that was lost last, unless all was planned again without it.
+fn next_lost(replays: &Replays) -> Option<Lost> {
+    replays.replay.lost.last().filter(|lost| !lost.is_replanned).cloned()
+}
+
+/// The case that is left of `scenario` when the device called `name` is gone too; `None` if it has the inputs.
+fn without(scenario: &Scenario, name: &str, condition: &mut Condition) -> Result<Option<Case>, Error> {
+    let mut case = scenario.case()?;
+    let platform = &case.problem.platform;
+    let gone = platform.device_ids().find(|&device| platform.device(device).name == name);
+    let gone = gone.expect("a device of the platform was lost");
+    if case.problem.models.iter().any(|model| model.home == Some(gone)) {
+        return Ok(None);
+    }
+    condition.apply(Change::Out { device: gone });
+    case.problem = case.problem.under(condition);
+    for (index, agent) in case.agents.iter_mut().enumerate() {
+        agent.take_if(|_| !condition.has(DeviceId(index as u32)));
+    }
+    Ok(Some(case))
 }
 
 type Evaluations = [Result<Evaluated, Failure>];

@@ -17,6 +17,11 @@ impl Clock {
     pub(super) fn now(&self) -> Time {
         Time::ZERO + duration(self.0.elapsed())
     }
+
+    /// What it told at `instant`; zero before it began.
+    pub(super) fn at(&self, instant: std::time::Instant) -> Time {
+        Time::ZERO + duration(instant.saturating_duration_since(self.0))
+    }
 }
 
 /// As a duration of ours.

@@ -7,10 +7,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 
 use super::clock::Clock;
-use super::{BackendError, Session, cores};
+use super::{BackendError, Ran, Session, There, cores};
 use crate::execute::{Completion, Event, Lanes, execute_plan};
 use crate::plan::{CheckedPlan, LaneId, StepId};
-use crate::timeline::{Origin, Timeline};
+use crate::timeline::{Origin, Span, Timeline};
 use crate::units::{Duration, Time};
 
 /// The sessions of a plan, each on a thread of its own. They stay open from round to round.
@@ -23,12 +23,14 @@ pub struct Crew {
     joins: Sender<(LaneId, Ended)>,
     /// Why a round was given up. Steps of it may still run.
     failed: Option<BackendError>,
+    /// What had ended by then.
+    unfinished: Option<Unfinished>,
     /// Whether a step did not end, so that its thread cannot be waited for.
     is_stuck: bool,
 }
 
-/// What a step came to: when it ran and how long the hardware was busy.
-type Ended = Result<(Completion, Duration), BackendError>;
+/// What a step came to: when it ran, and what its session says of it.
+type Ended = Result<(Completion, Ran), BackendError>;
 
 /// When a round is given up.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +48,23 @@ pub struct Round {
     pub timeline: Timeline,
     /// How long the hardware was busy with each step. Less than its span if the lane had to share its core.
     pub busy: Vec<Duration>,
+    /// When devices with clocks of their own say that each step ran, by step id; shorter if the last ones say nothing.
+    pub there: Vec<Option<Span>>,
+}
+
+/// What of a round has ended before it was given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfinished {
+    /// When each step ran; `None` if it did not end.
+    pub spans: Vec<Option<Span>>,
+}
+
+impl Round {
+    /// How long a step took by the clock of the device that ran it.
+    pub fn duration(&self, step: StepId) -> Duration {
+        let there = self.there.get(step.0 as usize).copied().flatten();
+        there.unwrap_or(self.timeline.span(step)).duration()
+    }
 }
 
 impl Crew {
@@ -63,7 +82,7 @@ impl Crew {
             threads.push(thread.spawn(move || work(lane, session, steps, done))?);
             queues.push(queue);
         }
-        Ok(Crew { queues, threads, ended, joins: done, failed: None, is_stuck: false })
+        Ok(Crew { queues, threads, ended, joins: done, failed: None, unfinished: None, is_stuck: false })
     }
 
     /// Runs every step of `plan` once.
@@ -81,9 +100,9 @@ impl Crew {
         }
         let clock = Clock::start();
         let running = vec![None; plan.lanes.len()];
-        let busy = vec![Duration::ZERO; plan.steps.len()];
+        let steps = vec![None; plan.steps.len()];
         let Crew { queues, ended, joins, .. } = self;
-        let mut lanes = HardwareLanes { queues, ended, joins, plan, clock, running, busy, limits };
+        let mut lanes = HardwareLanes { queues, ended, joins, plan, clock, running, steps, limits };
         // On a thread of its own, since the caller's priority is not ours to change.
         let outcome = std::thread::scope(|scope| {
             let lead = scope.spawn(|| {
@@ -92,15 +111,32 @@ impl Crew {
             });
             lead.join().expect("handing out steps does not panic")
         });
-        let HardwareLanes { busy, running, .. } = lanes;
+        let HardwareLanes { steps, running, .. } = lanes;
         match outcome {
-            Ok(spans) => Ok(Round { timeline: Timeline { origin: Origin::Measured, spans }, busy }),
+            Ok(spans) => {
+                let ran = || steps.iter().map(|step| step.as_ref().map(|(_, ran)| ran));
+                let span = |There { start, end }| Span { start: clock.at(start), end: clock.at(end) };
+                Ok(Round {
+                    timeline: Timeline { origin: Origin::Measured, spans },
+                    busy: ran().map(|ran| ran.map_or(Duration::ZERO, |ran| ran.busy)).collect(),
+                    there: ran().map(|ran| ran.and_then(|ran| ran.there).map(span)).collect(),
+                })
+            }
             Err(error) => {
+                let spans = steps.iter().map(|step| step.map(|(Completion { start, end, .. }, _)| Span { start, end }));
+                self.unfinished = Some(Unfinished { spans: spans.collect() });
                 self.is_stuck = running.iter().any(Option::is_some);
                 self.failed = Some(error.clone());
                 Err(error)
             }
         }
+    }
+}
+
+impl Crew {
+    /// What had ended when a round was given up; `None` if none was.
+    pub fn unfinished(&self) -> Option<&Unfinished> {
+        self.unfinished.as_ref()
     }
 }
 
@@ -124,7 +160,7 @@ fn work(lane: LaneId, mut session: Box<dyn Session>, steps: Receiver<(StepId, Cl
         let outcome = catch_unwind(AssertUnwindSafe(|| session.run(step)));
         let end = clock.now();
         let ended = match outcome {
-            Ok(outcome) => outcome.map(|busy| (Completion { step, start, end }, busy)),
+            Ok(outcome) => outcome.map(|ran| (Completion { step, start, end }, ran)),
             Err(_) => Err(BackendError::Lost { lane }),
         };
         if done.send((lane, ended)).is_err() {
@@ -141,7 +177,8 @@ struct HardwareLanes<'a> {
     clock: Clock,
     /// What each lane runs, and since when.
     running: Vec<Option<(StepId, Time)>>,
-    busy: Vec<Duration>,
+    /// What has ended, by step.
+    steps: Vec<Option<(Completion, Ran)>>,
     limits: &'a Limits<'a>,
 }
 
@@ -170,7 +207,7 @@ impl Lanes for HardwareLanes<'_> {
             }
             None => {
                 let now = self.clock.now();
-                let ended = Ok((Completion { step, start: now, end: now }, Duration::ZERO));
+                let ended = Ok((Completion { step, start: now, end: now }, Duration::ZERO.into()));
                 self.joins.send((LaneId(u32::MAX), ended)).expect("the crew holds the receiver");
                 Ok(())
             }
@@ -191,8 +228,8 @@ impl Lanes for HardwareLanes<'_> {
                     if let Some(running) = self.running.get_mut(lane.0 as usize) {
                         *running = None;
                     }
-                    let (completion, busy) = ended?;
-                    self.busy[completion.step.0 as usize] = busy;
+                    let (completion, ran) = ended?;
+                    self.steps[completion.step.0 as usize] = Some((completion, ran));
                     return Ok(Event::Ended(completion));
                 }
                 Err(RecvTimeoutError::Timeout) => {}

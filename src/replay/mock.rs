@@ -3,7 +3,7 @@
 //! It runs everywhere and proves the loop, the clock and the reports; what it measures says nothing of any device.
 
 use super::clock::sleep;
-use super::{Backend, BackendError, DeviceInfo, Session};
+use super::{Backend, BackendError, DeviceInfo, Ran, Session};
 use crate::plan::{CheckedPlan, LaneId, StepId};
 use crate::units::{Bytes, Duration};
 
@@ -40,9 +40,9 @@ impl Backend for Mock {
 }
 
 impl Session for Mock {
-    fn run(&mut self, step: StepId) -> Result<Duration, BackendError> {
+    fn run(&mut self, step: StepId) -> Result<Ran, BackendError> {
         let time = self.times[step.0 as usize];
         sleep(time);
-        Ok(time)
+        Ok(time.into())
     }
 }

@@ -3,16 +3,19 @@
 //! A [`Backend`] opens a [`Session`] for each lane; a [`Crew`] gives each session a thread of its own and takes the
 //! times of all steps from one clock. The only module that may read clocks, start threads or call device runtimes.
 
+pub mod agent;
 mod clock;
 mod cores;
 pub mod cpu;
 mod crew;
 mod mock;
 pub mod profile;
+pub mod remote;
 mod speed;
+pub mod wire;
 
-pub use cores::{Hold, available};
-pub use crew::{Crew, Limits, Round};
+pub use cores::{CORE_MAX, Hold, available, parse_cores};
+pub use crew::{Crew, Limits, Round, Unfinished};
 pub use mock::Mock;
 pub use speed::{PROBE_SAMPLES, SpeedProbe};
 
@@ -23,7 +26,7 @@ use crate::units::{Bytes, Duration};
 ///
 /// ```
 /// use coinfer::plan::{CheckedPlan, LaneId, StepId};
-/// use coinfer::replay::{Backend, BackendError, DeviceInfo, Session};
+/// use coinfer::replay::{Backend, BackendError, DeviceInfo, Ran, Session};
 /// use coinfer::units::{Bytes, Duration};
 ///
 /// /// Hardware that does nothing, at once.
@@ -39,8 +42,8 @@ use crate::units::{Bytes, Duration};
 ///     fn open(&self, _: &CheckedPlan, _: LaneId) -> Result<Box<dyn Session>, BackendError> {
 ///         struct Idle;
 ///         impl Session for Idle {
-///             fn run(&mut self, _: StepId) -> Result<Duration, BackendError> {
-///                 Ok(Duration::ZERO)
+///             fn run(&mut self, _: StepId) -> Result<Ran, BackendError> {
+///                 Ok(Ran::from(Duration::ZERO))
 ///             }
 ///         }
 ///         Ok(Box::new(Idle))
@@ -74,7 +77,32 @@ pub fn assemble(plan: &CheckedPlan, backend: &dyn Backend) -> Result<Crew, Backe
 /// An open lane. It lives on a thread of its own.
 pub trait Session: Send {
     /// Runs one step to its end and returns how long the hardware was busy with it.
-    fn run(&mut self, step: StepId) -> Result<Duration, BackendError>;
+    fn run(&mut self, step: StepId) -> Result<Ran, BackendError>;
+}
+
+/// What a session says of a step that it has run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ran {
+    /// How long the hardware was busy.
+    pub busy: Duration,
+    /// When a device with a clock of its own says that it ran the step.
+    pub there: Option<There>,
+}
+
+/// A time span by the clock of a device elsewhere, told by the clock of this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct There {
+    /// When it began.
+    pub start: std::time::Instant,
+    /// When it ended.
+    pub end: std::time::Instant,
+}
+
+impl From<Duration> for Ran {
+    /// Of hardware of this machine, which was busy for so long.
+    fn from(busy: Duration) -> Ran {
+        Ran { busy, there: None }
+    }
 }
 
 /// What a probe found.
@@ -120,6 +148,14 @@ pub enum BackendError {
     Lost {
         /// Which lane.
         lane: LaneId,
+    },
+    /// A device that is reached over a network is gone.
+    #[error("`{device}` was lost: {reason}")]
+    Gone {
+        /// Its name.
+        device: String,
+        /// What was seen of it last.
+        reason: String,
     },
     /// A step took too long.
     #[error("step {} did not end within {:.1} s", step.0, deadline.as_secs_f64())]

@@ -149,9 +149,7 @@ impl Measurement {
             let beside = measured.beside.map(|beside| busy[&beside]);
             beside.is_none_or(|(start, end)| start <= span.start && span.end <= end)
         });
-        timed
-            .map(|(&step, measured)| Measured { time: round.timeline.span(step).duration(), ..measured.clone() })
-            .collect()
+        timed.map(|(&step, measured)| Measured { time: round.duration(step), ..measured.clone() }).collect()
     }
 }
 

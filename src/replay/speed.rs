@@ -85,7 +85,7 @@ impl SpeedProbe {
                 matches!(self.plan.lane_at(lane), Lane::Compute { device: here, .. } if *here == device)
             };
             let steps = self.plan.step_ids().filter(|&step| self.plan.step_at(step).lane.is_some_and(is_here));
-            let times = steps.map(|step| round.timeline.span(step).duration().as_nanos_f64());
+            let times = steps.map(|step| round.duration(step).as_nanos_f64());
             // The first sample still finds the caches full of something else.
             let settled = median(times.skip(1)).expect("each device has two samples at least");
             let ratio = settled / expected.as_nanos_f64().max(1.0);
@@ -156,7 +156,7 @@ mod tests {
     use crate::plan::{LaneId, StepId};
     use crate::platform::{Device, DeviceKind, Platform};
     use crate::replay::clock::sleep;
-    use crate::replay::{DeviceInfo, Session};
+    use crate::replay::{DeviceInfo, Ran, Session};
 
     /// The first device is said to take 2 ms a sample; nothing is known of the second.
     struct FirstOnly;
@@ -192,9 +192,9 @@ mod tests {
         fn open(&self, _: &CheckedPlan, _: LaneId) -> Result<Box<dyn Session>, BackendError> {
             struct Sleeping;
             impl Session for Sleeping {
-                fn run(&mut self, _: StepId) -> Result<Duration, BackendError> {
+                fn run(&mut self, _: StepId) -> Result<Ran, BackendError> {
                     sleep(Duration::from_nanos(4_000_000));
-                    Ok(Duration::ZERO)
+                    Ok(Duration::ZERO.into())
                 }
             }
             Ok(Box::new(Sleeping))

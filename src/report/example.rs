@@ -106,6 +106,8 @@ pub(super) fn replay() -> Replay {
         runtime: "runtime 1.0".into(),
         is_real: true,
         emulated: vec![],
+        boards: vec![],
+        lost: vec![],
         comparisons: vec![],
         kendall_tau: None,
         notes: vec![],

@@ -3,6 +3,7 @@
 //! Everything here is a pure function from data to text, except [`Folder`], which puts files into place.
 //! Equal arguments give equal bytes.
 
+mod boards;
 mod calibration;
 mod calibration_table;
 mod compared;
@@ -13,6 +14,7 @@ mod folder;
 mod grid;
 pub mod html;
 mod layers;
+mod links;
 mod manifest;
 mod models;
 mod outcome;
@@ -31,12 +33,14 @@ mod table;
 pub mod theory;
 mod warm_up;
 
+pub use boards::{Board, Lost, unfinished_csv};
 pub use calibration::{Calibration, calibration_json, errors_csv};
 pub use calibration_table::calibration_table;
 pub use compared::{Compared, compared_with_best};
 pub use files::{latency_csv, plan_json, queries_csv, timeline_csv, timeline_json};
 pub use folder::{Folder, FolderError, slugs};
 pub use layers::{layers_csv, layers_json, layers_table};
+pub use links::{LINK_MAGIC, LinkFigures, LinkReading, link_figures, links_csv};
 pub use manifest::{Input, Manifest, manifest_json};
 pub use models::{CountedModel, models_csv, models_json, models_table};
 pub use outcome::{Failure, OUTCOME_REVISION, Outcome};

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::boards::{Board, Lost};
 use crate::plan::{Action, CheckedPlan, StepId};
 use crate::replay::Round;
 use crate::statistics::{Errors, kendall_tau, median, quantile};
@@ -69,6 +70,12 @@ pub struct Replay {
     pub is_real: bool,
     /// Devices that are slowed on purpose.
     pub emulated: Vec<String>,
+    /// Devices on other machines.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub boards: Vec<Board>,
+    /// Devices that were lost meanwhile.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<Lost>,
     /// By strategy.
     pub comparisons: Vec<Comparison>,
     /// Rank correlation of the makespans that the traces predict and the measured ones (Kendall's tau-b), each distinct
@@ -128,13 +135,13 @@ fn computing(plan: &CheckedPlan) -> impl Iterator<Item = StepId> {
 
 /// The errors of the steps of a round that compute.
 fn step_errors(plan: &CheckedPlan, round: &Round, predicted: &Timeline) -> impl Iterator<Item = f64> {
-    let nanos = |timeline: &Timeline, step| timeline.span(step).duration().as_nanos_f64();
-    computing(plan).map(move |step| relative(nanos(predicted, step), nanos(&round.timeline, step)))
+    let predicted = |step| predicted.span(step).duration().as_nanos_f64();
+    computing(plan).map(move |step| relative(predicted(step), round.duration(step).as_nanos_f64()))
 }
 
 /// How many times as long as the hardware was busy the longer steps of a round took.
 fn stretches(plan: &CheckedPlan, round: &Round) -> impl Iterator<Item = f64> {
-    let spans = computing(plan).map(|step| (round.timeline.span(step).duration(), round.busy[step.0 as usize]));
+    let spans = computing(plan).map(|step| (round.duration(step), round.busy[step.0 as usize]));
     let long = spans.filter(|&(span, _)| span >= ISOLATION_TIME_MIN);
     long.map(|(span, busy)| span.as_nanos_f64() / busy.as_nanos_f64().max(1.0))
 }
@@ -145,6 +152,8 @@ impl Replay {
         if !self.is_real {
             self.objections.push("no hardware took part".into());
         }
+        let lost = self.lost.iter().filter(|lost| !lost.is_replanned);
+        self.objections.extend(lost.map(Lost::sentence));
         if self.comparisons.is_empty() {
             self.objections.push("no plan was replayed".into());
         }
@@ -233,7 +242,7 @@ mod tests {
     /// A round whose steps were busy for these microseconds.
     fn round(micros: [(u64, u64); 4], busy: [u64; 4]) -> Round {
         let busy = busy.map(|micros| Duration::from_nanos(micros * 1000)).into();
-        Round { timeline: timeline(Origin::Measured, micros), busy }
+        Round { timeline: timeline(Origin::Measured, micros), busy, there: vec![] }
     }
 
     const PLANNED: [(u64, u64); 4] = [(0, 8000), (0, 6000), (6000, 7000), (8000, 8000)];

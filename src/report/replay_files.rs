@@ -70,6 +70,8 @@ fn captions(replay: &Replay) -> Vec<String> {
         let plans = replay.distinct().count();
         captions.push(format!("rank correlation of {plans} distinct plans, as profiled (Kendall's tau): {tau:.2}"));
     }
+    captions
+        .extend(replay.lost.iter().filter(|lost| lost.is_replanned).map(|lost| format!("note: {}", lost.sentence())));
     captions.extend(replay.notes.iter().map(|note| format!("note: {note}")));
     captions.push(match replay.objections.as_slice() {
         [] => format!("VALID: every makespan is within {:.1} %", replay.tolerance * 100.0),
@@ -301,7 +303,7 @@ mod tests {
     fn files_have_the_steps_of_every_round_but_no_joins() {
         let run = example::run(&[(0, 0..4, 0..8), (2, 4..10, 0..8)]);
         let busy = vec![Duration::from_nanos(5); run.plan.steps.len()];
-        let round = Round { timeline: run.timeline.clone(), busy };
+        let round = Round { timeline: run.timeline.clone(), busy, there: vec![] };
         let rounds = vec![(round.clone(), run.timeline.clone()), (round, run.timeline.clone())];
         let text = String::from_utf8(replay_csv(&run.problem, &run.plan, &rounds)).unwrap();
         insta::assert_snapshot!(text, @"

@@ -52,6 +52,7 @@ use crate::model::Weights;
 use crate::platform::DeviceId;
 use crate::problem::{Problem, Profiling, Replications};
 use crate::replay::cpu::Unit;
+use crate::replay::remote::AgentAddress;
 use crate::strategy::Strategy;
 
 /// A scenario without faults, with its overrides and traces.
@@ -97,6 +98,8 @@ pub struct Case {
     pub weights: Vec<Option<Arc<Weights>>>,
     /// By device, which cores of this machine it is.
     pub units: Vec<Option<Unit>>,
+    /// By device, which agent it is.
+    pub agents: Vec<Option<AgentAddress>>,
     /// By device, where its profile is.
     pub profiles: Vec<Option<Profile>>,
     /// By model, what traces call it.
@@ -137,6 +140,8 @@ pub struct Profile {
     pub device: String,
     /// The hardware and the software that it was taken on; `None` if it was not read.
     pub taken_on: Option<(String, String)>,
+    /// What the device was then, if the trace says it.
+    pub unit: Option<String>,
     /// How the device differs from the one that was profiled.
     pub mismatch: Option<String>,
 }

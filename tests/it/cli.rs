@@ -217,6 +217,7 @@ fn every_command_has_help_with_an_example() {
         "plan",
         "check",
         "profile",
+        "agent",
         "calibrate",
         "replay",
         "plot",

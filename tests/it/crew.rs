@@ -8,7 +8,7 @@ use std::thread::sleep;
 use coinfer::engine::estimates;
 use coinfer::plan::{CheckedPlan, LaneId, Plan, StepId, check};
 use coinfer::problem::Problem;
-use coinfer::replay::{BackendError, Crew, Limits, Mock, Session, assemble};
+use coinfer::replay::{BackendError, Crew, Limits, Mock, Ran, Session, assemble};
 use coinfer::timeline::Origin;
 use coinfer::units::Duration;
 use proptest::prelude::*;
@@ -44,7 +44,7 @@ enum Deed {
 struct Scripted(Vec<Deed>);
 
 impl Session for Scripted {
-    fn run(&mut self, step: StepId) -> Result<Duration, BackendError> {
+    fn run(&mut self, step: StepId) -> Result<Ran, BackendError> {
         match &self.0[step.0 as usize] {
             Deed::Nothing => {}
             Deed::Fail => return Err(BackendError::Failed { step, reason: "out of paper".into() }),
@@ -58,7 +58,7 @@ impl Session for Scripted {
             }
             Deed::Set(flag) => flag.store(true, Ordering::Relaxed),
         }
-        Ok(Duration::ZERO)
+        Ok(Duration::ZERO.into())
     }
 }
 

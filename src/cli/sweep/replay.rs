@@ -5,7 +5,7 @@ use crate::cli::evaluate::evaluate;
 use crate::cli::replay::{Candidate, ReplayArgs, replay};
 use crate::cli::results::Results;
 use crate::cli::{Error, Terminal};
-use crate::report::{ReplayedPoint, replay_sweep_csv, replay_sweep_json};
+use crate::report::{Lost, ReplayedPoint, replay_sweep_csv, replay_sweep_json};
 use crate::scenario::{Points, Scenario};
 
 /// Replays the plans of every point, one point at a time: the cores are needed for measuring.
@@ -16,6 +16,9 @@ pub(super) fn replay_points(
     options: &ReplayArgs,
     terminal: &Terminal,
 ) -> Result<Vec<ReplayedPoint>, Error> {
+    if options.replans() {
+        return Err(Error::Usage("the points of a sweep are not planned again; leave out --replan".into()));
+    }
     let mut replayed = Vec::new();
     for (index, point) in points.iter().enumerate() {
         let settings = settings(&point);
@@ -24,8 +27,11 @@ pub(super) fn replay_points(
         let case = scenario.case_at(&point)?;
         let evaluated = evaluate(&case, None);
         let candidates: Vec<Candidate<'_>> = evaluated.iter().flatten().map(Candidate::from).collect();
-        let replays = replay(scenario.name(), &case, &candidates, options, terminal)?;
-        replayed.push(ReplayedPoint { settings, replay: replays.replay });
+        let replay = replay(scenario.name(), &case, &candidates, options, terminal)?.replay.judged();
+        if let Some(Lost { device, reason, .. }) = replay.lost.first().cloned() {
+            return Err(Error::Gone { device, reason });
+        }
+        replayed.push(ReplayedPoint { settings, replay });
     }
     results.write("replay.csv", replay_sweep_csv(&replayed))?;
     results.write("replay.json", replay_sweep_json(&replayed))?;

@@ -5,6 +5,7 @@
 #[cfg(test)]
 mod arbitrary_tests;
 mod file;
+mod inspect;
 mod operators;
 mod proto;
 #[cfg(test)]
@@ -19,5 +20,6 @@ mod write;
 #[cfg(test)]
 mod zoo_tests;
 
+pub use inspect::{Border, Borders, inspect};
 pub use read::{Imported, ReadFault, read};
 pub use write::{WriteError, write, write_whole};

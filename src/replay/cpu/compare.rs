@@ -1,13 +1,12 @@
 //! Whether what a plan computed is what a single device computes.
 
-use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
-use super::Piece;
 use super::host::{Host, unfit};
+use super::loaded::{Piece, Port};
 use super::runtime::Input;
 use super::store::Store;
-use crate::model::{LayerId, ModelId, Region, Work};
+use crate::model::{ModelId, Region, Work};
 use crate::platform::DeviceId;
 use crate::replay::BackendError;
 
@@ -29,7 +28,7 @@ impl Host {
             // Row by row, so that outputs are found however they were split.
             for row in 0..shape.rows {
                 let region = Region { samples: sample..sample + 1, rows: row..row + 1 };
-                let found = self.output(store, model, &region)?;
+                let found = self.found(store, model, &region)?;
                 for (expected, found) in expected.chunks(plane).zip(found.chunks(cols)) {
                     let expected = &expected[row as usize * cols..][..cols];
                     let apart = expected.iter().zip(found).map(|(expected, found)| f64::from((expected - found).abs()));
@@ -42,7 +41,7 @@ impl Host {
     }
 
     /// The numbers of `region` of the output of `model`, from where outputs must go, or from any device.
-    fn output(&self, store: &Store, model: ModelId, region: &Region) -> Result<Vec<f32>, BackendError> {
+    fn found(&self, store: &Store, model: ModelId, region: &Region) -> Result<Vec<f32>, BackendError> {
         let network = &self.networks[model.0 as usize];
         let output = network.graph.output();
         let may_have = |device: &DeviceId| network.home.is_none_or(|home| home == *device);
@@ -70,10 +69,9 @@ impl Host {
         let mut all = Vec::new();
         for first in (0..self.samples).step_by(REFERENCE_BATCH as usize) {
             let samples = first..self.samples.min(first + REFERENCE_BATCH);
-            let gather = |(layer, rows): &(LayerId, Range<u32>)| {
-                let region = Region { samples: samples.clone(), rows: rows.clone() };
-                let numbers = store.gather((device, model, *layer), &region, graph.shape(*layer));
-                Piece { numbers: numbers.expect("all inputs are everywhere"), region, shape: graph.shape(*layer) }
+            let gather = |port: &Port| {
+                let piece = port.gather(&store, device, model, port.region(&samples));
+                piece.expect("all inputs are everywhere")
             };
             let pieces: Vec<Piece> = loaded.reads.iter().map(gather).collect();
             let inputs: Vec<Input<'_>> = pieces.iter().map(Piece::input).collect();

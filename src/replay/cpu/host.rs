@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::distr::{Distribution, Uniform};
 use rand::{SeedableRng, rngs::ChaCha8Rng};
 
+use super::loaded::{Loaded, Port};
 use super::memory;
 use super::runtime::{Engine, Runtime, Threads};
 use super::store::Store;
@@ -55,7 +55,7 @@ impl fmt::Display for Unit {
 
 /// A machine's cores as devices, with networks and the inputs of one load.
 pub struct Host {
-    pub(super) platform: Platform,
+    pub(in crate::replay) platform: Platform,
     runtime: Runtime,
     /// By device; `None` for those that are not cores of this machine.
     pub(super) units: Vec<Option<Started>>,
@@ -75,15 +75,15 @@ pub(super) struct Started {
     pub(super) slowed: f64,
 }
 
+/// A part of a network as an ONNX file, with what it reads and writes.
+pub(in crate::replay) struct Written {
+    pub(in crate::replay) bytes: Vec<u8>,
+    pub(in crate::replay) reads: Vec<Port>,
+    pub(in crate::replay) writes: Vec<Port>,
+}
+
 /// What an engine is of. rten shares one among devices; ONNX Runtime binds it to threads.
 type Part = (Option<DeviceId>, ModelId, Vec<LayerId>, (u32, u32));
-
-/// An engine with what it reads and writes: layers and their rows.
-pub(super) struct Loaded {
-    pub(super) engine: Engine,
-    pub(super) reads: Vec<(LayerId, Range<u32>)>,
-    pub(super) writes: Vec<(LayerId, Range<u32>)>,
-}
 
 impl Host {
     /// Starts the threads of `units`, by device, and draws `samples` inputs of each network from `seed`.
@@ -135,11 +135,39 @@ impl Host {
         })
     }
 
-    pub(super) fn shape(&self, model: ModelId, layer: LayerId) -> Shape {
+    /// Each network with its inputs, by layer.
+    pub(in crate::replay) fn inputs(
+        &self,
+    ) -> impl Iterator<Item = (ModelId, &Network, &BTreeMap<LayerId, Arc<Vec<f32>>>)> {
+        let of_networks = self.networks.iter().zip(&self.inputs);
+        (0..).map(ModelId).zip(of_networks).map(|(model, (network, inputs))| (model, network, inputs))
+    }
+
+    /// Samples of each network.
+    pub(in crate::replay) fn samples(&self) -> u32 {
+        self.samples
+    }
+
+    /// The layer that a network's outputs are of.
+    pub(in crate::replay) fn output(&self, model: ModelId) -> LayerId {
+        self.networks[model.0 as usize].graph.output()
+    }
+
+    /// Whether outputs on `device` are where they must go.
+    pub(in crate::replay) fn is_output_wanted(&self, model: ModelId, device: DeviceId) -> bool {
+        self.networks[model.0 as usize].home.is_none_or(|home| home == device)
+    }
+
+    /// What files of a network call a layer.
+    pub(in crate::replay) fn layer_name(&self, model: ModelId, layer: LayerId) -> String {
+        self.networks[model.0 as usize].graph.layer(layer).name.clone()
+    }
+
+    pub(in crate::replay) fn shape(&self, model: ModelId, layer: LayerId) -> Shape {
         self.networks[model.0 as usize].graph.shape(layer)
     }
 
-    pub(super) fn other_end(&self, link: LinkId, to: DeviceId) -> DeviceId {
+    pub(in crate::replay) fn other_end(&self, link: LinkId, to: DeviceId) -> DeviceId {
         let link = self.platform.link(link);
         if link.to == to { link.from } else { link.to }
     }
@@ -174,19 +202,26 @@ impl Host {
 
     fn load_engine(&self, work: &Work, threads: &Threads) -> Result<Loaded, BackendError> {
         let segment = &work.segment;
+        let graph = &self.networks[work.model.0 as usize].graph;
+        let Written { bytes, reads, writes } = self.write(work)?;
+        let names =
+            |ports: &[Port]| -> Vec<String> { ports.iter().map(|port| graph.layer(port.layer).name.clone()).collect() };
+        let engine = Engine::load(&self.runtime, bytes, names(&reads), names(&writes), threads);
+        let engine = engine.map_err(|error| unfit(format!("{} of {}: {error}", segment, graph.name())))?;
+        Ok(Loaded { engine, reads, writes })
+    }
+
+    /// The network's part that `work` runs, as an ONNX file.
+    pub(in crate::replay) fn write(&self, work: &Work) -> Result<Written, BackendError> {
+        let segment = &work.segment;
         let Network { graph, weights, .. } = &self.networks[work.model.0 as usize];
         let bytes = onnx::write(graph, weights, segment, &work.region.rows, None);
         let bytes = bytes.map_err(|error| unfit(format!("{}: {error}", graph.name())))?;
         let needed = graph.rows_needed(segment, &work.region.rows);
-        let reads: Vec<_> = needed.iter().filter(|&(&layer, _)| !segment.contains(layer)).collect();
-        let reads = reads.into_iter().map(|(&layer, rows)| (layer, rows.clone())).collect::<Vec<_>>();
-        let writes: Vec<_> = graph.exposed(segment).map(|layer| (layer, needed[&layer].clone())).collect();
-        let names = |layers: &[(LayerId, Range<u32>)]| -> Vec<String> {
-            layers.iter().map(|&(layer, _)| graph.layer(layer).name.clone()).collect()
-        };
-        let engine = Engine::load(&self.runtime, bytes, names(&reads), names(&writes), threads);
-        let engine = engine.map_err(|error| unfit(format!("{} of {}: {error}", segment, graph.name())))?;
-        Ok(Loaded { engine, reads, writes })
+        let port = |layer: LayerId| Port { layer, rows: needed[&layer].clone(), shape: graph.shape(layer) };
+        let reads = needed.keys().filter(|&&layer| !segment.contains(layer)).map(|&layer| port(layer)).collect();
+        let writes = graph.exposed(segment).map(port).collect();
+        Ok(Written { bytes, reads, writes })
     }
 }
 

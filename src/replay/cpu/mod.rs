@@ -5,33 +5,34 @@
 
 mod compare;
 mod host;
+mod loaded;
 mod runtime;
 mod store;
 
 pub(crate) use compare::worse;
+pub(super) use host::Written;
 pub use host::{Host, Network, Unit, processor};
 pub use runtime::{OnnxRuntime, Runtime};
 
-use std::ops::Range;
+pub(super) use loaded::{Loaded, Port};
+pub(super) use runtime::{Engine, Threads};
+pub(super) use store::{Gathered, Store};
+
 use std::sync::Arc;
 
-use host::Loaded;
-use runtime::{Input, Threads};
-use store::{Gathered, Store};
-
-use super::clock::{Clock, sleep, thread_time};
-use super::{Backend, BackendError, DeviceInfo, Session, cores};
-use crate::model::{LayerId, ModelId, Region, Shape, Work};
+use super::clock::thread_time;
+use super::{Backend, BackendError, DeviceInfo, Ran, Session, cores};
+use crate::model::{LayerId, ModelId, Region, Work};
 use crate::plan::{Action, CheckedPlan, Lane, LaneId, StepId};
 use crate::platform::DeviceId;
-use crate::units::{Bytes, Duration};
+use crate::units::Bytes;
 
 /// The cores of this machine as the devices of one plan.
 ///
 /// Backends of several plans share a [`Host`] with its networks; each has the data of its own plan.
 pub struct Cpu {
-    host: Arc<Host>,
-    store: Arc<Store>,
+    pub(super) host: Arc<Host>,
+    pub(super) store: Arc<Store>,
 }
 
 impl Cpu {
@@ -86,15 +87,7 @@ impl Backend for Cpu {
                 });
                 let jobs = jobs.collect::<Result<_, BackendError>>()?;
                 let (threads, slowed, store) = (unit.threads.clone(), unit.slowed, self.store.clone());
-                Ok(Box::new(Computing {
-                    device,
-                    jobs,
-                    threads,
-                    slowed,
-                    store,
-                    host: self.host.clone(),
-                    is_pinned: false,
-                }))
+                Ok(Box::new(Computing { device, jobs, threads, slowed, store, is_pinned: false }))
             }
             Lane::Link(link) => {
                 let moves = steps.map(|(step, action)| match action {
@@ -119,74 +112,19 @@ struct Computing {
     threads: Threads,
     slowed: f64,
     store: Arc<Store>,
-    host: Arc<Host>,
     is_pinned: bool,
 }
 
 impl Session for Computing {
-    fn run(&mut self, step: StepId) -> Result<Duration, BackendError> {
+    fn run(&mut self, step: StepId) -> Result<Ran, BackendError> {
         let failed = |reason| BackendError::Failed { step, reason };
         if !std::mem::replace(&mut self.is_pinned, true) {
             cores::pin(&self.threads.cores).map_err(failed)?;
         }
         let (_, loaded, work) = find(&self.jobs, step, |job| job.0);
-        let clock = Clock::start();
-        let gathered = self.gather(loaded, work).map_err(failed)?;
-        let inputs: Vec<Input<'_>> = gathered.iter().map(Piece::input).collect();
-        let (outputs, computed) = loaded.engine.run(&inputs, &self.threads).map_err(failed)?;
-        drop(inputs);
-        self.put(loaded, work, outputs).map_err(failed)?;
-        // Several threads compute at once, and only the time on the wall covers them all.
-        let computed = if self.threads.count > 1 { clock.now().since_start() } else { computed };
-        let busy = Duration::from_nanos_f64(computed.as_nanos_f64() * self.slowed);
-        if self.slowed > 1.0 {
-            sleep(busy.saturating_sub(clock.now().since_start()));
-        }
-        Ok(busy)
-    }
-}
-
-/// Numbers of a region of a layer with this shape.
-struct Piece {
-    numbers: Gathered,
-    region: Region,
-    shape: Shape,
-}
-
-impl Piece {
-    fn input(&self) -> Input<'_> {
-        let Piece { numbers, region, shape } = self;
-        let dims = [region.samples.len(), shape.channels as usize, region.rows.len(), shape.cols as usize];
-        Input { dims, numbers: numbers.numbers() }
-    }
-}
-
-impl Computing {
-    /// What `work` reads, in the engine's order.
-    fn gather(&self, loaded: &Loaded, work: &Work) -> Result<Vec<Piece>, String> {
-        let gather = |(layer, rows): &(LayerId, Range<u32>)| {
-            let region = Region { samples: work.region.samples.clone(), rows: rows.clone() };
-            let shape = self.host.shape(work.model, *layer);
-            match self.store.gather((self.device, work.model, *layer), &region, shape) {
-                Some(numbers) => Ok(Piece { numbers, region, shape }),
-                None => Err(format!("its input {region} is not there")),
-            }
-        };
-        loaded.reads.iter().map(gather).collect()
-    }
-
-    /// Puts what the engine gave for `work` where other steps find it.
-    fn put(&self, loaded: &Loaded, work: &Work, outputs: Vec<Vec<f32>>) -> Result<(), String> {
-        for ((layer, rows), numbers) in loaded.writes.iter().zip(outputs) {
-            let region = Region { samples: work.region.samples.clone(), rows: rows.clone() };
-            let shape = self.host.shape(work.model, *layer);
-            let expected = shape.channels as usize * shape.cols as usize * region.rows.len() * region.samples.len();
-            if numbers.len() != expected {
-                return Err(format!("the runtime gave {} numbers for {region}, which has {expected}", numbers.len()));
-            }
-            self.store.put((self.device, work.model, *layer), region, Arc::new(numbers));
-        }
-        Ok(())
+        let place = (&*self.store, self.device);
+        let busy = loaded.run(place, work.model, &work.region.samples, &self.threads, self.slowed);
+        busy.map(Ran::from).map_err(failed)
     }
 }
 
@@ -206,19 +144,19 @@ struct Move {
 }
 
 impl Session for Copying {
-    fn run(&mut self, step: StepId) -> Result<Duration, BackendError> {
+    fn run(&mut self, step: StepId) -> Result<Ran, BackendError> {
         let (_, Move { from, to, model, layer, region }) = find(&self.moves, step, |job| job.0);
         let before = thread_time();
         let gathered = self.store.gather((*from, *model, *layer), region, self.host.shape(*model, *layer));
         let gathered = gathered
             .ok_or_else(|| BackendError::Failed { step, reason: format!("what it sends, {region}, is not there") })?;
         self.store.put((*to, *model, *layer), region.clone(), Arc::new(gathered.numbers().to_vec()));
-        Ok(thread_time() - before)
+        Ok((thread_time() - before).into())
     }
 }
 
 /// The entry of `step`. Entries are in the lane's order, which is that of the steps' ids.
-fn find<T>(entries: &[T], step: StepId, id: impl Fn(&T) -> StepId) -> &T {
+pub(super) fn find<T>(entries: &[T], step: StepId, id: impl Fn(&T) -> StepId) -> &T {
     let index = entries.binary_search_by_key(&step, id).expect("a session runs the steps of its lane");
     &entries[index]
 }
@@ -230,7 +168,7 @@ impl std::fmt::Debug for Cpu {
 }
 
 /// Memory of this machine, as far as the system tells it.
-fn memory() -> Bytes {
+pub(super) fn memory() -> Bytes {
     let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let total = info.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB"));
     Bytes(total.and_then(|kilobytes| kilobytes.trim().parse().ok()).unwrap_or(0)) * 1024

@@ -82,18 +82,18 @@ fn version(file: &str, build: &str) -> String {
 
 /// Threads of one device, all pinned to its cores.
 #[derive(Clone, Debug)]
-pub(super) struct Threads {
-    pub(super) cores: Vec<usize>,
-    pub(super) count: usize,
+pub(in crate::replay) struct Threads {
+    pub(in crate::replay) cores: Vec<usize>,
+    pub(in crate::replay) count: usize,
     /// How firmly they hold them.
-    pub(super) hold: Hold,
+    pub(in crate::replay) hold: Hold,
     /// The threads of rten.
     pool: Arc<ThreadPool>,
 }
 
 impl Threads {
     /// Starts `count` threads on `cores`.
-    pub(super) fn start(cores: &[usize], count: usize) -> Result<Threads, String> {
+    pub(in crate::replay) fn start(cores: &[usize], count: usize) -> Result<Threads, String> {
         let (hold, pool) = on_cores(cores, |hold| (hold, ThreadPool::with_num_threads(count)))?;
         Ok(Threads { cores: cores.to_owned(), count, hold, pool: Arc::new(pool) })
     }
@@ -109,20 +109,20 @@ fn on_cores<R: Send>(cores: &[usize], make: impl FnOnce(Hold) -> R + Send) -> Re
 }
 
 /// A network, or a part of one, ready to run.
-pub(super) enum Engine {
+pub(in crate::replay) enum Engine {
     Rten { model: Box<Model>, inputs: Vec<NodeId>, outputs: Vec<NodeId> },
     OnnxRuntime { session: Mutex<Session>, inputs: Vec<String>, outputs: Vec<String> },
 }
 
 /// Numbers that go into an engine.
-pub(super) struct Input<'a> {
-    pub(super) dims: [usize; 4],
-    pub(super) numbers: &'a [f32],
+pub(in crate::replay) struct Input<'a> {
+    pub(in crate::replay) dims: [usize; 4],
+    pub(in crate::replay) numbers: &'a [f32],
 }
 
 impl Engine {
     /// Loads `onnx`, whose inputs and outputs are known by name, for a device with these threads.
-    pub(super) fn load(
+    pub(in crate::replay) fn load(
         runtime: &Runtime,
         onnx: Vec<u8>,
         inputs: Vec<String>,
@@ -149,7 +149,11 @@ impl Engine {
 
     /// The outputs for `inputs`, both in the order of the names that the engine was loaded with, and how long the
     /// computing thread has computed; of several, one of them.
-    pub(super) fn run(&self, inputs: &[Input<'_>], threads: &Threads) -> Result<(Vec<Vec<f32>>, Duration), String> {
+    pub(in crate::replay) fn run(
+        &self,
+        inputs: &[Input<'_>],
+        threads: &Threads,
+    ) -> Result<(Vec<Vec<f32>>, Duration), String> {
         match self {
             Engine::Rten { model, inputs: nodes, outputs } => {
                 let views = inputs.iter().map(|input| NdTensorView::from_data(input.dims, input.numbers).into());

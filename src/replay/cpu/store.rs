@@ -9,7 +9,7 @@ use crate::platform::DeviceId;
 
 /// The outputs of layers that devices hold. Lanes share it.
 #[derive(Debug, Default)]
-pub(super) struct Store(Mutex<BTreeMap<(DeviceId, ModelId, LayerId), Vec<Piece>>>);
+pub(in crate::replay) struct Store(Mutex<BTreeMap<(DeviceId, ModelId, LayerId), Vec<Piece>>>);
 
 /// A region of a layer's output, samples by channels by rows by columns.
 #[derive(Clone, Debug)]
@@ -20,21 +20,21 @@ struct Piece {
 
 /// Numbers of a region: a part of a piece, or put together.
 #[derive(Clone, Debug)]
-pub(super) struct Gathered {
+pub(in crate::replay) struct Gathered {
     numbers: Arc<Vec<f32>>,
     part: Range<usize>,
 }
 
 impl Gathered {
     /// The numbers, samples by channels by rows by columns.
-    pub(super) fn numbers(&self) -> &[f32] {
+    pub(in crate::replay) fn numbers(&self) -> &[f32] {
         &self.numbers[self.part.clone()]
     }
 }
 
 impl Store {
     /// Puts `numbers` of `region` of a layer's output on `device`, in place of earlier ones of that region.
-    pub(super) fn put(
+    pub(in crate::replay) fn put(
         &self,
         (device, model, layer): (DeviceId, ModelId, LayerId),
         region: Region,
@@ -49,7 +49,7 @@ impl Store {
     }
 
     /// The numbers of `region` of a layer's output, which has this shape, or `None` if a part of it is not there.
-    pub(super) fn gather(
+    pub(in crate::replay) fn gather(
         &self,
         (device, model, layer): (DeviceId, ModelId, LayerId),
         region: &Region,
@@ -69,15 +69,15 @@ impl Store {
             let part = first..first + region.samples.len() * per_sample;
             return Some(Gathered { numbers: piece.numbers.clone(), part });
         }
-        let mut whole = vec![0.0; region.samples.len() * region.rows.len() * per_row];
-        let mut missing: Vec<(u32, Range<u32>)> =
-            region.samples.clone().map(|sample| (sample, region.rows.clone())).collect();
-        for piece in &pieces {
-            copy(piece, &mut whole, region, shape);
-            missing = missing.into_iter().flat_map(|hole| without(hole, &piece.region)).collect();
+        // Before anything as large as the region is made.
+        let mut samples = region.samples.clone();
+        if !samples.all(|sample| is_covered(sample, &region.rows, &pieces)) {
+            return None;
         }
+        let mut whole = vec![0.0; region.samples.len() * region.rows.len() * per_row];
+        pieces.iter().for_each(|piece| copy(piece, &mut whole, region, shape));
         let part = 0..whole.len();
-        missing.is_empty().then(|| Gathered { numbers: Arc::new(whole), part })
+        Some(Gathered { numbers: Arc::new(whole), part })
     }
 }
 
@@ -107,15 +107,23 @@ fn intersection(one: &Range<u32>, other: &Range<u32>) -> Range<u32> {
     start..one.end.min(other.end).max(start)
 }
 
-/// What is left of the rows of a sample without those of `region`.
-fn without((sample, rows): (u32, Range<u32>), region: &Region) -> impl Iterator<Item = (u32, Range<u32>)> {
-    let cut = if region.samples.contains(&sample) { region.rows.clone() } else { 0..0 };
+/// Whether `pieces` have all of these rows of a sample.
+fn is_covered(sample: u32, rows: &Range<u32>, pieces: &[Piece]) -> bool {
+    let mut missing = vec![rows.clone()];
+    for piece in pieces.iter().filter(|piece| piece.region.samples.contains(&sample)) {
+        missing = missing.into_iter().flat_map(|hole| without(hole, &piece.region.rows)).collect();
+    }
+    missing.is_empty()
+}
+
+/// What is left of `rows` without those of `cut`.
+fn without(rows: Range<u32>, cut: &Range<u32>) -> impl Iterator<Item = Range<u32>> {
     let is_cut = cut.start < rows.end && rows.start < cut.end && !cut.is_empty();
     let parts = match is_cut {
         true => [rows.start..cut.start.max(rows.start), cut.end.min(rows.end)..rows.end],
         false => [rows, 0..0],
     };
-    parts.into_iter().filter(|part| !part.is_empty()).map(move |part| (sample, part))
+    parts.into_iter().filter(|part| !part.is_empty())
 }
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ form! {
         unsupported: Vec<At<Word<OpKind>>>,
         /// Which cores of this machine it is, for `profile` and replays.
         cpu: CpuForm,
+        /// Where the agent is that it is, for `profile` and replays; instead of `cpu`.
+        agent: AgentForm,
         /// What its steps read from and write to memory that it shares, when alone; if absent, weights, inputs and
         /// outputs once each.
         traffic: At<BytesPerSec>,
@@ -66,6 +68,14 @@ form! {
         /// How many times as long as on these cores each step takes, from 1 to 100: emulates a slower device. 1 if
         /// absent.
         slowed: At<f64>,
+    }
+
+    /// A device of another machine, on which `coinfer agent` runs.
+    AgentForm("`agent`") {
+        /// Host and port.
+        address: At<String> = "address = \"10.0.0.2:7071\"",
+        /// The name in its certificate; the host of the address if absent.
+        server_name: At<String>,
     }
 
     /// A way for data between two devices.

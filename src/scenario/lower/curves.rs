@@ -124,7 +124,8 @@ impl<'a> Curves<'a> {
                 format!("`{name}` was profiled as {profiled}, and the scenario says {unit}; run `coinfer profile`")
             });
             let taken_on = profiles.map(Profiles::taken_on);
-            Some(Profile { trace: self.traces.path(trace), device, taken_on, mismatch })
+            let unit = profiled.map(str::to_owned);
+            Some(Profile { trace: self.traces.path(trace), device, taken_on, unit, mismatch })
         };
         self.devices.iter().zip(units).map(profile).collect()
     }

@@ -1,13 +1,14 @@
 //! Devices and links of the form, as a platform.
 
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 
 use crate::platform::{Device, DeviceId, Direction, Link, LinkId, Platform, Power};
 use crate::replay::cpu::Unit;
+use crate::replay::remote::AgentAddress;
+use crate::replay::{CORE_MAX, parse_cores};
 use crate::scenario::decode::{At, shorten};
 use crate::scenario::diagnostic::{Faults, Span};
-use crate::scenario::form::{CpuForm, DeviceForm, Duplex, LinkForm, PowerForm, ScenarioForm};
+use crate::scenario::form::{AgentForm, CpuForm, DeviceForm, Duplex, LinkForm, PowerForm, ScenarioForm};
 use crate::scenario::lower::curves::profiled_device;
 use crate::scenario::names::Names;
 use crate::scenario::scalar::Word;
@@ -91,13 +92,46 @@ fn lower_power(form: &PowerForm, faults: &mut Faults) -> Option<Power> {
     Some(Power { idle: idle.value, active: active.value })
 }
 
-/// A core with a higher number is a mistake.
-const CORE_MAX: usize = 1023;
-
 /// The cores of this machine that each device is.
 pub(super) fn lower_units(form: &ScenarioForm, faults: &mut Faults) -> Vec<Option<Unit>> {
     let devices = form.devices.iter().flatten();
     devices.map(|device| device.cpu.as_ref().and_then(|cpu| lower_unit(cpu, faults))).collect()
+}
+
+/// The agent that each device is.
+pub(super) fn lower_agents(form: &ScenarioForm, faults: &mut Faults) -> Vec<Option<AgentAddress>> {
+    let mut known: BTreeMap<String, Span> = BTreeMap::new();
+    let mut agents = Vec::new();
+    for device in form.devices.iter().flatten() {
+        agents.push(device.agent.as_ref().and_then(|agent| lower_agent(agent, faults)));
+        let Some(address) = device.agent.as_ref().and_then(|agent| agent.address.as_ref()) else { continue };
+        if device.cpu.is_some() {
+            let cause = "a device is cores of this machine or an agent, not both";
+            faults.add(&address.at, cause, "leave out `cpu` or `agent`");
+        }
+        if let Some(earlier) = known.insert(address.value.clone(), address.at.clone()) {
+            let cause = format!("two devices are the agent at `{}`", shorten(&address.value));
+            faults.add(&address.at, cause, "start an agent for each device").label("second").beside(&earlier, "first");
+        }
+    }
+    agents
+}
+
+fn lower_agent(form: &AgentForm, faults: &mut Faults) -> Option<AgentAddress> {
+    let At { value: address, at } = form.address.clone()?;
+    let is_name =
+        |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-.:_[]".contains(c));
+    let parts = address.rsplit_once(':').filter(|(host, _)| is_name(host));
+    if parts.and_then(|(_, port)| port.parse::<u16>().ok()).is_none_or(|port| port == 0) {
+        let cause = format!("`{}` is no host with a port", shorten(&address));
+        faults.add(&at, cause, "write for example `10.0.0.2:7071` or `[fd00::2]:7071`");
+    }
+    let server_name = form.server_name.as_ref();
+    if let Some(name) = server_name.filter(|name| !is_name(&name.value)) {
+        let cause = format!("`{}` is no name of a host", shorten(&name.value));
+        faults.add(&name.at, cause, "write the name that its certificate is for");
+    }
+    Some(AgentAddress { address, server_name: server_name.map(|name| name.value.clone()) })
 }
 
 fn lower_unit(form: &CpuForm, faults: &mut Faults) -> Option<Unit> {
@@ -120,19 +154,6 @@ fn lower_unit(form: &CpuForm, faults: &mut Faults) -> Option<Unit> {
         faults.add(&form.slowed.as_ref()?.at, cause, "use how many times as long steps take, from 1 to 100");
     }
     Some(Unit { cores, threads: threads as usize, slowed })
-}
-
-/// Cores in ascending order; `None` unless each is named once.
-fn parse_cores(text: &str) -> Option<Vec<usize>> {
-    let mut cores = BTreeSet::new();
-    for part in text.split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (first, last): (usize, usize) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-        if first > last || last > CORE_MAX || !(first..=last).all(|core| cores.insert(core)) {
-            return None;
-        }
-    }
-    Some(cores.into_iter().collect())
 }
 
 struct Links {

@@ -61,6 +61,7 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
         is_at_hand: form.baseline_at_hand.as_ref().is_some_and(|at_hand| at_hand.value),
     };
     let units = hardware::lower_units(&form, faults);
+    let agents = hardware::lower_agents(&form, faults);
     let seed = form.seed.as_ref().map_or(0, |seed| seed.value);
     let profiling = form.profiling.as_ref().and_then(|profiling| lower_profiling(profiling, faults));
     let networks = networks::lower(&form, seed, &devices, &files.networks, faults);
@@ -114,6 +115,7 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
         notes,
         weights,
         units,
+        agents,
         profiles,
         profiled_models,
     })

@@ -1,0 +1,224 @@
+//! A session on an agent, from our side.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prost::bytes::Bytes;
+use tokio::sync::watch;
+use tonic::{Code, Status};
+
+use super::fleet::{Board, Clients, said};
+use crate::model::LayerId;
+use crate::model::Work;
+use crate::plan::StepId;
+use crate::replay::agent::put;
+use crate::replay::cpu::{Host, Port, Written};
+use crate::replay::wire::messages::{ForwardRequest, GetRequest, HoldRequest, Peer, RunRequest, UploadRequest};
+use crate::replay::wire::{CHUNK, Declared, Numbers, Sent};
+use crate::replay::{BackendError, Ran, There};
+use crate::units::Duration;
+
+/// A session on a device's agent. It ends when this is dropped.
+pub(super) struct Attachment {
+    board: Arc<Board>,
+    session: Bytes,
+    ticket: String,
+    /// Why the session has ended, once it has.
+    lost: watch::Receiver<Option<String>>,
+    holding: tokio::task::AbortHandle,
+    segments: Mutex<BTreeMap<Part, u32>>,
+}
+
+/// What a segment is of: the model, its layers, and rows of the last one's output.
+type Part = (u32, Vec<LayerId>, (u32, u32));
+
+/// Why a call did not do what it should.
+pub(super) enum Trouble {
+    /// The agent is gone.
+    Gone(BackendError),
+    /// It says why not.
+    Refused(String),
+}
+
+impl Trouble {
+    pub(super) fn of_step(self, step: StepId) -> BackendError {
+        match self {
+            Trouble::Gone(error) => error,
+            Trouble::Refused(reason) => BackendError::Failed { step, reason },
+        }
+    }
+
+    pub(super) fn of_opening(self) -> BackendError {
+        match self {
+            Trouble::Gone(error) => error,
+            Trouble::Refused(reason) => BackendError::Unfit { backend: super::NAME, reason },
+        }
+    }
+}
+
+impl Attachment {
+    /// Begins a session.
+    pub(super) fn begin(board: &Arc<Board>) -> Result<Attachment, BackendError> {
+        let mut client = board.clients.short.clone();
+        let (tell, lost) = watch::channel(None);
+        let begun = board.handle.block_on(async {
+            let mut replies = client.hold(HoldRequest {}).await?.into_inner();
+            let first = replies.message().await?.ok_or_else(|| Status::aborted("it gave no session"))?;
+            Ok((first, replies))
+        });
+        let (first, mut replies) = begun.map_err(|status| trouble(board, &status).of_opening())?;
+        let holding = board.handle.spawn(async move {
+            let reason = match replies.message().await {
+                Err(status) => said(&status),
+                Ok(_) => "the agent has ended the session".into(),
+            };
+            tell.send_replace(Some(reason));
+        });
+        Ok(Attachment {
+            board: board.clone(),
+            session: first.session,
+            ticket: first.ticket,
+            lost,
+            holding: holding.abort_handle(),
+            segments: Mutex::default(),
+        })
+    }
+
+    /// What `call` gives, unless the agent is lost meanwhile.
+    fn ask<R>(&self, call: impl AsyncFnOnce(Clients) -> Result<R, Status>) -> Result<R, Trouble> {
+        let mut lost = self.lost.clone();
+        self.board.handle.block_on(async {
+            tokio::select! {
+                biased;
+                answer = call(self.board.clients.clone()) => answer.map_err(|status| trouble(&self.board, &status)),
+                reason = ended(&mut lost) => Err(Trouble::Gone(self.board.gone(&reason))),
+            }
+        })
+    }
+
+    /// The agent's segment for `work`, which is uploaded unless the agent has it.
+    pub(super) fn open(&self, host: &Host, work: &Work) -> Result<u32, BackendError> {
+        let rows = (work.region.rows.start, work.region.rows.end);
+        let part: Part = (work.model.0, work.segment.layers().collect(), rows);
+        let mut segments = self.segments.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(&segment) = segments.get(&part) {
+            return Ok(segment);
+        }
+        let segment = segments.len() as u32;
+        let Written { bytes, reads, writes } = host.write(work)?;
+        let ports = |ports: Vec<Port>| ports.into_iter().map(|port| (host.layer_name(work.model, port.layer), port));
+        let declared = Declared {
+            model: work.model,
+            reads: ports(reads).collect(),
+            writes: ports(writes).collect(),
+            bytes: bytes.len() as u64,
+            hash: *blake3::hash(&bytes).as_bytes(),
+        };
+        let (session, bytes) = (self.session.clone(), Bytes::from(bytes));
+        let opened = self.ask(async |mut clients| {
+            let reply = clients.short.open(declared.message(session.clone(), segment)).await?;
+            if !reply.into_inner().is_known {
+                let pieces = (0..bytes.len()).step_by(CHUNK).map(move |start| UploadRequest {
+                    session: if start == 0 { session.clone() } else { Bytes::new() },
+                    segment,
+                    bytes: bytes.slice(start..bytes.len().min(start + CHUNK)),
+                });
+                clients.putting.upload(tokio_stream::iter(pieces.collect::<Vec<_>>())).await?;
+            }
+            Ok(())
+        });
+        opened.map_err(Trouble::of_opening)?;
+        segments.insert(part, segment);
+        Ok(segment)
+    }
+
+    /// Runs a segment over `samples`.
+    pub(super) fn run(&self, segment: u32, samples: &Range<u32>) -> Result<Ran, Trouble> {
+        let (samples_start, samples_end) = (samples.start, samples.end);
+        let request = RunRequest { session: self.session.clone(), segment, samples_start, samples_end };
+        let reply = self.ask(async |mut clients| Ok(clients.short.run(request).await?.into_inner()))?;
+        let offset = *self.board.offset.lock().unwrap_or_else(PoisonError::into_inner);
+        let there = offset.instant(reply.start).zip(offset.instant(reply.end.max(reply.start)));
+        let there = there.map(|(start, end)| There { start, end });
+        Ok(Ran { busy: Duration::from_nanos(reply.busy), there })
+    }
+
+    /// Sends the numbers of a region.
+    pub(super) fn put(&self, sent: &Sent, numbers: &[f32]) -> Result<(), Trouble> {
+        let pieces = put(self.session.clone(), sent, numbers);
+        self.ask(async |mut clients| clients.putting.put(tokio_stream::iter(pieces)).await.map(drop))
+    }
+
+    /// Fetches the numbers of a region.
+    pub(super) fn get(&self, sent: &Sent) -> Result<Arc<Vec<f32>>, Trouble> {
+        let (tensor, region) = sent.message();
+        let request = GetRequest { session: self.session.clone(), tensor: Some(tensor), region: Some(region) };
+        self.ask(async |mut clients| {
+            let mut pieces = clients.getting.get(request).await?.into_inner();
+            let mut numbers = Numbers::new(sent.count())?;
+            while let Some(piece) = pieces.message().await? {
+                numbers.push(&piece.bytes)?;
+            }
+            Ok(numbers.finish()?)
+        })
+    }
+
+    /// Lets the agent send a region straight to the one of `to`.
+    pub(super) fn forward(&self, sent: &Sent, to: &Attachment) -> Result<(), Trouble> {
+        let (tensor, region) = sent.message();
+        let peer = Peer {
+            address: to.board.address.address.clone(),
+            server_name: to.board.address.server_name.clone().unwrap_or_default(),
+            authority: to.board.authority.clone().into(),
+            ticket: to.ticket.clone(),
+        };
+        let request = ForwardRequest {
+            session: self.session.clone(),
+            tensor: Some(tensor),
+            region: Some(region),
+            peer: Some(peer),
+        };
+        // The other one may be lost as well as this one.
+        let mut lost = to.lost.clone();
+        let forwarded = self.ask(async |mut clients| {
+            tokio::select! {
+                biased;
+                answer = clients.short.forward(request) => answer.map(|_| Ok(())),
+                reason = ended(&mut lost) => Ok(Err(to.board.gone(&reason))),
+            }
+        });
+        match forwarded {
+            Ok(sent) => sent.map_err(Trouble::Gone),
+            Err(Trouble::Refused(reason)) if to.lost.borrow().is_some() => Err(Trouble::Gone(to.board.gone(&reason))),
+            Err(trouble) => Err(trouble),
+        }
+    }
+}
+
+/// Waits until the session has ended, and says why.
+async fn ended(lost: &mut watch::Receiver<Option<String>>) -> String {
+    match lost.wait_for(Option::is_some).await {
+        Ok(reason) => reason.clone().unwrap_or_default(),
+        Err(_) => "the session has ended".into(),
+    }
+}
+
+/// What came instead of an answer.
+fn trouble(board: &Board, status: &Status) -> Trouble {
+    use std::error::Error;
+    // What the agent itself says has no cause here.
+    let is_lost = status.source().is_some()
+        || matches!(status.code(), Code::Unavailable | Code::Cancelled)
+        || (status.code() == Code::NotFound && status.message().contains("no such session"));
+    match is_lost {
+        true => Trouble::Gone(board.gone(&said(status))),
+        false => Trouble::Refused(format!("`{}` refuses: {}", board.name, said(status))),
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        self.holding.abort();
+    }
+}
