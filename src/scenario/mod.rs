@@ -115,6 +115,7 @@ impl Case {
             notes: self.notes.clone(),
             weights: self.weights.clone(),
             units: self.units.clone(),
+            agents: self.agents.clone(),
             profiles: self.profiles.clone(),
             profiled_models: self.profiled_models.clone(),
             ..*self
