@@ -33,10 +33,11 @@ fail() {
 
 # Starts an agent whose name is $1; its process is in `started`, its address in `address`.
 start() {
+    rm -f "$folder/$1.log"
     "$COINFER" agent --listen 127.0.0.1:0 --cores 0 >"$folder/$1.log" 2>&1 &
     started=$!
     for _ in $(seq 100); do
-        grep -q '^listening on ' "$folder/$1.log" && break
+        grep -qs '^listening on ' "$folder/$1.log" && break
         sleep 0.05
     done
     address=$(sed -n 's/^listening on //p' "$folder/$1.log")

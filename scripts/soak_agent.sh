@@ -19,7 +19,7 @@ trap 'exit 130' INT TERM
 "$COINFER" agent --listen 127.0.0.1:0 --cores 0 >"$folder/log" 2>&1 &
 agent=$!
 for _ in $(seq 100); do
-    grep -q '^listening on ' "$folder/log" && break
+    grep -qs '^listening on ' "$folder/log" && break
     sleep 0.05
 done
 address=$(sed -n 's/^listening on //p' "$folder/log")
