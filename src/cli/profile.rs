@@ -20,7 +20,7 @@ use super::profile_trace::{Provenance, trace};
 use super::visits::{Visit, Visits};
 use super::{Error, ScenarioArgs, Terminal};
 use crate::cost::Trace;
-use crate::platform::DeviceId;
+use crate::platform::{Device, DeviceId};
 use crate::replay::DeviceInfo;
 use crate::replay::cpu::processor;
 use crate::replay::profile::Target;
@@ -82,8 +82,7 @@ impl Profile {
             return profile_links(&case, &self.hardware.fleet(&case)?, self.repeats, &output, terminal);
         }
         let (networks, samples) = networks(&scenario)?;
-        let devices: Vec<DeviceId> =
-            case.problem.platform.device_ids().filter(|&device| is_hardware(&case, device)).collect();
+        let devices = devices(&case, &networks, terminal);
         if devices.is_empty() {
             return Err(Error::Usage(
                 "no device of the scenario says which cores it is; write `cpu = { cores = \"0\" }`, \
@@ -255,6 +254,30 @@ impl Profile {
 fn is_hardware(case: &Case, device: DeviceId) -> bool {
     let index = device.0 as usize;
     case.units[index].is_some() || case.agents[index].is_some()
+}
+
+/// The devices that are measured: hardware that can run the networks; of several with one profile, the first.
+fn devices(case: &Case, networks: &[Network], terminal: &Terminal) -> Vec<DeviceId> {
+    let platform = &case.problem.platform;
+    let mut devices: Vec<DeviceId> = Vec::new();
+    for device in platform.device_ids().filter(|&device| is_hardware(case, device)) {
+        let Device { name, unsupported, class, .. } = platform.device(device);
+        let mut layers = networks.iter().flat_map(|network| network.graph.layers());
+        if let Some(layer) = layers.find(|layer| unsupported.contains(&layer.op.kind())) {
+            terminal.tell(&format!("{name} is not measured: it does not support `{}`", layer.name));
+            continue;
+        }
+        let trace = |device: DeviceId| case.profiles[device.0 as usize].as_ref().map(|profile| &profile.trace);
+        let same = |&&other: &&DeviceId| platform.device(other).class == *class && trace(other) == trace(device);
+        match devices.iter().find(same) {
+            Some(&other) => {
+                let other = &platform.device(other).name;
+                terminal.tell(&format!("{name} is not measured: it has the profile of {other}"));
+            }
+            None => devices.push(device),
+        }
+    }
+    devices
 }
 
 /// Only a trace may be replaced, and a journal is kept beside a file only.
