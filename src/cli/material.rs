@@ -76,6 +76,7 @@ impl Reader {
             finish: self.csv("finish-times.csv", plot::read_finish_times_csv).unwrap_or_default(),
             strategies,
             accuracy: self.accuracy(),
+            effects: self.csv("sensitivity.csv", plot::read_sensitivity_csv).unwrap_or_default(),
         }
     }
 

@@ -11,6 +11,7 @@ mod bars;
 mod breakdown;
 mod canvas;
 mod cdf;
+mod effect_rows;
 mod finish_times;
 mod heatmap;
 mod latency_rows;
@@ -28,19 +29,22 @@ pub(super) mod style;
 pub(super) mod swept;
 mod timeline;
 mod timeline_rows;
+mod tornado;
 
 pub use accuracy::accuracy_svg;
 pub use accuracy_rows::{Accuracy, AccuracyRow, calibration_accuracy, read_replay_json};
 pub use canvas::Width;
+pub use effect_rows::read_sensitivity_csv;
 pub use finish_times::{FinishRow, finish_rows, finish_times_csv, finish_times_svg, read_finish_times_csv};
 pub use latency_rows::{LatencyRow, read_latency_csv};
 pub(super) use predicted_rows::scheme_name;
 pub use predicted_rows::{PredictedRow, predicted_csv, predicted_rows, read_predicted_csv};
-pub use preset::{Figure, Look, Material, Preset, StrategyMaterial, figures, throughput_figure};
+pub use preset::{Figure, Look, Material, Preset, StrategyMaterial, figures, throughput_figure, tornados};
 pub use read::CsvFault;
 pub use results_table::{ResultLine, ResultsTable};
 pub use timeline::timeline_svg;
 pub use timeline_rows::{TimelineRow, read_timeline_csv, timeline_rows};
+pub use tornado::tornado_svg;
 
 use super::rows::distinct;
 

@@ -16,7 +16,9 @@ use super::speedup::speedup_svg;
 use super::swept::Swept;
 use super::timeline::timeline_svg;
 use super::timeline_rows::TimelineRow;
-use crate::report::slugs;
+use super::tornado::tornado_svg;
+use crate::report::rows::distinct;
+use crate::report::{Effect, slugs};
 
 /// A kind of figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,11 +41,13 @@ pub enum Preset {
     SplitHeatmap,
     /// Predicted against measured times, of a replay or a calibration.
     Accuracy,
+    /// How far results change with constants of the scenario.
+    Tornado,
 }
 
 impl Preset {
     /// All of them, in the order in which a report has them.
-    pub const ALL: [Preset; 9] = [
+    pub const ALL: [Preset; 10] = [
         Preset::Throughput,
         Preset::Speedup,
         Preset::FinishTimes,
@@ -53,6 +57,7 @@ impl Preset {
         Preset::Pareto,
         Preset::SplitHeatmap,
         Preset::Accuracy,
+        Preset::Tornado,
     ];
 
     /// Its name, which is also that of its file.
@@ -67,6 +72,7 @@ impl Preset {
             Preset::Pareto => "pareto",
             Preset::SplitHeatmap => "split-heatmap",
             Preset::Accuracy => "accuracy",
+            Preset::Tornado => "tornado",
         }
     }
 
@@ -82,6 +88,7 @@ impl Preset {
             Preset::Pareto => "Time against throughput and energy, with the best points of each strategy",
             Preset::SplitHeatmap => "Share of the samples that each device computes along a swept setting",
             Preset::Accuracy => "Predicted against measured times of a replay or a calibration",
+            Preset::Tornado => "How far results change with constants of the scenario, the largest effect on top",
         }
     }
 }
@@ -101,6 +108,8 @@ pub struct Material {
     pub strategies: Vec<StrategyMaterial>,
     /// `replay.json` or `predicted-measured.csv`.
     pub accuracy: Accuracy,
+    /// `sensitivity.csv`.
+    pub effects: Vec<Effect>,
 }
 
 /// What the folder of one strategy has.
@@ -176,6 +185,10 @@ pub fn figures(preset: Preset, material: &Material, look: &Look) -> Result<Vec<F
                 .into())
         }
         Preset::Accuracy => Ok(one("Predicted and measured", accuracy_svg(title, &material.accuracy, width))),
+        Preset::Tornado if material.effects.is_empty() => {
+            Err("sensitivity.csv; `coinfer sensitivity SCENARIO --vary KEY` makes it".into())
+        }
+        Preset::Tornado => Ok(tornados(title, &material.effects, width)),
     }
 }
 
@@ -185,6 +198,23 @@ pub fn throughput_figure(title: &str, results_csv: &[u8]) -> Option<Figure> {
     let results = ResultsTable::read(results_csv).ok()?;
     let material = Material { title: title.to_owned(), results: Some(results), ..Material::default() };
     figures(Preset::Throughput, &material, &Look::default()).ok()?.pop()
+}
+
+/// The figures of effects, one for each strategy that has a result as things stand, named after it if there are several
+/// strategies.
+pub fn tornados(title: &str, effects: &[Effect], width: Width) -> Vec<Figure> {
+    let strategies = distinct(effects.iter().map(|effect| effect.strategy.as_str()));
+    let has_result = |effect: &&Effect| effect.figures[1].is_some();
+    let name = Preset::Tornado.name();
+    let of_strategy = strategies.iter().zip(slugs(strategies.iter().copied())).filter_map(|(&strategy, slug)| {
+        let effects: Vec<&Effect> = effects.iter().filter(|effect| effect.strategy == strategy).collect();
+        effects.iter().any(has_result).then(|| Figure {
+            path: if strategies.len() == 1 { name.to_owned() } else { format!("{name}-{slug}") },
+            heading: format!("What {strategy} owes to constants"),
+            svg: tornado_svg(&format!("{title}: {strategy}"), &effects, width),
+        })
+    });
+    of_strategy.collect()
 }
 
 fn of_run(file: &str) -> String {
