@@ -63,9 +63,9 @@ impl Sensitivities {
         let study = Study { vary: self.vary.clone(), by: self.by.clone(), strategy: self.strategy.clone() };
         let constants = scenario.constants(&study)?;
         let settings = [overrides.as_slice(), &self.settings()].concat();
-        let results = Results::begin(&self.out, "sensitivity-", "sensitivity", &scenario, &settings)?;
         let points = self.simulate(&scenario, &constants, terminal)?;
         let gauge = self.gauge(&points[0])?;
+        let results = Results::begin(&self.out, "sensitivity-", "sensitivity", &scenario, &settings)?;
         let effects = effects(&constants, gauge, &points);
         let found = Sensitivity::new(scenario.name(), &baseline_name(&scenario.case()?), effects);
         let csv = sensitivity_csv(&found.effects);
@@ -154,8 +154,9 @@ fn effects(constants: &Constants, gauge: Gauge, points: &[Vec<Attempt>]) -> Vec<
         constants.all.iter().zip(ends.chunks_exact(2)).map(move |(constant, ends)| {
             let attempts = [&ends[0][strategy], &base[strategy], &ends[1][strategy]];
             let words = ["less", "as it stands", "more"].into_iter().zip(attempts);
-            let reasons: Vec<String> =
-                words.filter_map(|(word, attempt)| Some(format!("{word}: {}", attempt.as_ref().err()?.reason))).collect();
+            let reasons: Vec<String> = words
+                .filter_map(|(word, attempt)| Some(format!("{word}: {}", attempt.as_ref().err()?.reason)))
+                .collect();
             Effect {
                 strategy: name(&base[strategy]).to_owned(),
                 key: constant.key().to_owned(),

@@ -187,16 +187,20 @@ pub fn sensitivity_table(sensitivity: &Sensitivity, bold: bool) -> String {
         Gauge::Speedup => ("speed-up", 3),
         Gauge::MakespanMs => ("ms", 1),
     };
-    let titles = [("strategy", "  constant"), ("low", title), ("base", title), ("high", title), ("low", "%"), ("high", "%")];
+    let titles =
+        [("strategy", "  constant"), ("low", title), ("base", title), ("high", title), ("low", "%"), ("high", "%")];
     let figure = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.decimals$}"));
-    let change = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{:+.1}", tidy(value)));
+    let change = |value: Option<f64>| value.map_or("-".to_owned(), signed);
     let mut lines: Vec<(String, [String; 5])> = Vec::new();
     for of_strategy in effects.chunk_by(|a, b| a.strategy == b.strategy) {
         lines.push((of_strategy[0].strategy.clone(), [(); 5].map(|()| String::new())));
         lines[..].last_mut().expect("one was just pushed").1[1] = figure(of_strategy[0].figures[1]);
         for effect in of_strategy {
             let ([low, _, high], [less, more]) = (effect.figures, effect.changes());
-            lines.push((format!("  {}", effect.key), [figure(low), String::new(), figure(high), change(less), change(more)]));
+            lines.push((
+                format!("  {}", effect.key),
+                [figure(low), String::new(), figure(high), change(less), change(more)],
+            ));
         }
     }
     let numbers: Vec<[String; 5]> = lines.iter().map(|(_, numbers)| numbers.clone()).collect();
@@ -213,9 +217,9 @@ pub fn sensitivity_table(sensitivity: &Sensitivity, bold: bool) -> String {
     page(grid(&titles, 1, rows, bold), captions(sensitivity, gauge))
 }
 
-/// Zero without a sign.
-fn tidy(percent: f64) -> f64 {
-    if percent.abs() < 0.05 { 0.0 } else { percent }
+/// A percentage with its sign, which 0.0 has not.
+fn signed(percent: f64) -> String {
+    if percent.abs() < 0.05 { "0.0".to_owned() } else { format!("{percent:+.1}") }
 }
 
 fn captions(sensitivity: &Sensitivity, gauge: Gauge) -> Vec<String> {
@@ -227,7 +231,7 @@ fn captions(sensitivity: &Sensitivity, gauge: Gauge) -> Vec<String> {
         ));
     }
     if gauge == Gauge::Speedup {
-        captions.push(format!("speed-up: over {}, with the same constants", sensitivity.baseline));
+        captions.push(format!("speed-up: over {}, each at the same constants", sensitivity.baseline));
     }
     let mut told: Vec<&str> = Vec::new();
     for Effect { key, values: [low, base, high], .. } in effects {
@@ -262,7 +266,11 @@ pub(super) mod tests {
         let greedy = |key, low, high| effect("greedy", key, [Some(low), Some(2.0), Some(high)]);
         let failed = Effect {
             error: Some("high: no link leads from `cpu` to `gpu`".into()),
-            ..effect("a strategy whose name says what all its settings are", "links.pcie.latency", [Some(1.0), Some(1.0), None])
+            ..effect(
+                "a strategy whose name says what all its settings are",
+                "links.pcie.latency",
+                [Some(1.0), Some(1.0), None],
+            )
         };
         Sensitivity::new(
             "three devices",
@@ -279,13 +287,17 @@ pub(super) mod tests {
     #[test]
     fn the_largest_effect_comes_first_and_one_that_is_not_known_last() {
         let unknown = effect("s", "a", [Some(1.0), None, Some(2.0)]);
-        let found = Sensitivity::new("t", "b", vec![
-            unknown,
-            effect("s", "b", [Some(1.0), Some(1.0), Some(1.0)]),
-            effect("s", "c", [Some(0.9), Some(1.0), Some(1.05)]),
-            effect("s", "d", [Some(1.2), Some(1.0), None]),
-            effect("r", "e", [Some(1.0), Some(1.0), Some(1.0)]),
-        ]);
+        let found = Sensitivity::new(
+            "t",
+            "b",
+            vec![
+                unknown,
+                effect("s", "b", [Some(1.0), Some(1.0), Some(1.0)]),
+                effect("s", "c", [Some(0.9), Some(1.0), Some(1.05)]),
+                effect("s", "d", [Some(1.2), Some(1.0), None]),
+                effect("r", "e", [Some(1.0), Some(1.0), Some(1.0)]),
+            ],
+        );
         let keys: Vec<&str> = found.effects.iter().map(|effect| effect.key.as_str()).collect();
         assert_eq!(keys, ["d", "c", "b", "a", "e"]);
         assert_eq!(found.effects[3].swing(), None);
@@ -295,18 +307,70 @@ pub(super) mod tests {
     fn the_table_fits_80_columns() {
         let text = sensitivity_table(&example(), false);
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @"
+        strategy                                   low      base      high    low   high
+          constant                            speed-up  speed-up  speed-up      %      %
+        --------------------------------------------------------------------------------
+        greedy                                             2.000
+          links.pcie.bandwidth                   1.500               2.250  -25.0  +12.5
+          links.pcie.latency                     1.900               1.800   -5.0  -10.0
+          devices.a-device-with-a-long-name.     2.000               2.000    0.0    0.0
+          speed.rate
+        a strategy whose name says what all                1.000
+        its settings are
+          links.pcie.latency                     1.000                   -    0.0      -
+
+        low, high: one constant 20 % less and 20 % more, all else as it stands; planned
+          anew each time
+        speed-up: over gpu alone, each at the same constants
+        links.pcie.bandwidth: 8 ms, 10 ms, 12 ms
+        links.pcie.latency: 8 ms, 10 ms, 12 ms
+        devices.a-device-with-a-long-name.speed.rate: 8 ms, 10 ms, 12 ms
+        failed: a strategy whose name says what all its settings are,
+          links.pcie.latency: high: no link leads from `cpu` to `gpu`
+        ");
     }
 
     #[test]
     fn every_effect_has_a_line() {
-        insta::assert_snapshot!(String::from_utf8(sensitivity_csv(&example().effects)).unwrap(), @"");
+        insta::assert_snapshot!(String::from_utf8(sensitivity_csv(&example().effects)).unwrap(), @"
+        strategy,key,by_percent,value_low,value_base,value_high,figure,figure_low,figure_base,figure_high,change_low_percent,change_high_percent,swing_percent,error
+        greedy,links.pcie.bandwidth,20,8 ms,10 ms,12 ms,speedup,1.5,2,2.25,-25,12.5,37.5,
+        greedy,links.pcie.latency,20,8 ms,10 ms,12 ms,speedup,1.9,2,1.8,-5.000000000000004,-9.999999999999998,9.999999999999998,
+        greedy,devices.a-device-with-a-long-name.speed.rate,20,8 ms,10 ms,12 ms,speedup,2,2,2,0,0,0,
+        a strategy whose name says what all its settings are,links.pcie.latency,20,8 ms,10 ms,12 ms,speedup,1,1,,0,,0,high: no link leads from `cpu` to `gpu`
+        ");
     }
 
     #[test]
     fn what_is_not_known_is_null() {
         let mut example = example();
         example.effects.drain(..3);
-        insta::assert_snapshot!(sensitivity_json(&example), @"");
+        insta::assert_snapshot!(sensitivity_json(&example), @r#"
+        {
+          "scenario": "three devices",
+          "baseline": "gpu alone",
+          "results": [
+            {
+              "strategy": "a strategy whose name says what all its settings are",
+              "key": "links.pcie.latency",
+              "by_percent": 20,
+              "value": {
+                "low": "8 ms",
+                "base": "10 ms",
+                "high": "12 ms"
+              },
+              "figure": "speedup",
+              "low": 1.0,
+              "base": 1.0,
+              "high": null,
+              "change_low_percent": 0.0,
+              "change_high_percent": null,
+              "swing_percent": 0.0,
+              "error": "high: no link leads from `cpu` to `gpu`"
+            }
+          ]
+        }
+        "#);
     }
 }

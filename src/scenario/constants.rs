@@ -129,8 +129,11 @@ impl Scenario {
         {
             let texts = constant.ends.iter().zip(broken).filter(|(_, broken)| *broken);
             let texts: Vec<String> = texts.map(|(node, _)| node.value.to_string()).collect();
-            let cause =
-                format!("`{}` is a whole number, {number}, and scaled it would be {}", constant.key, texts.join(" and "));
+            let cause = format!(
+                "`{}` is a whole number, {number}, and scaled it would be {}",
+                constant.key,
+                texts.join(" and ")
+            );
             faults.add(&constant.at, cause, whole_remedy(number, percent));
             return;
         }
@@ -192,7 +195,9 @@ fn scaled(value: &Value, percent: u32) -> Option<Value> {
             let text = times(&number.to_string(), percent)?;
             Some(text.parse().map(Value::Integer).unwrap_or(Value::Float(text.parse().ok()?)))
         }
-        Value::Float(number) if number.is_finite() => Some(Value::Float(times(&number.to_string(), percent)?.parse().ok()?)),
+        Value::Float(number) if number.is_finite() => {
+            Some(Value::Float(times(&number.to_string(), percent)?.parse().ok()?))
+        }
         Value::String(text) if is_quantity(value) => {
             let text = text.trim();
             let unit = text.find(|c: char| !c.is_ascii_digit() && !matches!(c, '.' | '_' | '+' | '-'))?;
@@ -246,7 +251,9 @@ fn whole_remedy(number: i64, percent: u32) -> String {
             let near = (1..=PERCENT_MAX / step).map(|count| count * step).min_by_key(|by| by.abs_diff(percent));
             format!("it stays whole with `--by {}`; `coinfer sweep` takes any values", near.unwrap_or(step))
         }
-        None => "give it another value by `--set`, such as a multiple of 10; `coinfer sweep` takes any values".to_owned(),
+        None => {
+            "give it another value by `--set`, such as a multiple of 10; `coinfer sweep` takes any values".to_owned()
+        }
     }
 }
 
@@ -302,7 +309,10 @@ mod tests {
     #[test]
     fn constants_are_found_and_scaled() {
         let found = check(&[], &["load.offline.samples", "links.pcie.bandwidth"], "50", None);
-        insta::assert_snapshot!(found, @"");
+        insta::assert_snapshot!(found, @"
+        load.offline.samples: 2 4 6
+        links.pcie.bandwidth: 4.995 GB/s 9.99 GB/s 14.985 GB/s
+        ");
     }
 
     #[test]
@@ -314,18 +324,105 @@ mod tests {
             "devices.gpu",
             "devices.gpu.kind",
         ];
-        insta::assert_snapshot!(check(&[], &vary, "91", Some("gredy")), @"");
+        insta::assert_snapshot!(check(&[], &vary, "91", Some("gredy")), @r#"
+        error: `91` is not a percentage from 1 to 90
+         --> --by:1:1
+          |
+        1 | 91
+          | ^^
+          |
+          = help: write a whole number from 1 to 90, for example 20
+
+        error: nothing in the scenario has the key `sample` here
+         --> --vary:1:1
+          |
+        1 | load.offline.sample
+          | ^^^^^^^^^^^^^^^^^^^
+          |
+          = help: did you mean `samples`?
+
+        error: `links."pcie".bandwidth` is varied twice
+         --> --vary:1:1
+          |
+        1 | links."pcie".bandwidth
+          | ^^^^^^^^^^^^^^^^^^^^^^ second
+          |
+         ::: --vary:1:1
+          |
+        1 | links.pcie.bandwidth
+          | -------------------- first
+          |
+          = help: name each constant once
+
+        error: `devices.gpu` is a table
+         --> --vary:1:1
+          |
+        1 | devices.gpu
+          | ^^^^^^^^^^^
+          |
+          = help: name a value in it: `name`, `kind`, `memory`, `trace`, `profile`
+
+        error: `devices.gpu.kind` is a string, `gpu`, without a number to scale
+         --> --vary:1:1
+          |
+        1 | devices.gpu.kind
+          | ^^^^^^^^^^^^^^^^
+          |
+          = help: name a number, or a text with a number and a unit such as "9.7 GMAC/s"
+
+        error: no strategy is called `gredy`
+         --> --strategy:1:1
+          |
+        1 | gredy
+          | ^^^^^
+          |
+          = help: did you mean `greedy`?
+        "#);
     }
 
     #[test]
     fn what_would_not_stay_whole_is_told_with_what_would() {
-        insta::assert_snapshot!(check(&["load.offline.samples=7"], &["load.offline.samples"], "20", None), @"");
-        insta::assert_snapshot!(check(&["load.offline.samples=4"], &["load.offline.samples"], "20", None), @"");
+        insta::assert_snapshot!(check(&["load.offline.samples=7"], &["load.offline.samples"], "20", None), @"
+        error: `load.offline.samples` is a whole number, 7, and scaled it would be 5.6 and 8.4
+         --> --vary:1:1
+          |
+        1 | load.offline.samples
+          | ^^^^^^^^^^^^^^^^^^^^
+          |
+          = help: give it another value by `--set`, such as a multiple of 10; `coinfer sweep` takes any values
+        ");
+        insta::assert_snapshot!(check(&["load.offline.samples=4"], &["load.offline.samples"], "20", None), @"
+        error: `load.offline.samples` is a whole number, 4, and scaled it would be 3.2 and 4.8
+         --> --vary:1:1
+          |
+        1 | load.offline.samples
+          | ^^^^^^^^^^^^^^^^^^^^
+          |
+          = help: it stays whole with `--by 25`; `coinfer sweep` takes any values
+        ");
     }
 
     #[test]
     fn a_value_that_the_scenario_refuses_is_told_with_its_place() {
-        let overrides = ["strategies.greedy.threshold=1", "links.pcie.latency=0 s"];
-        insta::assert_snapshot!(check(&overrides, &["strategies.greedy.threshold", "links.pcie.latency"], "20", None), @"");
+        // 900 of at most 1000 days.
+        insta::assert_snapshot!(check(&["links.pcie.latency=77760000 s"], &["links.pcie.latency"], "20", None), @"
+        error: `93312000 s` is out of range: time must be from 0 s to 1000 days
+         --> --vary:1:1
+          |
+        1 | links.pcie.latency
+          | ^^^^^^^^^^^^^^^^^^
+          |
+          = note: with links.pcie.latency = 93312000 s
+          = help: use a value in this range
+        ");
+        insta::assert_snapshot!(check(&["links.pcie.latency=0 s"], &["links.pcie.latency"], "20", None), @"
+        error: `links.pcie.latency` is 0, which stays 0 however it is scaled
+         --> --vary:1:1
+          |
+        1 | links.pcie.latency
+          | ^^^^^^^^^^^^^^^^^^
+          |
+          = help: leave it out, or give it another value by `--set`
+        ");
     }
 }

@@ -139,8 +139,10 @@ fn value_in<'a>(node: &'a Node, path: &[String], at: &Span, faults: &mut Faults)
         Some(child) => value_in(child, rest, at, faults),
         None => {
             let keys = table.0.iter().map(|entry| entry.key.as_str());
-            let remedy = did_you_mean(first, keys, "keys that have a value here");
-            let remedy = format!("{remedy}; a key that the scenario leaves out gets a value by `--set`");
+            let mut remedy = did_you_mean(first, keys, "keys that have a value here");
+            if !remedy.ends_with('?') {
+                remedy += "; one that the scenario leaves out gets a value by `--set`";
+            }
             faults.add(at, format!("nothing in the scenario has the key `{first}` here"), remedy);
             None
         }

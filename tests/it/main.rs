@@ -17,6 +17,7 @@ mod reference;
 mod replay;
 mod report;
 mod scenario;
+mod sensitivity;
 mod service;
 mod serving;
 mod shards;

@@ -12,6 +12,7 @@ use super::lines::lines_svg;
 use super::metric::Metric;
 use super::pareto::{Against, pareto_svg};
 use super::results_table::ResultsTable;
+use super::search::search_svg;
 use super::speedup::speedup_svg;
 use super::swept::Swept;
 use super::timeline::timeline_svg;
@@ -37,6 +38,8 @@ pub enum Preset {
     Cdf,
     /// Time against throughput or energy, with the points that none beats in both.
     Pareto,
+    /// How good plans are against the time to find them, a marker a strategy.
+    Search,
     /// Share of the samples that each device computes along a swept setting.
     SplitHeatmap,
     /// Predicted against measured times, of a replay or a calibration.
@@ -47,7 +50,7 @@ pub enum Preset {
 
 impl Preset {
     /// All of them, in the order in which a report has them.
-    pub const ALL: [Preset; 10] = [
+    pub const ALL: [Preset; 11] = [
         Preset::Throughput,
         Preset::Speedup,
         Preset::FinishTimes,
@@ -55,6 +58,7 @@ impl Preset {
         Preset::Timeline,
         Preset::Cdf,
         Preset::Pareto,
+        Preset::Search,
         Preset::SplitHeatmap,
         Preset::Accuracy,
         Preset::Tornado,
@@ -70,6 +74,7 @@ impl Preset {
             Preset::Breakdown => "breakdown",
             Preset::Cdf => "cdf",
             Preset::Pareto => "pareto",
+            Preset::Search => "search",
             Preset::SplitHeatmap => "split-heatmap",
             Preset::Accuracy => "accuracy",
             Preset::Tornado => "tornado",
@@ -86,6 +91,7 @@ impl Preset {
             Preset::Breakdown => "Shares of the makespan in which devices compute, transfer and wait",
             Preset::Cdf => "Which share of the queries was answered within a time",
             Preset::Pareto => "Time against throughput and energy, with the best points of each strategy",
+            Preset::Search => "How good plans are against the time to find them, with the best within a time",
             Preset::SplitHeatmap => "Share of the samples that each device computes along a swept setting",
             Preset::Accuracy => "Predicted against measured times of a replay or a calibration",
             Preset::Tornado => "How far results change with constants of the scenario, the largest effect on top",
@@ -178,6 +184,7 @@ pub fn figures(preset: Preset, material: &Material, look: &Look) -> Result<Vec<F
         Preset::Timeline => Ok(with_timeline(material)?.into_iter().map(|it| timeline(title, it, width)).collect()),
         Preset::Cdf => cdf(material, width).map(|svg| one("Latency", svg)),
         Preset::Pareto => pareto(material, width),
+        Preset::Search => Ok(one("Price of the search", search_svg(title, results(material)?, width)?)),
         Preset::SplitHeatmap => split_heatmaps(material, against, width),
         Preset::Accuracy if material.accuracy.rows.is_empty() => {
             Err("replay.json or predicted-measured.csv; `coinfer run SCENARIO --replay` or `coinfer calibrate TRACE` \
@@ -314,11 +321,11 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_results_say_figures_are_drawn_or_refused(
-            lines in proptest::collection::vec((proptest::array::uniform2(cell()), 0u8..3, proptest::array::uniform9(cell())), 0..12),
+            lines in proptest::collection::vec((proptest::array::uniform2(cell()), 0u8..3, proptest::array::uniform10(cell())), 0..12),
             spans in proptest::collection::vec((0u32..3, proptest::option::of(0u32..3), any::<u64>(), any::<u64>()), 0..8),
             latencies in proptest::collection::vec((proptest::num::f64::POSITIVE, any::<u64>()), 0..8),
         ) {
-            let mut text = "b,seed,strategy,samples,makespan_ms,samples_per_s,speedup,qps,qps_low,qps_high,split_cpu,energy_j\n".to_owned();
+            let mut text = "b,seed,strategy,samples,makespan_ms,samples_per_s,speedup,qps,qps_low,qps_high,split_cpu,energy_j,search_s\n".to_owned();
             for (settings, strategy, cells) in &lines {
                 text += &format!("{},s{strategy},{}\n", settings.join(","), cells.each_ref().map(|text| known(text)).join(","));
             }

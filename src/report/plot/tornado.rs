@@ -34,12 +34,21 @@ pub fn tornado_svg(title: &str, effects: &[&Effect], width: Width) -> String {
     let below = frame.bottom + AXIS_BELOW;
     draw(width, below + legend.height(width) + MARGIN, |canvas| {
         canvas.title(title);
-        axis.draw(canvas, frame, Side::Bottom, match gauge {
-            Gauge::Speedup => "speed-up over the baseline",
-            Gauge::MakespanMs => "makespan (ms)",
-        });
+        axis.draw(
+            canvas,
+            frame,
+            Side::Bottom,
+            match gauge {
+                Gauge::Speedup => "speed-up over the baseline",
+                Gauge::MakespanMs => "makespan (ms)",
+            },
+        );
         for (index, (effect, range)) in effects.iter().zip(&ranges).enumerate() {
-            let row = Frame { top: frame.top + GAP + index as i32 * ROW, bottom: frame.top + (index as i32 + 1) * ROW, ..frame };
+            let row = Frame {
+                top: frame.top + GAP + index as i32 * ROW,
+                bottom: frame.top + (index as i32 + 1) * ROW,
+                ..frame
+            };
             let middle = row.middle().1;
             canvas.text(&effect.key, (frame.left - 12, middle - LINE / 2 + 2), Anchor::Right, names);
             canvas.text(range, (frame.left - 12, middle + LINE / 2 - 2), Anchor::Right, names);
