@@ -192,30 +192,32 @@ pub fn sensitivity_table(sensitivity: &Sensitivity, bold: bool) -> String {
     let figure = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.decimals$}"));
     let change = |value: Option<f64>| value.map_or("-".to_owned(), signed);
     let mut lines: Vec<(String, [String; 5])> = Vec::new();
+    let blank = String::new;
     for of_strategy in effects.chunk_by(|a, b| a.strategy == b.strategy) {
-        lines.push((of_strategy[0].strategy.clone(), [(); 5].map(|()| String::new())));
-        lines[..].last_mut().expect("one was just pushed").1[1] = figure(of_strategy[0].figures[1]);
+        let Effect { strategy, figures: [_, base, _], .. } = &of_strategy[0];
+        lines.push((strategy.clone(), [blank(), figure(*base), blank(), blank(), blank()]));
         for effect in of_strategy {
             let ([low, _, high], [less, more]) = (effect.figures, effect.changes());
-            lines.push((
-                format!("  {}", effect.key),
-                [figure(low), String::new(), figure(high), change(less), change(more)],
-            ));
+            let numbers = [figure(low), blank(), figure(high), change(less), change(more)];
+            lines.push((format!("{INDENT}{}", effect.key), numbers));
         }
     }
     let numbers: Vec<[String; 5]> = lines.iter().map(|(_, numbers)| numbers.clone()).collect();
     let left = room(&titles, &numbers);
+    let breaks: Vec<char> = NAME_BREAKS.iter().copied().chain(['.']).collect();
     let rows = lines.into_iter().map(|(name, numbers)| {
-        let breaks: Vec<char> = NAME_BREAKS.iter().copied().chain(['.']).collect();
-        let name = match name.strip_prefix("  ") {
-            Some(key) => wrap(key, left.saturating_sub(2).max(8), "", &breaks).join("\n  "),
-            None => wrap(&name, left.max(8), "", &breaks).join("\n"),
-        };
-        let indent = if numbers[1].is_empty() { "  " } else { "" };
-        [format!("{indent}{name}")].into_iter().chain(numbers).collect()
+        let (indent, name) = name.strip_prefix(INDENT).map_or(("", &*name), |key| (INDENT, key));
+        let names = wrap(name, left.saturating_sub(indent.len()).max(NARROWEST), "", &breaks);
+        let names: Vec<String> = names.iter().map(|line| format!("{indent}{line}")).collect();
+        [names.join("\n")].into_iter().chain(numbers).collect()
     });
     page(grid(&titles, 1, rows, bold), captions(sensitivity, gauge))
 }
+
+/// Of constants below their strategy.
+const INDENT: &str = "  ";
+/// Names are wrapped to no less than this.
+const NARROWEST: usize = 8;
 
 /// A percentage with its sign, which 0.0 has not.
 fn signed(percent: f64) -> String {

@@ -61,7 +61,7 @@ impl Constant {
     }
 }
 
-/// As the question allows.
+/// With more, next to nothing would be left of what is scaled down.
 const PERCENT_MAX: u32 = 90;
 
 impl Scenario {

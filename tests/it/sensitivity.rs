@@ -129,3 +129,18 @@ fn wrong_input_ends_with_code_2_and_leaves_nothing() {
     ];
     check(&served, &["use --figure-of makespan"]);
 }
+
+#[test]
+fn results_that_failed_end_with_code_3_beside_the_others() {
+    let out = tempfile::tempdir().unwrap();
+    let scenario = ["sensitivity", "scenarios/kcc2020-later-vgg16.toml", "--set", "load.offline.samples=66"];
+    let vary = ["--vary", "load.offline.samples", "--by", "50"];
+    let output = coinfer(&[scenario, vary].concat(), out.path(), "2");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{message}");
+    assert!(message.contains("results failed; the first: "), "{message}");
+    let csv = &files(&folder(out.path(), "kcc2020-later-vgg16"))["sensitivity.csv"];
+    let is_failed = |line: &&str| line.contains("as it stands: ");
+    assert!(csv.lines().any(|line| is_failed(&line)), "{csv}");
+    assert!(csv.lines().skip(1).any(|line| !is_failed(&line)), "{csv}");
+}
