@@ -12,7 +12,7 @@ use crate::report::html::Provenance;
 use crate::report::plot::{
     self, Accuracy, CsvFault, Material, ResultsTable, StrategyMaterial, calibration_accuracy, read_replay_json,
 };
-use crate::report::slugs;
+use crate::report::{Effect, slugs};
 
 /// Further faults of one file are only counted.
 const FAULTS_MAX: usize = 20;
@@ -44,7 +44,7 @@ struct Reader {
 impl Reader {
     fn refuse_other_things(&self) -> Result<(), Error> {
         let shown = self.folder.display();
-        let remedy = "name a folder that `coinfer run`, `sweep`, `replay` or `calibrate` made";
+        let remedy = "name a folder that `coinfer run`, `sweep`, `sensitivity`, `replay` or `calibrate` made";
         match fs::metadata(&self.folder) {
             Err(error) => Err(Error::Usage(format!("cannot read `{shown}`: {error}; {remedy}"))),
             Ok(found) if !found.is_dir() => Err(Error::Usage(format!("`{shown}` is no folder; {remedy}"))),
@@ -76,6 +76,7 @@ impl Reader {
             finish: self.csv("finish-times.csv", plot::read_finish_times_csv).unwrap_or_default(),
             strategies,
             accuracy: self.accuracy(),
+            effects: self.csv("sensitivity.csv", plot::read_sensitivity_csv).unwrap_or_default(),
         }
     }
 
@@ -162,6 +163,10 @@ fn only(mut material: Material, conditions: &[(String, String)]) -> Result<Mater
     if conditions.is_empty() {
         return Ok(material);
     }
+    if material.results.is_none() && !material.effects.is_empty() {
+        material.effects = only_effects(material.effects, conditions)?;
+        return Ok(material);
+    }
     let table = material.results.take().ok_or("there is no results.csv to choose from")?.only(conditions)?;
     let is_left = |name: &str| table.lines.iter().any(|line| table.strategy(line) == name);
     material.finish.retain(|row| is_left(&row.strategy));
@@ -169,6 +174,25 @@ fn only(mut material: Material, conditions: &[(String, String)]) -> Result<Mater
     material.accuracy.rows.retain(|row| is_left(&row.series));
     material.results = Some(table);
     Ok(material)
+}
+
+/// The effects on a strategy, or of a constant.
+fn only_effects(mut effects: Vec<Effect>, conditions: &[(String, String)]) -> Result<Vec<Effect>, String> {
+    for (name, wanted) in conditions {
+        let of = |effect: &Effect| match name.as_str() {
+            "strategy" => Some(effect.strategy == *wanted),
+            "key" => Some(effect.key == *wanted),
+            _ => None,
+        };
+        let kept: Option<Vec<bool>> = effects.iter().map(of).collect();
+        let kept = kept.ok_or_else(|| format!("no column to choose by is called `{name}`; name strategy or key"))?;
+        if !kept.contains(&true) {
+            return Err(format!("`{name}` is nowhere `{wanted}` in sensitivity.csv"));
+        }
+        let mut kept = kept.into_iter();
+        effects.retain(|_| kept.next() == Some(true));
+    }
+    Ok(effects)
 }
 
 /// What is needed of `manifest.json`.

@@ -27,6 +27,7 @@ mod report;
 mod results;
 mod run;
 mod schema;
+mod sensitivity;
 mod stopwatch;
 mod sweep;
 mod terminal;
@@ -75,6 +76,8 @@ enum Command {
     Run(run::Run),
     /// Simulate a scenario at every point of its sweep
     Sweep(sweep::Sweep),
+    /// Say how far results change with constants of a scenario
+    Sensitivity(sensitivity::Sensitivities),
     /// Join the parts of a sweep that several machines have done
     Merge(merge::Merge),
     /// Print the plan of one strategy as JSON
@@ -176,6 +179,7 @@ pub fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Run(command) => command.execute(&terminal),
         Command::Sweep(command) => command.execute(&terminal),
+        Command::Sensitivity(command) => command.execute(&terminal),
         Command::Merge(command) => command.execute(&terminal),
         Command::Plan(command) => command.execute(&terminal),
         Command::Check(command) => command.execute(&terminal),

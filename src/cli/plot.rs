@@ -15,7 +15,7 @@ use crate::report::plot::{self, Figure, Look, Material, Preset, figures};
                         coinfer plot results/kcc2020-vgg16/1a2b3c4d --figure timeline --where strategy=greedy \
                         --width column -o fig3.svg")]
 pub(super) struct Plot {
-    /// Results folder of `run`, `sweep`, `replay` or `calibrate`
+    /// Results folder of `run`, `sweep`, `sensitivity`, `replay` or `calibrate`
     #[arg(value_name = "RESULTS")]
     results: PathBuf,
     /// Which figure; `all` draws those that the results have what it takes for
@@ -211,8 +211,10 @@ mod tests {
         `timeline` cannot be drawn of ``: it needs <strategy>/timeline.csv; `coinfer run SCENARIO` makes it
         `cdf` cannot be drawn of ``: it needs <strategy>/latency.csv; `coinfer run SCENARIO` makes it if the load has queries, as `single_stream`, `multi_stream` and `server` have
         `pareto` cannot be drawn of ``: it needs a sweep; `coinfer sweep SCENARIO --set load.offline.samples=1,2,4,8` makes one
+        `search` cannot be drawn of ``: it needs the column search_s in results.csv; `coinfer run SCENARIO` of a scenario with `[profiling]`
         `split-heatmap` cannot be drawn of ``: it needs a sweep over a setting with numbers; `coinfer sweep SCENARIO --set load.offline.samples=1,2,4,8` makes one
         `accuracy` cannot be drawn of ``: it needs replay.json or predicted-measured.csv; `coinfer run SCENARIO --replay` or `coinfer calibrate TRACE` makes one
+        `tornado` cannot be drawn of ``: it needs sensitivity.csv; `coinfer sensitivity SCENARIO --vary KEY` makes it
         ");
         insta::assert_snapshot!(check(&[], None, &[]).0, @"
         there is nothing to draw in ``:
@@ -223,8 +225,10 @@ mod tests {
           timeline needs <strategy>/timeline.csv; `coinfer run SCENARIO` makes it
           cdf needs <strategy>/latency.csv; `coinfer run SCENARIO` makes it if the load has queries, as `single_stream`, `multi_stream` and `server` have
           pareto needs results.csv; `coinfer sweep SCENARIO` makes it
+          search needs results.csv; `coinfer sweep SCENARIO` makes it
           split-heatmap needs results.csv; `coinfer sweep SCENARIO` makes it
           accuracy needs replay.json or predicted-measured.csv; `coinfer run SCENARIO --replay` or `coinfer calibrate TRACE` makes one
+          tornado needs sensitivity.csv; `coinfer sensitivity SCENARIO --vary KEY` makes it
         ");
     }
 
@@ -239,6 +243,22 @@ mod tests {
         assert_eq!(check(&[RUN, TIMELINE, FINISH], None, &[("strategy", "greedy")]).1.len(), 3);
         let none = check(&[RUN, TIMELINE, FINISH], None, &[("strategy", "legion")]);
         assert_eq!(none.1, Vec::<String>::new());
+    }
+
+    #[test]
+    fn effects_are_chosen_by_strategy_and_constant() {
+        let figures = "20,1 s,2 s,3 s,speedup,1,2,3,-50,50,100,";
+        let header = "strategy,key,by_percent,value_low,value_base,value_high,figure,figure_low,figure_base,figure_high,\
+                      change_low_percent,change_high_percent,swing_percent,error";
+        let csv = format!("{header}\na,x,{figures}\na,y,{figures}\nb,x,{figures}\n");
+        let files = [("sensitivity.csv", &*csv)];
+        assert_eq!(check(&files, None, &[]).1, ["tornado-a.svg", "tornado-b.svg"]);
+        assert_eq!(check(&files, None, &[("strategy", "a"), ("key", "y")]).1, ["tornado.svg"]);
+        let told = |conditions: &[(&str, &str)]| check(&files, None, conditions).0;
+        insta::assert_snapshot!([told(&[("strategy", "c")]), told(&[("b", "1")])].join("\n"), @"
+        --where: `strategy` is nowhere `c` in sensitivity.csv
+        --where: no column to choose by is called `b`; name strategy or key
+        ");
     }
 
     #[test]
@@ -281,9 +301,9 @@ mod tests {
             message(outcome, place.path())
         });
         insta::assert_snapshot!(told.join("\n"), @"
-        cannot read `/absent`: No such file or directory (os error 2); name a folder that `coinfer run`, `sweep`, `replay` or `calibrate` made
-        `/plan.json` is no folder; name a folder that `coinfer run`, `sweep`, `replay` or `calibrate` made
-        `/.` has no manifest.json, so it is no folder of results; name a folder that `coinfer run`, `sweep`, `replay` or `calibrate` made
+        cannot read `/absent`: No such file or directory (os error 2); name a folder that `coinfer run`, `sweep`, `sensitivity`, `replay` or `calibrate` made
+        `/plan.json` is no folder; name a folder that `coinfer run`, `sweep`, `sensitivity`, `replay` or `calibrate` made
+        `/.` has no manifest.json, so it is no folder of results; name a folder that `coinfer run`, `sweep`, `sensitivity`, `replay` or `calibrate` made
         ");
     }
 }

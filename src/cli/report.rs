@@ -14,7 +14,7 @@ use crate::report::plot::{Look, Preset, figures};
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  coinfer report results/kcc2020-vgg16/1a2b3c4d -o vgg16.html")]
 pub(super) struct Report {
-    /// Results folder of `run`, `sweep`, `replay` or `calibrate`
+    /// Results folder of `run`, `sweep`, `sensitivity`, `replay` or `calibrate`
     #[arg(value_name = "RESULTS")]
     results: PathBuf,
     /// File for the page; RESULTS/report.html if absent

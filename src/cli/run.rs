@@ -186,20 +186,24 @@ fn without(scenario: &Scenario, name: &str, condition: &mut Condition) -> Result
 type Evaluations = [Result<Evaluated, Failure>];
 
 fn summarise(name: &str, case: &Case, evaluated: &Evaluations) -> Summary {
-    let device = match case.baseline.device {
-        Some(device) => &case.problem.platform.device(device).name,
-        None => "the fastest device",
-    };
-    let at_hand = if case.baseline.is_at_hand { ", with its data at hand" } else { "" };
-    let baseline = format!("{device} alone{at_hand}");
     Summary {
         scenario: name.to_owned(),
         outcomes: evaluated.iter().filter_map(|run| Some(run.as_ref().ok()?.outcome.clone())).collect(),
         failures: evaluated.iter().filter_map(|run| run.as_ref().err().cloned()).collect(),
         notes: case.notes.iter().cloned().chain(uncertainties(evaluated)).chain(comparisons(case, evaluated)).collect(),
         contention: case.problem.contention,
-        baseline,
+        baseline: baseline_name(case),
     }
+}
+
+/// What speed-ups are over.
+pub(super) fn baseline_name(case: &Case) -> String {
+    let device = match case.baseline.device {
+        Some(device) => &case.problem.platform.device(device).name,
+        None => "the fastest device",
+    };
+    let at_hand = if case.baseline.is_at_hand { ", with its data at hand" } else { "" };
+    format!("{device} alone{at_hand}")
 }
 
 /// How the strategies compare with the best of them, in the same random worlds.

@@ -25,6 +25,7 @@ mod replay_files;
 mod replay_sweep;
 mod replication;
 mod rows;
+mod sensitivity;
 mod service;
 mod service_table;
 mod summary;
@@ -50,6 +51,7 @@ pub use replay_files::{both_rows, replay_csv, replay_json, replay_table, replaye
 pub use replay_sweep::{ReplaySummary, ReplayedPoint, replay_sweep_csv, replay_sweep_json, replay_sweep_table};
 pub use replication::{Replication, WarmUpEnd};
 pub use rows::{ResultColumns, ResultRow, results_csv};
+pub use sensitivity::{Effect, Gauge, Sensitivity, sensitivity_csv, sensitivity_json, sensitivity_table};
 pub use service::{Chance, Percentiles, Service, percentile_ms};
 pub use summary::{Summary, summary_json};
 pub use sweep::{ForEachRow, SweepTable, write_sweep_json};

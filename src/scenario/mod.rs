@@ -3,6 +3,7 @@
 //! What comes out is a problem with strategies. Nothing is planned or run here.
 
 mod arrival_files;
+mod constants;
 mod content;
 mod decode;
 mod diagnostic;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+pub use constants::{Constant, Constants, End, Study};
 pub use diagnostic::Diagnostics;
 pub(crate) use diagnostic::likely;
 pub use file::InputFile;

@@ -76,6 +76,18 @@ impl Path {
             set_in(root, &self.0, at, value, faults);
         }
     }
+
+    /// What stands in `root` where the path leads. That there is nothing is a fault at `at`.
+    pub(super) fn value_in<'a>(&self, root: &'a Node, at: &Span, faults: &mut Faults) -> Option<&'a Node> {
+        let [list, name, rest @ ..] = self.0.as_slice() else { return value_in(root, &self.0, at, faults) };
+        match root.get(list).and_then(Node::as_list) {
+            Some(entries) if LISTS.contains(&list.as_str()) => {
+                let entry = &entries[find(entries, list, name, at, faults)?];
+                value_in(own_table(entry, list, rest).unwrap_or(entry), rest, at, faults)
+            }
+            _ => value_in(root, &self.0, at, faults),
+        }
+    }
 }
 
 /// The parts of `text` between separators that are not in quotation marks or brackets.
@@ -105,11 +117,40 @@ fn unquote(segment: &str) -> &str {
     inner('"').or(inner('\'')).unwrap_or(segment)
 }
 
+/// The key of a strategy's own table, if `path` goes on with a key of that table: it may follow the entry at once.
+fn own_key(entry: &Node, list: &str, path: &[String]) -> Option<&'static str> {
+    let is_inside = path.first().is_some_and(|key| key != "name" && !STRATEGIES.contains(&key.as_str()));
+    if list == "strategies" && is_inside { kind_of(entry) } else { None }
+}
+
+fn own_table<'a>(entry: &'a Node, list: &str, path: &[String]) -> Option<&'a Node> {
+    entry.get(own_key(entry, list, path)?)
+}
+
+/// What stands where `path` leads over keys from `node`.
+fn value_in<'a>(node: &'a Node, path: &[String], at: &Span, faults: &mut Faults) -> Option<&'a Node> {
+    let Some((first, rest)) = path.split_first() else { return Some(node) };
+    let Some(table) = node.as_table() else {
+        let cause = format!("the path asks for `{first}` in {}, which has no parts", node.value.type_name());
+        faults.add(at, cause, "end the path earlier");
+        return None;
+    };
+    match table.get(first) {
+        Some(child) => value_in(child, rest, at, faults),
+        None => {
+            let keys = table.0.iter().map(|entry| entry.key.as_str());
+            let mut remedy = did_you_mean(first, keys, "keys that have a value here");
+            if !remedy.ends_with('?') {
+                remedy += "; one that the scenario leaves out gets a value by `--set`";
+            }
+            faults.add(at, format!("nothing in the scenario has the key `{first}` here"), remedy);
+            None
+        }
+    }
+}
+
 fn set_in_entry(entry: &mut Node, list: &str, path: &[String], at: &Span, value: Node, faults: &mut Faults) {
-    // A key of a strategy's own table may follow the entry at once.
-    if list == "strategies"
-        && path.first().is_some_and(|key| key != "name" && !STRATEGIES.contains(&key.as_str()))
-        && let Some(kind) = kind_of(entry)
+    if let Some(kind) = own_key(entry, list, path)
         && let Value::Table(table) = &mut entry.value
         && let Some(strategy) = table.get_mut(kind)
     {
@@ -230,6 +271,34 @@ mod tests {
         check("strategies.two.device", "two\", single = { device = 7 }");
         check("strategies.single.device", "2 of the strategies are `single`");
         check("strategies.single.device", "use a name instead: `one`, `two`");
+    }
+
+    /// What stands where `path` leads, or why nothing does.
+    fn check_value(path: &str, expected: &str) {
+        let (mut faults, mut sources) = (Faults::default(), Sources::default());
+        let start = sources.add("a.toml", TEXT);
+        let root = document::parse(TEXT, start, &mut faults);
+        let at = sources.add("--vary", path);
+        let at = at..at + path.len();
+        let parsed = Path::parse(path, &at, &mut faults).unwrap();
+        let found = parsed.value_in(&root, &at, &mut faults).map(|node| node.value.to_string());
+        let found = found.unwrap_or_else(|| Diagnostics::new(faults, &sources).to_string());
+        assert!(found.contains(expected), "{found}");
+    }
+
+    #[test]
+    fn a_path_finds_what_it_would_set() {
+        check_value("load.offline.samples", "1");
+        check_value("devices.gpu.unsupported", "[\"conv\"]");
+        check_value("strategies.greedy.threshold", "1.0");
+        check_value("strategies.greedy.greedy.threshold", "1.0");
+        check_value("strategies.one.name", "one");
+        check_value("load", "{ offline = { samples = 1 } }");
+        check_value("load.ofline.samples", "did you mean `offline`?");
+        check_value("load.offline.samples.x", "asks for `x` in an integer");
+        check_value("devices.gpuu.memory", "did you mean `gpu`?");
+        check_value("devices.gpu.memory", "the keys that have a value here are `name`, `unsupported`");
+        check_value("links.pcie.latency", "nothing in the scenario has the key `links` here");
     }
 
     #[test]

@@ -213,6 +213,7 @@ fn every_command_has_help_with_an_example() {
     for command in [
         "run",
         "sweep",
+        "sensitivity",
         "merge",
         "plan",
         "check",

@@ -18,6 +18,7 @@ mod reference;
 mod replay;
 mod report;
 mod scenario;
+mod sensitivity;
 mod service;
 mod serving;
 mod shards;

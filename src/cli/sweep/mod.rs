@@ -27,7 +27,8 @@ use super::{Error, Terminal};
 use crate::report::{replay_sweep_csv, replay_sweep_json, replay_sweep_table};
 use crate::scenario::{Overrides, Points, Scenario};
 
-pub(super) use record::{Head, Line};
+pub(super) use record::{Attempt, Head, Line};
+pub(super) use simulate::attempts;
 pub(super) use write::{Lines, print, verdict, write};
 
 use cluster::Parts;

@@ -46,7 +46,7 @@ pub(super) fn simulated(scenario: &Scenario, points: &Points, position: usize) -
 }
 
 /// What each strategy did, and whether one panicked.
-fn attempts(case: &Case) -> (Vec<Attempt>, bool) {
+pub(in crate::cli) fn attempts(case: &Case) -> (Vec<Attempt>, bool) {
     let mut panicked = false;
     let mut failure = |strategy: &str, reason: String| {
         panicked = true;

@@ -2,6 +2,7 @@
 
 use super::axis::{AXIS_BELOW, Axis, Side};
 use super::canvas::{BELOW_TITLE, Canvas, Frame, MARGIN, Point, STROKE, Width, draw};
+use super::front::{Better, front, steps};
 use super::legend::{Legend, SAMPLE};
 use super::metric::{Metric, pairs};
 use super::results_table::ResultsTable;
@@ -20,9 +21,9 @@ pub(super) enum Against {
 /// Points that are beaten have dots. Or what is missing.
 pub(super) fn pareto_svg(title: &str, table: &ResultsTable, against: Against, width: Width) -> Result<String, String> {
     let time = if table.has("latency_p99_ms") { Metric::LatencyP99Ms } else { Metric::MakespanMs };
-    let other = match against {
-        Against::Throughput => Metric::Throughput,
-        Against::Energy => Metric::Energy,
+    let (other, better) = match against {
+        Against::Throughput => (Metric::Throughput, Better::More),
+        Against::Energy => (Metric::Energy, Better::Less),
     };
     let series = pairs(table, time, other);
     if series.iter().all(|points| points.len() < 2) {
@@ -64,7 +65,7 @@ pub(super) fn pareto_svg(title: &str, table: &ResultsTable, against: Against, wi
             dots.into_iter().for_each(|place| dot(canvas, place, index));
         }
         let fronts: Vec<Vec<Point>> =
-            series.iter().map(|points| front(points, against).into_iter().map(at).collect()).collect();
+            series.iter().map(|points| front(points, better).into_iter().map(at).collect()).collect();
         for (index, front) in fronts.iter().enumerate() {
             canvas.dashes(&steps(front), dash(index), colour(index), STROKE);
         }
@@ -84,7 +85,7 @@ pub(super) fn pareto_svg(title: &str, table: &ResultsTable, against: Against, wi
 }
 
 /// Logarithmic if values differ widely.
-fn axis(values: impl Iterator<Item = f64> + Clone) -> Axis {
+pub(super) fn axis(values: impl Iterator<Item = f64> + Clone) -> Axis {
     let max = values.clone().fold(0.0, f64::max);
     let min = values.clone().fold(max, f64::min);
     match Axis::log(values) {
@@ -102,66 +103,3 @@ fn dot(canvas: &mut Canvas<'_>, (x, y): Point, index: usize) {
 
 /// Width of a dot.
 const DOT: i32 = 6;
-
-/// The points that no other beats in both, times ascending.
-fn front(points: &[(f64, f64)], against: Against) -> Vec<(f64, f64)> {
-    let better = |first: f64, second: f64| match against {
-        Against::Throughput => first > second,
-        Against::Energy => first < second,
-    };
-    let mut points = points.to_vec();
-    points.sort_by(|a, b| {
-        let second = match against {
-            Against::Throughput => b.1.total_cmp(&a.1),
-            Against::Energy => a.1.total_cmp(&b.1),
-        };
-        a.0.total_cmp(&b.0).then(second)
-    });
-    let mut front: Vec<(f64, f64)> = Vec::new();
-    for point in points {
-        if front.last().is_none_or(|last| better(point.1, last.1)) {
-            front.push(point);
-        }
-    }
-    front
-}
-
-/// The corners of a step line: with more time, what was reached before stays until the next point.
-fn steps(front: &[Point]) -> Vec<Point> {
-    let mut corners: Vec<Point> = Vec::new();
-    for &(x, y) in front {
-        if let Some(&(_, before)) = corners.last() {
-            corners.push((x, before));
-        }
-        corners.push((x, y));
-    }
-    corners
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn the_front_has_what_no_other_point_beats() {
-        let points = [(1.0, 5.0), (2.0, 4.0), (2.0, 9.0), (3.0, 9.0), (4.0, 10.0), (1.0, 5.0)];
-        assert_eq!(front(&points, Against::Throughput), [(1.0, 5.0), (2.0, 9.0), (4.0, 10.0)]);
-        assert_eq!(front(&points, Against::Energy), [(1.0, 5.0), (2.0, 4.0)]);
-    }
-
-    proptest! {
-        #[test]
-        fn every_point_is_on_the_front_or_beaten_by_one_there(cells in proptest::collection::vec((0u8..9, 0u8..9), 1..30)) {
-            let points: Vec<(f64, f64)> = cells.iter().map(|&(x, y)| (f64::from(x), f64::from(y))).collect();
-            let front = front(&points, Against::Throughput);
-            for point in &points {
-                prop_assert!(front.iter().any(|best| best.0 <= point.0 && best.1 >= point.1));
-            }
-            for best in &front {
-                prop_assert!(!points.iter().any(|p| p.0 <= best.0 && p.1 >= best.1 && p != best));
-            }
-        }
-    }
-}

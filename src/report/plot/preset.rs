@@ -12,11 +12,14 @@ use super::lines::lines_svg;
 use super::metric::Metric;
 use super::pareto::{Against, pareto_svg};
 use super::results_table::ResultsTable;
+use super::search::search_svg;
 use super::speedup::speedup_svg;
 use super::swept::Swept;
 use super::timeline::timeline_svg;
 use super::timeline_rows::TimelineRow;
-use crate::report::slugs;
+use super::tornado::tornado_svg;
+use crate::report::rows::distinct;
+use crate::report::{Effect, slugs};
 
 /// A kind of figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,15 +38,19 @@ pub enum Preset {
     Cdf,
     /// Time against throughput or energy, with the points that none beats in both.
     Pareto,
+    /// How good plans are against the time to find them, a marker a strategy.
+    Search,
     /// Share of the samples that each device computes along a swept setting.
     SplitHeatmap,
     /// Predicted against measured times, of a replay or a calibration.
     Accuracy,
+    /// How far results change with constants of the scenario.
+    Tornado,
 }
 
 impl Preset {
     /// All of them, in the order in which a report has them.
-    pub const ALL: [Preset; 9] = [
+    pub const ALL: [Preset; 11] = [
         Preset::Throughput,
         Preset::Speedup,
         Preset::FinishTimes,
@@ -51,8 +58,10 @@ impl Preset {
         Preset::Timeline,
         Preset::Cdf,
         Preset::Pareto,
+        Preset::Search,
         Preset::SplitHeatmap,
         Preset::Accuracy,
+        Preset::Tornado,
     ];
 
     /// Its name, which is also that of its file.
@@ -65,8 +74,10 @@ impl Preset {
             Preset::Breakdown => "breakdown",
             Preset::Cdf => "cdf",
             Preset::Pareto => "pareto",
+            Preset::Search => "search",
             Preset::SplitHeatmap => "split-heatmap",
             Preset::Accuracy => "accuracy",
+            Preset::Tornado => "tornado",
         }
     }
 
@@ -80,8 +91,10 @@ impl Preset {
             Preset::Breakdown => "Shares of the makespan in which devices compute, transfer and wait",
             Preset::Cdf => "Which share of the queries was answered within a time",
             Preset::Pareto => "Time against throughput and energy, with the best points of each strategy",
+            Preset::Search => "How good plans are against the time to find them, with the best within a time",
             Preset::SplitHeatmap => "Share of the samples that each device computes along a swept setting",
             Preset::Accuracy => "Predicted against measured times of a replay or a calibration",
+            Preset::Tornado => "How far results change with constants of the scenario, the largest effect on top",
         }
     }
 }
@@ -101,6 +114,8 @@ pub struct Material {
     pub strategies: Vec<StrategyMaterial>,
     /// `replay.json` or `predicted-measured.csv`.
     pub accuracy: Accuracy,
+    /// `sensitivity.csv`.
+    pub effects: Vec<Effect>,
 }
 
 /// What the folder of one strategy has.
@@ -169,6 +184,7 @@ pub fn figures(preset: Preset, material: &Material, look: &Look) -> Result<Vec<F
         Preset::Timeline => Ok(with_timeline(material)?.into_iter().map(|it| timeline(title, it, width)).collect()),
         Preset::Cdf => cdf(material, width).map(|svg| one("Latency", svg)),
         Preset::Pareto => pareto(material, width),
+        Preset::Search => Ok(one("Price of the search", search_svg(title, results(material)?, width)?)),
         Preset::SplitHeatmap => split_heatmaps(material, against, width),
         Preset::Accuracy if material.accuracy.rows.is_empty() => {
             Err("replay.json or predicted-measured.csv; `coinfer run SCENARIO --replay` or `coinfer calibrate TRACE` \
@@ -176,6 +192,10 @@ pub fn figures(preset: Preset, material: &Material, look: &Look) -> Result<Vec<F
                 .into())
         }
         Preset::Accuracy => Ok(one("Predicted and measured", accuracy_svg(title, &material.accuracy, width))),
+        Preset::Tornado if material.effects.is_empty() => {
+            Err("sensitivity.csv; `coinfer sensitivity SCENARIO --vary KEY` makes it".into())
+        }
+        Preset::Tornado => Ok(tornados(title, &material.effects, width)),
     }
 }
 
@@ -185,6 +205,23 @@ pub fn throughput_figure(title: &str, results_csv: &[u8]) -> Option<Figure> {
     let results = ResultsTable::read(results_csv).ok()?;
     let material = Material { title: title.to_owned(), results: Some(results), ..Material::default() };
     figures(Preset::Throughput, &material, &Look::default()).ok()?.pop()
+}
+
+/// The figures of effects, one for each strategy that has a result as things stand, named after it if there are several
+/// strategies.
+pub fn tornados(title: &str, effects: &[Effect], width: Width) -> Vec<Figure> {
+    let strategies = distinct(effects.iter().map(|effect| effect.strategy.as_str()));
+    let has_result = |effect: &&Effect| effect.figures[1].is_some();
+    let name = Preset::Tornado.name();
+    let of_strategy = strategies.iter().zip(slugs(strategies.iter().copied())).filter_map(|(&strategy, slug)| {
+        let effects: Vec<&Effect> = effects.iter().filter(|effect| effect.strategy == strategy).collect();
+        effects.iter().any(has_result).then(|| Figure {
+            path: if strategies.len() == 1 { name.to_owned() } else { format!("{name}-{slug}") },
+            heading: format!("What {strategy} owes to constants"),
+            svg: tornado_svg(&format!("{title}: {strategy}"), &effects, width),
+        })
+    });
+    of_strategy.collect()
 }
 
 fn of_run(file: &str) -> String {
@@ -284,11 +321,11 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_results_say_figures_are_drawn_or_refused(
-            lines in proptest::collection::vec((proptest::array::uniform2(cell()), 0u8..3, proptest::array::uniform9(cell())), 0..12),
+            lines in proptest::collection::vec((proptest::array::uniform2(cell()), 0u8..3, proptest::array::uniform10(cell())), 0..12),
             spans in proptest::collection::vec((0u32..3, proptest::option::of(0u32..3), any::<u64>(), any::<u64>()), 0..8),
             latencies in proptest::collection::vec((proptest::num::f64::POSITIVE, any::<u64>()), 0..8),
         ) {
-            let mut text = "b,seed,strategy,samples,makespan_ms,samples_per_s,speedup,qps,qps_low,qps_high,split_cpu,energy_j\n".to_owned();
+            let mut text = "b,seed,strategy,samples,makespan_ms,samples_per_s,speedup,qps,qps_low,qps_high,split_cpu,energy_j,search_s\n".to_owned();
             for (settings, strategy, cells) in &lines {
                 text += &format!("{},s{strategy},{}\n", settings.join(","), cells.each_ref().map(|text| known(text)).join(","));
             }
