@@ -48,6 +48,8 @@ pub(super) struct Bench<'a> {
     fleet: Arc<Fleet>,
     crews: BTreeMap<(usize, Target), (Measurement, Crew)>,
     last: Option<(usize, Target)>,
+    /// Whether a target runs once a visit, after others, as steps of plans do.
+    is_cold: bool,
     terminal: &'a Terminal,
 }
 
@@ -58,6 +60,7 @@ impl<'a> Bench<'a> {
         targets: &[Target],
         pairs: &[[DeviceId; 2]],
         (runtime, fleet): (Runtime, Arc<Fleet>),
+        is_cold: bool,
         terminal: &'a Terminal,
     ) -> Result<Bench<'a>, Error> {
         let alone = targets.iter().map(Target::samples).max().unwrap_or(1);
@@ -67,7 +70,7 @@ impl<'a> Bench<'a> {
             host(case, &[(model, network.weights.clone())], runtime.clone(), samples)
         };
         let hosts = networks.iter().map(host).collect::<Result<_, _>>()?;
-        Ok(Bench { case, networks, hosts, fleet, crews: BTreeMap::new(), last: None, terminal })
+        Ok(Bench { case, networks, hosts, fleet, crews: BTreeMap::new(), last: None, is_cold, terminal })
     }
 
     /// Opens everything and runs it until its time has settled.
@@ -83,8 +86,8 @@ impl<'a> Bench<'a> {
         let progress = self.terminal.progress(all.len() as u64, "warmed up");
         for (network, target) in all {
             let mut times: Vec<f64> = Vec::new();
-            while times.len() < WARM_UP_RUNS && times.iter().sum::<f64>() < WARM_UP_NANOS as f64 && !has_settled(&times)
-            {
+            let runs_max = if self.is_cold { 1 } else { WARM_UP_RUNS };
+            while times.len() < runs_max && times.iter().sum::<f64>() < WARM_UP_NANOS as f64 && !has_settled(&times) {
                 let measured = self.run(network, &target)?;
                 times.push(measured.iter().map(|measured| measured.time.as_nanos_f64()).sum());
             }
@@ -107,6 +110,9 @@ impl<'a> Bench<'a> {
         }
         let is_new = self.last.replace((network, target.clone())) != Some((network, target.clone()));
         let mut measured = self.run(network, target)?;
+        if self.is_cold {
+            return visits.add(Visit { name, network, measured });
+        }
         let total = |measured: &[Measured]| measured.iter().fold(Duration::ZERO, |sum, measured| sum + measured.time);
         if is_new && total(&measured).as_nanos() < LONG_NANOS {
             measured = self.run(network, target)?;

@@ -58,6 +58,10 @@ pub(super) struct Profile {
     /// file is named
     #[arg(long, conflicts_with_all = ["batches", "units", "segments", "parts", "alone", "fresh"])]
     link: bool,
+    /// Run each step once at a time, after others, with caches as cold as steps of plans find them, instead of again and
+    /// again
+    #[arg(long)]
+    cold: bool,
     /// Do not measure how devices slow each other
     #[arg(long)]
     alone: bool,
@@ -100,13 +104,16 @@ impl Profile {
         let (runtime, fleet) = (self.hardware.runtime()?, self.hardware.fleet(&case)?);
         let (targets, pairs) = (self.targets(&devices, samples), self.pairs(&devices));
         let info = DeviceInfo { name: processor(), software: runtime.version(), memory: Bytes(0) };
-        let provenance = Provenance::of(&case, &info, &fleet);
+        let mut provenance = Provenance::of(&case, &info, &fleet);
+        if self.cold {
+            provenance.note("each step ran once at a time, after others, with cold caches");
+        }
         let networks_key: Vec<_> = networks.iter().map(|network| (&network.name, &network.graph)).collect();
         let (repeats, seed) = (self.repeats, case.seed);
-        let key = format!("{targets:?} {pairs:?} {repeats} {seed} {provenance:?} {networks_key:?}");
+        let key = format!("{targets:?} {pairs:?} {repeats} {seed} {} {provenance:?} {networks_key:?}", self.cold);
         let mut visits = self.visits(&outputs, &key, &case, &networks, terminal);
         interruption();
-        let bench = Bench::new(&case, &networks, &targets, &pairs, (runtime, fleet), terminal)?;
+        let bench = Bench::new(&case, &networks, &targets, &pairs, (runtime, fleet), self.cold, terminal)?;
         self.measure(bench, &mut visits, &targets, &pairs, &devices, terminal)?;
 
         let names: Vec<&str> = networks.iter().map(|network| network.name.as_str()).collect();

@@ -51,6 +51,11 @@ pub(super) fn joined<'a>(texts: impl Iterator<Item = &'a str>) -> String {
 }
 
 impl Provenance {
+    /// Adds what a reader of the trace should know.
+    pub(super) fn note(&mut self, note: &str) {
+        self.notes.push(note.to_owned());
+    }
+
     /// Of profiles on this machine and on agents.
     pub(super) fn of(case: &Case, info: &DeviceInfo, fleet: &Fleet) -> Provenance {
         let notes = vec![format!("frequency governor: {}", governor()), format!("kernel: {}", kernel())];

@@ -71,6 +71,9 @@ pub(super) struct ReplayArgs {
     /// Largest error of a makespan for a replay to be valid, in percent
     #[arg(long, value_name = "PERCENT", default_value_t = 10.0, value_parser = percent, requires = "replay")]
     tolerance: f64,
+    /// Predict for devices as they were profiled, instead of looking at their speed before each round
+    #[arg(long, requires = "replay")]
+    as_profiled: bool,
     /// Longest time that a step of a replay may take, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86400), requires = "replay")]
     deadline: u64,
@@ -89,12 +92,13 @@ impl ReplayArgs {
 
     /// What results depend on, as manifests have it.
     pub(super) fn settings(&self) -> Vec<String> {
-        let ReplayArgs { backend, rounds, tolerance, .. } = self;
+        let ReplayArgs { backend, rounds, tolerance, as_profiled, .. } = self;
         let backend = format!("{backend:?}").to_lowercase();
         vec![
             format!("replay.backend={backend}"),
             format!("replay.rounds={rounds}"),
             format!("replay.tolerance={tolerance}"),
+            format!("replay.as_profiled={as_profiled}"),
         ]
     }
 }
@@ -228,7 +232,7 @@ pub(super) fn replay(
     terminal.tell_more(|| format!("replaying on {} ({})", info.name, info.software));
     let mut runs = Vec::new();
     let (mut lost, mut unfinished) = (Vec::new(), None);
-    match rounds(&machine, problem, candidates, options.rounds, &limits, &mut runs, terminal) {
+    match rounds(&machine, problem, candidates, options, &limits, &mut runs, terminal) {
         Ok(()) => {}
         Err(Error::Gone { device, reason }) => {
             let during = runs.iter().enumerate().find_map(|(index, run)| Some((index, run.crew.unfinished()?)));
@@ -245,6 +249,7 @@ pub(super) fn replay(
         backend: info.name.clone(),
         runtime: info.software.clone(),
         is_real: machine.is_real(),
+        is_as_profiled: options.as_profiled,
         emulated: machine.emulated(case),
         boards: machine.boards().map(board).collect(),
         lost,
@@ -257,23 +262,23 @@ pub(super) fn replay(
     Ok(Replays { replay, replayed: runs.into_iter().map(|run| run.replayed).collect(), unfinished })
 }
 
-/// Opens all `candidates` as `runs` and runs each so often.
+/// Opens all `candidates` as `runs` and runs each as often as `options` say.
 fn rounds<'a>(
     machine: &Machine,
     problem: &Problem,
     candidates: &'a [Candidate<'a>],
-    count: u32,
+    options: &ReplayArgs,
     limits: &Limits<'_>,
     runs: &mut Vec<Run<'a>>,
     terminal: &Terminal,
 ) -> Result<(), Error> {
-    let mut speed = machine.speed(problem)?;
-    let progress = terminal.progress(candidates.len() as u64 * u64::from(count + 1), "rounds");
+    let mut speed = if options.as_profiled { None } else { machine.speed(problem)? };
+    let progress = terminal.progress(candidates.len() as u64 * u64::from(options.rounds + 1), "rounds");
     for (index, candidate) in candidates.iter().enumerate() {
         runs.push(Run::open(machine, problem, candidate, &candidates[..index], limits)?);
         progress.inc(1);
     }
-    for _ in 0..count {
+    for _ in 0..options.rounds {
         for run in &mut *runs {
             machine.synchronise()?;
             run.round(problem, speed.as_mut(), limits)?;

@@ -68,6 +68,8 @@ pub struct Replay {
     pub runtime: String,
     /// Whether real hardware computed.
     pub is_real: bool,
+    /// Whether predictions are for devices as they were profiled, and not for their speed just before each round.
+    pub is_as_profiled: bool,
     /// Devices that are slowed on purpose.
     pub emulated: Vec<String>,
     /// Devices on other machines.

@@ -56,7 +56,10 @@ fn captions(replay: &Replay) -> Vec<String> {
     let real = if replay.is_real { "" } else { "; nothing was measured on hardware" };
     let mut captions = vec![
         format!("replayed on {} ({}), {rounds} rounds each{real}", replay.backend, replay.runtime),
-        "predicted: for the speed of the devices just before each round, median; measured: median".into(),
+        match replay.is_as_profiled {
+            true => "predicted: for devices as they were profiled; measured: median".into(),
+            false => "predicted: for the speed of the devices just before each round, median; measured: median".into(),
+        },
         "error: predicted over measured makespan; steps: median size of the errors of single steps".into(),
         "as profiled: error without regard to the speed before the round".into(),
         format!("outputs: largest difference from a single device's, relative; {DIFFERENCE_MAX:.0e} passes"),

@@ -112,7 +112,8 @@ mod tests {
     fn the_merger_that_gains_most_is_made() {
         let time = |units: Range<usize>| Some(if units == (1..3) { 1.0 } else { units.len() as f64 });
         assert_eq!(merged(&vec![0..1, 1..2, 2..3], time), Some(vec![0..1, 1..3]));
-        assert_eq!(merged(&vec![0..3], time), None);
+        let whole: Grouping = std::iter::once(0..3).collect();
+        assert_eq!(merged(&whole, time), None);
         assert_eq!(merged(&vec![0..1, 1..3], |units| (units.len() < 3).then_some(1.0)), None);
     }
 }

@@ -110,11 +110,9 @@ fn the_best_grouping_of_vgg_16_is_that_of_brute_force() {
             .collect();
         let sum = |cuts: u32| {
             let (mut start, mut sum) = (0, 0.0);
-            for end in 1..=18 {
-                if end == 18 || cuts & (1 << (end - 1)) != 0 {
-                    sum += times[start][end];
-                    start = end;
-                }
+            for end in (1..=18).filter(|&end| end == 18 || cuts & (1 << (end - 1)) != 0) {
+                sum += times[start][end];
+                start = end;
             }
             sum
         };
