@@ -12,8 +12,9 @@
 # The server and each board have a namespace and a network card, whose other end is at a bridge in a namespace of its own.
 # Both ends are shaped to 100 Mbit/s. Addresses are 10.77.0.1 of the server and 10.77.0.11 and up of boards; they are in
 # those namespaces only. Agents are pinned to cores and slowed, so that several boards share a core without disturbing each
-# other, and are reached over TLS with a token. Commands find the credentials by variables, a scenario of the laboratory as
-# "$LAB_SCENARIO", and everything else in "$LAB_DIR".
+# other; the first core sends and receives for all of them, so that no packet interrupts what computes. They are reached
+# over TLS with a token. Commands find the credentials by variables, a scenario of the laboratory as "$LAB_SCENARIO", and
+# everything else in "$LAB_DIR".
 #
 # Variables: LAB_NAME     lets laboratories stand beside each other (lab)
 #            LAB_SLOWED   how many times boards are slowed, in turn ("8 16")
@@ -106,16 +107,30 @@ credentials() {
 }
 
 agent() {
-    local index=$1 address=$2 factors cores core slowed
+    local index=$1 address=$2 factors cores first core slowed
     read -ra factors <<<"$LAB_SLOWED"
     read -ra cores <<<"$(cores)"
     slowed=${factors[$(((index - 1) % ${#factors[@]}))]}
-    # The server has the first core; boards begin with the last.
-    core=${cores[$((${#cores[@]} - 1 - (index - 1) % ${#cores[@]}))]}
+    # The server and all that is sent and received have the first core, what boards compute the others.
+    first=${cores[0]}
+    if [ ${#cores[@]} -gt 1 ]; then cores=("${cores[@]:1}"); fi
+    core=${cores[$(((index - 1) % ${#cores[@]}))]}
     certify "board$index" "$address"
-    inside "board$index" setsid "$(program)" agent --listen "$address:$PORT" --cores "$core" --slowed "$slowed" \
+    # Memory that a step has freed stays with the agent, in huge pages, or the next one pays for getting it anew.
+    MIMALLOC_PURGE_DELAY=-1 MIMALLOC_ALLOW_LARGE_OS_PAGES=1 \
+        inside "board$index" setsid "$(program)" agent --listen "$address:$PORT" --cores "$core" --network-cores "$first" \
+        --slowed "$slowed" \
         --delay "$LAB_DELAY" --tls-cert "$LAB_DIR/board$index.pem" --tls-key "$LAB_DIR/board$index.key" \
         --token-file "$LAB_DIR/token" >"$LAB_DIR/board$index.log" 2>&1 </dev/null &
+}
+
+# Keeps the cores from falling asleep: a core of a virtual machine that sleeps comes back with caches that others have used.
+awake() {
+    local core
+    for core in $(cores); do
+        # shellcheck disable=SC2016
+        inside bridge setsid taskset -c "$core" chrt -i 0 sh -c 'while :; do :; done' </dev/null >/dev/null 2>&1 &
+    done
 }
 
 # The cores that this process may use.
@@ -183,6 +198,7 @@ up() {
         join "board$index" "$NET.$((10 + index))"
         agent "$index" "$NET.$((10 + index))"
     done
+    awake
     ready "$count"
     scenario "$count"
 }

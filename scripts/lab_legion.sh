@@ -7,13 +7,13 @@
 # of plans find them), and replays plans of one board, Legion, neighbours and MoDNN. Outputs are held against a single
 # device's. The laboratory is set up before and removed afterwards; scenarios, traces and results are in target/lab.
 #
-# Variables: LAB_SLOWED  how many times boards are slowed, in turn ("3 6")
+# Variables: LAB_SLOWED  how many times boards are slowed, in turn ("6 12")
 #            VISITS      to each profiled step (3)
 #            ROUNDS      of each plan (5)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-export LAB_NAME=legion LAB_SLOWED=${LAB_SLOWED:-3 6}
+export LAB_NAME=legion LAB_SLOWED=${LAB_SLOWED:-6 12}
 export COINFER=${COINFER:-target/release/coinfer}
 place=target/lab
 mkdir -p "$place"
@@ -98,7 +98,7 @@ trap 'scripts/lab.sh down' EXIT
 trap 'exit 130' INT TERM HUP
 scripts/lab.sh up 4
 for network in "${networks[@]}"; do
-    scripts/lab.sh run "$COINFER" profile "$place/$network.toml" --units --parts 1,3,5 --batches 1 --alone --cold \
+    scripts/lab.sh run "$COINFER" profile "$place/$network.toml" --units --parts 1,3,6 --batches 1 --alone --cold \
         --repeats "${VISITS:-3}"
     scripts/lab.sh run "$COINFER" run "$place/$network.toml" --replay --as-profiled --rounds "${ROUNDS:-5}" \
         --tolerance 15 --out "$place/results"

@@ -25,6 +25,9 @@ pub(super) struct Agent {
     /// Cores that compute, such as 0, 0-3 or 0,2; all if absent
     #[arg(long, value_name = "LIST", value_parser = cores)]
     cores: Option<Cores>,
+    /// Cores that receive and send; those that compute if absent
+    #[arg(long, value_name = "LIST", value_parser = cores)]
+    network_cores: Option<Cores>,
     /// Threads that compute together; as many as cores if absent
     #[arg(long, value_name = "COUNT")]
     threads: Option<usize>,
@@ -148,8 +151,9 @@ impl Agent {
             sessions,
             call_seconds: call_time,
         };
+        let network_cores = self.network_cores.as_ref().map_or(&cores, |Cores(cores)| cores).clone();
         let unit = Unit { cores, threads, slowed: self.slowed };
-        Ok(Settings { listen: self.listen, unit, runtime, delay: self.delay, limits, access })
+        Ok(Settings { listen: self.listen, unit, network_cores, runtime, delay: self.delay, limits, access })
     }
 }
 
@@ -163,8 +167,10 @@ impl Agent {
         let mut words = vec![program.to_string_lossy().into_owned(), "agent".into()];
         let mut option = |name: &str, value: String| words.extend([format!("--{name}"), value]);
         option("listen", self.listen.to_string());
-        if let Some(Cores(cores)) = &self.cores {
-            option("cores", cores.iter().map(ToString::to_string).collect::<Vec<_>>().join(","));
+        for (name, cores) in [("cores", &self.cores), ("network-cores", &self.network_cores)] {
+            if let Some(Cores(cores)) = cores {
+                option(name, cores.iter().map(ToString::to_string).collect::<Vec<_>>().join(","));
+            }
         }
         let threads = self.threads.map(|threads| threads.to_string());
         let library = self.onnxruntime.as_ref().filter(|path| !path.is_empty());

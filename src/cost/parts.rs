@@ -111,13 +111,14 @@ impl Parts {
         Ok(Estimate { time: Duration::from_nanos_f64(sum).max(Duration::from_nanos(1)), basis })
     }
 
-    /// Nanoseconds by which the units take longer than the network in one step, for each step more.
+    /// Nanoseconds by which the units take longer than the network in one step, for each step more. Layers that run
+    /// together take no longer than one by one: where it looks so, times vary more than a step costs.
     fn cost_of_a_step(&self, batch: u32, whole: Option<Duration>) -> f64 {
         let height = |unit: &Unit| self.graph.shape(unit.segment.last()).rows;
         let time = |unit: &Unit| Some(unit.estimate(height(unit), batch).ok()?.time.as_nanos_f64());
         let all = self.units.iter().map(time).sum::<Option<f64>>();
         match (all, whole, self.units.len()) {
-            (Some(all), Some(whole), count @ 2..) => (all - whole.as_nanos_f64()) / (count - 1) as f64,
+            (Some(all), Some(whole), count @ 2..) => (all - whole.as_nanos_f64()).max(0.0) / (count - 1) as f64,
             _ => 0.0,
         }
     }

@@ -43,6 +43,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// What it computes with.
     pub unit: Unit,
+    /// The cores that receive and send.
+    pub network_cores: Vec<usize>,
     /// What executes networks.
     pub runtime: Runtime,
     /// How long each message is held, for the length of a way that is not there.
@@ -155,7 +157,8 @@ impl Agent {
         settings.access.check(settings.listen)?;
         let acceptor = settings.access.acceptor()?;
         let available = cores::available().map_err(AgentError::Device)?;
-        if let Some(core) = settings.unit.cores.iter().find(|core| !available.contains(core)) {
+        let mut wanted = settings.unit.cores.iter().chain(&settings.network_cores);
+        if let Some(core) = wanted.find(|core| !available.contains(core)) {
             return Err(AgentError::Device(format!(
                 "there is no core {core} for this program; there are {available:?}"
             )));
@@ -163,7 +166,7 @@ impl Agent {
         let budget = Budget::new(settings.limits.memory.0);
         let device = Device::start(&settings.unit, settings.runtime.clone(), budget).map_err(AgentError::Device)?;
         let service = Service::new(device, settings);
-        let cores = settings.unit.cores.clone();
+        let cores = settings.network_cores.clone();
         // What receives and sends is of the board too, and waits for no step that computes.
         let begin = move || {
             drop(cores::pin(&cores));
