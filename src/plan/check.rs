@@ -191,7 +191,7 @@ fn check_reservations(plan: &Plan, problem: &Problem, found: &mut Vec<Violation>
 }
 
 /// What each lane must hold: the weights of all layers it runs and the activations of its largest step.
-fn working_sets(plan: &Plan, problem: &Problem) -> Vec<Bytes> {
+pub(crate) fn working_sets(plan: &Plan, problem: &Problem) -> Vec<Bytes> {
     let mut layers: Vec<BTreeSet<(ModelId, LayerId)>> = vec![BTreeSet::new(); plan.lanes.len()];
     let mut activations = vec![Bytes(0); plan.lanes.len()];
     for step in &plan.steps {

@@ -8,6 +8,7 @@ mod frontier;
 mod presence;
 mod violation;
 
+pub(crate) use check::working_sets;
 pub use check::{CheckedPlan, check};
 pub(crate) use frontier::Frontier;
 pub use violation::Violation;

@@ -1,6 +1,7 @@
 //! How fast any plan could be: lower bounds of the makespan.
 
 use super::batch_split::Whole;
+use super::fronts::Fronts;
 use crate::model::{Graph, ModelId, Region, Segment, Work, units};
 use crate::platform::DeviceId;
 use crate::problem::Problem;
@@ -15,6 +16,8 @@ use crate::units::{Bytes, Duration, Share};
 /// left out there, since units may be fused. (The sum of `w_u` over the sum of these rates is a feasible solution of the
 /// dual of the linear programme that divides all units over all devices.)
 ///
+/// Where no parts but fronts of the network for accelerators were profiled, it is the bound of [`Fronts::bound`].
+///
 /// Devices other than the home of the data have nothing to do before a message has reached them, and nothing that still
 /// counts when no message could get back. Contention only slows, so the bound also holds with it. `None` if it is not
 /// known: several models, no calibration, or a step that takes no time.
@@ -22,6 +25,11 @@ pub fn lower_bound(problem: &Problem) -> Option<Duration> {
     let [model] = problem.models.as_slice() else { return None };
     let whole = Whole::new(problem, ModelId(0)).ok()?;
     let parts = Parts::of(problem, &model.graph);
+    if parts.is_none()
+        && let Ok(fronts) = Fronts::new(problem, problem.samples())
+    {
+        return Some(Duration::from_nanos_f64((fronts.bound(problem.samples()) * (1.0 - 1e-12) - 0.5).max(0.0)));
+    }
     let work = parts.as_ref().map_or(1.0, |parts| parts.work);
     let best_rate = |device: DeviceId| {
         let capacity = whole.capacity(device).unwrap_or(0); // what cannot run here adds nothing

@@ -23,13 +23,13 @@ use super::range::range;
 use super::scalar::Word;
 use crate::cost::Lookup;
 use crate::strategy::{
-    Aofl, Coedge, Deepthings, Even, Exact, FirstFree, FullSearch, Greedy, Guided, KBest, Legion, MicroBatchedSingle,
-    Modnn, Proportional, Single,
+    Aofl, Coedge, Deepthings, DlaSplit, DlaStream, Even, Exact, FirstFree, FullSearch, Greedy, Guided, KBest,
+    LayerGroups, Legion, MicroBatchedSingle, Modnn, Proportional, Single,
 };
 use crate::units::{Bytes, Duration};
 
 /// The keys of a strategy entry that are the strategy.
-pub(super) const STRATEGIES: [&str; 15] = [
+pub(super) const STRATEGIES: [&str; 18] = [
     "greedy",
     "single",
     "micro_batched_single",
@@ -45,6 +45,9 @@ pub(super) const STRATEGIES: [&str; 15] = [
     "deepthings",
     "aofl",
     "coedge",
+    "dla_split",
+    "dla_stream",
+    "layer_groups",
 ];
 
 /// The keys of a model that are the network.
@@ -199,6 +202,12 @@ form! {
         aofl: Parsed<Aofl>,
         /// Rows divided once, with halos from neighbours (Zeng et al., ToN 2021).
         coedge: Parsed<Coedge>,
+        /// The front of a network on a GPU and accelerators (Lee, Won and Park, KSC 2022).
+        dla_split: Parsed<DlaSplit>,
+        /// The same for inputs that arrive over a network.
+        dla_stream: Parsed<DlaStream>,
+        /// Several networks at once, in groups of layers on different devices (Dagli and Belviranli, PPoPP 2024).
+        layer_groups: Parsed<LayerGroups>,
     }
 
     /// Values to run the scenario with.

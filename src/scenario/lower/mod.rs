@@ -174,6 +174,9 @@ fn strategy(form: &StrategyForm) -> Option<(&'static str, Box<dyn Strategy>)> {
         boxed(&form.deepthings),
         boxed(&form.aofl),
         boxed(&form.coedge),
+        boxed(&form.dla_split),
+        boxed(&form.dla_stream),
+        boxed(&form.layer_groups),
     ];
     let strategy = strategies.into_iter().flatten().next()?;
     Some((strategy.name(), strategy))
@@ -191,41 +194,36 @@ fn check_strategy(form: &StrategyForm, devices: &Names, faults: &mut Faults) {
     let micro = form.micro_batched_single.as_ref();
     let micro = micro.map(|single| (&single.value.device, single.at_key("device")));
     let named = single.into_iter().chain(micro).filter_map(|(device, at)| Some((device.as_ref()?, at)));
-    let first_free = form.first_free.iter();
-    let listed = first_free.flat_map(|list| {
-        let at = list.at_key("devices");
-        list.value.devices.iter().flatten().map(move |device| (device, at))
-    });
-    let boards = [
-        listed_boards(&form.legion, |legion| &legion.boards),
-        listed_boards(&form.full_search, |search| &search.boards),
-        listed_boards(&form.k_best, |best| &best.boards),
-        listed_boards(&form.modnn, |modnn| &modnn.boards),
-        listed_boards(&form.deepthings, |deepthings| &deepthings.boards),
-        listed_boards(&form.aofl, |aofl| &aofl.boards),
-        listed_boards(&form.coedge, |coedge| &coedge.boards),
+    let groups = form.layer_groups.as_ref();
+    let fallback = groups.and_then(|groups| Some((groups.value.fallback.as_ref()?, groups.at_key("fallback"))));
+    let lists = [
+        listed(&form.first_free, "devices", |first_free| &first_free.devices),
+        listed(&form.layer_groups, "devices", |groups| &groups.devices),
+        listed(&form.legion, "boards", |legion| &legion.boards),
+        listed(&form.full_search, "boards", |search| &search.boards),
+        listed(&form.k_best, "boards", |best| &best.boards),
+        listed(&form.modnn, "boards", |modnn| &modnn.boards),
+        listed(&form.deepthings, "boards", |deepthings| &deepthings.boards),
+        listed(&form.aofl, "boards", |aofl| &aofl.boards),
+        listed(&form.coedge, "boards", |coedge| &coedge.boards),
     ];
-    for (boards, at) in boards.iter().flatten() {
-        check_listed(boards, at, faults);
+    for (devices, at) in lists.iter().flatten() {
+        check_listed(devices, at, faults);
     }
-    let boards = boards.iter().flatten().flat_map(|&(boards, at)| boards.iter().map(move |board| (board, at)));
-    for (device, at) in named.chain(listed).chain(boards) {
+    let listed = lists.iter().flatten().flat_map(|&(devices, at)| devices.iter().map(move |device| (device, at)));
+    for (device, at) in named.chain(fallback).chain(listed) {
         devices.find(&At { value: device.clone(), at: at.clone() }, faults);
-    }
-    if let Some(list) = &form.first_free
-        && let Some(named) = &list.value.devices
-    {
-        check_listed(named, list.at_key("devices"), faults);
     }
 }
 
-/// The boards that a strategy names, and where.
-fn listed_boards<T>(
-    form: &Option<Parsed<T>>,
-    boards: impl Fn(&T) -> &Option<Vec<String>>,
-) -> Option<(&[String], &Span)> {
+/// The devices that a strategy names under `key`, and where.
+fn listed<'a, T>(
+    form: &'a Option<Parsed<T>>,
+    key: &str,
+    devices: impl Fn(&T) -> &Option<Vec<String>>,
+) -> Option<(&'a [String], &'a Span)> {
     let strategy = form.as_ref()?;
-    Some((boards(&strategy.value).as_deref()?, strategy.at_key("boards")))
+    Some((devices(&strategy.value).as_deref()?, strategy.at_key(key)))
 }
 
 /// Devices that a strategy names must be some, each once.

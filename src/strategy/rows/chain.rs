@@ -47,7 +47,7 @@ impl<'a> Chain<'a> {
     }
 
     /// All units of `graph`, whether their outputs have rows to divide or not.
-    pub(super) fn whole(graph: &'a Graph) -> Chain<'a> {
+    pub(in crate::strategy) fn whole(graph: &'a Graph) -> Chain<'a> {
         let all = units(graph);
         Chain::of(graph, &all, all.len())
     }
@@ -72,7 +72,7 @@ impl<'a> Chain<'a> {
     }
 
     /// The layers of these units.
-    pub(super) fn segment(&self, units: Range<usize>) -> Segment {
+    pub(in crate::strategy) fn segment(&self, units: Range<usize>) -> Segment {
         let layers = self.units[units].iter().flat_map(|unit| unit.segment.layers());
         Segment::new(sorted(layers)).expect("a group has a unit, and no layer is in two")
     }

@@ -30,7 +30,7 @@ use crate::plan::{Plan, check};
 use crate::platform::{Device, DeviceId, LinkId};
 use crate::problem::Problem;
 use crate::units::{Duration, Share};
-use chain::Chain;
+pub(super) use chain::Chain;
 
 /// How data gets from one group to the next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]

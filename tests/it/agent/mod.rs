@@ -79,6 +79,7 @@ fn settings() -> Settings {
     Settings {
         listen: "127.0.0.1:0".parse().unwrap(),
         unit: unit(1.0),
+        network_cores: unit(1.0).cores,
         runtime: Runtime::Rten,
         delay: Duration::ZERO,
         limits: AgentLimits { session_memory: Bytes(64 << 20), memory: Bytes(128 << 20), ..AgentLimits::default() },

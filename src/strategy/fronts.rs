@@ -1,0 +1,286 @@
+//! A network cut in two: units of several kinds run the front, each on samples of its own; a GPU runs what is behind.
+
+use super::PlanError;
+use super::rows::Chain;
+use super::stages::{Stages, route, supports};
+use crate::model::{Graph, ModelId, Region, Segment, Work};
+use crate::plan::{Plan, StepId};
+use crate::platform::{Device, DeviceId, DeviceKind};
+use crate::problem::Problem;
+use crate::units::{Bytes, Share};
+
+pub(super) const MODEL: ModelId = ModelId(0);
+
+/// One network of a problem, a GPU and accelerators, and where they may cut the network.
+pub(super) struct Fronts<'a> {
+    pub(super) problem: &'a Problem,
+    /// Runs any part.
+    gpu: DeviceId,
+    /// Accelerators, equal ones together: each class in the platform's order.
+    classes: Vec<Vec<DeviceId>>,
+    cuts: Vec<Cut>,
+}
+
+/// A place to cut, and what is known of both sides.
+pub(super) struct Cut {
+    front: Segment,
+    /// What is behind; `None` if the front is all.
+    tail: Option<Segment>,
+    /// By class and, last, for the GPU: nanoseconds of the front for each number of samples, from 0 on. Infinite where
+    /// that does not fit, or nobody knows.
+    times: Vec<Vec<f64>>,
+    /// Nanoseconds of the tail, likewise.
+    tails: Vec<f64>,
+}
+
+/// Samples of one step, and how many steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rounds {
+    pub(super) batch: u32,
+    pub(super) count: u32,
+}
+
+/// Who runs how much of the front, and where that ends.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Sharing {
+    /// The cut by index; `None` runs all of the network on the GPU.
+    pub(super) cut: Option<usize>,
+    /// By class, of each of its accelerators, and last of the GPU.
+    pub(super) rounds: Vec<Rounds>,
+}
+
+impl<'a> Fronts<'a> {
+    /// The cuts of the network of `problem`, with times for up to `samples` samples.
+    ///
+    /// # Errors
+    /// There are several networks, no GPU or several, no accelerator; or nobody knows what parts take.
+    pub(super) fn new(problem: &'a Problem, samples: u32) -> Result<Fronts<'a>, PlanError> {
+        let unsupported = |reason: &str| PlanError::Unsupported(reason.into());
+        let [model] = problem.models.as_slice() else {
+            return Err(unsupported("samples of one network are shared, and the scenario has several"));
+        };
+        let platform = &problem.platform;
+        let of_kind = |wanted: &dyn Fn(DeviceKind) -> bool| -> Vec<DeviceId> {
+            platform.device_ids().filter(|&device| wanted(platform.device(device).kind)).collect()
+        };
+        let gpu = match of_kind(&|kind| matches!(kind, DeviceKind::Gpu | DeviceKind::Igpu))[..] {
+            [gpu] => gpu,
+            [] => return Err(unsupported("there is no GPU, which runs what accelerators do not")),
+            _ => return Err(unsupported("there are several GPUs, and one runs what accelerators do not")),
+        };
+        let accelerators = of_kind(&|kind| kind == DeviceKind::Dla);
+        if accelerators.is_empty() {
+            return Err(unsupported("there is no device of kind `dla`"));
+        }
+        let mut classes: Vec<Vec<DeviceId>> = Vec::new();
+        for device in accelerators {
+            let class = |id: DeviceId| &platform.device(id).class;
+            match classes.iter_mut().find(|known| class(known[0]) == class(device)) {
+                Some(known) => known.push(device),
+                None => classes.push(vec![device]),
+            }
+        }
+        for &accelerator in classes.iter().flatten() {
+            route(platform, accelerator, gpu)?;
+        }
+        let mut fronts = Fronts { problem, gpu, classes, cuts: Vec::new() };
+        let chain = Chain::whole(&model.graph);
+        let ends = (1..=chain.len()).filter(|&end| chain.is_group(&(0..end)));
+        for end in ends {
+            let front = chain.segment(0..end);
+            if !fronts.accelerators().all(|device| supports(platform.device(device), &model.graph, &front)) {
+                break; // a longer front does not help
+            }
+            let tail = (end < chain.len()).then(|| chain.segment(end..chain.len()));
+            fronts.cuts.extend(fronts.cut(front, tail, samples));
+        }
+        if fronts.cuts.is_empty() {
+            let name = model.graph.name();
+            let reason = "can run, and for which times of both sides are known, on the GPU and all accelerators";
+            return Err(PlanError::Infeasible(format!("{name} has no front that the accelerators {reason}")));
+        }
+        Ok(fronts)
+    }
+
+    pub(super) fn cuts(&self) -> &[Cut] {
+        &self.cuts
+    }
+
+    /// How many accelerators each class has.
+    pub(super) fn counts(&self) -> Vec<u32> {
+        self.classes.iter().map(|class| class.len() as u32).collect()
+    }
+
+    /// The GPU and all accelerators.
+    pub(super) fn devices(&self) -> impl Iterator<Item = DeviceId> {
+        self.accelerators().chain([self.gpu])
+    }
+
+    /// Samples of a sharing.
+    pub(super) fn samples(&self, sharing: &Sharing) -> u32 {
+        let counts = self.counts().into_iter().chain([1]);
+        counts.zip(&sharing.rounds).map(|(count, rounds)| count * rounds.batch * rounds.count).sum()
+    }
+
+    fn accelerators(&self) -> impl Iterator<Item = DeviceId> {
+        self.classes.iter().flatten().copied()
+    }
+
+    fn graph(&self) -> &'a Graph {
+        &self.problem.models[0].graph
+    }
+
+    /// A cut, if somebody knows what the front takes on all units, and the tail on the GPU.
+    fn cut(&self, front: Segment, tail: Option<Segment>, samples: u32) -> Option<Cut> {
+        let units = self.classes.iter().map(|class| class[0]).chain([self.gpu]);
+        let times: Vec<Vec<f64>> = units.map(|device| self.times(device, &front, samples)).collect();
+        let tails = match &tail {
+            Some(tail) => self.times(self.gpu, tail, samples),
+            None => vec![0.0; samples as usize + 1],
+        };
+        let is_known = |times: &Vec<f64>| times[1..].iter().any(|time| time.is_finite());
+        (times.iter().all(is_known) && is_known(&tails)).then_some(Cut { front, tail, times, tails })
+    }
+
+    /// Nanoseconds of `segment` on `device` for each number of samples from 0 to `most`.
+    pub(super) fn times(&self, device: DeviceId, segment: &Segment, most: u32) -> Vec<f64> {
+        let graph = self.graph();
+        let Device { memory, .. } = self.problem.platform.device(device);
+        let region = |samples| Region { samples: 0..samples, rows: 0..graph.shape(segment.last()).rows };
+        let mut work = Work { model: MODEL, segment: segment.clone(), region: region(1) };
+        let (weights, each) = (graph.parameters(segment), graph.activations(&work));
+        let mut time = |samples: u32| {
+            let needed = each.0.checked_mul(samples.into()).map(Bytes).map(|live| live + weights);
+            if needed.is_none_or(|needed| needed > *memory) {
+                return f64::INFINITY;
+            }
+            work.region = region(samples);
+            let estimate = self.problem.costs.compute(device, Share::FULL, &work);
+            estimate.map_or(f64::INFINITY, |estimate| estimate.time.as_nanos_f64())
+        };
+        std::iter::once(0.0).chain((1..=most).map(&mut time)).collect()
+    }
+
+    /// Nanoseconds of the whole network on the GPU for each number of samples up to `most`.
+    pub(super) fn whole_times(&self, most: u32) -> Vec<f64> {
+        let whole = self.graph().whole();
+        whole.map_or_else(Vec::new, |whole| self.times(self.gpu, &whole, most))
+    }
+
+    /// Nanoseconds that an accelerator of each class takes at least to hand over what it made of `samples` samples.
+    pub(super) fn handover(&self, cut: usize, class: usize, samples: u32) -> f64 {
+        let layer = self.cuts[cut].front.last();
+        if samples == 0 {
+            return 0.0;
+        }
+        let region = Region { samples: 0..samples, rows: 0..self.graph().shape(layer).rows };
+        let size = self.graph().bytes(layer, &region);
+        let route = self.problem.platform.route(self.classes[class][0], self.gpu).unwrap_or_default();
+        let hops = route.into_iter().filter_map(|(link, _)| self.problem.costs.transfer(link, size).ok());
+        hops.map(|estimate| estimate.time.as_nanos_f64()).sum()
+    }
+
+    /// Adds the steps of the samples of a sharing, which begin with `first`; the last of them.
+    pub(super) fn stage(&self, stages: &mut Stages<'_>, sharing: &Sharing, first: u32) -> Result<StepId, PlanError> {
+        let mut next = first;
+        let mut steps = Vec::new();
+        let gpu_rounds = sharing.rounds[self.classes.len()];
+        let whole = self.graph().whole();
+        let front = match sharing.cut {
+            Some(cut) => &self.cuts[cut].front,
+            None => whole.as_ref().ok_or_else(|| PlanError::Infeasible("there is nothing to compute".into()))?,
+        };
+        let accelerators = self
+            .classes
+            .iter()
+            .zip(&sharing.rounds)
+            .flat_map(|(class, &rounds)| class.iter().map(move |&device| (device, rounds)));
+        for (device, rounds) in accelerators.chain([(self.gpu, gpu_rounds)]) {
+            for _ in 0..rounds.count {
+                let samples = next..next + rounds.batch;
+                next = samples.end;
+                steps.push(stages.compute(device, (MODEL, front), samples, &[])?);
+            }
+        }
+        match sharing.cut.and_then(|cut| self.cuts[cut].tail.as_ref()) {
+            Some(tail) => {
+                let join = stages.join(&steps);
+                stages.compute(self.gpu, (MODEL, tail), first..next, &[join])
+            }
+            None if steps.len() == 1 => Ok(steps[0]),
+            None => Ok(stages.join(&steps)),
+        }
+    }
+
+    /// The plan of one sharing of all samples of `problem`.
+    pub(super) fn plan(&self, problem: &Problem, sharing: &Sharing) -> Result<Plan, PlanError> {
+        let mut stages = Stages::new(problem);
+        self.stage(&mut stages, sharing, 0)?;
+        stages.finish()
+    }
+
+    /// Nanoseconds that no sharing of `samples` samples can beat, nor any mixture of cuts.
+    ///
+    /// A sample takes time of the GPU, `g`, of an accelerator, `d`, or of both, at the best rates of all batches. With a
+    /// weight for each device, `T (sum of weights)` is at least `B min (w_G g + w_D d)` over all ways to run a sample;
+    /// accelerators weigh as fast as they are, and the GPU what makes the bound largest.
+    pub(super) fn bound(&self, samples: u32) -> f64 {
+        let best = |times: &[f64]| {
+            let rates = times.iter().enumerate().skip(1).map(|(batch, time)| time / batch as f64);
+            rates.fold(f64::INFINITY, f64::min)
+        };
+        let mut alone = best(&self.whole_times(samples));
+        // By cut: what the tail takes of the GPU, and the front of an accelerator of each class.
+        let mut shared: Vec<(f64, Vec<f64>)> = Vec::new();
+        for cut in &self.cuts {
+            let (tail, fronts) = (best(&cut.tails), cut.times.iter().map(|times| best(times)).collect::<Vec<_>>());
+            alone = alone.min(fronts[self.classes.len()] + tail);
+            shared.push((tail, fronts[..self.classes.len()].to_vec()));
+        }
+        let speeds = (0..self.classes.len())
+            .map(|class| 1.0 / shared.iter().map(|(_, fronts)| fronts[class]).fold(f64::INFINITY, f64::min));
+        let speeds: Vec<f64> = speeds.collect();
+        let total: f64 = speeds.iter().zip(&self.classes).map(|(speed, class)| speed * class.len() as f64).sum();
+        let weighed = |gpu: f64| {
+            let accelerator = |class: usize| (1.0 - gpu) * speeds[class] / total;
+            let ways = shared.iter().flat_map(|(tail, fronts)| {
+                fronts.iter().enumerate().map(move |(class, front)| gpu * tail + accelerator(class) * front)
+            });
+            ways.fold(gpu * alone, f64::min)
+        };
+        // Concave in the weight, so that thirds close in on its top; any weight gives a bound.
+        let (mut low, mut high) = (0.0, 1.0);
+        for _ in 0..100 {
+            let third = (high - low) / 3.0;
+            match weighed(low + third) < weighed(high - third) {
+                true => low += third,
+                false => high -= third,
+            }
+        }
+        f64::from(samples) * weighed(low)
+    }
+
+    /// The same question about `samples` samples that are at hand, at the start and everywhere.
+    pub(super) fn at_hand(&self, samples: u32) -> Problem {
+        let mut problem = self.problem.offline(samples);
+        problem.models.iter_mut().for_each(|model| model.home = None);
+        problem
+    }
+}
+
+impl Cut {
+    /// Whether there is something behind the front.
+    pub(super) fn has_tail(&self) -> bool {
+        self.tail.is_some()
+    }
+
+    /// By class and, last, for the GPU: nanoseconds of the front for each number of samples.
+    pub(super) fn times(&self) -> &[Vec<f64>] {
+        &self.times
+    }
+
+    /// Nanoseconds of the tail for each number of samples.
+    pub(super) fn tails(&self) -> &[f64] {
+        &self.tails
+    }
+}

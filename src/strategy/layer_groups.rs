@@ -1,0 +1,299 @@
+//! Several networks at once, each in one or two groups of layers on devices of their own
+//! (Dagli and Belviranli, HaX-CoNN, PPoPP 2024).
+
+use serde::{Deserialize, Serialize};
+
+use super::rows::Chain;
+use super::stages::{Stages, simulated, supports};
+use super::{PlanError, Strategy};
+use crate::model::{Graph, ModelId, Region, Segment, Work};
+use crate::plan::Plan;
+use crate::platform::{DeviceId, DeviceKind};
+use crate::problem::Problem;
+use crate::units::{Duration, Share};
+
+/// Places each network on one device, or its first layers on one and the others on another, so that all networks together
+/// are done earliest in simulation, contention included.
+///
+/// A layer that its device does not support runs on the device `fallback`, with a hand-over before and after. What runs on
+/// one device goes one after the other, in the order that is best. Exact over all placements whose times are known: all
+/// are looked at, and those simulated of which the time without contention is below the best. In O(P^M) for M networks and
+/// P placements of each.
+///
+/// Source: Dagli and Belviranli, "Shared memory-contention-aware concurrent DNN execution for diversely heterogeneous
+/// system-on-chips", PPoPP 2024; there an SMT solver looks for the placement.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LayerGroups {
+    /// Names of devices that networks are placed on; all GPUs and accelerators if absent.
+    pub devices: Option<Vec<String>>,
+    /// Whether a network may change its device once.
+    pub switch: bool,
+    /// Whether no two networks may share a device.
+    pub apart: bool,
+    /// The device that runs what others do not support; the only GPU if absent.
+    pub fallback: Option<String>,
+}
+
+impl Default for LayerGroups {
+    fn default() -> Self {
+        LayerGroups { devices: None, switch: true, apart: false, fallback: None }
+    }
+}
+
+/// Placements of all networks together that are looked at, at most.
+const PLACEMENTS_MAX: usize = 2_000_000;
+
+/// Orders of the stages of one placement that are simulated, at most.
+const ORDERS_MAX: f64 = 10_000.0;
+
+/// Layers that run as one, on a device.
+#[derive(Clone, Debug)]
+struct Stage {
+    device: DeviceId,
+    segment: Segment,
+    /// Nanoseconds, undisturbed.
+    time: f64,
+}
+
+/// A network, as stages that follow each other.
+#[derive(Clone, Debug)]
+struct Placement {
+    stages: Vec<Stage>,
+    /// Nanoseconds of all of them.
+    time: f64,
+}
+
+impl Strategy for LayerGroups {
+    fn name(&self) -> &'static str {
+        "layer_groups"
+    }
+
+    fn plan(&self, problem: &Problem) -> Result<Plan, PlanError> {
+        let devices = self.devices(problem)?;
+        let fallback = self.fallback(problem)?;
+        let models = (0..problem.models.len() as u32).map(ModelId);
+        let placements: Vec<Vec<Placement>> =
+            models.map(|model| self.placements(problem, model, &devices, fallback)).collect::<Result<_, _>>()?;
+        let count = placements.iter().map(Vec::len).try_fold(1, usize::checked_mul);
+        if count.is_none_or(|count| count > PLACEMENTS_MAX) {
+            return Err(PlanError::Unsupported(format!(
+                "there are more than {PLACEMENTS_MAX} placements; use fewer networks or devices"
+            )));
+        }
+        self.search(problem, &placements)
+    }
+}
+
+impl LayerGroups {
+    /// The fastest plan of all placements and orders.
+    fn search(&self, problem: &Problem, placements: &[Vec<Placement>]) -> Result<Plan, PlanError> {
+        let mut open: Vec<(f64, Vec<usize>)> = Vec::new();
+        let mut chosen = vec![0; placements.len()];
+        loop {
+            let together: Vec<&Placement> = chosen.iter().zip(placements).map(|(&index, all)| &all[index]).collect();
+            if !(self.apart && share_a_device(&together)) {
+                open.push((bound(problem, &together), chosen.clone()));
+            }
+            let Some(grown) = (0..chosen.len()).find(|&at| chosen[at] + 1 < placements[at].len()) else { break };
+            chosen[grown] += 1;
+            chosen[..grown].fill(0);
+        }
+        open.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.cmp(&b.1)));
+        let offline = problem.offline(problem.samples());
+        let mut best: Option<(Duration, Plan)> = None;
+        for (bound, chosen) in open {
+            if best.as_ref().is_some_and(|(time, _)| bound >= time.as_nanos_f64()) {
+                break;
+            }
+            let together: Vec<&Placement> = chosen.iter().zip(placements).map(|(&index, all)| &all[index]).collect();
+            for order in orders(&together)? {
+                let plan = assemble(problem, &together, &order)?;
+                let time = simulated(&offline, &plan)?;
+                if let Some(time) = time.filter(|&time| best.as_ref().is_none_or(|(least, _)| time < *least)) {
+                    best = Some((time, plan));
+                }
+            }
+        }
+        let none = "no placement keeps the rules of its devices";
+        best.map(|(_, plan)| plan).ok_or_else(|| PlanError::Infeasible(none.into()))
+    }
+
+    fn devices(&self, problem: &Problem) -> Result<Vec<DeviceId>, PlanError> {
+        let kind = |device| problem.platform.device(device).kind;
+        match &self.devices {
+            Some(names) => names.iter().map(|name| named(problem, name)).collect(),
+            None => Ok(problem
+                .platform
+                .device_ids()
+                .filter(|&device| is_gpu(kind(device)) || kind(device) == DeviceKind::Dla)
+                .collect()),
+        }
+    }
+
+    fn fallback(&self, problem: &Problem) -> Result<Option<DeviceId>, PlanError> {
+        if let Some(name) = &self.fallback {
+            return named(problem, name).map(Some);
+        }
+        let mut gpus = problem.platform.device_ids().filter(|&device| is_gpu(problem.platform.device(device).kind));
+        Ok(gpus.next().filter(|_| gpus.next().is_none()))
+    }
+
+    /// All ways to place a network on `devices`.
+    ///
+    /// # Errors
+    /// There is none whose times are known.
+    fn placements(
+        &self,
+        problem: &Problem,
+        model: ModelId,
+        devices: &[DeviceId],
+        fallback: Option<DeviceId>,
+    ) -> Result<Vec<Placement>, PlanError> {
+        let graph = &problem.model(model).graph;
+        let chain = Chain::whole(graph);
+        let cuts: Vec<usize> = (1..chain.len()).filter(|&end| chain.is_group(&(0..end))).collect();
+        let place = |parts: &[(DeviceId, std::ops::Range<usize>)]| -> Option<Placement> {
+            let mut stages = Vec::new();
+            for (device, units) in parts {
+                for (device, units) in with_fallback(problem, graph, &chain, *device, units.clone(), fallback)? {
+                    let segment = chain.segment(units);
+                    let time = time(problem, model, device, &segment)?;
+                    stages.push(Stage { device, segment, time });
+                }
+            }
+            let time = stages.iter().map(|stage| stage.time).sum();
+            Some(Placement { stages, time })
+        };
+        let mut found: Vec<Placement> =
+            devices.iter().filter_map(|&device| place(&[(device, 0..chain.len())])).collect();
+        if self.switch {
+            for &first in devices {
+                for &second in devices.iter().filter(|&&second| second != first) {
+                    found.extend(cuts.iter().filter_map(|&cut| place(&[(first, 0..cut), (second, cut..chain.len())])));
+                }
+            }
+        }
+        if found.is_empty() {
+            let reason =
+                "the times of no placement of it are known; profile it whole, by units, or by groups of layers";
+            return Err(PlanError::Infeasible(format!("{}: {reason}", graph.name())));
+        }
+        Ok(found)
+    }
+}
+
+fn is_gpu(kind: DeviceKind) -> bool {
+    matches!(kind, DeviceKind::Gpu | DeviceKind::Igpu)
+}
+
+fn named(problem: &Problem, name: &str) -> Result<DeviceId, PlanError> {
+    let found = problem.platform.device_ids().find(|&device| problem.platform.device(device).name == *name);
+    found.ok_or_else(|| {
+        PlanError::Unsupported(format!("the strategy asks for device `{name}`: there is no such device"))
+    })
+}
+
+/// Units on `device`, and those that it does not support on `fallback`; `None` if those cannot run there, or cannot be
+/// cut off.
+fn with_fallback(
+    problem: &Problem,
+    graph: &Graph,
+    chain: &Chain<'_>,
+    device: DeviceId,
+    units: std::ops::Range<usize>,
+    fallback: Option<DeviceId>,
+) -> Option<Vec<(DeviceId, std::ops::Range<usize>)>> {
+    let runs = |device: DeviceId, unit: usize| {
+        supports(problem.platform.device(device), graph, &chain.segment(unit..unit + 1))
+    };
+    let mut parts: Vec<(DeviceId, std::ops::Range<usize>)> = Vec::new();
+    for unit in units {
+        let on = if runs(device, unit) { device } else { fallback.filter(|&other| runs(other, unit))? };
+        match parts.last_mut() {
+            Some((known, units)) if *known == on => units.end = unit + 1,
+            _ => parts.push((on, unit..unit + 1)),
+        }
+    }
+    parts.iter().all(|(_, units)| chain.is_group(&(0..units.end)) || units.end == chain.len()).then_some(parts)
+}
+
+/// Nanoseconds of all samples of a segment on a device; `None` if nobody knows.
+fn time(problem: &Problem, model: ModelId, device: DeviceId, segment: &Segment) -> Option<f64> {
+    let rows = 0..problem.model(model).graph.shape(segment.last()).rows;
+    let work = Work { model, segment: segment.clone(), region: Region { samples: 0..problem.samples(), rows } };
+    Some(problem.costs.compute(device, Share::FULL, &work).ok()?.time.as_nanos_f64())
+}
+
+/// Nanoseconds that placed networks take at least: the longest of them, and all that one device has to do.
+fn bound(problem: &Problem, together: &[&Placement]) -> f64 {
+    let mut busy = vec![0.0; problem.platform.devices.len()];
+    for stage in together.iter().flat_map(|placement| &placement.stages) {
+        busy[stage.device.0 as usize] += stage.time;
+    }
+    together.iter().map(|placement| placement.time).chain(busy).fold(0.0, f64::max)
+}
+
+/// Whether two networks have stages on one device.
+fn share_a_device(together: &[&Placement]) -> bool {
+    let on = |placement: &Placement, device: DeviceId| placement.stages.iter().any(|stage| stage.device == device);
+    let pairs = together.iter().enumerate().flat_map(|(index, a)| together[index + 1..].iter().map(move |b| (a, b)));
+    pairs.into_iter().any(|(a, b)| a.stages.iter().any(|stage| on(b, stage.device)))
+}
+
+/// All orders in which stages of networks can follow each other, as the network whose turn it is. One is enough where no
+/// device is shared.
+///
+/// # Errors
+/// There are too many.
+fn orders(together: &[&Placement]) -> Result<Vec<Vec<usize>>, PlanError> {
+    let mut left: Vec<usize> = together.iter().map(|placement| placement.stages.len()).collect();
+    if !share_a_device(together) {
+        let one_by_one = left.iter().enumerate().flat_map(|(network, &stages)| std::iter::repeat_n(network, stages));
+        return Ok(vec![one_by_one.collect()]);
+    }
+    // A multinomial coefficient, as a product of binomials: each stage goes between those before it.
+    let (mut count, mut before) = (1.0, 0);
+    for &stages in &left {
+        for stage in 1..=stages {
+            before += 1;
+            count *= before as f64 / stage as f64;
+        }
+    }
+    if count > ORDERS_MAX {
+        return Err(PlanError::Unsupported(format!(
+            "the stages of these networks can follow each other in {count:.0} ways, and layer_groups looks at {ORDERS_MAX} at \
+             most; use fewer networks"
+        )));
+    }
+    let mut found = Vec::new();
+    extend(&mut left, &mut Vec::new(), &mut found);
+    Ok(found)
+}
+
+fn extend(left: &mut [usize], so_far: &mut Vec<usize>, found: &mut Vec<Vec<usize>>) {
+    if left.iter().all(|&stages| stages == 0) {
+        found.push(so_far.clone());
+    }
+    for network in 0..left.len() {
+        if left[network] > 0 {
+            left[network] -= 1;
+            so_far.push(network);
+            extend(left, so_far, found);
+            so_far.pop();
+            left[network] += 1;
+        }
+    }
+}
+
+/// The plan of placed networks whose stages are issued in `order`.
+fn assemble(problem: &Problem, together: &[&Placement], order: &[usize]) -> Result<Plan, PlanError> {
+    let mut stages = Stages::new(problem);
+    let mut next = vec![0; together.len()];
+    for &network in order {
+        let stage = &together[network].stages[next[network]];
+        next[network] += 1;
+        stages.compute(stage.device, (ModelId(network as u32), &stage.segment), 0..problem.samples(), &[])?;
+    }
+    stages.finish()
+}
