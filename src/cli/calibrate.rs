@@ -12,6 +12,7 @@ use super::{Error, Terminal};
 use crate::cost;
 use crate::cost::import::{Format, Hints, Imported, Source, import};
 use crate::cost::{Kind, validate};
+use crate::platform::Precision;
 use crate::report::{Calibration, Input, calibration_json, calibration_table, errors_csv, plot, readings_text, slugs};
 use crate::scenario::{Diagnostics, Scenario};
 
@@ -35,6 +36,9 @@ pub(super) struct Calibrate {
     /// Samples of each run, in place of what a file says
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     batch: Option<u32>,
+    /// What the device computed in, in place of what a file says: fp32, fp16 or int8; fp32 if nobody says it
+    #[arg(long, value_name = "PRECISION", value_parser = precision)]
+    precision: Option<Precision>,
     /// Which field of a trace a column of a table is, such as latency=time_ms
     #[arg(long = "map", value_name = "COLUMN=FIELD", value_parser = column_and_field)]
     columns: Vec<(String, String)>,
@@ -53,6 +57,10 @@ pub(super) struct Calibrate {
     /// What to print on standard output
     #[arg(long, value_enum, default_value_t = Print::Table)]
     print: Print,
+}
+
+fn precision(text: &str) -> Result<Precision, &'static str> {
+    Precision::find(text).ok_or("use fp32, fp16 or int8")
 }
 
 fn column_and_field(text: &str) -> Result<(String, String), String> {
@@ -104,6 +112,7 @@ impl Calibrate {
             device: self.device.clone(),
             model: self.model.clone(),
             batch: self.batch,
+            precision: self.precision,
             columns: self.columns.clone(),
         };
         let sources: Vec<Source<'_>> =
@@ -143,7 +152,9 @@ impl Calibrate {
     fn begin(&self, name: &str, files: &Files) -> Result<Results, Error> {
         let hints = [("device", self.device.clone()), ("model", self.model.clone())];
         let format = self.format.map(|format| format!("{format:?}"));
-        let others = [("batch", self.batch.map(|batch| batch.to_string())), ("format", format)];
+        let batch = self.batch.map(|batch| batch.to_string());
+        let precision = self.precision.map(|precision| precision.to_string());
+        let others = [("batch", batch), ("precision", precision), ("format", format)];
         let stated = hints.into_iter().chain(others).filter_map(|(key, value)| Some(format!("{key}={}", value?)));
         let columns = self.columns.iter().map(|(column, field)| format!("map={column}={field}"));
         let settings: Vec<String> = stated.chain(columns).collect();

@@ -104,6 +104,7 @@ pub(super) fn trace(
                 line: 0,
                 device: profile(measured.device),
                 model: names[visit.network].to_owned(),
+                precision: case.problem.platform.device(measured.device).precision,
                 layer: measured.layer.clone(),
                 batch: measured.batch,
                 rows: measured.rows,

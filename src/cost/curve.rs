@@ -5,6 +5,7 @@ use super::lookup::{Lookup, choose, scores};
 use super::series::Series;
 use super::trace::{LayerKey, Point, Trace};
 use super::{Basis, Estimate};
+use crate::platform::Precision;
 use crate::units::Duration;
 
 /// The time of one network on one device as a function of the batch.
@@ -56,11 +57,12 @@ impl Curve {
     pub fn new(
         trace: &Trace,
         device: &str,
+        precision: Precision,
         model: &str,
         lookup: Lookup,
         extrapolate_unpredictable: bool,
     ) -> Option<Curve> {
-        let series = Series::new(trace, device, model, &LayerKey::Whole)?;
+        let series = Series::new(trace, device, precision, model, &LayerKey::Whole)?;
         Some(Curve::from_series(&series, lookup, extrapolate_unpredictable))
     }
 
@@ -270,7 +272,8 @@ pub(super) mod tests {
                 text += &format!("d,m,whole,{batch},all,raw,{repeat},{}\n", time * (1.0 + sign * spread));
             }
         }
-        let curve = Curve::new(&Trace::parse(text.as_bytes()).unwrap(), "d", "m", Lookup::default(), false).unwrap();
+        let trace = Trace::parse(text.as_bytes()).unwrap();
+        let curve = Curve::new(&trace, "d", Precision::Fp32, "m", Lookup::default(), false).unwrap();
         let estimate = curve.estimate(4).unwrap();
         (estimate.time.as_millis_f64(), estimate.basis)
     }

@@ -184,7 +184,10 @@ impl CostModel for TraceCosts {
                 let whole = whole.as_ref().and_then(|whole| Some(whole.estimate(batch).ok()?.time));
                 parts.estimate(work, whole).map_err(refuse)
             }
-            (_, None) if is_whole => Err(refuse("no trace has this network on this device".into())),
+            (_, None) if is_whole => {
+                let precision = self.platform.device(device).precision;
+                Err(refuse(format!("no trace has this network on this device at {precision}")))
+            }
             (_, None) => Err(refuse(
                 "the trace has whole networks only, and this is a part of one; profile its layers with --units".into(),
             )),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::trace::{LayerKey, Rows, Statistic, Trace};
+use crate::platform::Precision;
 use crate::statistics::{mean, median};
 
 /// The noise of raw repeats: right-skewed, with rare spikes apart.
@@ -25,11 +26,22 @@ pub struct Noise {
 const REPEATS_MIN: usize = 3;
 
 /// The noise at each batch that has three raw repeats or more.
-pub(super) fn noise_by_batch(trace: &Trace, device: &str, model: &str, layer: &LayerKey) -> BTreeMap<u32, Noise> {
+pub(super) fn noise_by_batch(
+    trace: &Trace,
+    device: &str,
+    precision: Precision,
+    model: &str,
+    layer: &LayerKey,
+) -> BTreeMap<u32, Noise> {
     let mut repeats: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
     for row in &trace.rows {
-        let of_series = row.device == device && row.model == model && row.layer == *layer && row.beside.is_none();
-        if of_series && row.rows == Rows::All && row.statistic == Statistic::Raw {
+        let of_device = row.device == device && row.precision == precision && row.beside.is_none();
+        if of_device
+            && row.model == model
+            && row.layer == *layer
+            && row.rows == Rows::All
+            && row.statistic == Statistic::Raw
+        {
             repeats.entry(row.batch).or_default().push(row.time_ms.ln());
         }
     }
@@ -37,10 +49,11 @@ pub(super) fn noise_by_batch(trace: &Trace, device: &str, model: &str, layer: &L
 }
 
 /// What each raw repeat took by the mean of its point, over all points of a device that have three repeats or more.
-pub(super) fn repeat_ratios(trace: &Trace, device: &str) -> Vec<f64> {
+pub(super) fn repeat_ratios(trace: &Trace, device: &str, precision: Precision) -> Vec<f64> {
     let mut points: BTreeMap<(&str, &LayerKey, u32, Rows), Vec<f64>> = BTreeMap::new();
     for row in &trace.rows {
-        if row.device == device && row.beside.is_none() && row.statistic == Statistic::Raw {
+        let of_device = row.device == device && row.precision == precision && row.beside.is_none();
+        if of_device && row.statistic == Statistic::Raw {
             points.entry((&row.model, &row.layer, row.batch, row.rows)).or_default().push(row.time_ms);
         }
     }
@@ -116,8 +129,8 @@ mod tests {
         let columns = "device,model,layer,batch,rows,statistic,repeat,time_ms";
         let text = format!("{HEADER}{columns}\n{rows}e,m,whole,1,all,raw,0,4\n");
         let trace = Trace::parse(text.as_bytes()).unwrap();
-        assert_eq!(trace.repeat_ratios("d"), [0.5, 1.0, 1.5, 1.0, 1.0, 1.0]);
-        assert!(trace.repeat_ratios("e").is_empty());
+        assert_eq!(trace.repeat_ratios("d", Precision::Fp32), [0.5, 1.0, 1.5, 1.0, 1.0, 1.0]);
+        assert!(trace.repeat_ratios("e", Precision::Fp32).is_empty());
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::series::Series;
 use super::trace::{LayerKey, Row, Rows, Trace};
 use super::{Basis, Estimate};
 use crate::model::{Graph, Segment, Work, unit_name, units};
+use crate::platform::Precision;
 use crate::units::Duration;
 
 /// The profiled units of a network on one device, and longer segments that were profiled as one step.
@@ -35,6 +36,7 @@ impl Parts {
     pub fn new(
         trace: &Trace,
         device: &str,
+        precision: Precision,
         model: &str,
         graph: &Graph,
         lookup: Lookup,
@@ -43,7 +45,7 @@ impl Parts {
         let mut rows: BTreeMap<(&str, Rows), Vec<&Row>> = BTreeMap::new();
         for row in &trace.rows {
             if let (LayerKey::Named(layer), None) = (&row.layer, &row.beside)
-                && (row.device.as_str(), row.model.as_str()) == (device, model)
+                && (row.device.as_str(), row.precision, row.model.as_str()) == (device, precision, model)
             {
                 rows.entry((layer, row.rows)).or_default().push(row);
             }
@@ -182,7 +184,7 @@ mod tests {
         let header = "# coinfer trace 1\n# source: s\n# revision: r\n# hardware: h\n# software: s\n# date: d\n\
                       # kind: measured\ndevice,model,layer,batch,rows,statistic,repeat,time_ms\n";
         let trace = Trace::parse(format!("{header}{rows}").as_bytes()).unwrap();
-        Parts::new(&trace, "cpu", "net", &graph(), Lookup::Table, false)
+        Parts::new(&trace, "cpu", Precision::Fp32, "net", &graph(), Lookup::Table, false)
     }
 
     const UNITS: &str = "cpu,net,a..a.relu,1,all,median,5,8\ncpu,net,a..a.relu,1,4,median,5,5\n\

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::trace::{Fault, Kind, LayerKey, Row, Rows, Statistic, Trace};
+use crate::platform::Precision;
 
 pub(super) const MAGIC: &str = Trace::MAGIC;
 pub(super) const HEADER_KEYS: [&str; 6] = ["source", "revision", "hardware", "software", "date", "kind"];
 pub(super) const COLUMNS: [&str; 7] = ["device", "model", "layer", "batch", "rows", "statistic", "repeat"];
-/// The column that only some traces have.
+/// The columns that only some traces have.
+pub(super) const PRECISION: &str = "precision";
 pub(super) const BESIDE: &str = "beside";
 pub(super) const PER_BATCH: &str = "time_ms";
 pub(super) const PER_SAMPLE: &str = "time_ms_per_sample";
@@ -131,6 +133,7 @@ fn read_rows(table: &str, first_line: usize, faults: &mut Vec<Fault>) -> Vec<Row
 /// Where each column stands.
 struct Columns {
     at: [usize; COLUMNS.len()],
+    precision: Option<usize>,
     beside: Option<usize>,
     time: usize,
     per_sample: bool,
@@ -154,10 +157,11 @@ impl Columns {
         let at = COLUMNS.map(&mut position);
         let per_sample = header.iter().any(|column| column == PER_SAMPLE);
         let time = position(if per_sample { PER_SAMPLE } else { PER_BATCH });
-        let beside = header.iter().position(|column| column == BESIDE);
+        let [precision, beside] = [PRECISION, BESIDE].map(|name| header.iter().position(|column| column == name));
         for (index, column) in header.iter().enumerate() {
             let twice = header.iter().take(index).any(|earlier| earlier == column);
-            if twice || !(COLUMNS.contains(&column) || index == time || Some(index) == beside) {
+            let is_known = COLUMNS.contains(&column) || index == time || [precision, beside].contains(&Some(index));
+            if twice || !is_known {
                 let cause = if twice {
                     format!("the column `{column}` is there twice")
                 } else {
@@ -166,7 +170,7 @@ impl Columns {
                 faults.push(fault(line, cause, "remove it"));
             }
         }
-        (faults.len() == known).then_some(Columns { at, beside, time, per_sample, count: header.len() })
+        (faults.len() == known).then_some(Columns { at, precision, beside, time, per_sample, count: header.len() })
     }
 
     fn row(&self, record: &csv::StringRecord, line: usize, faults: &mut Vec<Fault>) -> Option<Row> {
@@ -182,6 +186,12 @@ impl Columns {
             let cause = format!("`{device}` cannot run beside itself");
             faults.push(fault(line, cause, "name the other device, or leave `beside` empty"));
         }
+        let precision = self.precision.map(|index| &record[index]).filter(|name| !name.is_empty());
+        let precision = precision.map_or(Some(Precision::Fp32), Precision::find).unwrap_or_else(|| {
+            let name = precision.unwrap_or_default();
+            faults.push(fault(line, format!("`{name}` is not a precision"), "use fp32, fp16 or int8"));
+            Precision::Fp32
+        });
         for (column, value) in [("device", device), ("model", model), ("layer", layer)] {
             if value.is_empty() {
                 faults.push(fault(line, format!("`{column}` is empty"), "give it a name"));
@@ -235,6 +245,7 @@ impl Columns {
             line,
             device: device.to_owned(),
             model: model.to_owned(),
+            precision,
             layer,
             batch,
             rows,
@@ -251,7 +262,8 @@ impl Columns {
 fn find_duplicates(rows: &[Row], faults: &mut Vec<Fault>) {
     let mut seen = BTreeMap::new();
     for row in rows {
-        let point = (&row.device, &row.model, &row.layer, row.batch, row.rows, &row.beside, row.statistic);
+        let place = (&row.device, row.precision, &row.model, &row.layer);
+        let point = (place, row.batch, row.rows, &row.beside, row.statistic);
         // Only raw measurements come in several; a statistic is already over its repeats.
         let repeat = if row.statistic == Statistic::Raw { row.repeat } else { 0 };
         if let Some(first) = seen.insert((point, repeat), row.line) {
@@ -286,13 +298,13 @@ mod tests {
     #[test]
     fn raw_repeats_are_summarised_by_their_median() {
         let trace = trace("a,m,whole,2,all,raw,0,10\na,m,whole,2,all,raw,1,30\na,m,whole,2,all,raw,2,11\n");
-        assert_eq!(trace.times("a", "m", &LayerKey::Whole)[&2].of_batch(2), 11.0);
-        assert_eq!(trace.times("a", "m", &LayerKey::Whole)[&2].of_sample(2), 5.5);
+        assert_eq!(trace.times("a", Precision::Fp32, "m", &LayerKey::Whole)[&2].of_batch(2), 11.0);
+        assert_eq!(trace.times("a", Precision::Fp32, "m", &LayerKey::Whole)[&2].of_sample(2), 5.5);
     }
 
     #[test]
     fn a_sum_is_divided_by_its_repeats() {
-        assert_eq!(trace("a,m,io,1,all,sum,4,10\n").times("a", "m", &LayerKey::Io)[&1].time_ms, 2.5);
+        assert_eq!(trace("a,m,io,1,all,sum,4,10\n").times("a", Precision::Fp32, "m", &LayerKey::Io)[&1].time_ms, 2.5);
     }
 
     #[test]
@@ -300,9 +312,9 @@ mod tests {
         let rows = "device,model,layer,batch,rows,beside,statistic,repeat,time_ms\n\
             a,m,whole,1,all,,raw,0,10\na,m,whole,1,all,b,raw,0,14\na,m,whole,1,all,b,raw,1,16\n";
         let trace = Trace::parse(format!("{HEADER}{rows}").as_bytes()).unwrap();
-        assert_eq!(trace.times("a", "m", &LayerKey::Whole)[&1].time_ms, 10.0);
-        assert_eq!(trace.times_beside("a", "m", &LayerKey::Whole, "b")[&1].time_ms, 15.0);
-        assert!(trace.times_beside("a", "m", &LayerKey::Whole, "c").is_empty());
+        assert_eq!(trace.times("a", Precision::Fp32, "m", &LayerKey::Whole)[&1].time_ms, 10.0);
+        assert_eq!(trace.times_beside("a", Precision::Fp32, "m", &LayerKey::Whole, "b")[&1].time_ms, 15.0);
+        assert!(trace.times_beside("a", Precision::Fp32, "m", &LayerKey::Whole, "c").is_empty());
         check(
             &format!("{rows}a,m,whole,1,all,b,raw,1,17\na,m,whole,1,all,a,raw,1,17\n"),
             &[
@@ -313,10 +325,27 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_another_precision_are_kept_apart() {
+        let rows = "device,model,layer,batch,rows,precision,statistic,repeat,time_ms\n\
+            a,m,whole,1,all,,raw,0,10\na,m,whole,1,all,fp16,raw,0,4\na,m,whole,1,all,fp16,raw,1,6\n";
+        let trace = Trace::parse(format!("{HEADER}{rows}").as_bytes()).unwrap();
+        assert_eq!(trace.times("a", Precision::Fp32, "m", &LayerKey::Whole)[&1].time_ms, 10.0);
+        assert_eq!(trace.times("a", Precision::Fp16, "m", &LayerKey::Whole)[&1].time_ms, 5.0);
+        assert!(trace.times("a", Precision::Int8, "m", &LayerKey::Whole).is_empty());
+        check(
+            &format!("{rows}a,m,whole,1,all,fp16,raw,1,7\na,m,whole,1,all,fp8,raw,0,3\n"),
+            &[
+                "12: this measures the same as line 11: a m at batch 1; remove one, or number raw repeats differently",
+                "13: `fp8` is not a precision; use fp32, fp16 or int8",
+            ],
+        );
+    }
+
+    #[test]
     fn times_per_sample_are_kept_as_recorded() {
         let table = "device,model,layer,batch,rows,statistic,repeat,time_ms_per_sample\na,m,whole,3,all,mean,1,0.1\n";
         let trace = Trace::parse(format!("{HEADER}{table}").as_bytes()).unwrap();
-        assert_eq!(trace.times("a", "m", &LayerKey::Whole)[&3].of_sample(3), 0.1);
+        assert_eq!(trace.times("a", Precision::Fp32, "m", &LayerKey::Whole)[&3].of_sample(3), 0.1);
     }
 
     #[test]

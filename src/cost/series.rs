@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::Basis;
 use super::noise::{Noise, noise_by_batch};
 use super::trace::{Kind, LayerKey, Point, Row, Trace, points};
+use crate::platform::Precision;
 
 /// What was measured at each batch.
 #[derive(Clone, Debug, Default)]
@@ -21,11 +22,17 @@ const INNER_MAX: usize = 64;
 
 impl Series {
     /// What `trace` has; `None` if that is nothing.
-    pub(super) fn new(trace: &Trace, device: &str, model: &str, layer: &LayerKey) -> Option<Series> {
-        let times = trace.times(device, model, layer);
+    pub(super) fn new(
+        trace: &Trace,
+        device: &str,
+        precision: Precision,
+        model: &str,
+        layer: &LayerKey,
+    ) -> Option<Series> {
+        let times = trace.times(device, precision, model, layer);
         let copies = if *layer == LayerKey::Whole { LayerKey::Io } else { layer.clone() };
-        let copies = trace.times(device, model, &copies);
-        let noise = noise_by_batch(trace, device, model, layer);
+        let copies = trace.times(device, precision, model, &copies);
+        let noise = noise_by_batch(trace, device, precision, model, layer);
         (!times.is_empty()).then_some(Series { times, copies, noise, is_measured: trace.kind == Kind::Measured })
     }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::noise::repeat_ratios;
 use super::read::parse;
 use super::write::write;
+use crate::platform::Precision;
 use crate::statistics::median;
 
 /// A file of measurements.
@@ -41,6 +42,8 @@ pub struct Row {
     pub device: String,
     /// The network, as the trace calls it.
     pub model: String,
+    /// What the device computed in.
+    pub precision: Precision,
     /// What of the network.
     pub layer: LayerKey,
     /// Samples.
@@ -116,8 +119,8 @@ impl Trace {
 
     /// The trace as text, which [`Trace::parse`] reads back as an equal trace but for the lines of its rows.
     ///
-    /// The required keys of the header come first; the column `beside` is there only if a row has it. Rows of both
-    /// time forms cannot share a table: then times of samples are written as times of batches.
+    /// The required keys of the header come first; the columns `precision` and `beside` are there only if a row needs
+    /// them. Rows of both time forms cannot share a table: then times of samples are written as times of batches.
     pub fn to_csv(&self) -> String {
         write(self)
     }
@@ -125,25 +128,40 @@ impl Trace {
     /// The time of each profiled batch of a whole network, or of its copies, in milliseconds of the batch.
     ///
     /// Empty if the trace has none. Rows that were taken beside another busy device do not count.
-    pub fn times(&self, device: &str, model: &str, layer: &LayerKey) -> BTreeMap<u32, Point> {
-        self.points(device, model, layer, None)
+    pub fn times(&self, device: &str, precision: Precision, model: &str, layer: &LayerKey) -> BTreeMap<u32, Point> {
+        self.points(device, precision, model, layer, None)
     }
 
     /// As [`Trace::times`], of the rows that were taken while `beside` ran the same network all the time.
-    pub fn times_beside(&self, device: &str, model: &str, layer: &LayerKey, beside: &str) -> BTreeMap<u32, Point> {
-        self.points(device, model, layer, Some(beside))
+    pub fn times_beside(
+        &self,
+        device: &str,
+        precision: Precision,
+        model: &str,
+        layer: &LayerKey,
+        beside: &str,
+    ) -> BTreeMap<u32, Point> {
+        self.points(device, precision, model, layer, Some(beside))
     }
 
     /// How repeats on a device vary: what each raw repeat took by the mean of its point, over all points that have
     /// three of them or more. Empty if the trace keeps no single repeats. With few repeats a point the spread comes out
     /// too small, by a tenth in variance for ten of them.
-    pub fn repeat_ratios(&self, device: &str) -> Vec<f64> {
-        repeat_ratios(self, device)
+    pub fn repeat_ratios(&self, device: &str, precision: Precision) -> Vec<f64> {
+        repeat_ratios(self, device, precision)
     }
 
-    fn points(&self, device: &str, model: &str, layer: &LayerKey, beside: Option<&str>) -> BTreeMap<u32, Point> {
+    fn points(
+        &self,
+        device: &str,
+        precision: Precision,
+        model: &str,
+        layer: &LayerKey,
+        beside: Option<&str>,
+    ) -> BTreeMap<u32, Point> {
         points(self.rows.iter().filter(|row| {
-            let of_network = row.device == device && row.model == model && row.layer == *layer;
+            let of_device = row.device == device && row.precision == precision;
+            let of_network = of_device && row.model == model && row.layer == *layer;
             of_network && row.rows == Rows::All && row.beside.as_deref() == beside
         }))
     }

@@ -13,6 +13,7 @@ use super::ranking::{Ranking, rank_plans};
 use super::series::Series;
 use super::trace::{LayerKey, Row, Trace};
 use super::transfer::transfer;
+use crate::platform::Precision;
 use crate::statistics::student_t;
 
 /// What validation found of a trace.
@@ -27,7 +28,7 @@ pub struct Validation {
 /// What validation found of one network, or one of its layers, on one device.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SeriesValidation {
-    /// The device, as the trace calls it.
+    /// The device, as the trace calls it, and what it computed in unless that is fp32: `gpu at fp16`.
     pub device: String,
     /// The network, as the trace calls it.
     pub model: String,
@@ -109,9 +110,9 @@ const RESIDUALS_MIN: usize = 4;
 /// - Ranking of plans: see [`Ranking`].
 pub fn validate(trace: &Trace) -> Validation {
     let parts = split(trace);
-    let found = parts.iter().filter_map(|(device, model, layer, part)| {
-        let series = Series::new(part, device, model, layer)?;
-        Some((validate_series(&series, device, model, layer), series))
+    let found = parts.iter().filter_map(|((device, precision, model, layer), part)| {
+        let series = Series::new(part, device, *precision, model, layer)?;
+        Some((validate_series(&series, &precision.of(device), model, layer), series))
     });
     let (mut validated, series): (Vec<SeriesValidation>, Vec<Series>) = found.unzip();
     let transferred = transfer(&validated, &series);
@@ -122,20 +123,22 @@ pub fn validate(trace: &Trace) -> Validation {
     Validation { series: validated, rankings }
 }
 
-type Part<'a> = (&'a str, &'a str, &'a LayerKey, Trace);
+/// Device, precision, network and layer.
+type Place<'a> = (&'a str, Precision, &'a str, &'a LayerKey);
 
 /// A trace for each network and layer on each device, in the order of first appearance; copies have none.
-fn split(trace: &Trace) -> Vec<Part<'_>> {
-    let mut places: BTreeMap<(&str, &str, &LayerKey), usize> = BTreeMap::new();
-    let mut parts: Vec<Part<'_>> = Vec::new();
+fn split(trace: &Trace) -> Vec<(Place<'_>, Trace)> {
+    let mut places: BTreeMap<Place<'_>, usize> = BTreeMap::new();
+    let mut parts: Vec<(Place<'_>, Trace)> = Vec::new();
     for row in trace.rows.iter().filter(|row| row.layer != LayerKey::Io) {
-        let Row { device, model, layer, .. } = row;
-        let place = *places.entry((device, model, layer)).or_insert(parts.len());
-        if place == parts.len() {
+        let Row { device, precision, model, layer, .. } = row;
+        let place = (device.as_str(), *precision, model.as_str(), layer);
+        let index = *places.entry(place).or_insert(parts.len());
+        if index == parts.len() {
             let header = BTreeMap::new();
-            parts.push((device, model, layer, Trace { kind: trace.kind, header, rows: vec![] }));
+            parts.push((place, Trace { kind: trace.kind, header, rows: vec![] }));
         }
-        parts[place].3.rows.push(row.clone());
+        parts[index].1.rows.push(row.clone());
     }
     parts
 }

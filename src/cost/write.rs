@@ -1,7 +1,8 @@
 //! Writing a trace: from rows to the text that is read back as the same rows.
 
-use super::read::{BESIDE, COLUMNS, HEADER_KEYS, MAGIC, PER_BATCH, PER_SAMPLE};
+use super::read::{BESIDE, COLUMNS, HEADER_KEYS, MAGIC, PER_BATCH, PER_SAMPLE, PRECISION};
 use super::trace::{LayerKey, Row, Rows, Statistic, Trace};
+use crate::platform::Precision;
 
 /// The trace as text.
 pub(super) fn write(trace: &Trace) -> String {
@@ -14,9 +15,13 @@ pub(super) fn write(trace: &Trace) -> String {
             text.push_str(&format!("# {}: {}\n", one_line(key), one_line(value)));
         }
     }
+    let any_precision = trace.rows.iter().any(|row| row.precision != Precision::Fp32);
     let any_beside = trace.rows.iter().any(|row| row.beside.is_some());
     let per_sample = trace.rows.iter().all(|row| row.per_sample) && !trace.rows.is_empty();
     let mut columns = COLUMNS.to_vec();
+    if any_precision {
+        columns.push(PRECISION);
+    }
     if any_beside {
         columns.push(BESIDE);
     }
@@ -25,6 +30,9 @@ pub(super) fn write(trace: &Trace) -> String {
     writer.write_record(&columns).expect("memory takes every record");
     for row in &trace.rows {
         let mut fields = fields(row);
+        if any_precision {
+            fields.push(row.precision.to_string());
+        }
         if any_beside {
             fields.push(row.beside.clone().unwrap_or_default());
         }
@@ -82,7 +90,7 @@ mod tests {
 
     prop_compose! {
         fn rows(per_sample: bool)(
-            device in NAME, model in NAME, layer in NAME, beside in proptest::option::of(NAME),
+            device in NAME, precision in 0usize..3, model in NAME, layer in NAME, beside in proptest::option::of(NAME),
             batch in 1u32..=1_000_000, rows in proptest::option::of(1u32..1000),
             statistic in 0usize..5, repeat in 1u32..=1_000_000, time_ms in 1e-6..8.64e10,
         ) -> Row {
@@ -93,9 +101,10 @@ mod tests {
                 _ => LayerKey::Named(layer),
             };
             let statistic = [Statistic::Raw, Statistic::Median, Statistic::Mean, Statistic::Sum, Statistic::Min][statistic];
+            let precision = Precision::ALL[precision];
             let rows = rows.map_or(Rows::All, Rows::Count);
             let beside = beside.filter(|beside| *beside != device);
-            Row { line: 0, device, model, layer, batch, rows, beside, statistic, repeat, time_ms, per_sample }
+            Row { line: 0, device, precision, model, layer, batch, rows, beside, statistic, repeat, time_ms, per_sample }
         }
     }
 

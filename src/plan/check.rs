@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::ops::Deref;
 
+use super::limits::check_limits;
 use super::presence::check_presence;
 use super::{Action, Lane, LaneId, Plan, StepId, Violation};
 use crate::model::{LayerId, ModelId, OpKind, Region, Work};
@@ -26,8 +27,8 @@ impl Deref for CheckedPlan {
 /// Accepts the plan or lists every rule it breaks.
 ///
 /// Rules: indices point at something and `after` points back; steps fit their lanes; regions are parts of
-/// outputs; devices support the operators and transfers follow their link; segments are convex; shares and memory
-/// of a device are not exceeded, and each lane's working set fits; every row that is read is there by a step that
+/// outputs; devices support operators, precision and sizes, and transfers follow their link; segments are convex;
+/// shares, memory and loadables of a device are not exceeded, and each lane's working set fits; every row that is read is there by a step that
 /// is waited for; every output is computed exactly once and comes home.
 pub fn check(plan: Plan, problem: &Problem) -> Result<CheckedPlan, Vec<Violation>> {
     let mut found = Vec::new();
@@ -38,6 +39,7 @@ pub fn check(plan: Plan, problem: &Problem) -> Result<CheckedPlan, Vec<Violation
     for step in plan.step_ids() {
         check_step(&plan, problem, step, &mut found);
     }
+    check_limits(&plan, problem, &mut found);
     check_reservations(&plan, problem, &mut found);
     if !found.is_empty() {
         return Err(found); // where data is follows from steps that are sound

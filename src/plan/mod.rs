@@ -5,6 +5,7 @@
 mod check;
 mod cover;
 mod frontier;
+mod limits;
 mod presence;
 mod violation;
 

@@ -2,6 +2,7 @@
 
 use super::{LaneId, StepId};
 use crate::model::{OpKind, Region};
+use crate::platform::Precision;
 use crate::units::Bytes;
 
 /// One broken rule of a plan.
@@ -104,6 +105,56 @@ pub enum Violation {
         device: String,
         /// The operator's kind.
         kind: OpKind,
+    },
+    /// The device computes in other precisions only.
+    #[error("step {} runs on `{device}` in {precision}, and it computes in {possible} only", step.0)]
+    Precision {
+        /// The first step on the device.
+        step: StepId,
+        /// The device's name.
+        device: String,
+        /// What it is to compute in.
+        precision: Precision,
+        /// What it can compute in.
+        possible: String,
+    },
+    /// The device runs fewer samples at once.
+    #[error("step {} runs {batch} samples at once on `{device}`, which runs {limit} at most", step.0)]
+    BatchTooLarge {
+        /// The step.
+        step: StepId,
+        /// The device's name.
+        device: String,
+        /// Samples of the step.
+        batch: u32,
+        /// The device's limit.
+        limit: u32,
+    },
+    /// A dimension of what the device computes or reads is too large for it.
+    #[error("step {} needs `{layer}` of {model} on `{device}`, where a dimension is {limit} at most, not {size}", step.0)]
+    DimensionTooLarge {
+        /// The step.
+        step: StepId,
+        /// The layer's name.
+        layer: String,
+        /// The model's name.
+        model: String,
+        /// The device's name.
+        device: String,
+        /// The largest dimension of the layer's output.
+        size: u32,
+        /// The device's limit.
+        limit: u32,
+    },
+    /// The device keeps fewer loadables: each segment, number of samples and range of rows has its own.
+    #[error("the steps on `{device}` need {count} loadables, and it keeps {limit} at most")]
+    TooManyLoadables {
+        /// The device's name.
+        device: String,
+        /// How many its steps need.
+        count: usize,
+        /// The device's limit.
+        limit: u32,
     },
     /// Links have ends.
     #[error("step {} sends to `{to}`, where link `{link}` does not lead", step.0)]

@@ -5,10 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 mod interference;
+mod limits;
 
 use serde::{Deserialize, Serialize};
 
 pub use interference::{BandwidthRule, Host, Interference, Nic, Package, SharedMemory, Sharing, Slowdown};
+pub use limits::{Limits, Precision};
 
 use crate::model::OpKind;
 use crate::units::{Bytes, BytesPerSec, Duration, JoulesPerByte, Watts};
@@ -50,8 +52,12 @@ pub struct Device {
     pub class: String,
     /// Memory that lanes may reserve.
     pub memory: Bytes,
+    /// What it computes in.
+    pub precision: Precision,
     /// Operators that it cannot run.
     pub unsupported: BTreeSet<OpKind>,
+    /// What it accepts.
+    pub limits: Limits,
     /// What its steps read from and write to shared memory when alone; `None` follows from what they compute.
     pub traffic: Option<BytesPerSec>,
     /// What it draws, if that is known.
@@ -132,11 +138,20 @@ pub enum RouteError {
 }
 
 impl Device {
-    /// A device that runs every operator and of which no more is known.
+    /// A device that computes in fp32 and can do what its kind can, of which no more is known.
     pub fn new(name: impl Into<String>, kind: DeviceKind, memory: Bytes) -> Device {
         let name = name.into();
-        let class = name.clone();
-        Device { name, kind, class, memory, unsupported: BTreeSet::new(), traffic: None, power: None }
+        Device {
+            class: name.clone(),
+            name,
+            kind,
+            memory,
+            precision: Precision::default(),
+            unsupported: kind.unsupported(),
+            limits: kind.limits(),
+            traffic: None,
+            power: None,
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use super::{DEVICE_KEY, InputFile};
 use crate::cost;
 use crate::cost::{Curve, LayerKey, Lookup, Parts, Trace};
 use crate::model::Graph;
+use crate::platform::Precision;
 use crate::problem::Ratios;
 use crate::statistics::median;
 
@@ -26,18 +27,27 @@ pub(super) struct Traces {
     curves: Mutex<BTreeMap<Key, Option<Curve>>>,
     parts: Mutex<BTreeMap<Key, Option<Arc<Parts>>>>,
     /// What repeats on devices took by their mean, by trace and device; `None` if there are no repeats.
-    ratios: Mutex<BTreeMap<(PathBuf, String), Option<Ratios>>>,
+    ratios: Mutex<BTreeMap<(PathBuf, String, Precision), Option<Ratios>>>,
 }
 
-/// Trace, device, model, lookup and whether to extrapolate.
-type Key = (PathBuf, String, String, u8, bool);
+/// Trace, device, precision, model, lookup and whether to extrapolate.
+type Key = (PathBuf, String, Precision, String, u8, bool);
+
+/// A network on a device, as a trace calls both.
+pub(super) struct Profiled<'a> {
+    pub(super) trace: &'a str,
+    pub(super) device: &'a str,
+    /// What the device computes in.
+    pub(super) precision: Precision,
+    pub(super) model: String,
+}
 
 /// A trace and what it has.
 #[derive(Debug)]
 pub(super) struct Profiles {
     trace: Trace,
-    /// The networks that it has times of, by device.
-    models: BTreeMap<String, BTreeSet<String>>,
+    /// The networks that it has times of and the precisions of these, by device.
+    models: BTreeMap<String, BTreeMap<String, BTreeSet<Precision>>>,
 }
 
 impl Traces {
@@ -93,44 +103,43 @@ impl Traces {
         self.loaded.get(&self.folder.join(name))?.as_ref()
     }
 
-    /// The time of `model` on `device`, both as the trace calls them.
-    pub(super) fn curve(
-        &self,
-        trace: &str,
-        device: &str,
-        model: &str,
-        lookup: Lookup,
-        extrapolate: bool,
-    ) -> Option<Curve> {
-        let profiles = self.get(trace)?;
-        let key = (self.folder.join(trace), device.to_owned(), model.to_owned(), lookup as u8, extrapolate);
+    /// The time of a whole network.
+    pub(super) fn curve(&self, of: &Profiled<'_>, lookup: Lookup, extrapolate: bool) -> Option<Curve> {
+        let profiles = self.get(of.trace)?;
         let mut curves = self.curves.lock().unwrap_or_else(PoisonError::into_inner);
-        let curve = || Curve::new(&profiles.trace, device, model, lookup, extrapolate);
-        curves.entry(key).or_insert_with(curve).clone()
+        let curve = || Curve::new(&profiles.trace, of.device, of.precision, &of.model, lookup, extrapolate);
+        curves.entry(self.key(of, lookup, extrapolate)).or_insert_with(curve).clone()
+    }
+
+    fn key(&self, of: &Profiled<'_>, lookup: Lookup, extrapolate: bool) -> Key {
+        let path = self.folder.join(of.trace);
+        (path, of.device.to_owned(), of.precision, of.model.clone(), lookup as u8, extrapolate)
     }
 
     /// What raw repeats on `device`, as the trace calls it, took by their mean; `None` if it keeps no repeats.
-    pub(super) fn ratios(&self, trace: &str, device: &str) -> Option<Ratios> {
+    pub(super) fn ratios(&self, trace: &str, device: &str, precision: Precision) -> Option<Ratios> {
         let profiles = self.get(trace)?;
-        let key = (self.folder.join(trace), device.to_owned());
+        let key = (self.folder.join(trace), device.to_owned(), precision);
         let mut ratios = self.ratios.lock().unwrap_or_else(PoisonError::into_inner);
-        ratios.entry(key).or_insert_with(|| Ratios::new(profiles.trace.repeat_ratios(device)).ok()).clone()
+        let new = || Ratios::new(profiles.trace.repeat_ratios(device, precision)).ok();
+        ratios.entry(key).or_insert_with(new).clone()
     }
 
-    /// The times of the units of `graph`, which the trace calls `model`, on `device`.
+    /// The times of the units of `graph`, which is the network.
     pub(super) fn parts(
         &self,
-        trace: &str,
-        device: &str,
-        model: &str,
+        of: &Profiled<'_>,
         graph: &Graph,
         lookup: Lookup,
         extrapolate: bool,
     ) -> Option<Arc<Parts>> {
-        let profiles = self.get(trace)?;
-        let key = (self.folder.join(trace), device.to_owned(), model.to_owned(), lookup as u8, extrapolate);
+        let profiles = self.get(of.trace)?;
+        let key = self.key(of, lookup, extrapolate);
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Parts::new(&profiles.trace, device, model, graph, lookup, extrapolate).map(Arc::new);
+        let new = || {
+            let (device, model) = (of.device, &of.model);
+            Parts::new(&profiles.trace, device, of.precision, model, graph, lookup, extrapolate).map(Arc::new)
+        };
         match parts.entry(key).or_insert_with(new) {
             Some(known) if !known.are_of(graph) => new(),
             known => known.clone(),
@@ -153,11 +162,17 @@ impl Profiles {
 
     /// The median factor by which whole networks on `device` are slower while `beside` runs the same, of those in
     /// `models`; `None` if that was not measured.
-    pub(super) fn slowdown(&self, device: &str, beside: &str, models: &BTreeSet<&str>) -> Option<f64> {
+    pub(super) fn slowdown(
+        &self,
+        device: &str,
+        precision: Precision,
+        beside: &str,
+        models: &BTreeSet<&str>,
+    ) -> Option<f64> {
         let mut factors: Vec<f64> = Vec::new();
         for model in models {
-            let alone = self.trace.times(device, model, &LayerKey::Whole);
-            let both = self.trace.times_beside(device, model, &LayerKey::Whole, beside);
+            let alone = self.trace.times(device, precision, model, &LayerKey::Whole);
+            let both = self.trace.times_beside(device, precision, model, &LayerKey::Whole, beside);
             factors.extend(
                 both.iter()
                     .filter_map(|(&batch, point)| Some(point.of_batch(batch) / alone.get(&batch)?.of_batch(batch))),
@@ -171,9 +186,15 @@ impl Profiles {
         self.models.keys().map(String::as_str)
     }
 
-    /// The networks that it has times of on `device`, as the trace calls it.
-    pub(super) fn models(&self, device: &str) -> impl Iterator<Item = &str> {
-        self.models.get(device).into_iter().flatten().map(String::as_str)
+    /// The networks that it has times of on `device`, as the trace calls it, in `precision`.
+    pub(super) fn models(&self, device: &str, precision: Precision) -> impl Iterator<Item = &str> {
+        let models = self.models.get(device).into_iter().flatten();
+        models.filter(move |(_, precisions)| precisions.contains(&precision)).map(|(model, _)| model.as_str())
+    }
+
+    /// The precisions in which it has times of `model` on `device`, as the trace calls both.
+    pub(super) fn precisions(&self, device: &str, model: &str) -> impl Iterator<Item = Precision> {
+        self.models.get(device).and_then(|models| models.get(model)).into_iter().flatten().copied()
     }
 }
 
@@ -186,11 +207,11 @@ fn parse(path: &Path, bytes: &[u8], sources: &mut Sources, faults: &mut Faults) 
     }
     match Trace::parse(bytes) {
         Ok(trace) => {
-            let mut models: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+            let mut models: BTreeMap<String, BTreeMap<String, BTreeSet<Precision>>> = BTreeMap::new();
             for row in &trace.rows {
                 let of_device = models.entry(row.device.clone()).or_default();
                 if row.layer != LayerKey::Io {
-                    of_device.insert(row.model.clone());
+                    of_device.entry(row.model.clone()).or_default().insert(row.precision);
                 }
             }
             Some(Profiles { trace, models })

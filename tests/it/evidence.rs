@@ -8,7 +8,7 @@ mod kcc2020;
 mod legion;
 
 use coinfer::cost::{Lookup, Trace};
-use coinfer::platform::{DeviceId, Slowdown};
+use coinfer::platform::{DeviceId, Precision, Slowdown};
 use coinfer::strategy::{Exact, Greedy, MicroBatchedSingle, Single, Variant, bound};
 use coinfer::units::{Bytes, Duration};
 
@@ -151,7 +151,8 @@ fn tables_that_thrash_are_flagged_and_refused_beyond_their_end() {
     let mut flagged = Vec::new();
     for model in kcc2020::models(&trace, "UHD-630") {
         for (name, _, profile) in DEVICES {
-            let curve = coinfer::cost::Curve::new(&trace, profile, model, Lookup::Kcc2020, false).unwrap();
+            let curve =
+                coinfer::cost::Curve::new(&trace, profile, Precision::Fp32, model, Lookup::Kcc2020, false).unwrap();
             if let Some(why) = curve.unpredictable() {
                 println!("{model} on {name}: {why}");
                 flagged.push((model, name));

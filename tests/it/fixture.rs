@@ -6,7 +6,7 @@ use std::ops::{Range, RangeInclusive};
 use coinfer::cost::{Basis, CostModel, Estimate, Uncalibrated};
 use coinfer::model::{Conv, Graph, Layer, LayerId, ModelId, Op, OpKind, Region, Segment, Shape, Work};
 use coinfer::plan::{Action, Lane, Plan};
-use coinfer::platform::{Device, DeviceId, DeviceKind, Direction, Link, LinkId, Platform, Slowdown};
+use coinfer::platform::{Device, DeviceId, DeviceKind, Direction, Link, LinkId, Platform, Precision, Slowdown};
 use coinfer::problem::{Load, Model, Problem};
 use coinfer::units::{Bytes, BytesPerSec, Duration, Share};
 
@@ -55,6 +55,7 @@ pub(crate) fn graph() -> Graph {
 /// A CPU, a GPU and a DLA without dense layers; CPU and GPU by a full-duplex link, GPU and DLA by a half-duplex one.
 pub(crate) fn problem(samples: u32, home: Option<DeviceId>) -> Problem {
     let device = |(name, kind): (&str, DeviceKind)| Device {
+        precision: if kind == DeviceKind::Dla { Precision::Fp16 } else { Precision::Fp32 },
         unsupported: if kind == DeviceKind::Dla { BTreeSet::from([OpKind::Dense]) } else { BTreeSet::new() },
         ..Device::new(name, kind, Bytes(10_000))
     };

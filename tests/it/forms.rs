@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use coinfer::cost::Trace;
-use coinfer::platform::{BandwidthRule, DeviceId, Host, LinkId, Nic, Package, Power, SharedMemory, Sharing};
+use coinfer::platform::{BandwidthRule, DeviceId, Host, LinkId, Nic, Package, Power, Precision, SharedMemory, Sharing};
 use coinfer::problem::{
     Arrivals, Change, Dispatch, Effect, Fault, Jitter, Load, Ratios, Replications, Server, Shape, Spikes, WarmUpRule,
 };
@@ -256,7 +256,7 @@ fn a_device_varies_as_the_repeats_in_its_trace_if_that_is_asked_for() {
     let path = "scenarios/local-cpu.toml";
     let variation = case_of(path, &["devices.slow.variation={ empirical = true }"]).problem.variation;
     let trace = Trace::parse(&std::fs::read("traces/local-cpu.csv").unwrap()).unwrap();
-    let ratios = Ratios::new(trace.repeat_ratios("slow")).unwrap();
+    let ratios = Ratios::new(trace.repeat_ratios("slow", Precision::Fp32)).unwrap();
     assert!(ratios.as_slice().len() > 50);
     assert_eq!(variation.devices, [Jitter::NONE, Jitter::new(Shape::Empirical { ratios }, None).unwrap()]);
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use coinfer::model::{LayerId, ModelId, Op, Region, Segment, Work};
+use coinfer::model::{Graph, Layer, LayerId, ModelId, Op, Region, Segment, Shape, Work};
 use coinfer::plan::{Action, Lane, LaneId, Plan, Step, StepId, check};
-use coinfer::platform::{Device, DeviceId, Direction, LinkId};
+use coinfer::platform::{Device, DeviceId, Direction, LinkId, Precision};
 use coinfer::problem::Problem;
 use coinfer::units::{Bytes, Share};
 use proptest::prelude::*;
@@ -135,6 +135,86 @@ fn devices_support_what_they_run() {
         violations(plan, &problem(1, None)),
         ["step 0 runs `dense` of net on `dla`, which does not support Dense layers"]
     );
+}
+
+/// What is wrong with `front_and_tail(6, 2)` after the DLA has changed.
+fn on_dla(change: impl FnOnce(&mut Device)) -> Vec<String> {
+    let mut problem = problem(6, None);
+    change(&mut problem.platform.devices[DLA.0 as usize]);
+    violations(front_and_tail(6, 2), &problem)
+}
+
+#[test]
+fn devices_compute_in_their_precisions() {
+    let found = on_dla(|dla| dla.precision = Precision::Fp32);
+    assert_eq!(found, ["step 1 runs on `dla` in fp32, and it computes in fp16 or int8 only"]);
+    assert!(on_dla(|dla| dla.precision = Precision::Int8).is_empty());
+    let overruled = on_dla(|dla| (dla.precision, dla.limits.precisions) = (Precision::Fp32, None));
+    assert!(overruled.is_empty());
+}
+
+#[test]
+fn a_step_has_no_more_samples_than_its_device_runs_at_once() {
+    let found = on_dla(|dla| dla.limits.batch_max = Some(3));
+    assert_eq!(found, ["step 1 runs 4 samples at once on `dla`, which runs 3 at most"]);
+    assert!(on_dla(|dla| dla.limits.batch_max = Some(4)).is_empty());
+}
+
+#[test]
+fn dimensions_of_what_is_read_and_computed_are_not_too_large() {
+    let found = on_dla(|dla| dla.limits.dimension_max = Some(7));
+    let at = |layer| format!("step 1 needs `{layer}` of net on `dla`, where a dimension is 7 at most, not 8");
+    assert_eq!(found, ["input", "conv1", "conv2", "sum"].map(at));
+    assert!(on_dla(|dla| dla.limits.dimension_max = Some(8)).is_empty());
+}
+
+#[test]
+fn a_vector_that_is_only_flattened_has_no_dimension() {
+    let layer = |name: &str, op, input: u32| Layer { name: name.into(), op, inputs: vec![LayerId(input)] };
+    let layers = vec![
+        Layer { name: "input".into(), op: Op::Input(Shape::fp32(8, 2, 2)), inputs: vec![] },
+        layer("flatten", Op::Flatten, 0),
+        layer("dense", Op::Dense { units: 2, bias: false }, 1),
+    ];
+    let mut problem = problem(1, None);
+    problem.models[0].graph = Graph::new("net", layers).unwrap();
+    let dla = &mut problem.platform.devices[DLA.0 as usize];
+    (dla.unsupported, dla.limits.dimension_max) = (BTreeSet::new(), Some(8));
+    let mut plan = Plan::default();
+    let lane = plan.lane(lane(DLA));
+    plan.step(lane, compute(1..=2, 0..1, 0..1), &[]);
+    assert!(violations(plan, &problem).is_empty());
+}
+
+#[test]
+fn loadables_of_a_device_are_counted_over_its_lanes() {
+    let part =
+        |points| Lane::Compute { device: DLA, share: Share::from_basis_points(points).unwrap(), memory: Bytes(4_000) };
+    let check = |limit: u32| {
+        let mut problem = problem(7, None);
+        problem.platform.devices[DLA.0 as usize].limits.loadables_max = Some(limit);
+        let mut plan = Plan::default();
+        let (a, b, gpu) = (plan.lane(part(5_000)), plan.lane(part(5_000)), plan.lane(lane(GPU)));
+        let side = plan.lane(Lane::Link(GPU_DLA));
+        // Of two samples over all layers, twice; of one sample; of two samples in two segments.
+        let fronts = [
+            plan.step(a, compute(1..=3, 0..2, 0..ROWS), &[]),
+            plan.step(b, compute(1..=3, 2..4, 0..ROWS), &[]),
+            plan.step(a, compute(1..=3, 4..5, 0..ROWS), &[]),
+        ];
+        let first = plan.step(b, compute(1..=1, 5..7, 0..ROWS), &[]);
+        let second = plan.step(a, compute(2..=3, 5..7, 0..ROWS), &[first]);
+        let sent: Vec<StepId> = fronts
+            .into_iter()
+            .chain([second])
+            .zip([0..2, 2..4, 4..5, 5..7])
+            .map(|(front, samples)| plan.step(side, transfer(3, samples, 0..ROWS, GPU), &[front]))
+            .collect();
+        plan.step(gpu, compute(4..=4, 0..7, 0..1), &sent);
+        violations(plan, &problem)
+    };
+    assert!(check(4).is_empty());
+    assert_eq!(check(3), ["the steps on `dla` need 4 loadables, and it keeps 3 at most"]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::super::read::{BATCH_MAX, TIME_MS_MAX, TIME_MS_MIN};
 use super::super::trace::{Fault, Kind, LayerKey, Row, Rows, Statistic};
 use super::name::{brief, clean, one_line};
 use super::{Class, Hints, Reading, Source, SourceFault};
+use crate::platform::Precision;
 
 /// Faults of a file that are listed one by one.
 pub(super) const FAULTS_MAX: usize = 100;
@@ -35,6 +36,8 @@ pub(super) struct Place {
     pub(super) device: String,
     /// The network.
     pub(super) model: String,
+    /// What the device computed in.
+    pub(super) precision: Precision,
     /// Samples.
     pub(super) batch: u32,
     /// What of the network.
@@ -188,6 +191,16 @@ impl<'a> Builder<'a> {
         name
     }
 
+    /// What the device of a file computed in: what the user says, or else what the file does, or else fp32.
+    pub(super) fn precision(&mut self, stated: Option<Precision>) -> Precision {
+        if let (Some(hint), Some(stated)) = (self.hints.precision, stated)
+            && hint != stated
+        {
+            self.note(format!("the precision is {hint} as the user says, though a file says {stated}"));
+        }
+        self.hints.precision.or(stated).unwrap_or_default()
+    }
+
     /// The samples of a run: what the user says, or else what a shape does.
     pub(super) fn batch(&mut self, at: At, of_shape: Option<i64>) -> Option<u32> {
         let usable = |batch: i64| u32::try_from(batch).ok().filter(|batch| (1..=BATCH_MAX).contains(batch));
@@ -254,6 +267,7 @@ pub(super) fn made_row(at: At, place: &Place, statistic: Statistic, repeat: u32,
         line: at.line,
         device: place.device.clone(),
         model: place.model.clone(),
+        precision: place.precision,
         layer: place.layer.clone(),
         batch: place.batch,
         rows: Rows::All,
@@ -271,7 +285,8 @@ pub(super) fn described(place: &Place) -> String {
         LayerKey::Io => "io",
         LayerKey::Named(name) => name,
     };
-    format!("{} of {} on {} at batch {}", brief(layer), brief(&place.model), brief(&place.device), place.batch)
+    let device = place.precision.of(&brief(&place.device));
+    format!("{} of {} on {device} at batch {}", brief(layer), brief(&place.model), place.batch)
 }
 
 pub(super) fn word(kind: Kind) -> &'static str {

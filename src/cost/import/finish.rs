@@ -152,8 +152,8 @@ impl Builder<'_> {
 }
 
 fn place_of(row: &Row) -> Place {
-    let Row { device, model, batch, layer, .. } = row.clone();
-    Place { device, model, batch, layer }
+    let Row { device, model, precision, batch, layer, .. } = row.clone();
+    Place { device, model, precision, batch, layer }
 }
 
 /// Faults in order of files and lines, with those beyond a bearable number of a file counted only.

@@ -22,6 +22,7 @@ use build::Builder;
 use text::Text;
 
 use super::trace::{Fault, Trace};
+use crate::platform::Precision;
 
 /// A file to import.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +42,8 @@ pub struct Hints {
     pub device: Option<String>,
     /// The network; it takes the place of the one that a file names, or picks one of several.
     pub model: Option<String>,
+    /// What the device computed in; it takes the place of what a file says, which is often nothing: then fp32.
+    pub precision: Option<Precision>,
     /// Samples of each run; it takes the place of what a shape says.
     pub batch: Option<u32>,
     /// Columns of a CSV file and the fields that they hold, as (column, field).

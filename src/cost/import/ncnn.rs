@@ -78,7 +78,8 @@ fn read_file(text: &Text, builder: &mut Builder) {
     let device = builder.device(source, None);
     let batch = builder.batch(At { source, line: 1 }, Some(1));
     let (Some(device), Some(batch)) = (device, batch) else { return };
-    let place = |model: String, layer| Place { device: device.clone(), model, batch, layer };
+    let precision = builder.precision(None);
+    let place = |model: String, layer| Place { device: device.clone(), model, precision, batch, layer };
     let mut settings = Settings::default();
     let mut layers: Vec<(At, Layer)> = vec![];
     for (index, line) in text.text.lines().enumerate() {

@@ -8,14 +8,25 @@ use super::Class;
 use super::build::{At, Builder, Place, fault};
 use super::name::{brief, clean};
 use super::text::Text;
+use crate::platform::Precision;
 
 /// The fields that a column can hold.
-const FIELDS: [&str; 11] =
-    ["device", "model", "layer", "batch", "rows", "statistic", "repeat", "time_ms", "time_us", "time_ns", "time_s"];
+const FIELDS: [&str; 12] = [
+    "device",
+    "model",
+    "precision",
+    "layer",
+    "batch",
+    "rows",
+    "statistic",
+    "repeat",
+    "time_ms",
+    "time_us",
+    "time_ns",
+    "time_s",
+];
 /// Fields of a time, and how many milliseconds one of it is.
 const TIMES: [(&str, f64); 4] = [("time_ms", 1.0), ("time_us", 1e-3), ("time_ns", 1e-6), ("time_s", 1e3)];
-/// A column that a trace has no place for, but that rows must agree in.
-const PRECISION: &str = "precision";
 
 /// Whether the first line names a time.
 pub(super) fn is_table(start: &str) -> bool {
@@ -73,11 +84,6 @@ fn read_table(text: &Text, builder: &mut Builder) {
         let values: BTreeSet<&str> = records.iter().filter_map(|record| record.get(*at)).collect();
         (values.len() > 1).then_some(values)
     };
-    if let Some(precisions) = picks(PRECISION) {
-        let shown: Vec<String> = precisions.into_iter().take(9).map(brief).collect();
-        let cause = format!("the table has times of several precisions: {}", shown.join(", "));
-        return builder.refuse(text.source, fault(line, cause, "keep the rows of one, or map that column to model"));
-    }
     let mut chosen = vec![];
     for (field, hint) in [("device", builder.hints.device.clone()), ("model", builder.hints.model.clone())] {
         let (Some(values), Some(hint)) = (picks(field), hint) else { continue };
@@ -145,10 +151,6 @@ fn columns(text: &Text, line: usize, header: &csv::StringRecord, builder: &mut B
         let names: Vec<String> = unused.iter().take(9).map(|(_, name)| brief(name)).collect();
         builder.note(format!("columns of {} that were not used: {}", text.name, names.join(", ")));
     }
-    let precision = unused.iter().find(|(_, name)| name == PRECISION).map(|(index, _)| *index);
-    if let Some(index) = precision {
-        at.insert(PRECISION, index);
-    }
     Some(Columns { at, time: *times.first()?, count: header.len() })
 }
 
@@ -170,8 +172,16 @@ fn read_row(at: At, record: &csv::StringRecord, columns: &Columns, other: bool, 
         LayerKey::Io => (Class::Transfer, "io".to_owned()),
         LayerKey::Named(name) => (Class::Layer, name.clone()),
     };
-    if other {
-        builder.reading(at, &shown, Class::Dropped, "of another device or network than the one asked for", None);
+    let stated = field("precision").map(str::to_lowercase);
+    let precision = stated.as_deref().map_or(Some(None), |name| Precision::find(name).map(Some));
+    let Some(precision) = precision else {
+        let cause = format!("`{}` is not a precision", brief(field("precision").unwrap_or_default()));
+        return builder.refuse(at.source, fault(at.line, cause, "use fp32, fp16 or int8, or rename the column"));
+    };
+    let other_precision = precision.is_some() && builder.hints.precision.is_some_and(|asked| Some(asked) != precision);
+    if other || other_precision {
+        let why = "of another device, network or precision than the one asked for";
+        builder.reading(at, &shown, Class::Dropped, why, None);
         return;
     }
     let text = record.get(columns.time.0).unwrap_or_default();
@@ -208,7 +218,8 @@ fn read_row(at: At, record: &csv::StringRecord, columns: &Columns, other: bool, 
     let batch = builder.batch(at, batch.flatten().map(i64::from));
     let (Some(device), Some(model), Some(batch)) = (device, model, batch) else { return };
     builder.reading(at, &shown, class, "a row of a table", Some(time_ms));
-    let place = Place { device, model, batch, layer };
+    let precision = builder.precision(precision);
+    let place = Place { device, model, precision, batch, layer };
     match (rows.flatten(), statistic) {
         (None, Statistic::Raw) => builder.repeat(at, place, time_ms),
         (None, statistic) => builder.statistic(at, place, statistic, repeat.flatten().unwrap_or(1), time_ms),
@@ -230,13 +241,26 @@ fn add_part(
         let cause = "a part of an output needs rows and a time above 0";
         return builder.refuse(at.source, fault(at.line, cause, "mend the row, or remove it"));
     }
-    let Place { device, model, batch, layer } = place;
+    let Place { device, model, precision, batch, layer } = place;
     let (rows, repeat) = (Rows::Count(rows), repeat.unwrap_or(1).max(u32::from(statistic != Statistic::Raw)));
     let beside = None;
     let per_sample = false;
     builder.row(
         at.source,
-        Row { line: at.line, device, model, layer, batch, rows, beside, statistic, repeat, time_ms, per_sample },
+        Row {
+            line: at.line,
+            device,
+            model,
+            precision,
+            layer,
+            batch,
+            rows,
+            beside,
+            statistic,
+            repeat,
+            time_ms,
+            per_sample,
+        },
     );
 }
 
@@ -255,6 +279,7 @@ fn statistic(name: &str) -> Option<Statistic> {
 mod tests {
     use super::super::Hints;
     use super::super::tests::{named, summary};
+    use crate::platform::Precision;
 
     fn mapped(columns: &[(&str, &str)]) -> Hints {
         let columns = columns.iter().map(|(column, field)| (column.to_string(), field.to_string())).collect();
@@ -294,6 +319,18 @@ mod tests {
     }
 
     #[test]
+    fn precisions_are_kept_apart_and_one_can_be_asked_for() {
+        let table = "precision,batch,time_ms\nFP16,1,1\n,1,2\nint8,1,3\n";
+        check(
+            table,
+            &named("d", "m"),
+            "d,m,whole,1,all,raw,1,fp16,1\nd,m,whole,1,all,raw,1,fp32,2\nd,m,whole,1,all,raw,1,int8,3",
+        );
+        let asked = Hints { precision: Some(Precision::Fp16), ..named("d", "m") };
+        check(table, &asked, "d,m,whole,1,all,raw,1,fp16,1\nd,m,whole,1,all,raw,2,fp16,2");
+    }
+
+    #[test]
     fn wrong_tables_are_refused() {
         check(
             "batch,time_ms,statistic\n1,-1,raw\n0,1,raw\nx,1,raw\n1,NaN,raw\n1,1,avg\n1,1\n1,\"1,5\",raw\n1,1e400,raw\n",
@@ -311,13 +348,13 @@ mod tests {
             "a,b,time_us,time_ms\n",
             &mapped(&[("c", "layer"), ("a", "power"), ("b", "time_s")]),
             "0:1: the table has no column `c`; mend --map COLUMN=FIELD\n\
-             0:1: `power` is not a field; map to one of device, model, layer, batch, rows, statistic, repeat, time_ms, time_us, time_ns, time_s\n\
+             0:1: `power` is not a field; map to one of device, model, precision, layer, batch, rows, statistic, repeat, time_ms, time_us, time_ns, time_s\n\
              0:1: the table has 3 columns of a time where one is needed; name or map one column to time_ms, time_us, time_ns or time_s",
         );
         check(
-            "precision,time_ms\nfp16,1\nfp32,2\n",
-            &mapped(&[]),
-            "0:1: the table has times of several precisions: fp16, fp32; keep the rows of one, or map that column to model",
+            "precision,batch,time_ms\nFP16,1,1\nfp8,1,2\n",
+            &named("d", "m"),
+            "0:3: `fp8` is not a precision; use fp32, fp16 or int8, or rename the column",
         );
         check(
             "time_ms\n",

@@ -174,7 +174,8 @@ fn read_report(at: At, calls: &[Call], total: Option<f64>, builder: &mut Builder
             devices.join(" and ")
         ));
     }
-    let whole = Place { device, model, batch, layer: LayerKey::Whole };
+    let precision = builder.precision(None);
+    let whole = Place { device, model, precision, batch, layer: LayerKey::Whole };
     let mut names = Names::default();
     for call in calls {
         let mut read = |class, why: String| builder.reading(call.at, &call.name, class, why, Some(call.time_ms));

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 
 use super::{DeviceVariationForm, LinkVariationForm, NicDuplex, NicSharing};
 use crate::model::OpKind;
-use crate::platform::DeviceKind;
+use crate::platform::{DeviceKind, Precision};
 use crate::scenario::decode::{At, form};
 use crate::scenario::scalar::Word;
 use crate::units::{Bytes, BytesPerSec, Duration, JoulesPerByte, MacsPerSec, Watts};
@@ -26,8 +26,12 @@ form! {
         profile: At<String>,
         /// How fast it computes networks that its trace does not have.
         speed: SpeedForm,
-        /// Operators that it cannot run.
+        /// What it computes in; `fp32` if absent. Only rows of its trace count that were taken so.
+        precision: At<Word<Precision>>,
+        /// Operators that it cannot run; if absent, none, but for a DLA those that TensorRT does not run there.
         unsupported: Vec<At<Word<OpKind>>>,
+        /// What it accepts.
+        limits: LimitsForm,
         /// Which cores of this machine it is, for `profile` and replays.
         cpu: CpuForm,
         /// Where the agent is that it is, for `profile` and replays; instead of `cpu`.
@@ -39,6 +43,18 @@ form! {
         power: PowerForm,
         /// How times vary around what its trace says; not at all if absent.
         variation: DeviceVariationForm,
+    }
+
+    /// What a device accepts. What is absent has no limit, but for a DLA that of TensorRT.
+    LimitsForm("`limits`") {
+        /// Precisions that it can compute in.
+        precisions: Vec<At<Word<Precision>>>,
+        /// Most samples of a step; 4096 on a DLA.
+        batch: At<u64>,
+        /// Most channels, rows or columns of a layer's input or output; 8192 on a DLA.
+        dimension: At<u64>,
+        /// Most segments, each compiled for a region of one shape; 16 on a DLA.
+        loadables: At<u64>,
     }
 
     /// How fast a device computes.

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use crate::cost::{Curve, Lookup, Parts, Speed};
 use crate::model::{Graph, ModelId};
-use crate::platform::{DeviceId, Platform, Slowdown};
+use crate::platform::{DeviceId, Platform, Precision, Slowdown};
 use crate::problem::Model;
 use crate::replay::cpu::Unit;
 use crate::scenario::Profile;
 use crate::scenario::decode::{At, shorten};
 use crate::scenario::diagnostic::{Faults, did_you_mean};
 use crate::scenario::form::{DeviceForm, ModelForm, ScenarioForm};
-use crate::scenario::profiles::{Profiles, Traces};
+use crate::scenario::profiles::{Profiled, Profiles, Traces};
 use crate::units::Duration;
 
 /// What traces say of each device and model.
@@ -38,17 +38,20 @@ impl<'a> Curves<'a> {
         }
     }
 
-    /// The trace of a device, and what it calls the device and the model.
-    fn names(&self, device: DeviceId, model: ModelId) -> Option<(&'a str, &'a str, String)> {
+    /// A model on a device, if that has a trace.
+    fn profiled(&self, device: DeviceId, model: ModelId) -> Option<Profiled<'a>> {
         let (device, model) = (self.devices[device.0 as usize], self.models[model.0 as usize]);
-        let trace = device.trace.as_ref()?;
-        Some((&trace.value, &profiled_device(device)?.value, profiled_model(model)?.value))
+        Some(Profiled {
+            trace: &device.trace.as_ref()?.value,
+            device: &profiled_device(device)?.value,
+            precision: precision(device),
+            model: profiled_model(model)?.value,
+        })
     }
 
     /// What a model takes on a device.
     pub(super) fn get(&self, device: DeviceId, model: ModelId) -> Option<Curve> {
-        let (trace, device, model) = self.names(device, model)?;
-        self.traces.curve(trace, device, &model, self.lookup, self.extrapolate)
+        self.traces.curve(&self.profiled(device, model)?, self.lookup, self.extrapolate)
     }
 
     /// How fast a device computes what its trace does not have.
@@ -63,8 +66,7 @@ impl<'a> Curves<'a> {
 
     /// What the units of a model take on a device.
     pub(super) fn parts(&self, device: DeviceId, model: ModelId, graph: &Graph) -> Option<Arc<Parts>> {
-        let (trace, device, model) = self.names(device, model)?;
-        self.traces.parts(trace, device, &model, graph, self.lookup, self.extrapolate)
+        self.traces.parts(&self.profiled(device, model)?, graph, self.lookup, self.extrapolate)
     }
 
     /// Traces must have their devices, and some device must know each model.
@@ -86,7 +88,7 @@ impl<'a> Curves<'a> {
                 let remedy = format!("{remedy} (`profile` says what the trace calls a device)");
                 faults.add(&profile.at, cause, remedy).beside(&trace.at, "the trace");
             }
-            profiled.extend(profiles.models(&profile.value));
+            profiled.extend(profiles.models(&profile.value, precision(device)));
         }
         if !is_complete || faults.len() > known {
             return;
@@ -100,6 +102,12 @@ impl<'a> Curves<'a> {
             };
             if !profiled.contains(profile.value.as_str()) {
                 let cause = format!("no trace has the time of `{}`", shorten(&profile.value));
+                let others = self.other_precisions(&profile.value);
+                if !others.is_empty() {
+                    let cause = format!("{cause} in what its device computes in: {}", others.join(", "));
+                    faults.add(&profile.at, cause, "set the `precision` of a device, or profile it in that");
+                    continue;
+                }
                 let remedy = if profiled.is_empty() {
                     "give a device a `trace` that has it".to_owned()
                 } else {
@@ -109,6 +117,19 @@ impl<'a> Curves<'a> {
                 faults.add(&profile.at, cause, remedy);
             }
         }
+    }
+
+    /// Where traces have a model, but not in what the device computes in.
+    fn other_precisions(&self, model: &str) -> Vec<String> {
+        let other = |device: &&DeviceForm| {
+            let (trace, profile) = (device.trace.as_ref()?, profiled_device(device)?);
+            let known: Vec<&str> =
+                self.traces.get(&trace.value)?.precisions(&profile.value, model).map(Precision::name).collect();
+            let (device, own) = (shorten(&device.name.as_ref()?.value), precision(device));
+            let is_other = !known.is_empty() && !known.contains(&own.name());
+            is_other.then(|| format!("`{device}` computes in {own} and was profiled in {}", known.join(" and ")))
+        };
+        self.devices.iter().filter_map(other).collect()
     }
 
     /// By device, where its profile is.
@@ -141,7 +162,9 @@ impl<'a> Curves<'a> {
             };
             for (busy_index, busy) in (0..).zip(&self.devices).filter(|(busy, _)| *busy != index) {
                 let (Some(name), Some(busy_name)) = (profiled_device(device), profiled_device(busy)) else { continue };
-                let Some(factor) = profiles.slowdown(&name.value, &busy_name.value, &models) else { continue };
+                let Some(factor) = profiles.slowdown(&name.value, precision(device), &busy_name.value, &models) else {
+                    continue;
+                };
                 let excess_ppm = ((factor - 1.0).clamp(0.0, 99.0) * 1e6).round() as u32;
                 slowdowns.push(Slowdown { device: DeviceId(index), busy: DeviceId(busy_index), excess_ppm });
             }
@@ -158,6 +181,9 @@ impl<'a> Curves<'a> {
     pub(super) fn notes(&self, platform: &Platform, models: &[Model]) -> Vec<String> {
         let mut notes = Vec::new();
         for (index, model) in models.iter().enumerate() {
+            let profile = profiled_model(self.models[index]);
+            let others = profile.iter().flat_map(|profile| self.other_precisions(&profile.value));
+            notes.extend(others.map(|other| format!("{}: {other}", model.graph.name())));
             for device in platform.device_ids() {
                 let curve = self.get(device, ModelId(index as u32));
                 let Some((curve, why)) = curve.as_ref().and_then(|curve| Some((curve, curve.unpredictable()?))) else {
@@ -179,6 +205,11 @@ impl<'a> Curves<'a> {
 /// What its trace calls a device.
 pub(super) fn profiled_device(device: &DeviceForm) -> Option<&At<String>> {
     device.profile.as_ref().or(device.name.as_ref())
+}
+
+/// What a device computes in.
+pub(super) fn precision(device: &DeviceForm) -> Precision {
+    device.precision.as_ref().map_or(Precision::default(), |precision| precision.value.0)
 }
 
 /// What traces call a model. One that ends early is not the network that its name or that of the zoo stands for.

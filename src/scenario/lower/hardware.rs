@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::platform::{Device, DeviceId, Direction, Link, LinkId, Platform, Power};
+use crate::platform::{Device, DeviceId, DeviceKind, Direction, Limits, Link, LinkId, Platform, Power, Precision};
 use crate::replay::cpu::Unit;
 use crate::replay::remote::AgentAddress;
 use crate::replay::{CORE_MAX, parse_cores};
 use crate::scenario::decode::{At, shorten};
 use crate::scenario::diagnostic::{Faults, Span};
-use crate::scenario::form::{AgentForm, CpuForm, DeviceForm, Duplex, LinkForm, PowerForm, ScenarioForm};
-use crate::scenario::lower::curves::profiled_device;
+use crate::scenario::form::{AgentForm, CpuForm, DeviceForm, Duplex, LimitsForm, LinkForm, PowerForm, ScenarioForm};
+use crate::scenario::lower::curves::{precision, profiled_device};
 use crate::scenario::names::Names;
 use crate::scenario::scalar::Word;
 use crate::units::{Bytes, Duration};
@@ -71,15 +71,66 @@ fn lower_device(form: &DeviceForm, faults: &mut Faults) -> Option<Device> {
     if let Some(At { value: 0, at }) = form.speed.as_ref().and_then(|speed| speed.row_tile.as_ref()) {
         faults.add(at, "no rows cannot be computed together", "use 1 or more");
     }
+    let kind = form.kind.as_ref()?;
+    let limits = lower_limits(kind.value.0, form.limits.as_ref(), faults);
+    let precision = precision(form);
+    check_precision(form, kind, precision, &limits, faults);
+    let unsupported = form.unsupported.as_ref().map(|words| words.iter().map(|word| word.value.0).collect());
     Some(Device {
         name: form.name.as_ref()?.value.clone(),
-        kind: form.kind.as_ref()?.value.0,
-        class: profiled_device(form)?.value.clone(),
+        kind: kind.value.0,
+        class: precision.of(&profiled_device(form)?.value),
         memory: form.memory.as_ref()?.value,
-        unsupported: form.unsupported.iter().flatten().map(|word| word.value.0).collect(),
+        precision,
+        unsupported: unsupported.unwrap_or_else(|| kind.value.0.unsupported()),
+        limits,
         traffic: form.traffic.as_ref().map(|traffic| traffic.value),
         power: form.power.as_ref().and_then(|power| lower_power(power, faults)),
     })
+}
+
+/// What a device of this kind accepts, where `form` does not say otherwise.
+fn lower_limits(kind: DeviceKind, form: Option<&LimitsForm>, faults: &mut Faults) -> Limits {
+    let usual = kind.limits();
+    let Some(form) = form else { return usual };
+    if let Some([]) = form.precisions.as_deref() {
+        faults.add(&form.at, "a device that computes in no precision can run nothing", "name one, such as \"fp16\"");
+    }
+    let precisions = form.precisions.as_ref().map(|words| words.iter().map(|word| word.value.0).collect());
+    let mut limit = |given: &Option<At<u64>>, usual: Option<u32>| {
+        let Some(At { value, at }) = given else { return usual };
+        if *value == 0 {
+            faults.add(at, "a device that accepts nothing can run nothing", "use 1 or more");
+        }
+        Some(u32::try_from(*value).unwrap_or(u32::MAX))
+    };
+    Limits {
+        batch_max: limit(&form.batch, usual.batch_max),
+        dimension_max: limit(&form.dimension, usual.dimension_max),
+        loadables_max: limit(&form.loadables, usual.loadables_max),
+        precisions: precisions.or(usual.precisions),
+    }
+}
+
+fn check_precision(
+    form: &DeviceForm,
+    kind: &At<Word<DeviceKind>>,
+    precision: Precision,
+    limits: &Limits,
+    faults: &mut Faults,
+) {
+    let at = form.precision.as_ref().map_or(&kind.at, |precision| &precision.at);
+    if let Some(possible) = limits.precisions.as_ref().filter(|possible| !possible.contains(&precision))
+        && let Some(best) = possible.first()
+    {
+        let names: Vec<&str> = possible.iter().map(|precision| precision.name()).collect();
+        let cause = format!("the device computes in {}, not in {precision}", names.join(" or "));
+        faults.add(at, cause, format!("write `precision = \"{best}\"`"));
+    }
+    if precision != Precision::Fp32 && (form.cpu.is_some() || form.agent.is_some()) {
+        let cause = format!("`cpu` and `agent` compute in fp32, not in {precision}");
+        faults.add(at, cause, "leave out `precision`, or `cpu` and `agent`");
+    }
 }
 
 fn lower_power(form: &PowerForm, faults: &mut Faults) -> Option<Power> {

@@ -1,6 +1,6 @@
 //! How much times vary, by device and link.
 
-use super::curves::profiled_device;
+use super::curves::{precision, profiled_device};
 use super::hardware::LinkNames;
 use crate::problem::{Effect, Jitter, Shape, Spikes, Variation, VariationError};
 use crate::scenario::decode::{At, shorten};
@@ -88,9 +88,10 @@ fn lower_empirical(device: &DeviceForm, at: &Span, traces: &Traces, faults: &mut
     };
     // What is wrong with the trace, or with its name for the device, has been said.
     let profiles = traces.get(&trace.value)?;
-    let ratios = traces.ratios(&trace.value, &name.value);
+    let ratios = traces.ratios(&trace.value, &name.value, precision(device));
     if ratios.is_none() && profiles.devices().any(|device| device == name.value) {
-        let cause = format!("the trace has no point of `{}` with three raw repeats or more", shorten(&name.value));
+        let device = precision(device).of(&shorten(&name.value));
+        let cause = format!("the trace has no point of `{device}` with three raw repeats or more");
         faults.add(at, cause, REMEDY).beside(&trace.at, "the trace");
     }
     Some(Shape::Empirical { ratios: ratios? })

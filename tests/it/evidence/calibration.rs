@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use coinfer::cost::{Curve, LayerKey, Lookup, RankingSummary, SeriesValidation, Trace, group, validate};
+use coinfer::platform::Precision;
 
 use super::kcc2020::{DEVICES, models, trace};
 
@@ -27,7 +28,7 @@ fn errors_by_form(series: &[SeriesValidation]) -> BTreeMap<&'static str, f64> {
 fn error_of_constant_throughput(trace: &Trace, series: &[SeriesValidation]) -> f64 {
     let mut errors = vec![];
     for series in series.iter().filter(|series| series.model != UNPREDICTABLE) {
-        let times = trace.times(&series.device, &series.model, &LayerKey::Whole);
+        let times = trace.times(&series.device, Precision::Fp32, &series.model, &LayerKey::Whole);
         let rates: Vec<(u32, f64)> = times.iter().map(|(&batch, time)| (batch, time.of_sample(batch))).collect();
         for &(batch, measured) in &rates[1..rates.len() - 1] {
             let mut others: Vec<f64> =
@@ -73,9 +74,11 @@ fn error_at(tested: impl Fn(u32) -> bool, profiled: impl Fn(u32) -> bool, lookup
     let mut errors = vec![];
     for (.., device) in DEVICES {
         for model in models(&trace, device).into_iter().filter(|&model| model != UNPREDICTABLE) {
-            let curve = Curve::new(&part, device, model, lookup, true).unwrap();
-            for (&batch, time) in
-                trace.times(device, model, &LayerKey::Whole).iter().filter(|(batch, _)| tested(**batch))
+            let curve = Curve::new(&part, device, Precision::Fp32, model, lookup, true).unwrap();
+            for (&batch, time) in trace
+                .times(device, Precision::Fp32, model, &LayerKey::Whole)
+                .iter()
+                .filter(|(batch, _)| tested(**batch))
             {
                 let predicted = curve.estimate(batch).unwrap().time.as_millis_f64();
                 errors.push((predicted / time.of_batch(batch) - 1.0).abs());

@@ -7,7 +7,7 @@ use coinfer::cost::{Curve, Lookup, Profile, Trace, TraceCosts};
 use coinfer::engine::simulate;
 use coinfer::model::{Graph, ModelId, Region, Work};
 use coinfer::plan::{Action, Lane, Plan, check};
-use coinfer::platform::{Device, DeviceId, DeviceKind, Platform};
+use coinfer::platform::{Device, DeviceId, DeviceKind, Platform, Precision};
 use coinfer::problem::{Load, Model, Problem};
 use coinfer::strategy::{PlanError, Strategy};
 use coinfer::units::{Bytes, Duration, Share};
@@ -141,7 +141,7 @@ fn build(trace: &Trace, lookup: Lookup, model: &str, samples: u32, extrapolate_u
     let models = vec![Model { graph: Graph::opaque(model, 1, 1, Bytes(1), Bytes(1)).unwrap(), home: None }];
     let costs = TraceCosts::new(&platform, &[&models[0].graph], |device, _| {
         let (.., profile) = DEVICES[device.0 as usize];
-        let whole = Curve::new(trace, profile, model, lookup, extrapolate_unpredictable);
+        let whole = Curve::new(trace, profile, Precision::Fp32, model, lookup, extrapolate_unpredictable);
         Profile { whole, ..Profile::default() }
     });
     Problem::new(models, platform, Load::Offline { samples }, costs)

@@ -172,7 +172,8 @@ fn read_events(source: usize, events: &Events, is_fastest: bool, builder: &mut B
             builder.note(format!("batch {batch} has one run only, which may have been a warm-up; record more"));
         }
         if let (Some(device), Some(model)) = (&device, &model) {
-            let place = Place { device: device.clone(), model: model.clone(), batch, layer: LayerKey::Whole };
+            let (device, model, precision) = (device.clone(), model.clone(), builder.precision(None));
+            let place = Place { device, model, precision, batch, layer: LayerKey::Whole };
             read_run(events, run, &kernels, (!warm_up).then_some(&place), is_fastest, builder);
         }
     }

@@ -82,7 +82,8 @@ fn read_file(source: usize, events: &[Event], stated: Option<&str>, builder: &mu
         }
         let batch = builder.batch(run.at, run.layers.iter().find_map(|layer| layer.leading));
         if let (Some(device), Some(model), Some(batch)) = (&device, &model, batch) {
-            let whole = Place { device: device.clone(), model: model.clone(), batch, layer: LayerKey::Whole };
+            let (device, model, precision) = (device.clone(), model.clone(), builder.precision(None));
+            let whole = Place { device, model, precision, batch, layer: LayerKey::Whole };
             add_run(run, on_gpu, copied, &whole, builder);
         }
     }

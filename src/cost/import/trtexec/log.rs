@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::build::Builder;
+use crate::platform::Precision;
 
 /// What a log says.
 #[derive(Default)]
@@ -11,6 +12,7 @@ pub(super) struct Log {
     device: Option<String>,
     model: Option<String>,
     version: Option<String>,
+    precision: Option<Precision>,
     dla: BTreeSet<String>,
     gpu: BTreeSet<String>,
     parallel: bool,
@@ -38,6 +40,11 @@ impl Log {
                 self.model = Some(file.rsplit_once('.').map_or(file, |(stem, _)| stem).to_owned());
             } else if let Some(version) = after("TensorRT version: ").filter(filled) {
                 self.version = Some(version);
+            } else if let Some(precisions) = after("[I] Precision: ") {
+                self.precision = Some(lowest(&precisions, ["INT8", "FP16"]).unwrap_or_default());
+            } else if let Some(options) = after("&&&& RUNNING ") {
+                let best = options.contains("--best").then_some(Precision::Int8);
+                self.precision = self.precision.or(best).or(lowest(&options, ["--int8", "--fp16"]));
             } else if line.contains("auxiliary streams") && line.contains("[W]") {
                 self.parallel = true;
             }
@@ -65,6 +72,11 @@ impl Log {
         self.model.as_deref()
     }
 
+    /// The least exact precision that the engine was allowed, if the log names one.
+    pub(super) fn precision(&self) -> Option<Precision> {
+        self.precision
+    }
+
     /// Whether the log warns that layers overlap.
     pub(super) fn is_parallel(&self) -> bool {
         self.parallel
@@ -84,4 +96,10 @@ impl Log {
             _ => "",
         }
     }
+}
+
+/// The first of `int8` and `fp16` whose word is in `text`.
+fn lowest(text: &str, [int8, fp16]: [&str; 2]) -> Option<Precision> {
+    let known = [(int8, Precision::Int8), (fp16, Precision::Fp16)];
+    known.into_iter().find(|(word, _)| text.contains(word)).map(|(_, precision)| precision)
 }

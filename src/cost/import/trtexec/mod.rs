@@ -97,7 +97,8 @@ pub(super) fn read(texts: &[&Text], builder: &mut Builder) {
     let (device, model) = (builder.device(source, log.device()), builder.model(source, log.model()));
     let batch = builder.batch(At { source, line: 1 }, information.batch());
     let (Some(device), Some(model), Some(batch)) = (device, model, batch) else { return };
-    let whole = Place { device, model, batch, layer: LayerKey::Whole };
+    let precision = builder.precision(log.precision());
+    let whole = Place { device, model, precision, batch, layer: LayerKey::Whole };
     let end_to_end = times.as_ref().and_then(|times| add_times(times, &whole, builder));
     if let Some(profile) = profile {
         add_profile(&profile, &information, &log, end_to_end, &whole, builder);

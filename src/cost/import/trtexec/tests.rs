@@ -1,5 +1,6 @@
 use super::super::tests::{named, readings, summary};
-use super::super::{Format, Hints};
+use super::super::{Format, Hints, Source, import};
+use crate::platform::Precision;
 
 fn row(name: &str, sum_ms: f64) -> String {
     format!("{{ \"name\" : \"{name}\", \"timeMs\" : {sum_ms}, \"averageMs\" : 0.1, \"percentage\" : 1 }}")
@@ -169,6 +170,28 @@ fn kernels_are_named_after_the_nodes_of_their_metadata() {
         &[&profile(&[("__myl_Conv_myl0_1", 10.0), ("x + y", 20.0)]), information],
         &format!("d,m,whole,1,all,mean,10,3\nd,m,/a/Conv../b[1]/Relu,1,all,mean,10,1\nd,m,x..y,1,all,mean,10,2\n{SUM}"),
     );
+}
+
+#[test]
+fn the_log_says_what_was_computed_in() {
+    let one = profile(&[("a", 10.0)]);
+    let precision = |log: &str, hint: Option<Precision>| {
+        let hints = Hints { precision: hint, ..hints() };
+        let log = format!("{log}\n[05/08/2024-14:05:14] [I] Model: m.onnx\n");
+        let sources = [&one, &log].map(|text| Source { name: "f", bytes: text.as_bytes() });
+        let imported = import(&sources, &hints).unwrap();
+        (imported.trace.rows[0].precision, imported.notes.iter().any(|note| note.contains("as the user says")))
+    };
+    let running = "&&&& RUNNING TensorRT.trtexec [TensorRT v8401] # trtexec --onnx=m.onnx";
+    assert_eq!(precision(running, None), (Precision::Fp32, false));
+    assert_eq!(precision(running, Some(Precision::Fp16)), (Precision::Fp16, false));
+    assert_eq!(precision(&format!("{running} --fp16 --useDLACore=0"), None), (Precision::Fp16, false));
+    assert_eq!(precision(&format!("{running} --int8 --fp16"), None), (Precision::Int8, false));
+    assert_eq!(precision(&format!("{running} --best"), None), (Precision::Int8, false));
+    let stated = "[05/08/2024-14:05:14] [I] Precision: FP32+FP16";
+    assert_eq!(precision(stated, None), (Precision::Fp16, false));
+    assert_eq!(precision(stated, Some(Precision::Int8)), (Precision::Int8, true));
+    assert_eq!(precision("[05/08/2024-14:05:14] [I] Precision: FP32", None), (Precision::Fp32, false));
 }
 
 #[test]
