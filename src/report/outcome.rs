@@ -8,7 +8,7 @@ use super::replication::use_of_plan;
 use super::service::{interval, queries_per_second};
 use super::{Chance, Replication, Service};
 use crate::cost::{Basis, Estimate};
-use crate::model::{ModelId, count_samples};
+use crate::model::{Graph, ModelId, Segment, count_samples};
 use crate::plan::{Action, CheckedPlan, Lane, Step, StepId};
 use crate::platform::DeviceId;
 use crate::problem::{Load, Problem, SearchCost};
@@ -40,7 +40,7 @@ pub struct Outcome {
     pub measured_share: f64,
     /// The worst basis among the steps' estimates.
     pub basis: Basis,
-    /// Samples whose output each device computed, for every device in the platform's order.
+    /// Samples that each device began, for every device in the platform's order.
     pub split: Vec<(String, u32)>,
     /// Time from the first start until each device ended its last step, in the same order. `None` if it ran none.
     pub finish: Vec<(String, Option<Duration>)>,
@@ -188,18 +188,23 @@ fn measured_share(estimates: &[Estimate]) -> Option<f64> {
     (all > 0).then(|| measured as f64 / all as f64)
 }
 
-/// Samples of each model's output that each device computed, wholly or in part, in the steps that `has_run`.
+/// Samples of each model whose inputs each device read, wholly or in part, in the steps that `has_run`: where a network is
+/// cut, those that begin there.
 pub(super) fn split(problem: &Problem, plan: &CheckedPlan, has_run: impl Fn(StepId) -> bool) -> Vec<(String, u32)> {
     let mut parts: Vec<Vec<(ModelId, Range<u32>)>> = vec![Vec::new(); problem.platform.devices.len()];
     for step in plan.step_ids().filter(|step| has_run(*step)).map(|step| plan.step_at(step)) {
         if let (Action::Compute(work), Some(device)) = (&step.action, device_of(plan, step))
-            && work.segment.contains(problem.model(work.model).graph.output())
+            && reads_inputs(&problem.model(work.model).graph, &work.segment)
         {
             parts[device.0 as usize].push((work.model, work.region.samples.clone()));
         }
     }
     let devices = problem.platform.devices.iter().zip(parts);
     devices.map(|(device, parts)| (device.name.clone(), count_samples(parts))).collect()
+}
+
+fn reads_inputs(graph: &Graph, segment: &Segment) -> bool {
+    segment.layers().flat_map(|layer| &graph.layer(layer).inputs).any(|&input| graph.is_input(input))
 }
 
 /// The device that runs `step`; `None` for joins and transfers.

@@ -46,7 +46,7 @@ pub struct Replication {
     pub unrecovered: u32,
     /// Steps that ran.
     pub steps: usize,
-    /// Samples whose output each device computed, for every device in the platform's order.
+    /// Samples that each device began, for every device in the platform's order.
     pub split: Vec<(String, u32)>,
     /// Share of the steps' isolated time that was measured.
     pub measured_share: f64,
@@ -317,7 +317,7 @@ fn issue_counts(served: &Served) -> Vec<u32> {
     counts
 }
 
-/// Samples whose output each device computed, without those that were lost. What was computed twice, since it could not
+/// Samples that each device began, without those that were lost. What was computed twice, since it could not
 /// be brought home, counts twice.
 fn split(problem: &Problem, served: &Served) -> Vec<(String, u32)> {
     let mut split: Vec<(String, u32)> =

@@ -4,8 +4,8 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use super::dla_split::{DlaSplit, Search, Shares};
-use super::fronts::{Fronts, MODEL, Sharing};
+use super::dla_split::{DlaSplit, Shares};
+use super::fronts::{Fronts, MODEL, Search, Sharing};
 use super::stages::{Stages, route};
 use super::{PlanError, Strategy};
 use crate::model::Region;

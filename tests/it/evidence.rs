@@ -5,6 +5,7 @@
 
 mod calibration;
 mod kcc2020;
+mod ksc2022;
 mod legion;
 
 use coinfer::cost::{Lookup, Trace};

@@ -1,5 +1,11 @@
 //! A network cut in two: units of several kinds run the front, each on samples of its own; a GPU runs what is behind.
 
+mod search;
+#[cfg(test)]
+mod tests;
+
+pub(super) use search::Search;
+
 use super::PlanError;
 use super::rows::Chain;
 use super::stages::{Stages, route, supports};
@@ -145,13 +151,14 @@ impl<'a> Fronts<'a> {
     /// Nanoseconds of `segment` on `device` for each number of samples from 0 to `most`.
     pub(super) fn times(&self, device: DeviceId, segment: &Segment, most: u32) -> Vec<f64> {
         let graph = self.graph();
-        let Device { memory, .. } = self.problem.platform.device(device);
+        let Device { memory, limits, .. } = self.problem.platform.device(device);
         let region = |samples| Region { samples: 0..samples, rows: 0..graph.shape(segment.last()).rows };
         let mut work = Work { model: MODEL, segment: segment.clone(), region: region(1) };
         let (weights, each) = (graph.parameters(segment), graph.activations(&work));
         let mut time = |samples: u32| {
             let needed = each.0.checked_mul(samples.into()).map(Bytes).map(|live| live + weights);
-            if needed.is_none_or(|needed| needed > *memory) {
+            let is_too_many = limits.batch_max.is_some_and(|most| samples > most);
+            if is_too_many || needed.is_none_or(|needed| needed > *memory) {
                 return f64::INFINITY;
             }
             work.region = region(samples);
