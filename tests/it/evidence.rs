@@ -6,6 +6,7 @@
 mod calibration;
 mod kcc2020;
 mod legion;
+mod xavier;
 
 use coinfer::cost::{Lookup, Trace};
 use coinfer::platform::{DeviceId, Precision, Slowdown};
