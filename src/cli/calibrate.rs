@@ -198,7 +198,7 @@ fn read(paths: &[PathBuf]) -> Result<Files, Error> {
         if path.extension().is_some_and(|extension| extension == "toml") {
             let scenario = Scenario::read(path, &[])?;
             files.scenarios.extend(read_file(path));
-            traces.extend(scenario.inputs()[1..].iter().map(|input| input.path.clone()));
+            traces.extend(scenario.traces().map(Path::to_owned));
         } else {
             traces.push(path.clone());
         }

@@ -2,6 +2,7 @@
 //!
 //! A cost model is a pure function. It says how it knows, and it may say that it does not.
 
+mod bandwidth;
 mod curve;
 mod fit;
 pub mod import;
@@ -19,6 +20,7 @@ mod transfer;
 mod validation;
 mod write;
 
+pub use bandwidth::parse_bandwidth;
 pub use curve::{Curve, Refusal};
 pub use lookup::{Lookup, Score};
 pub use noise::Noise;

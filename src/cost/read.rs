@@ -22,12 +22,9 @@ pub(super) const TIME_MS_MAX: f64 = 8.64e10;
 
 /// The trace, or everything that is wrong with it in file order.
 pub(super) fn parse(bytes: &[u8]) -> Result<Trace, Vec<Fault>> {
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let line = 1 + bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
-        vec![fault(line, "the file is not valid UTF-8", "save it as UTF-8 text")]
-    })?;
+    let text = text_of(bytes)?;
     let mut faults = Vec::new();
-    let (header, table, first_line) = read_header(text, &mut faults);
+    let (header, table, first_line) = read_header(text, MAGIC, "a trace", &mut faults);
     let kind = read_kind(&header, &mut faults);
     let rows = read_rows(table, first_line, &mut faults);
     find_duplicates(&rows, &mut faults);
@@ -40,23 +37,33 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Trace, Vec<Fault>> {
     }
 }
 
-fn fault(line: usize, cause: impl Into<String>, remedy: impl Into<String>) -> Fault {
+/// The bytes as text, or the line on which they are none.
+pub(super) fn text_of(bytes: &[u8]) -> Result<&str, Vec<Fault>> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let line = 1 + bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
+        vec![fault(line, "the file is not valid UTF-8", "save it as UTF-8 text")]
+    })
+}
+
+pub(super) fn fault(line: usize, cause: impl Into<String>, remedy: impl Into<String>) -> Fault {
     Fault { line, cause: cause.into(), remedy: remedy.into() }
 }
 
-type Header = BTreeMap<String, (usize, Vec<String>)>;
+pub(super) type Header = BTreeMap<String, (usize, Vec<String>)>;
 
-/// The header, the text after it, and the line that this text begins on.
-fn read_header<'a>(text: &'a str, faults: &mut Vec<Fault>) -> (Header, &'a str, usize) {
+/// The header of a file that begins with `magic`, the text after it, and the line that this text begins on.
+pub(super) fn read_header<'a>(
+    text: &'a str,
+    magic: &str,
+    what: &str,
+    faults: &mut Vec<Fault>,
+) -> (Header, &'a str, usize) {
     let mut header = Header::new();
     let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut line = 1;
-    if rest.lines().next().map(str::trim_end) != Some(MAGIC) {
-        faults.push(fault(
-            1,
-            "the first line does not say that this is a trace",
-            format!("begin the file with `{MAGIC}`"),
-        ));
+    if rest.lines().next().map(str::trim_end) != Some(magic) {
+        let cause = format!("the first line does not say that this is {what}");
+        faults.push(fault(1, cause, format!("begin the file with `{magic}`")));
     }
     while rest.starts_with('#') {
         let (comment, after) = rest.split_once('\n').unwrap_or((rest, ""));
@@ -78,7 +85,7 @@ fn read_header<'a>(text: &'a str, faults: &mut Vec<Fault>) -> (Header, &'a str, 
     (header, rest, line)
 }
 
-fn read_kind(header: &Header, faults: &mut Vec<Fault>) -> Kind {
+pub(super) fn read_kind(header: &Header, faults: &mut Vec<Fault>) -> Kind {
     let Some((line, values)) = header.get("kind") else {
         return Kind::Measured;
     };

@@ -25,7 +25,7 @@ use crate::cost::{Basis, Estimate, Uncalibrated};
 use crate::execute::execute_plan;
 use crate::model::Work;
 use crate::plan::{Action, CheckedPlan, Lane, StepId};
-use crate::platform::{DeviceId, Platform};
+use crate::platform::{DeviceId, Platform, Precision};
 use crate::problem::{Model, Problem};
 use crate::timeline::{Origin, Timeline};
 use crate::units::Duration;
@@ -93,13 +93,16 @@ fn traffic(problem: &Problem, plan: &CheckedPlan, estimates: &[Estimate]) -> Vec
     plan.steps.iter().zip(estimates).map(of_step).collect()
 }
 
-/// What the device is said to move, or else the weights, the inputs and the outputs of the work once each.
+/// What the device is said to move, or else the weights, the inputs and the outputs of the work once each, in the numbers
+/// that it computes with where the network has fp32.
 fn traffic_of(platform: &Platform, model: &Model, device: DeviceId, work: &Work, time: Duration) -> u64 {
-    match platform.device(device).traffic {
+    let device = platform.device(device);
+    match device.traffic {
         Some(rate) => rate.as_f64().round() as u64,
         None => {
-            let bytes = model.graph.traffic(work);
-            (bytes.0 as f64 / time.as_secs_f64().max(1e-9)).round() as u64
+            let part = device.precision.bytes() as f64 / Precision::Fp32.bytes() as f64;
+            let bytes = model.graph.traffic(work).0 as f64 * part;
+            (bytes / time.as_secs_f64().max(1e-9)).round() as u64
         }
     }
 }

@@ -3,7 +3,9 @@
 //! Facts only: which speed follows from them at a moment is the engine's business, except where a published rule
 //! gives it in closed form.
 
-use super::{DeviceId, LinkId};
+use std::sync::Arc;
+
+use super::{BandwidthTable, DeviceId, LinkId};
 use crate::units::{BytesPerSec, Watts};
 
 /// Everything that concurrent work contends for.
@@ -46,7 +48,7 @@ pub struct SharedMemory {
 }
 
 /// The speed of a device that would read and write `own` bytes per second alone, beside others' `others`.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum BandwidthRule {
     /// All get the same part of what they need, so that together they need `peak`.
     Proportional {
@@ -71,6 +73,8 @@ pub enum BandwidthRule {
         /// How steep the speed falls around that; positive.
         exponent: f64,
     },
+    /// As it was measured.
+    Table(Arc<BandwidthTable>),
 }
 
 impl BandwidthRule {
@@ -79,13 +83,14 @@ impl BandwidthRule {
         if own <= 0.0 {
             return 1.0;
         }
-        let speed = match *self {
+        let speed = match self {
             BandwidthRule::Proportional { peak } => peak.as_f64() / (own + others),
             BandwidthRule::ResidualOrFloor { peak, floor } => (peak.as_f64() - others).max(floor.as_f64()) / own,
             BandwidthRule::Smooth { threshold, cap, width, exponent } => {
                 let excess = (own + others.min(cap.as_f64()) - threshold.as_f64()).max(0.0);
-                1.0 / (1.0 + (excess / width.as_f64()).powf(exponent))
+                1.0 / (1.0 + (excess / width.as_f64()).powf(*exponent))
             }
+            BandwidthRule::Table(table) => table.speed(own, others),
         };
         speed.min(1.0)
     }
@@ -150,7 +155,10 @@ mod tests {
         let smooth =
             BandwidthRule::Smooth { threshold: rate(76.5), cap: rate(40.6), width: rate(71.0), exponent: 0.91 };
         let residual = BandwidthRule::ResidualOrFloor { peak: rate(78.0), floor: rate(46.0) };
-        for rule in [BandwidthRule::Proportional { peak: rate(100.0) }, residual, smooth] {
+        let table =
+            BandwidthTable::new(&[rate(50.0)], &[rate(20.0), rate(80.0)], |_, column| [rate(48.0), rate(30.0)][column]);
+        let table = BandwidthRule::Table(Arc::new(table));
+        for rule in [BandwidthRule::Proportional { peak: rate(100.0) }, residual, smooth, table] {
             assert_eq!(rule.speed(50e9, 0.0), 1.0);
             assert_eq!(rule.speed(0.0, 1e12), 1.0);
             let speeds: Vec<f64> = (0..12).map(|others| rule.speed(60e9, f64::from(others) * 1e10)).collect();

@@ -38,6 +38,15 @@ impl Precision {
         }
     }
 
+    /// Bytes of a number.
+    pub const fn bytes(self) -> u64 {
+        match self {
+            Precision::Fp32 => 4,
+            Precision::Fp16 => 2,
+            Precision::Int8 => 1,
+        }
+    }
+
     /// A device that computes in it, such as `gpu` or, unless it is fp32, `gpu at fp16`.
     pub fn of(self, device: &str) -> String {
         if self == Precision::Fp32 { device.to_owned() } else { format!("{device} at {self}") }

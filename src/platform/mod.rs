@@ -4,11 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+mod bandwidth_table;
 mod interference;
 mod limits;
 
 use serde::{Deserialize, Serialize};
 
+pub use bandwidth_table::BandwidthTable;
 pub use interference::{BandwidthRule, Host, Interference, Nic, Package, SharedMemory, Sharing, Slowdown};
 pub use limits::{Limits, Precision};
 

@@ -1,67 +1,8 @@
-//! The files of recorded arrivals that a scenario names, each read once.
+//! Files of recorded arrivals.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-use super::InputFile;
 use super::decode::shorten;
-use super::diagnostic::{Faults, Sources};
-use super::document::Node;
-use super::file::{FileFault, Load, TEXT_BYTES_MAX};
-use super::profiles::add_faults;
 use crate::cost::Fault;
 use crate::units::{Duration, Time};
-
-/// All recorded arrivals of a scenario and of its sweep.
-#[derive(Debug)]
-pub(super) struct ArrivalFiles {
-    /// The folder of the scenario, which files are named relative to.
-    folder: PathBuf,
-    /// By path; faulty ones are left out.
-    loaded: BTreeMap<PathBuf, Arc<[Time]>>,
-}
-
-impl ArrivalFiles {
-    /// Reads with `load` every file that one of `named` is the name of.
-    pub(super) fn load(
-        folder: &Path,
-        named: &[&Node],
-        load: Load<'_>,
-        inputs: &mut Vec<InputFile>,
-        sources: &mut Sources,
-        faults: &mut Faults,
-    ) -> ArrivalFiles {
-        let (mut loaded, mut seen) = (BTreeMap::new(), BTreeSet::new());
-        for node in named {
-            let path = folder.join(node.as_str().unwrap_or_default());
-            if !seen.insert(path.clone()) {
-                continue;
-            }
-            let bytes = match load(&path, TEXT_BYTES_MAX) {
-                Ok(bytes) => bytes,
-                Err(FileFault { cause, remedy }) => {
-                    faults.add(&node.at, cause, remedy);
-                    continue;
-                }
-            };
-            inputs.push(InputFile::new(&path, &bytes));
-            match parse(&bytes) {
-                Ok(times) => drop(loaded.insert(path, times.into())),
-                Err(found) => {
-                    add_faults(&path.to_string_lossy(), &String::from_utf8_lossy(&bytes), found, sources, faults);
-                }
-            }
-        }
-        ArrivalFiles { folder: folder.to_owned(), loaded }
-    }
-
-    /// The arrivals in the file called `name` in the scenario, in ascending order and at least one. `None` if it is
-    /// faulty.
-    pub(super) fn get(&self, name: &str) -> Option<&[Time]> {
-        self.loaded.get(&self.folder.join(name)).map(|times| &**times)
-    }
-}
 
 /// The columns that a file may have, and the unit of each in nanoseconds.
 const COLUMNS: [(&str, f64); 4] = [("arrival_s", 1e9), ("arrival_ms", 1e6), ("arrival_us", 1e3), ("arrival_ns", 1.0)];
@@ -75,8 +16,8 @@ const NANOS_MAX: f64 = 8.64e16;
 /// After so many faults, a file is read no further.
 const FAULTS_MAX: usize = 1000;
 
-/// The arrivals in ascending order, or what is wrong with the file, line by line.
-fn parse(bytes: &[u8]) -> Result<Vec<Time>, Vec<Fault>> {
+/// The arrivals in ascending order and at least one, or what is wrong with the file, line by line.
+pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Time>, Vec<Fault>> {
     let fault = |line: usize, cause: String, remedy: &str| Fault { line, cause, remedy: remedy.to_owned() };
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let line = 1 + bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();

@@ -8,7 +8,7 @@ use crate::report::OUTCOME_REVISION;
 const NAMES: [&str; 3] = ["name", "description", "sweep"];
 
 /// Lists of which texts under a key name files.
-const FILES: [(&str, &str); 3] = [("devices", "trace"), ("models", "file"), ("load", "file")];
+const FILES: [(&str, &str); 4] = [("devices", "trace"), ("models", "file"), ("load", "file"), ("memories", "file")];
 
 /// The key of the scenario `root` without its sweep; `hash_of` has the hashes of the files that it names.
 pub(super) fn key(root: &Node, hash_of: &dyn Fn(&str) -> Option<String>) -> PointKey {

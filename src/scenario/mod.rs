@@ -25,6 +25,7 @@ mod schema;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod text_files;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -41,7 +42,6 @@ pub use overrides::Overrides;
 pub use points::{Point, PointKey, Points, Stride};
 pub use schema::schema;
 
-use arrival_files::ArrivalFiles;
 use decode::shorten;
 use diagnostic::{Faults, Sources};
 use document::{Node, Value};
@@ -49,13 +49,16 @@ use file::{FileFault, Load};
 use onnx_files::OnnxFiles;
 use profiles::Traces;
 use sweep::Sweep;
+use text_files::TextFiles;
 
+use crate::cost::parse_bandwidth;
 use crate::model::Weights;
-use crate::platform::DeviceId;
+use crate::platform::{BandwidthTable, DeviceId};
 use crate::problem::{Problem, Profiling, Replications};
 use crate::replay::cpu::Unit;
 use crate::replay::remote::AgentAddress;
 use crate::strategy::Strategy;
+use crate::units::Time;
 
 /// A scenario without faults, with its overrides and traces.
 #[derive(Debug)]
@@ -77,7 +80,8 @@ pub struct Scenario {
 struct Files {
     traces: Traces,
     networks: OnnxFiles,
-    arrivals: ArrivalFiles,
+    arrivals: TextFiles<Arc<[Time]>>,
+    bandwidths: TextFiles<Arc<BandwidthTable>>,
 }
 
 /// A scenario as a problem, with what is to be done about it.
@@ -214,8 +218,12 @@ impl Scenario {
         let networks = names(&root, &sweep, "models", "file");
         let networks = OnnxFiles::load(folder, &networks, load, &mut inputs, &mut faults);
         let arrivals = names(&root, &sweep, "load", "file");
-        let arrivals = ArrivalFiles::load(folder, &arrivals, load, &mut inputs, &mut sources, &mut faults);
-        let files = Files { traces, networks, arrivals };
+        let parse = |bytes: &[u8]| arrival_files::parse(bytes).map(Arc::from);
+        let arrivals = TextFiles::load(folder, &arrivals, (load, parse), &mut inputs, &mut sources, &mut faults);
+        let bandwidths = names(&root, &sweep, "memories", "file");
+        let parse = |bytes: &[u8]| parse_bandwidth(bytes).map(Arc::new);
+        let bandwidths = TextFiles::load(folder, &bandwidths, (load, parse), &mut inputs, &mut sources, &mut faults);
+        let files = Files { traces, networks, arrivals, bandwidths };
         let name = read::name(&root, path, &mut faults);
         let case = lower::lower(&root, &files, &mut faults);
         faults.into_result(&sources)?;
@@ -240,6 +248,11 @@ impl Scenario {
     /// What results depend on: the scenario file first, then what it names.
     pub fn inputs(&self) -> &[InputFile] {
         &self.inputs
+    }
+
+    /// Where its traces are, in order of their paths.
+    pub fn traces(&self) -> impl Iterator<Item = &Path> {
+        self.files.traces.paths()
     }
 
     /// The scenario as it stands, without its sweep.

@@ -93,6 +93,11 @@ impl Traces {
         self.are_read
     }
 
+    /// Where the traces are, in order.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.loaded.keys().map(PathBuf::as_path)
+    }
+
     /// Where the trace called `name` in the scenario is.
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)

@@ -2,10 +2,10 @@
 
 use coinfer::engine::{estimates, simulate, simulate_estimated};
 use coinfer::plan::{Lane, Plan, StepId, check};
-use coinfer::platform::DeviceId;
+use coinfer::platform::{BandwidthRule, DeviceId, Precision, SharedMemory};
 use coinfer::problem::Problem;
 use coinfer::timeline::{Timeline, picture};
-use coinfer::units::Duration;
+use coinfer::units::{BytesPerSec, Duration};
 use proptest::prelude::*;
 
 use crate::fixture::*;
@@ -47,6 +47,27 @@ fn transfers_and_computations_wait_for_each_other() {
         lane 3 |...............3........................|
         0.032 ms
     ");
+}
+
+#[test]
+fn devices_of_half_the_precision_need_half_of_a_memory() {
+    let makespan = |precision: Precision, peak: f64| {
+        let mut problem = problem(10, None);
+        let peak = BytesPerSec::new(peak).unwrap();
+        problem.contention = true;
+        problem.platform.devices.iter_mut().for_each(|device| device.precision = precision);
+        let rule = BandwidthRule::Proportional { peak };
+        problem.platform.interference.memories = vec![SharedMemory { devices: vec![CPU, GPU], rule }];
+        let mut plan = Plan::default();
+        let (cpu, gpu) = (plan.lane(lane(CPU)), plan.lane(lane(GPU)));
+        plan.step(cpu, compute(1..=4, 0..1, 0..1), &[]);
+        plan.step(gpu, compute(1..=4, 1..10, 0..1), &[]);
+        run(&problem, plan).makespan().as_nanos()
+    };
+    let [slow, fast] = [(Precision::Fp32, 20e6), (Precision::Fp16, 20e6)].map(|(of, peak)| makespan(of, peak));
+    assert!(slow > 3 * fast / 2 && fast > 36_000, "{slow} {fast}");
+    assert_eq!(fast, makespan(Precision::Fp32, 40e6));
+    assert_eq!(makespan(Precision::Int8, 20e6), makespan(Precision::Fp16, 40e6));
 }
 
 #[test]

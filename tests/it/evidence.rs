@@ -7,6 +7,7 @@ mod calibration;
 mod kcc2020;
 mod ksc2022;
 mod legion;
+mod xavier;
 
 use coinfer::cost::{Lookup, Trace};
 use coinfer::platform::{DeviceId, Precision, Slowdown};

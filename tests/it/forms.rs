@@ -169,14 +169,14 @@ fn devices_have_power_and_traffic_and_links_take_energy() {
 }
 
 #[test]
-fn memories_have_one_of_three_rules() {
+fn memories_have_one_of_four_rules() {
     let rule = |text: &str| {
         let case = case(&[&format!("memories=[{{ devices = ['cpu', 'gpu'], {text} }}]")]);
         let [SharedMemory { devices, rule }] = &case.problem.platform.interference.memories[..] else {
             panic!("there is one memory");
         };
         assert_eq!(devices[..], BOTH);
-        *rule
+        rule.clone()
     };
     let peak = rate(78.0);
     assert_eq!(rule("proportional = { peak = '78 GB/s' }"), BandwidthRule::Proportional { peak });
@@ -188,6 +188,8 @@ fn memories_have_one_of_three_rules() {
         rule("smooth = { threshold = '76.5 GB/s', cap = '40.6 GB/s', width = '71 GB/s', exponent = 0.91 }"),
         BandwidthRule::Smooth { threshold: rate(76.5), cap: rate(40.6), width: rate(71.0), exponent: 0.91 }
     );
+    let table = rule("table = { file = '../../traces/xavier-shared-bandwidth.csv' }");
+    assert_eq!(table.speed(65.7e9, 38.1e9), 46.4 / 65.7);
 }
 
 #[test]

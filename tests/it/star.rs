@@ -1,13 +1,15 @@
 //! Exact sharing: devices around one, with everything that they contend for, against hand-made schedules and against a
 //! naive simulation.
 
+use std::sync::Arc;
+
 use coinfer::cost::{Basis, CostModel, Estimate, Uncalibrated};
 use coinfer::engine::{estimates, simulate};
 use coinfer::model::{Graph, LayerId, ModelId, Region, Segment, Work};
 use coinfer::plan::{Action, Lane, LaneId, Plan, StepId, check};
 use coinfer::platform::{
-    BandwidthRule, Device, DeviceId, DeviceKind, Direction, Host, Link, LinkId, Nic, Package, Platform, Power,
-    SharedMemory, Sharing, Slowdown,
+    BandwidthRule, BandwidthTable, Device, DeviceId, DeviceKind, Direction, Host, Link, LinkId, Nic, Package, Platform,
+    Power, SharedMemory, Sharing, Slowdown,
 };
 use coinfer::problem::{Load, Model, Problem};
 use coinfer::units::{Bytes, BytesPerSec, Duration, Share, Watts};
@@ -254,6 +256,13 @@ fn any_star() -> impl Strategy<Value = Drawn> {
             let (threshold, cap, width) = (rate(threshold), rate(cap), rate(70.0));
             Some(BandwidthRule::Smooth { threshold, cap, width, exponent: 0.9 })
         }),
+        (20.0f64..40.0, 5.0f64..20.0).prop_map(|(much, little)| {
+            let achieved = [much.min(25.0), little, much, little];
+            let table = BandwidthTable::new(&[25.0, 50.0].map(rate), &[20.0, 90.0].map(rate), |row, column| {
+                rate(achieved[2 * row + column])
+            });
+            Some(BandwidthRule::Table(Arc::new(table)))
+        }),
     ];
     let times = (prop::collection::vec(0u64..100_000, 12), prop::collection::vec(0u64..50_000, 6))
         .prop_map(|(samples, links)| Times { samples, links });
@@ -285,7 +294,7 @@ fn problem_of(drawn: &Drawn) -> Problem {
     let slowdown =
         |&(device, busy, excess_ppm): &_| Slowdown { device: DeviceId(device), busy: DeviceId(busy), excess_ppm };
     effects.slowdowns = drawn.slowdowns.iter().map(slowdown).collect();
-    effects.memories.extend(drawn.rule.map(|rule| SharedMemory { devices: devices.clone(), rule }));
+    effects.memories.extend(drawn.rule.clone().map(|rule| SharedMemory { devices: devices.clone(), rule }));
     effects.packages.extend(drawn.package.map(|(budget, exponent)| {
         let budget = Watts::new(budget).unwrap();
         Package { devices: devices.clone(), budget, exponent }

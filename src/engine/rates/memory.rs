@@ -33,7 +33,7 @@ impl Memories {
             memory.devices.iter().for_each(|device| of_device[device.0 as usize] = Some(index));
         }
         let state = |memory: &SharedMemory| MemoryState {
-            rule: memory.rule,
+            rule: memory.rule.clone(),
             devices: memory.devices.iter().map(|device| device.0).collect(),
             traffic: 0,
         };

@@ -19,8 +19,8 @@ form! {
     }
 
     /// A memory that several devices share. How fast a device goes that alone would read and write `x` beside others
-    /// that need `y` is one of three rules.
-    MemoryForm("the memory", one of ["proportional", "residual_or_floor", "smooth"], "proportional = { peak = \"78 GB/s\" }") {
+    /// that need `y` is one of four rules.
+    MemoryForm("the memory", one of ["proportional", "residual_or_floor", "smooth", "table"], "proportional = { peak = \"78 GB/s\" }") {
         /// Unique among the memories.
         name: At<String>,
         /// The devices that share it; each belongs to one memory at most.
@@ -31,6 +31,14 @@ form! {
         residual_or_floor: ResidualForm,
         /// `1 / (1 + (max(0, x + min(y, cap) - threshold) / width)^exponent)`.
         smooth: SmoothForm,
+        /// As it was measured on a grid of `x` and `y`, bilinear between its points.
+        table: TableForm,
+    }
+
+    /// Bandwidth as it was measured.
+    TableForm("`table`") {
+        /// File with the grid, relative to the scenario file.
+        file: At<String> = "file = \"../traces/xavier-shared-bandwidth.csv\"",
     }
 
     /// All get the same part of what they need.

@@ -1,19 +1,24 @@
 //! What devices and links contend for, as the platform has it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::platform::{BandwidthRule, DeviceId, Host, Interference, Package, SharedMemory, Slowdown};
+use crate::platform::{BandwidthRule, BandwidthTable, DeviceId, Host, Interference, Package, SharedMemory, Slowdown};
 use crate::scenario::decode::At;
 use crate::scenario::diagnostic::{Faults, Span};
 use crate::scenario::document::Value;
 use crate::scenario::form::{DeviceForm, HostForm, MemoryForm, PackageForm, ScenarioForm, SlowdownForm};
 use crate::scenario::names::Names;
+use crate::scenario::text_files::TextFiles;
+
+/// Measured bandwidths that the scenario names.
+type Tables = TextFiles<Arc<BandwidthTable>>;
 
 /// Threads of a processor.
 const THREADS_MAX: u64 = 1024;
 
 /// What the devices contend for; nothing of the links. If there are faults, it is not whole.
-pub(super) fn lower(form: &ScenarioForm, devices: &Names, faults: &mut Faults) -> Interference {
+pub(super) fn lower(form: &ScenarioForm, devices: &Names, files: &Tables, faults: &mut Faults) -> Interference {
     let mut interference = Interference::default();
     let mut seen = BTreeMap::new();
     for slowdown in form.slowdowns.iter().flatten() {
@@ -22,7 +27,7 @@ pub(super) fn lower(form: &ScenarioForm, devices: &Names, faults: &mut Faults) -
     let (mut names, mut members) = (Names::new("memories"), Members::new("memories"));
     for memory in form.memories.iter().flatten() {
         names.insert(memory.name.as_ref(), faults);
-        interference.memories.extend(lower_memory(memory, devices, &mut members, faults));
+        interference.memories.extend(lower_memory(memory, devices, files, &mut members, faults));
     }
     let forms: Vec<&DeviceForm> = form.devices.iter().flatten().collect();
     let (mut names, mut members) = (Names::new("packages"), Members::new("packages"));
@@ -112,6 +117,7 @@ impl Members {
 fn lower_memory(
     form: &MemoryForm,
     devices: &Names,
+    files: &Tables,
     members: &mut Members,
     faults: &mut Faults,
 ) -> Option<SharedMemory> {
@@ -123,11 +129,11 @@ fn lower_memory(
         faults.add(at, "a memory that no two devices share slows none", "name two devices or more, or remove it");
     }
     let devices = named.map(|named| members.find(named, devices, faults));
-    let rule = lower_rule(form, faults);
+    let rule = lower_rule(form, files, faults);
     Some(SharedMemory { devices: devices?.into_iter().collect::<Option<_>>()?, rule: rule? })
 }
 
-fn lower_rule(form: &MemoryForm, faults: &mut Faults) -> Option<BandwidthRule> {
+fn lower_rule(form: &MemoryForm, files: &Tables, faults: &mut Faults) -> Option<BandwidthRule> {
     if let Some(proportional) = &form.proportional {
         return Some(BandwidthRule::Proportional { peak: proportional.peak.as_ref()?.value });
     }
@@ -138,6 +144,10 @@ fn lower_rule(form: &MemoryForm, faults: &mut Faults) -> Option<BandwidthRule> {
             fault.beside(&peak.at, "what it delivers");
         }
         return Some(BandwidthRule::ResidualOrFloor { peak: peak.value, floor: floor.value });
+    }
+    if let Some(table) = &form.table {
+        // What is wrong with the file has been said.
+        return Some(BandwidthRule::Table(files.get(&table.file.as_ref()?.value)?.clone()));
     }
     let smooth = form.smooth.as_ref()?;
     let exponent = smooth.exponent.as_ref()?;

@@ -1,13 +1,17 @@
 //! The load of the form, when plans are issued for its queries, and how often that is repeated.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use crate::problem::{Arrivals, Dispatch, Load, Replications, Server, WarmUpRule};
-use crate::scenario::arrival_files::ArrivalFiles;
 use crate::scenario::decode::At;
 use crate::scenario::diagnostic::Faults;
 use crate::scenario::form::{ArrivalsForm, DispatchForm, LoadForm, ReplicationsForm, ServerForm};
+use crate::scenario::text_files::TextFiles;
 use crate::units::{Duration, PerSec, Time};
+
+/// Recorded arrivals that the scenario names.
+type Recorded = TextFiles<Arc<[Time]>>;
 
 /// Samples of a load, of a query or of a batch.
 const SAMPLES: RangeInclusive<u64> = 1..=1_000_000;
@@ -42,7 +46,7 @@ fn number_of(field: Option<&At<u64>>, noun: &str, range: RangeInclusive<u64>, fa
 }
 
 /// The load. `None` if it has faults.
-pub(super) fn lower(form: &LoadForm, files: &ArrivalFiles, faults: &mut Faults) -> Option<Load> {
+pub(super) fn lower(form: &LoadForm, files: &Recorded, faults: &mut Faults) -> Option<Load> {
     let known = faults.len();
     let load = if let Some(offline) = &form.offline {
         let cause = |value| format!("a load of {value} samples cannot be simulated");
@@ -78,7 +82,7 @@ fn lower_stream(
     (count, clients)
 }
 
-fn lower_server(form: &ServerForm, files: &ArrivalFiles, faults: &mut Faults) -> Option<Server> {
+fn lower_server(form: &ServerForm, files: &Recorded, faults: &mut Faults) -> Option<Server> {
     let samples = number_of(form.samples.as_ref(), "samples in a query", SAMPLES, faults);
     let together = number_of(form.together.as_ref(), "queries at an arrival", QUERIES, faults);
     let queries = number_of(form.queries.as_ref(), "queries", QUERIES, faults);
@@ -143,7 +147,7 @@ fn recorded(
     Some((Arrivals::Recorded { times }, count))
 }
 
-fn lower_arrivals(form: &ArrivalsForm, files: &ArrivalFiles, faults: &mut Faults) -> Option<Arrivals> {
+fn lower_arrivals(form: &ArrivalsForm, files: &Recorded, faults: &mut Faults) -> Option<Arrivals> {
     let gap = |rate: &Option<At<PerSec>>| Some(rate.as_ref()?.value.gap_mean());
     if let Some(poisson) = &form.poisson {
         return Some(Arrivals::Poisson { gap_mean: gap(&poisson.rate)? });

@@ -48,7 +48,7 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
     let mut hardware = hardware::lower(&form, faults);
     let ports = switches::lower(&form, &counted, &mut hardware, faults);
     let is_platform_whole = faults.len() == known;
-    hardware.platform.interference = contention::lower(&form, &hardware.devices, faults);
+    hardware.platform.interference = contention::lower(&form, &hardware.devices, &files.bandwidths, faults);
     hardware.platform.interference.nics = nics::lower(&form, &hardware, faults);
     hardware.platform.interference.nics.extend(ports);
     let broken = faults::lower(&form, &hardware, faults);
