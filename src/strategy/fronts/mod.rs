@@ -9,7 +9,7 @@ pub(super) use search::Search;
 use super::PlanError;
 use super::rows::Chain;
 use super::stages::{Stages, route, supports};
-use crate::model::{Graph, ModelId, Region, Segment, Work};
+use crate::model::{Graph, LayerId, ModelId, Region, Segment, Work};
 use crate::plan::{Plan, StepId};
 use crate::platform::{Device, DeviceId, DeviceKind};
 use crate::problem::Problem;
@@ -28,7 +28,7 @@ pub(super) struct Fronts<'a> {
 }
 
 /// A place to cut, and what is known of both sides.
-pub(super) struct Cut {
+struct Cut {
     front: Segment,
     /// What is behind; `None` if the front is all.
     tail: Option<Segment>,
@@ -37,6 +37,8 @@ pub(super) struct Cut {
     times: Vec<Vec<f64>>,
     /// Nanoseconds of the tail, likewise.
     tails: Vec<f64>,
+    /// By class: nanoseconds that an accelerator takes to hand over what it made; 0 if nothing is behind the front.
+    handovers: Vec<Vec<f64>>,
 }
 
 /// Samples of one step, and how many steps.
@@ -108,10 +110,6 @@ impl<'a> Fronts<'a> {
         Ok(fronts)
     }
 
-    pub(super) fn cuts(&self) -> &[Cut] {
-        &self.cuts
-    }
-
     /// How many accelerators each class has.
     pub(super) fn counts(&self) -> Vec<u32> {
         self.classes.iter().map(|class| class.len() as u32).collect()
@@ -145,7 +143,27 @@ impl<'a> Fronts<'a> {
             None => vec![0.0; samples as usize + 1],
         };
         let is_known = |times: &Vec<f64>| times[1..].iter().any(|time| time.is_finite());
-        (times.iter().all(is_known) && is_known(&tails)).then_some(Cut { front, tail, times, tails })
+        if !(times.iter().all(is_known) && is_known(&tails)) {
+            return None;
+        }
+        let handover = |class: &Vec<DeviceId>| match &tail {
+            Some(_) => self.handovers(class[0], front.last(), samples),
+            None => vec![0.0; samples as usize + 1],
+        };
+        let handovers = self.classes.iter().map(handover).collect();
+        Some(Cut { front, tail, times, tails, handovers })
+    }
+
+    /// Nanoseconds to hand over a layer's output from a device to the GPU, for each number of samples up to `most`.
+    fn handovers(&self, device: DeviceId, layer: LayerId, most: u32) -> Vec<f64> {
+        let route = self.problem.platform.route(device, self.gpu).unwrap_or_default();
+        let rows = 0..self.graph().shape(layer).rows;
+        let time = |samples: u32| -> f64 {
+            let size = self.graph().bytes(layer, &Region { samples: 0..samples, rows: rows.clone() });
+            let hops = route.iter().filter_map(|&(link, _)| self.problem.costs.transfer(link, size).ok());
+            hops.map(|estimate| estimate.time.as_nanos_f64()).sum()
+        };
+        std::iter::once(0.0).chain((1..=most).map(time)).collect()
     }
 
     /// Nanoseconds of `segment` on `device` for each number of samples from 0 to `most`.
@@ -172,19 +190,6 @@ impl<'a> Fronts<'a> {
     pub(super) fn whole_times(&self, most: u32) -> Vec<f64> {
         let whole = self.graph().whole();
         whole.map_or_else(Vec::new, |whole| self.times(self.gpu, &whole, most))
-    }
-
-    /// Nanoseconds that an accelerator of each class takes at least to hand over what it made of `samples` samples.
-    pub(super) fn handover(&self, cut: usize, class: usize, samples: u32) -> f64 {
-        let layer = self.cuts[cut].front.last();
-        if samples == 0 {
-            return 0.0;
-        }
-        let region = Region { samples: 0..samples, rows: 0..self.graph().shape(layer).rows };
-        let size = self.graph().bytes(layer, &region);
-        let route = self.problem.platform.route(self.classes[class][0], self.gpu).unwrap_or_default();
-        let hops = route.into_iter().filter_map(|(link, _)| self.problem.costs.transfer(link, size).ok());
-        hops.map(|estimate| estimate.time.as_nanos_f64()).sum()
     }
 
     /// Adds the steps of the samples of a sharing, which begin with `first`; the last of them.
@@ -276,18 +281,10 @@ impl<'a> Fronts<'a> {
 }
 
 impl Cut {
-    /// Whether there is something behind the front.
-    pub(super) fn has_tail(&self) -> bool {
-        self.tail.is_some()
-    }
-
-    /// By class and, last, for the GPU: nanoseconds of the front for each number of samples.
-    pub(super) fn times(&self) -> &[Vec<f64>] {
-        &self.times
-    }
-
-    /// Nanoseconds of the tail for each number of samples.
-    pub(super) fn tails(&self) -> &[f64] {
-        &self.tails
+    /// Nanoseconds at least from the end of all fronts to that of the tail of `samples` samples, of which accelerators of
+    /// each class have `shares`.
+    fn after(&self, shares: &[u32], samples: u32) -> f64 {
+        let handovers = shares.iter().zip(&self.handovers).map(|(&own, times)| times[own as usize]);
+        handovers.fold(0.0, f64::max) + self.tails[samples as usize]
     }
 }

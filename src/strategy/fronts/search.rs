@@ -37,7 +37,7 @@ impl<'f, 'a> Search<'f, 'a> {
     ) -> Result<Self, PlanError> {
         let counts = fronts.counts();
         let of_class = counts.iter().map(|count| u64::from(samples / count) + 1);
-        let sharings = of_class.fold(fronts.cuts().len() as u64, u64::saturating_mul);
+        let sharings = of_class.fold(fronts.cuts.len() as u64, u64::saturating_mul);
         if sharings > SHARINGS_MAX {
             return Err(PlanError::Unsupported(format!(
                 "there are {sharings} ways to share {samples} samples, and dla_split looks at {SHARINGS_MAX} at most; \
@@ -48,10 +48,10 @@ impl<'f, 'a> Search<'f, 'a> {
         let mut search = Search { settings, fronts, counts, shortest: Vec::new(), alone: Vec::new(), whole };
         search.alone = shortest(&search.whole, search.rounds_max(search.counts.len()));
         let of_cut = |cut: &Cut| -> Vec<Vec<f64>> {
-            let times = cut.times().iter().enumerate();
+            let times = cut.times.iter().enumerate();
             times.map(|(unit, times)| shortest(times, search.rounds_max(unit))).collect()
         };
-        search.shortest = fronts.cuts().iter().map(of_cut).collect();
+        search.shortest = fronts.cuts.iter().map(of_cut).collect();
         Ok(search)
     }
 
@@ -119,17 +119,12 @@ impl<'f, 'a> Search<'f, 'a> {
             tell(*time, None, &vec![0; classes]);
         }
         let units = self.counts.iter().sum::<u32>();
-        for (index, cut) in self.fronts.cuts().iter().enumerate() {
-            let tail = cut.tails()[samples as usize];
+        for (index, cut) in self.fronts.cuts.iter().enumerate() {
             let tables = &self.shortest[index];
             let time = |shares: &[u32], left: u32| {
                 let of_class = shares.iter().enumerate().map(|(class, &own)| tables[class][own as usize]);
                 let fronts = of_class.fold(tables[classes][left as usize], f64::max);
-                let handover = shares.iter().enumerate().map(|(class, &own)| match cut.has_tail() {
-                    true => self.fronts.handover(index, class, own),
-                    false => 0.0,
-                });
-                (fronts < f64::INFINITY).then(|| fronts + handover.fold(0.0, f64::max) + tail)
+                (fronts < f64::INFINITY).then(|| fronts + cut.after(shares, samples))
             };
             let given = match self.settings.shares {
                 Shares::Best | Shares::All => None,
@@ -174,9 +169,9 @@ impl<'f, 'a> Search<'f, 'a> {
     ) -> Result<(), PlanError> {
         let taken: u32 = shares.iter().zip(&self.counts).map(|(own, count)| own * count).sum();
         let own: Vec<u32> = shares.iter().copied().chain([samples - taken]).collect();
-        let after = cut.map_or(0.0, |cut| self.fronts.cuts()[cut].tails()[samples as usize]);
+        let after = cut.map_or(0.0, |cut| self.fronts.cuts[cut].after(shares, samples));
         let ways = |(unit, &own): (usize, &u32)| -> Vec<(f64, Rounds)> {
-            let times = cut.map_or(&self.whole, |cut| &self.fronts.cuts()[cut].times()[unit]);
+            let times = cut.map_or(&self.whole, |cut| &self.fronts.cuts[cut].times[unit]);
             let mut ways = rounds(times, own, self.rounds_max(unit));
             ways.sort_by(|a, b| a.0.total_cmp(&b.0));
             ways

@@ -113,7 +113,7 @@ fn brute_force(problem: &Problem, shares: Shares, is_one_class: bool) -> Duratio
         }
     };
     let least = u32::from(shares == Shares::All);
-    for cut in 0..fronts.cuts().len() {
+    for cut in 0..fronts.cuts.len() {
         for first in least..=samples {
             if is_one_class {
                 if let Some(left) = samples.checked_sub(first * accelerators).filter(|&left| left >= least && first > 0)
