@@ -22,6 +22,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 THREE = [4, 64, 1024]
 DENSE = 1.024 / 568.740  # the dense layer's part of the multiply-accumulates: what the tail takes is assumed
+PARTS = {"whole": 1.0, "conv0..avgpool": 1 - DENSE, "flatten..fc": DENSE}
 CLOCKS = {"xavier-nx-gpu": 1109.25 / 803.25, "xavier-nx-dla": 1100.8 / 896.0}  # 15 W over 10 W
 
 HEAD = """\
@@ -38,6 +39,7 @@ HEAD = """\
 # note: front (conv0..avgpool) and tail (flatten..fc) of the GPU share its time as their multiply-accumulates (assumed)
 # note: xavier-nx-dla: {dla} ms an image, one of three constants fitted to the nine published points of GPU and DLAs
 # note: precision was not published; fp16 is assumed for both
+# note: xavier-nx-gpu-line: the line below 16 images too, as if those kernels ran there (assumed)
 # note: *-10w: scaled by the clocks of the 10 W mode: GPU 803.25 of 1109.25 MHz, DLA 896 of 1100.8 MHz
 device,model,layer,batch,rows,precision,statistic,repeat,time_ms
 """
@@ -107,19 +109,25 @@ def fit(gpu, both, batches):
     return [round(value, 3) for value in best[1]]
 
 
+def row(device, layer, batch, time):
+    return f"{device},mobilenet,{layer},{batch},all,fp16,mean,1,{time:.6g}\n"
+
+
 def trace(gpu, times, dla):
     rows = []
 
     def add(device, layer, batch, time):
         for suffix, factor in (("", 1.0), ("-10w", CLOCKS[device])):
-            rows.append(f"{device}{suffix},mobilenet,{layer},{batch},all,fp16,mean,1,{time * factor:.6g}\n")
+            rows.append(row(device + suffix, layer, batch, time * factor))
 
-    for batch in sorted({*range(1, 17), *times}):
-        add("xavier-nx-gpu", "whole", batch, gpu(batch))
-    for batch in sorted({*range(1, 17), *times}):
-        add("xavier-nx-gpu", "conv0..avgpool", batch, gpu(batch) * (1 - DENSE))
-    for batch in sorted({*range(1, 17), *times}):
-        add("xavier-nx-gpu", "flatten..fc", batch, gpu(batch) * DENSE)
+    batches = sorted({*range(1, 17), *times})
+    for layer, part in PARTS.items():
+        for batch in batches:
+            add("xavier-nx-gpu", layer, batch, gpu(batch) * part)
+    for layer, part in PARTS.items():
+        for batch in batches:
+            time = gpu(batch) if batch >= 16 else gpu.base + gpu.slope * batch
+            rows.append(row("xavier-nx-gpu-line", layer, batch, time * part))
     for batch in (1, 2, 4, 16, 64, 256, 1024, 4096):
         add("xavier-nx-dla", "conv0..avgpool", batch, batch * dla)
     return HEAD.format(dla=dla) + "".join(sorted(rows, key=lambda row: row.split(",")[0]))
