@@ -123,6 +123,8 @@ fn check_grid(rows: &[Row], first_line: usize, faults: &mut Vec<Fault>) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const HEADER: &str = "# coinfer bandwidth 1\n# source: s\n# revision: r\n# hardware: h\n# software: w\n# date: d\n\
@@ -183,6 +185,15 @@ mod tests {
         let faults = parse_bandwidth(b"a,b\n").unwrap_err();
         assert_eq!(faults[0].cause, "the first line does not say that this is a table of shared bandwidth");
         assert!(faults.iter().any(|fault| fault.cause == "the header does not state `source`"));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_rows_there_are_faults_or_a_table(rows in "([0-9.e,#\n -]|.){0,60}") {
+            if let Err(faults) = parse_bandwidth(format!("{HEADER}{rows}").as_bytes()) {
+                prop_assert!(!faults.is_empty() && faults.is_sorted_by_key(|fault| fault.line));
+            }
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Each unit was measured as a step of its own, so that a sum of units counts the cost of a step once for each. What
 //! the units of a whole network take together beyond the network in one step is that cost; a part of several units is
-//! charged with it once.
+//! charged with it once. Where units were not profiled, longer segments of whole units that were stand for them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -91,11 +91,11 @@ impl Parts {
         }
         let needed = self.graph.rows_needed(&work.segment, &work.region.rows);
         let (mut count, mut layers, mut sum, mut basis) = (0u32, 0, 0.0, Basis::Measured);
-        for unit in &self.units {
+        let longer = self.longer(&work.segment);
+        let is_covered = |unit: &&Unit| longer.iter().any(|longer| longer.overlaps(&unit.segment));
+        let units = self.units.iter().filter(|unit| unit.overlaps(&work.segment) && !is_covered(unit));
+        for unit in longer.iter().copied().chain(units) {
             let inside = unit.segment.layers().filter(|&layer| work.segment.contains(layer)).count();
-            if inside == 0 {
-                continue;
-            }
             if inside < unit.segment.layers().count() {
                 return Err(format!("it was profiled by units, and this cuts through `{}`", unit.name));
             }
@@ -113,8 +113,32 @@ impl Parts {
         Ok(Estimate { time: Duration::from_nanos_f64(sum).max(Duration::from_nanos(1)), basis })
     }
 
+<<<<<<< HEAD
     /// Nanoseconds by which the units take longer than the network in one step, for each step more. Layers that run
     /// together take no longer than one by one: where it looks so, times vary more than a step costs.
+=======
+    /// Segments of whole units inside `segment`, none of which overlap, that were profiled as one step and have a unit
+    /// that was not profiled by itself; the longest first.
+    fn longer(&self, segment: &Segment) -> Vec<&Unit> {
+        let is_used = |longer: &&Unit| {
+            let mut units = self.units.iter().filter(|unit| unit.overlaps(&longer.segment));
+            longer.is_inside(segment)
+                && units.clone().all(|unit| unit.is_inside(&longer.segment))
+                && units.any(|unit| unit.curves.is_empty())
+        };
+        let mut candidates: Vec<&Unit> = self.segments.iter().filter(is_used).collect();
+        candidates.sort_by_key(|longer| std::cmp::Reverse(longer.segment.layers().count()));
+        let mut taken: Vec<&Unit> = Vec::new();
+        for candidate in candidates {
+            if taken.iter().all(|other| !other.overlaps(&candidate.segment)) {
+                taken.push(candidate);
+            }
+        }
+        taken
+    }
+
+    /// Nanoseconds by which the units take longer than the network in one step, for each step more.
+>>>>>>> caps
     fn cost_of_a_step(&self, batch: u32, whole: Option<Duration>) -> f64 {
         let height = |unit: &Unit| self.graph.shape(unit.segment.last()).rows;
         let time = |unit: &Unit| Some(unit.estimate(height(unit), batch).ok()?.time.as_nanos_f64());
@@ -127,6 +151,14 @@ impl Parts {
 }
 
 impl Unit {
+    fn overlaps(&self, segment: &Segment) -> bool {
+        self.segment.layers().any(|layer| segment.contains(layer))
+    }
+
+    fn is_inside(&self, segment: &Segment) -> bool {
+        self.segment.layers().all(|layer| segment.contains(layer))
+    }
+
     /// The time of `rows` rows of `batch` samples: linear between profiled numbers of rows, and in proportion to rows
     /// below the smallest.
     fn estimate(&self, rows: u32, batch: u32) -> Result<Estimate, String> {
@@ -220,6 +252,26 @@ mod tests {
         let work = Work { model: ModelId(0), segment, region: Region { samples: 0..1, rows: 0..8 } };
         let estimate = both.estimate(&work, None).unwrap();
         assert_eq!((estimate.time, estimate.basis), (Duration::from_millis_f64(11.0), Basis::Measured));
+    }
+
+    /// Milliseconds of layers of the network by these rows of a trace.
+    fn time(rows: &str, layers: (u32, u32)) -> Result<f64, String> {
+        let segment = Segment::range(LayerId(layers.0), LayerId(layers.1));
+        let work = Work { model: ModelId(0), segment, region: Region { samples: 0..1, rows: 0..8 } };
+        Ok(parts(rows).unwrap().estimate(&work, None)?.time.as_millis_f64())
+    }
+
+    #[test]
+    fn a_longer_segment_stands_for_units_that_were_not_profiled() {
+        let group = |layer: &str, time: u32| format!("cpu,net,{layer},1,all,median,5,{time}\n");
+        let both = group("a..b.relu", 11);
+        assert_eq!(time(&both, (1, 4)), Ok(11.0));
+        assert_eq!(time(&both, (1, 2)), Err("the trace has no time of `a..a.relu`; profile it with --units".into()));
+        let beside = format!("{both}{}", group("a..a.relu", 8));
+        assert_eq!(time(&beside, (1, 2)), Ok(8.0));
+        let cut = format!("{}{}", group("a..b", 7), group("b.relu", 2));
+        assert_eq!(time(&cut, (1, 3)), Ok(7.0), "as it was profiled");
+        assert_eq!(time(&cut, (1, 4)), Err("the trace has no time of `a..a.relu`; profile it with --units".into()));
     }
 
     #[test]

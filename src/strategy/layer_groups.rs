@@ -99,6 +99,10 @@ impl LayerGroups {
             chosen[grown] += 1;
             chosen[..grown].fill(0);
         }
+        if open.is_empty() {
+            let reason = "networks cannot be kept apart: some device is needed by two of them";
+            return Err(PlanError::Infeasible(reason.into()));
+        }
         open.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.cmp(&b.1)));
         let offline = problem.offline(problem.samples());
         let mut best: Option<(Duration, Plan)> = None;
@@ -296,4 +300,129 @@ fn assemble(problem: &Problem, together: &[&Placement], order: &[usize]) -> Resu
         stages.compute(stage.device, (ModelId(network as u32), &stage.segment), 0..problem.samples(), &[])?;
     }
     stages.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::cost::{Basis, CostModel, Estimate, Uncalibrated};
+    use crate::model::{Activation, Conv, Layer, LayerId, Op, OpKind, Shape};
+    use crate::plan::{Action, check};
+    use crate::platform::{BandwidthRule, Device, Direction, Link, LinkId, Platform, Precision, SharedMemory};
+    use crate::problem::{Load, Model};
+    use crate::strategy::Strategy as _;
+    use crate::units::{Bytes, BytesPerSec};
+
+    /// Convolutions, of which the second is followed by an activation.
+    fn graph(name: &str, convolutions: u32) -> Graph {
+        let mut layers = vec![Layer { name: "input".into(), op: Op::Input(Shape::fp32(4, 8, 8)), inputs: vec![] }];
+        let mut add = |name: String, op: Op| {
+            let before = LayerId(layers.len() as u32 - 1);
+            layers.push(Layer { name, op, inputs: vec![before] });
+        };
+        for index in 0..convolutions {
+            add(format!("conv{index}"), Op::Conv(Conv::square(4, 3).pad(1)));
+            if index == 1 {
+                add("relu".into(), Op::Activation(Activation::Relu));
+            }
+        }
+        Graph::new(name, layers).unwrap()
+    }
+
+    /// Microseconds of each layer, by model and device.
+    #[derive(Clone, Debug)]
+    struct Times([[u32; 2]; 2]);
+
+    impl CostModel for Times {
+        fn compute(&self, device: DeviceId, _: Share, work: &Work) -> Result<Estimate, Uncalibrated> {
+            let of_layer = self.0[work.model.0 as usize][device.0 as usize];
+            // Later layers are cheaper, so that it matters where a network is cut.
+            let micros: u32 = work.segment.layers().map(|layer| of_layer / layer.0).sum();
+            Ok(Estimate { time: Duration::from_nanos(u64::from(micros.max(1)) * 1000), basis: Basis::Modelled })
+        }
+
+        fn transfer(&self, _: LinkId, _: Bytes) -> Result<Estimate, Uncalibrated> {
+            Ok(Estimate { time: Duration::from_nanos(20_000), basis: Basis::Modelled })
+        }
+    }
+
+    /// Two networks, a GPU and a DLA that share a memory.
+    fn problem(times: Times, has_relu: bool) -> Problem {
+        let mut platform = Platform::default();
+        platform.devices.push(Device::new("gpu", DeviceKind::Gpu, Bytes(1 << 30)));
+        let mut dla = Device::new("dla", DeviceKind::Dla, Bytes(1 << 30));
+        dla.precision = Precision::Fp16;
+        if !has_relu {
+            dla.unsupported.insert(OpKind::Activation);
+        }
+        platform.devices.push(dla);
+        let rate = |giga: f64| BytesPerSec::new(giga * 1e9).unwrap();
+        let ends = (DeviceId(0), DeviceId(1));
+        platform.links.push(Link::new("dram", ends, Direction::EitherWay, rate(1.0)));
+        platform.devices.iter_mut().for_each(|device| device.traffic = Some(rate(20.0)));
+        platform.interference.memories = vec![SharedMemory {
+            devices: platform.device_ids().collect(),
+            rule: BandwidthRule::Proportional { peak: rate(35.0) },
+        }];
+        let models = vec![graph("a", 4), graph("b", 3)].into_iter().map(|graph| Model { graph, home: None });
+        let problem = Problem::new(models.collect(), platform, Load::Offline { samples: 1 }, times);
+        Problem { contention: true, ..problem }
+    }
+
+    fn time(problem: &Problem, strategy: &LayerGroups) -> Duration {
+        simulated(problem, &strategy.plan(problem).unwrap()).unwrap().unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_best_placement_is_the_best_of_all(
+            times in prop::array::uniform2(prop::array::uniform2(50..900u32)),
+            has_relu in any::<bool>(),
+        ) {
+            let problem = problem(Times(times), has_relu);
+            let groups = LayerGroups::default();
+            let devices = groups.devices(&problem).unwrap();
+            let fallback = groups.fallback(&problem).unwrap();
+            let of = |model: u32| groups.placements(&problem, ModelId(model), &devices, fallback).unwrap();
+            let mut best = Duration::MAX;
+            for a in &of(0) {
+                for b in &of(1) {
+                    let together = [a, b];
+                    let alone = bound(&problem, &together);
+                    for order in orders(&together).unwrap() {
+                        let plan = assemble(&problem, &together, &order).unwrap();
+                        let time = simulated(&problem, &plan).unwrap().expect("sound");
+                        prop_assert!(time.as_nanos_f64() >= alone);
+                        best = best.min(time);
+                    }
+                }
+            }
+            prop_assert_eq!(time(&problem, &groups), best);
+            let fewer = LayerGroups { switch: false, ..groups.clone() };
+            let apart = LayerGroups { apart: true, ..fewer.clone() };
+            prop_assert!(best <= time(&problem, &fewer));
+            if has_relu {
+                prop_assert!(time(&problem, &fewer) <= time(&problem, &apart));
+            } else {
+                let error = apart.plan(&problem).unwrap_err().to_string();
+                prop_assert!(error.contains("cannot be kept apart"), "the GPU runs what the DLA does not: {}", error);
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_dla_does_not_support_runs_on_the_gpu() {
+        let problem = problem(Times([[100, 100]; 2]), false);
+        let dla = LayerGroups { devices: Some(vec!["dla".into()]), ..LayerGroups::default() };
+        let plan = check(dla.plan(&problem).unwrap(), &problem).unwrap();
+        let transfers = plan.steps.iter().filter(|step| matches!(step.action, Action::Transfer { .. })).count();
+        assert_eq!(transfers, 4, "each network goes to the GPU for one convolution, and back");
+        let nowhere = LayerGroups { fallback: Some("dla".into()), ..dla };
+        let error = nowhere.plan(&problem).unwrap_err().to_string();
+        assert!(error.starts_with("no plan is possible: a: the times of no placement of it are known"), "{error}");
+    }
 }

@@ -291,32 +291,34 @@ fn listed(arguments: &[&str]) -> String {
 #[test]
 fn networks_are_listed_with_their_counts_and_how_far_off_they_are() {
     insta::assert_snapshot!(listed(&["models"]), @"
-        model                input  layers    MACs    off   FLOPs  parameters    off
-                                              10^9      %    10^9                  %
-        ----------------------------------------------------------------------------
-        alexnet          3x224x224      22   0.714  +0.03   1.428    61100840  +0.00
-        vgg-16           3x224x224      40  15.470  +0.00  30.941   138357544  +0.00
-        vgg-19           3x224x224      46  19.632  +0.00  39.264   143667240  +0.00
-        squeezenet_v1.0  3x224x224      67   0.819  -0.01   1.638     1248424  +0.00
-        squeezenet_v1.1  3x224x224      67   0.349  +0.04   0.698     1235496  +0.00
-        googlenet        3x224x224     198   1.498  +0.03   2.997     6624904  +0.00
-        inception_v3     3x299x299     315   5.713  +0.00  11.426    23834568  +0.00
-        resnet-18        3x224x224      70   1.814  +0.00   3.628    11689512  +0.00
-        resnet-34        3x224x224     126   3.664  -0.01   7.328    21797672  +0.00
-        resnet-50        3x224x224     176   4.089  +0.00   8.178    25557032  +0.00
-        densenet-121     3x224x224     428   2.834  +0.01   5.668     7978856  +0.00
-        mobilenet        3x224x224      86   0.569  -0.05   1.137     4231976  -0.19
-        mobilenet_v2     3x224x224     154   0.301  -0.07   0.602     3504872  +0.00
-        yolov2           3x416x416      75  14.732  +0.00  29.464    50962889  +0.03
-        lstm-2x512        512x25x1       3   0.105      -   0.210     4202496      -
-        gru-2x512         512x25x1       3   0.079      -   0.157     3151872      -
-        lstm-2x1500      1500x35x1       3   1.260  +0.00   2.520    36024000  +0.09
+    model                input  layers    MACs    off   FLOPs  parameters    off
+                                          10^9      %    10^9                  %
+    ----------------------------------------------------------------------------
+    alexnet          3x224x224      22   0.714  +0.03   1.428    61100840  +0.00
+    alexnet-caffe    3x227x227      24   0.724  -0.36   1.449    60965224  -0.19
+    vgg-16           3x224x224      40  15.470  +0.00  30.941   138357544  +0.00
+    vgg-19           3x224x224      46  19.632  +0.00  39.264   143667240  +0.00
+    squeezenet_v1.0  3x224x224      67   0.819  -0.01   1.638     1248424  +0.00
+    squeezenet_v1.1  3x224x224      67   0.349  +0.04   0.698     1235496  +0.00
+    googlenet        3x224x224     198   1.498  +0.03   2.997     6624904  +0.00
+    googlenet-caffe  3x224x224     143   1.583      -   3.165     6998552      -
+    inception_v3     3x299x299     315   5.713  +0.00  11.426    23834568  +0.00
+    resnet-18        3x224x224      70   1.814  +0.00   3.628    11689512  +0.00
+    resnet-34        3x224x224     126   3.664  -0.01   7.328    21797672  +0.00
+    resnet-50        3x224x224     176   4.089  +0.00   8.178    25557032  +0.00
+    densenet-121     3x224x224     428   2.834  +0.01   5.668     7978856  +0.00
+    mobilenet        3x224x224      86   0.569  -0.05   1.137     4231976  -0.19
+    mobilenet_v2     3x224x224     154   0.301  -0.07   0.602     3504872  +0.00
+    yolov2           3x416x416      75  14.732  +0.00  29.464    50962889  +0.03
+    lstm-2x512        512x25x1       3   0.105      -   0.210     4202496      -
+    gru-2x512         512x25x1       3   0.079      -   0.157     3151872      -
+    lstm-2x1500      1500x35x1       3   1.260  +0.00   2.520    36024000  +0.09
 
-        MACs: of convolutions, fully connected and recurrent layers for one sample;
-          FLOPs are two for each
-        parameters: all that training sets
-        off: ours from the count that is published; `coinfer models NAME` says where
-        ");
+    MACs: of convolutions, fully connected and recurrent layers for one sample;
+      FLOPs are two for each
+    parameters: all that training sets
+    off: ours from the count that is published; `coinfer models NAME` says where
+    ");
 }
 
 #[test]

@@ -39,6 +39,7 @@ fn gpu_one_by_one() -> MicroBatchedSingle {
 fn shipped_traces_and_the_example_of_their_readme_are_sound() {
     let rows = |name: &str| kcc2020::trace(name).rows.len();
     assert_eq!((rows("kcc2020-profile"), rows("kcc2020-profile-with-io")), (444, 1100));
+    assert_eq!(rows("xavier-layer-groups"), 36);
     let readme = kcc2020::read("traces/README.md");
     let (_, example) = readme.split_once("```csv\n").unwrap();
     let (example, _) = example.split_once("```").unwrap();

@@ -95,6 +95,11 @@ impl Builder {
         self.flatten(x)
     }
 
+    /// Local response normalisation over five channels, with the constants of Krizhevsky et al. as Caffe has them.
+    pub(super) fn lrn(&mut self, name: &str, input: LayerId) -> LayerId {
+        self.layer(name, Op::Lrn { size: 5, alpha: 1e-4, beta: 0.75, bias: 1.0 }, &[input])
+    }
+
     /// All elements as one vector.
     pub(super) fn flatten(&mut self, input: LayerId) -> LayerId {
         self.layer("flatten", Op::Flatten, &[input])

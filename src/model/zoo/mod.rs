@@ -131,6 +131,8 @@ mod tests {
         };
         check("alexnet", "conv1", "64x55x55");
         check("alexnet", "pool5", "256x6x6");
+        check("alexnet-caffe", "conv1", "96x55x55");
+        check("alexnet-caffe", "pool5", "256x6x6");
         check("vgg-16", "pool5", "512x7x7");
         check("squeezenet_v1.0", "pool4", "256x27x27");
         check("squeezenet_v1.0", "pool8", "512x13x13");
@@ -138,6 +140,8 @@ mod tests {
         check("googlenet", "pool1", "64x56x56");
         check("googlenet", "inception3b.concat", "480x28x28");
         check("googlenet", "inception5b.concat", "1024x7x7");
+        check("googlenet-caffe", "pool2", "192x28x28");
+        check("googlenet-caffe", "inception5b.concat", "1024x7x7");
         check("inception_v3", "mixed5d.concat", "288x35x35");
         check("inception_v3", "mixed6e.concat", "768x17x17");
         check("inception_v3", "mixed7c.concat", "2048x8x8");

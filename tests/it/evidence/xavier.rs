@@ -1,15 +1,16 @@
 //! Measurements of a Jetson AGX Xavier: what a processor gets of the memory that it shares (PCCS, github.com/
-//! processorcentricmodel/PCCS).
+//! processorcentricmodel/PCCS), and groups of layers on GPU and DLA (HaX-CoNN, github.com/ismetdagli/HaX-CoNN).
 //!
-//! An error here is the mean over the 100 measured points of `|predicted / measured - 1|`, both as the part of its
+//! An error of bandwidth is the mean over the 100 measured points of `|predicted / measured - 1|`, both as the part of its
 //! isolated bandwidth that the processor keeps. Every constant was fitted to these very points, so that errors say how
 //! well a form can follow them, not how well it predicts another board.
 
 use std::sync::Arc;
 
-use coinfer::cost::parse_bandwidth;
-use coinfer::platform::{BandwidthRule, BandwidthTable};
-use coinfer::units::BytesPerSec;
+use coinfer::cost::{CostModel, LayerKey, Lookup, Parts, Profile, TraceCosts, parse_bandwidth};
+use coinfer::model::{Graph, ModelId, Region, Segment, Work, zoo};
+use coinfer::platform::{BandwidthRule, BandwidthTable, Device, DeviceId, DeviceKind, Platform, Precision};
+use coinfer::units::{Bytes, BytesPerSec, Share};
 
 /// GB/s alone, of others, and achieved.
 fn points() -> Vec<[f64; 3]> {
@@ -93,4 +94,91 @@ fn the_table_predicts_needs_that_are_left_out_of_it() {
     let (row, column) = (left_out(0, &own), left_out(1, &others));
     println!("left out: a need of its own {row:.4}, a need of others {column:.4}");
     assert!((0.02..0.03).contains(&row) && (0.005..0.01).contains(&column), "{row} {column}");
+}
+
+const GPU: &str = "AGX-Xavier-GPU";
+const DLA: &str = "AGX-Xavier-DLA";
+
+/// GPU and DLA, with the times of a network's groups on both.
+fn costs(model: &str) -> (Graph, TraceCosts) {
+    let (trace, graph) = (super::kcc2020::trace("xavier-layer-groups"), zoo::graph(model).unwrap());
+    let device = |(name, kind)| Device { precision: Precision::Fp16, ..Device::new(name, kind, Bytes(1 << 30)) };
+    let devices = [(GPU, DeviceKind::Igpu), (DLA, DeviceKind::Dla)].map(device).into();
+    let platform = Platform { devices, ..Platform::default() };
+    let costs = TraceCosts::new(&platform, &[&graph], |id, _| {
+        let (device, lookup) = (&platform.device(id).name, Lookup::Exact);
+        let parts = Parts::new(&trace, device, Precision::Fp16, model, &graph, lookup, false);
+        Profile { parts: Some(Arc::new(parts.unwrap())), ..Profile::default() }
+    });
+    (graph, costs)
+}
+
+/// Milliseconds of a part of the network for one sample.
+fn time(graph: &Graph, costs: &TraceCosts, device: u32, segment: Segment) -> f64 {
+    let rows = 0..graph.shape(segment.last()).rows;
+    let work = Work { model: ModelId(0), segment, region: Region { samples: 0..1, rows } };
+    costs.compute(DeviceId(device), Share::FULL, &work).unwrap().time.as_millis_f64()
+}
+
+#[test]
+fn groups_of_layers_take_what_was_measured_and_add_up() {
+    // Every time of the published solver's input, by device.
+    let googlenet = [
+        [0.35, 0.15, 0.20, 0.11, 0.12, 0.13, 0.15, 0.19, 0.12, 0.20].to_vec(),
+        [0.75, 0.34, 0.45, 0.37, 0.31, 0.33, 0.31, 0.35, 0.27, 0.36].to_vec(),
+    ];
+    let alexnet = [
+        [0.15, 0.06, 0.22, 0.08, 0.16, 0.70, 0.32, 0.10].to_vec(),
+        [0.41, 0.20, 0.45, 0.22, 0.41, 1.91, 0.68, 0.13].to_vec(),
+    ];
+    for (model, published) in [("googlenet-caffe", googlenet), ("alexnet-caffe", alexnet)] {
+        let (graph, costs) = costs(model);
+        let trace = super::kcc2020::trace("xavier-layer-groups");
+        for (index, (device, times)) in (0..).zip([GPU, DLA].into_iter().zip(published)) {
+            let of_device = trace.rows.iter().filter(|row| row.device == device && row.model == model);
+            let groups: Vec<Segment> = of_device
+                .map(|row| match &row.layer {
+                    LayerKey::Named(name) => graph.find_segment(name).unwrap(),
+                    other => panic!("{other:?}"),
+                })
+                .collect();
+            // Groups follow each other and leave nothing out.
+            let layers: Vec<_> = groups.iter().flat_map(|group| group.layers().collect::<Vec<_>>()).collect();
+            assert_eq!(layers, graph.whole().unwrap().layers().collect::<Vec<_>>());
+            for first in 0..groups.len() {
+                for last in first..groups.len() {
+                    let range = Segment::range(groups[first].first(), groups[last].last());
+                    let sum: f64 = times[first..=last].iter().sum();
+                    let found = time(&graph, &costs, index, range);
+                    assert!((found - sum).abs() < 1e-6, "{model} on {device}, groups {first} to {last}: {found} {sum}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn handing_over_from_the_dla_follows_its_bytes_and_from_the_gpu_nothing() {
+    let trace = super::kcc2020::trace("xavier-layer-groups");
+    let graph = zoo::graph("googlenet-caffe").unwrap();
+    // Gigabytes of fp32 and milliseconds.
+    let out_of = |device: &str| -> Vec<(f64, f64)> {
+        let stated = trace.header["hand-over"].iter().filter(|text| text.contains(device));
+        let parse = |text: &String| {
+            let (_, rest) = text.split_once("behind ").unwrap();
+            let (layer, time) = rest.split_once(": ").unwrap();
+            let shape = graph.shape(graph.find(layer).unwrap());
+            (shape.bytes(shape.rows).0 as f64 / 1e9, time.strip_suffix(" ms").unwrap().parse().unwrap())
+        };
+        stated.map(parse).collect()
+    };
+    let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
+    for (device, latency, slope, error) in [(DLA, 0.0421, 1.0 / 31.4, 0.12), (GPU, 0.0300, 0.0, 0.42)] {
+        let points = out_of(device);
+        assert_eq!(points.len(), 9);
+        let errors = points.iter().map(|(bytes, time)| ((latency + bytes * slope * 1e3) / time - 1.0).abs()).collect();
+        let found = mean(errors);
+        println!("{device}: {latency} ms and {slope} s/GB err by {found:.3}");
+        assert!((found - error).abs() < 0.01, "{device}: {found}");
+    }
 }
