@@ -39,6 +39,19 @@ pub enum DeviceKind {
     Board,
 }
 
+/// In what a device computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// Floating point of 32 bits.
+    #[default]
+    Fp32,
+    /// Floating point of 16 bits.
+    Fp16,
+    /// Integers of 8 bits.
+    Int8,
+}
+
 /// A compute unit.
 #[derive(Clone, Debug)]
 pub struct Device {
@@ -52,6 +65,8 @@ pub struct Device {
     pub memory: Bytes,
     /// Operators that it cannot run.
     pub unsupported: BTreeSet<OpKind>,
+    /// In what it computes.
+    pub precision: Precision,
     /// What its steps read from and write to shared memory when alone; `None` follows from what they compute.
     pub traffic: Option<BytesPerSec>,
     /// What it draws, if that is known.
@@ -136,7 +151,8 @@ impl Device {
     pub fn new(name: impl Into<String>, kind: DeviceKind, memory: Bytes) -> Device {
         let name = name.into();
         let class = name.clone();
-        Device { name, kind, class, memory, unsupported: BTreeSet::new(), traffic: None, power: None }
+        let (unsupported, precision) = (BTreeSet::new(), Precision::default());
+        Device { name, kind, class, memory, unsupported, precision, traffic: None, power: None }
     }
 }
 

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 
 use super::{DeviceVariationForm, LinkVariationForm, NicDuplex, NicSharing};
 use crate::model::OpKind;
-use crate::platform::DeviceKind;
+use crate::platform::{DeviceKind, Precision};
 use crate::scenario::decode::{At, form};
 use crate::scenario::scalar::Word;
 use crate::units::{Bytes, BytesPerSec, Duration, JoulesPerByte, MacsPerSec, Watts};
@@ -28,10 +28,14 @@ form! {
         speed: SpeedForm,
         /// Operators that it cannot run.
         unsupported: Vec<At<Word<OpKind>>>,
+        /// In what it computes; `fp32` if absent.
+        precision: At<Word<Precision>>,
         /// Which cores of this machine it is, for `profile` and replays.
         cpu: CpuForm,
         /// Where the agent is that it is, for `profile` and replays; instead of `cpu`.
         agent: AgentForm,
+        /// Which unit of this board it is, that TensorRT runs, for `profile` and replays; instead of `cpu`.
+        tensorrt: TensorrtForm,
         /// What its steps read from and write to memory that it shares, when alone; if absent, weights, inputs and
         /// outputs once each.
         traffic: At<BytesPerSec>,
@@ -76,6 +80,16 @@ form! {
         address: At<String> = "address = \"10.0.0.2:7071\"",
         /// The name in its certificate; the host of the address if absent.
         server_name: At<String>,
+    }
+
+    /// The GPU or a DLA of this board, by trtexec.
+    TensorrtForm("`tensorrt`") {
+        /// Number of the deep-learning accelerator (DLA); the GPU if absent.
+        dla_core: At<u64>,
+        /// Whether the GPU runs layers that the DLA does not support; it does if absent.
+        gpu_fallback: At<bool>,
+        /// The program; `trtexec` in PATH, or where JetPack puts it, if absent.
+        program: At<String>,
     }
 
     /// A way for data between two devices.

@@ -10,7 +10,7 @@ mod variation;
 use schemars::json_schema;
 
 pub(super) use contention::{HostForm, MemoryForm, NicDuplex, NicForm, NicSharing, PackageForm, SlowdownForm};
-pub(super) use hardware::{AgentForm, CpuForm, DeviceForm, Duplex, LinkForm, PowerForm, SwitchForm};
+pub(super) use hardware::{AgentForm, CpuForm, DeviceForm, Duplex, LinkForm, PowerForm, SwitchForm, TensorrtForm};
 pub(super) use load::{ArrivalsForm, DispatchForm, LoadForm, ReplicationsForm, ServerForm};
 pub(super) use variation::{DeviceVariationForm, FaultForm, GammaForm, LinkVariationForm, LognormalForm, SpikesForm};
 
