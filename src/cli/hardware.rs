@@ -25,6 +25,9 @@ pub(super) struct HardwareArgs {
     /// Execute networks by this library of ONNX Runtime (libonnxruntime.so); by the built-in rten if absent
     #[arg(long, value_name = "FILE", env = "ORT_DYLIB_PATH")]
     onnxruntime: Option<OsString>,
+    /// Time engines of TensorRT by this trtexec; by the one in PATH, or where JetPack puts it, if absent
+    #[arg(long, value_name = "FILE", env = "COINFER_TRTEXEC")]
+    trtexec: Option<PathBuf>,
     /// Folder for engines of TensorRT, which are built once; in the user's cache if absent
     #[arg(long, value_name = "DIR", env = "COINFER_ENGINES")]
     engines: Option<PathBuf>,
@@ -100,7 +103,8 @@ impl HardwareArgs {
         let networks = models.iter().map(|(model, weights)| (model.graph.clone(), weights.clone())).collect();
         let limit = Duration::from_nanos(self.trtexec_limit * 1_000_000_000);
         let patience = Patience { limit, interrupted: interruption() };
-        let board = Board::new(&case.problem.platform, &case.tensorrt, networks, &store, patience)?;
+        let (platform, trtexec) = (&case.problem.platform, self.trtexec.as_deref());
+        let board = Board::new(platform, &case.tensorrt, networks, &store, trtexec, patience)?;
         Ok(Some(Arc::new(board)))
     }
 }

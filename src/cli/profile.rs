@@ -107,6 +107,10 @@ impl Profile {
             .iter()
             .map(|network| (Model { graph: network.graph.clone(), home: None }, network.weights.clone()));
         let board = self.hardware.board(&case, &models.collect::<Vec<_>>())?;
+        if self.cold && board.is_some() {
+            let reason = "trtexec warms up and repeats what it times: leave --cold out, or devices of TensorRT";
+            return Err(Error::Usage(reason.into()));
+        }
         let (targets, pairs) = (self.targets(&devices, samples), self.pairs(&case, &devices, terminal));
         let info = DeviceInfo { name: processor(), software: runtime.version(), memory: Bytes(0) };
         let mut provenance = Provenance::of(&case, &info, &fleet, board.as_deref());

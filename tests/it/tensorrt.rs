@@ -2,12 +2,18 @@
 //! that nothing of it reads as if it were TensorRT or a DLA.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use assert_cmd::cargo::CommandCargoExt;
+use coinfer::model::{ModelId, Region, Weights, Work, zoo};
+use coinfer::platform::{Device, DeviceId, DeviceKind, Platform, Precision};
+use coinfer::replay::tensorrt::{Board, Patience, TensorrtUnit};
+use coinfer::units::{Bytes, Duration};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -43,7 +49,7 @@ fn board() -> TempDir {
 /// The program with the stand-in in its path, which does something else if told so.
 fn command(folder: &TempDir, does: &str, arguments: &[&str]) -> Command {
     let mut command = Command::cargo_bin("coinfer").unwrap();
-    command.current_dir(folder.path()).args(arguments).env_remove("ORT_DYLIB_PATH");
+    command.current_dir(folder.path()).args(arguments).env_remove("ORT_DYLIB_PATH").env_remove("COINFER_TRTEXEC");
     let path = format!("{}:/usr/bin:/bin", standin().display());
     command.env("PATH", path).env("COINFER_ENGINES", folder.path().join("engines"));
     command.env("STANDIN", folder.path()).env("STANDIN_DOES", does);
@@ -86,7 +92,7 @@ fn process(folder: &TempDir, name: &str) -> String {
         {
             return text.trim().to_owned();
         }
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(std::time::Duration::from_millis(50));
     }
     panic!("nothing wrote {name}");
 }
@@ -98,7 +104,7 @@ fn ends(process: &str) -> bool {
         status.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with('Z'))
     };
     (0..200).any(|_| {
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(std::time::Duration::from_millis(50));
         is_gone()
     })
 }
@@ -138,6 +144,8 @@ fn a_profile_is_of_the_units_alone_and_beside_each_other_and_says_who_made_it() 
 
     printed(&command(&folder, "", &PROFILE).output().unwrap());
     assert_eq!(built(&calls(&folder)), 6, "engines are built once");
+    let cold = command(&folder, "", &[&PROFILE[..], &["--cold"]].concat()).output().unwrap();
+    assert!(String::from_utf8_lossy(&cold.stderr).contains("trtexec warms up and repeats what it times"));
     let other = ["--set", "devices.gpu.precision=\"fp32\""];
     printed(&command(&folder, "", &[&PROFILE[..], &other].concat()).output().unwrap());
     assert_eq!(built(&calls(&folder)), 9, "another precision is another engine");
@@ -233,7 +241,7 @@ fn what_is_missing_is_said() {
     let program = folder.path().join("trtexec");
     fs::copy(standin().join("trtexec"), &program).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o644)).unwrap();
-    let named = ["--set", "devices.gpu.tensorrt.program=\"./trtexec\""];
+    let named = ["--trtexec", "./trtexec"];
     let output = command(&folder, "", &[&PROFILE[..], &named].concat()).output().unwrap();
     let errors = String::from_utf8(output.stderr).unwrap();
     assert!(errors.contains("`./trtexec` may not be executed; use `chmod +x ./trtexec`"), "{errors}");
@@ -292,4 +300,25 @@ fn nothing_goes_on_after_an_interruption_or_a_kill() {
         let names = fs::read_dir(folder.path().join("engines")).unwrap();
         assert!(names.flatten().all(|entry| !entry.file_name().to_string_lossy().starts_with('.')));
     }
+}
+
+/// The real one, where it is installed. Says that it is not, even where output is captured.
+#[test]
+#[allow(clippy::explicit_write, reason = "tests do not show what `eprintln` prints")]
+fn trtexec_itself_times_a_network_where_it_is_there() {
+    static GO_ON: AtomicBool = AtomicBool::new(false);
+    let graph = zoo::graph("squeezenet_v1.1").unwrap();
+    let platform =
+        Platform { devices: vec![Device::new("gpu", DeviceKind::Igpu, Bytes(1 << 32))], ..Platform::default() };
+    let unit = TensorrtUnit { dla_core: None, gpu_fallback: false, precision: Precision::Fp16 };
+    let engines = tempfile::tempdir().unwrap();
+    let patience = Patience { limit: Duration::from_nanos(600_000_000_000), interrupted: &GO_ON };
+    let networks = vec![(graph.clone(), Arc::new(Weights::Seeded(0)))];
+    let board = match Board::new(&platform, &[Some(unit)], networks, engines.path(), None, patience) {
+        Ok(board) => board,
+        Err(reason) => return writeln!(std::io::stderr(), "skipped: trtexec: {reason}").unwrap(),
+    };
+    let work =
+        Work { model: ModelId(0), segment: graph.whole().unwrap(), region: Region { samples: 0..1, rows: 0..1 } };
+    assert!(board.standin().is_none() && board.time(DeviceId(0), &work).unwrap() > Duration::ZERO);
 }

@@ -166,7 +166,7 @@ pub(super) mod tests {
     }
 
     fn unit(dla_core: Option<u32>, gpu_fallback: bool, precision: Precision) -> TensorrtUnit {
-        TensorrtUnit { dla_core, gpu_fallback, precision, program: None }
+        TensorrtUnit { dla_core, gpu_fallback, precision }
     }
 
     #[test]

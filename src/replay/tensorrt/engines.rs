@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn an_engine_is_known_by_all_that_makes_it() {
         let program = |help: &str| Program::of_help("trtexec".into(), help).unwrap();
-        let unit = TensorrtUnit { dla_core: Some(0), gpu_fallback: true, precision: Precision::Fp16, program: None };
+        let unit = TensorrtUnit { dla_core: Some(0), gpu_fallback: true, precision: Precision::Fp16 };
         let mut other = program(HELP_8);
         other.hash = "1".into();
         let keys = [
@@ -164,8 +164,8 @@ mod tests {
             assert!(keys[..index].iter().all(|earlier| earlier != one), "{index}");
         }
         assert_eq!(keys[0], key(&program(HELP_8), &unit, b"a"));
-        let elsewhere = TensorrtUnit { program: Some("/opt/trtexec".into()), ..unit };
-        assert_eq!(keys[0], key(&program(HELP_8), &elsewhere, b"a"), "what counts is the program, not its name");
+        let elsewhere = Program::of_help("/opt/trtexec".into(), HELP_8).unwrap();
+        assert_eq!(keys[0], key(&elsewhere, &unit, b"a"), "what counts is the program, not where it is");
     }
 
     #[test]

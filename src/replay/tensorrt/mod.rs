@@ -13,7 +13,7 @@ pub use process::Patience;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::cpu::{find, memory, processor};
@@ -44,8 +44,6 @@ pub struct TensorrtUnit {
     pub gpu_fallback: bool,
     /// In what it computes, at most.
     pub precision: Precision,
-    /// The program; trtexec where it usually is if `None`.
-    pub program: Option<PathBuf>,
 }
 
 impl fmt::Display for TensorrtUnit {
@@ -67,7 +65,8 @@ impl fmt::Display for TensorrtUnit {
 /// A board's GPU and DLAs with networks, and the engines that were built of them. Plans share it.
 pub struct Board {
     platform: Platform,
-    units: Vec<Option<(TensorrtUnit, Arc<Program>)>>,
+    units: Vec<Option<TensorrtUnit>>,
+    program: Program,
     networks: Vec<(Graph, Arc<Weights>)>,
     store: Store,
     patience: Patience,
@@ -85,8 +84,9 @@ const STARTED: &str = "Starting inference";
 const NAMED_MAX: usize = 8;
 
 impl Board {
-    /// The devices of `platform` that are `units` of this board, with `networks` by model, and engines in the folder
-    /// `store`. A first small engine for each unit shows that it is there.
+    /// The devices of `platform` that are `units` of this board, with `networks` by model, engines in the folder `store`,
+    /// and the program called `trtexec`, or trtexec where it usually is. A first small engine for each unit shows that it
+    /// is there.
     ///
     /// # Errors
     /// trtexec is missing or cannot do what is asked of it, or a DLA is missing.
@@ -95,71 +95,51 @@ impl Board {
         units: &[Option<TensorrtUnit>],
         networks: Vec<(Graph, Arc<Weights>)>,
         store: &Path,
+        trtexec: Option<&Path>,
         patience: Patience,
     ) -> Result<Board, BackendError> {
-        let store = Store::open(store).map_err(|reason| missing(Trouble::Failed(reason)))?;
-        let mut programs: BTreeMap<Option<PathBuf>, Arc<Program>> = BTreeMap::new();
-        let mut started = Vec::new();
-        for unit in units {
-            let Some(unit) = unit else {
-                started.push(None);
-                continue;
-            };
-            let program = match programs.get(&unit.program) {
-                Some(program) => program.clone(),
-                None => {
-                    let folder = tempfile::tempdir().map_err(|error| missing(error.to_string().into()))?;
-                    let program = Program::open(unit.program.as_deref(), &folder.path().join("log"), &patience);
-                    Arc::new(program.map_err(missing)?)
-                }
-            };
-            if let Some(lacking) = program.lacks(unit) {
-                return Err(missing(lacking.into()));
-            }
-            programs.insert(unit.program.clone(), program.clone());
-            started.push(Some((unit.clone(), program)));
+        let store = Store::open(store).map_err(|reason| missing(reason.into()))?;
+        let folder = tempfile::tempdir().map_err(|error| missing(error.to_string().into()))?;
+        let program = Program::open(trtexec, &folder.path().join("log"), &patience).map_err(missing)?;
+        if let Some(lacking) = units.iter().flatten().find_map(|unit| program.lacks(unit)) {
+            return Err(missing(lacking.into()));
         }
-        let (name, software) = (processor(), String::new());
-        let info = DeviceInfo { name, software, memory: memory() };
-        let platform = platform.clone();
-        let mut board = Board { platform, units: started, networks, store, patience, engines: Mutex::default(), info };
-        board.info = board.look()?;
+        let info = DeviceInfo { name: processor(), software: program.software(), memory: memory() };
+        let (platform, units) = (platform.clone(), units.to_owned());
+        let mut board = Board { platform, units, program, networks, store, patience, engines: Mutex::default(), info };
+        board.info.name = board.look()?;
         Ok(board)
     }
 
-    /// Builds an engine of a single convolution for each unit, and says what was found.
-    fn look(&self) -> Result<DeviceInfo, BackendError> {
+    /// Builds an engine of a single convolution for each unit, and says what hardware was found.
+    fn look(&self) -> Result<String, BackendError> {
         let shape = Shape::fp32(16, 16, 16);
         let layer = |name: &str, op, inputs| Layer { name: name.into(), op, inputs };
         let convolution = layer("conv", Op::Conv(Conv::square(16, 3).pad(1)), vec![LayerId(0)]);
         let graph = Graph::new("probe", vec![layer("input", Op::Input(shape), vec![]), convolution]);
         let graph = graph.expect("a convolution is a network");
         let (weights, segment) = (Weights::Seeded(0), graph.whole().expect("it has a layer"));
+        let onnx = onnx::write(&graph, &weights, &segment, &(0..16), Some(1)).expect("a convolution can be written");
         let mut hardware: BTreeSet<String> = BTreeSet::new();
-        for (unit, program) in self.units.iter().flatten() {
-            let onnx =
-                onnx::write(&graph, &weights, &segment, &(0..16), Some(1)).expect("a convolution can be written");
-            let engine = self.store.engine(program, unit, &onnx, 1, &self.patience);
-            let engine = engine.map_err(|trouble| match trouble {
+        for unit in self.units.iter().flatten() {
+            let engine = self.store.engine(&self.program, unit, &onnx, 1, &self.patience);
+            let placement =
+                engine.and_then(|Engine { placement, .. }| Ok(check(unit, &placement).map(|()| placement)?));
+            let placement = placement.map_err(|trouble| match trouble {
                 Trouble::Interrupted => BackendError::Interrupted,
                 Trouble::Failed(reason) => {
                     missing(format!("{unit} does not run a single convolution: {reason}").into())
                 }
             })?;
-            check(unit, &engine.placement)
-                .map_err(|reason| missing(format!("a single convolution: {reason}").into()))?;
-            hardware.extend(engine.placement.hardware);
+            hardware.extend(placement.hardware);
         }
-        let programs = self.units.iter().flatten().map(|(_, program)| program.software());
-        let software = programs.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(" and ");
         let hardware =
             if hardware.is_empty() { self.info.name.clone() } else { Vec::from_iter(hardware).join(" and ") };
-        let name = match (self.standin(), engines::board()) {
+        Ok(match (self.standin(), engines::board()) {
             (Some(standin), _) => format!("no hardware ({standin})"),
             (None, Some(board)) => format!("{hardware} ({board})"),
             (None, None) => hardware,
-        };
-        Ok(DeviceInfo { name, software, memory: self.info.memory })
+        })
     }
 
     /// What it is.
@@ -169,13 +149,12 @@ impl Board {
 
     /// What `device` is, if it is of this board.
     pub fn unit(&self, device: DeviceId) -> Option<&TensorrtUnit> {
-        self.units[device.0 as usize].as_ref().map(|(unit, _)| unit)
+        self.units[device.0 as usize].as_ref()
     }
 
     /// What took the place of NVIDIA's trtexec, by its own name; `None` if nothing did.
     pub fn standin(&self) -> Option<&str> {
-        let mut programs = self.units.iter().flatten().map(|(_, program)| program);
-        programs.find(|program| !program.is_genuine()).map(|program| program.name())
+        (!self.program.is_genuine()).then(|| self.program.name())
     }
 
     /// Builds what `device` needs to run `work`, unless it is there.
@@ -205,11 +184,10 @@ impl Board {
         (other, others): (DeviceId, &Work),
     ) -> Result<Duration, BackendError> {
         let (engine, beside) = (self.engine(device, work)?, self.engine(other, others)?);
-        let (unit, program) = self.started(other)?;
         let unfit = |trouble| self.unfit(other, others, trouble);
         let folder = tempfile::tempdir().map_err(|error| unfit(error.to_string().into()))?;
-        let arguments = command::occupy(program, unit, &beside.file);
-        let running = Running::start(&program.path, &arguments, &folder.path().join("log"));
+        let arguments = command::occupy(&self.program, self.known(other)?, &beside.file);
+        let running = Running::start(&self.program.path, &arguments, &folder.path().join("log"));
         let mut running = running.map_err(|reason| unfit(reason.into()))?;
         running.print(STARTED, &self.patience).map_err(unfit)?;
         let time = self.timed(device, work, &engine)?;
@@ -220,20 +198,19 @@ impl Board {
     }
 
     fn timed(&self, device: DeviceId, work: &Work, engine: &Engine) -> Result<Duration, BackendError> {
-        let (unit, program) = self.started(device)?;
         let unfit = |trouble| self.unfit(device, work, trouble);
         let folder = tempfile::tempdir().map_err(|error| unfit(error.to_string().into()))?;
         let times = folder.path().join("times.json");
-        let arguments = command::time(program, unit, &engine.file, &times);
-        let running = Running::start(&program.path, &arguments, &folder.path().join("log"));
+        let arguments = command::time(&self.program, self.known(device)?, &engine.file, &times);
+        let running = Running::start(&self.program.path, &arguments, &folder.path().join("log"));
         running.map_err(Trouble::Failed).and_then(|running| running.end(&self.patience)).map_err(unfit)?;
         let times = exports::times(&times, engine.batch).map_err(|reason| unfit(reason.into()))?;
         let middle = median(times.iter().map(|time| time.as_nanos_f64())).expect("there is an iteration");
         Ok(Duration::from_nanos_f64(middle))
     }
 
-    fn started(&self, device: DeviceId) -> Result<&(TensorrtUnit, Arc<Program>), BackendError> {
-        self.units[device.0 as usize].as_ref().ok_or_else(|| {
+    fn known(&self, device: DeviceId) -> Result<&TensorrtUnit, BackendError> {
+        self.unit(device).ok_or_else(|| {
             let name = &self.platform.device(device).name;
             let reason = format!("`{name}` is not one of its devices, and it runs plans of those only");
             BackendError::Unfit { backend: NAME, reason }
@@ -246,13 +223,13 @@ impl Board {
         if let Some(engine) = engines.get(&part) {
             return Ok(engine.clone());
         }
-        let (unit, program) = self.started(device)?;
+        let unit = self.known(device)?;
         let unfit = |reason: String| self.unfit(device, work, reason.into());
         let (graph, weights) = &self.networks[work.model.0 as usize];
         let batch = work.region.samples.len() as u32;
         let onnx = onnx::write(graph, weights, &work.segment, &work.region.rows, Some(batch));
         let onnx = onnx.map_err(|error| unfit(error.to_string()))?;
-        let engine = self.store.engine(program, unit, &onnx, batch, &self.patience);
+        let engine = self.store.engine(&self.program, unit, &onnx, batch, &self.patience);
         let engine = Arc::new(engine.map_err(|trouble| self.unfit(device, work, trouble))?);
         check(unit, &engine.placement).map_err(unfit)?;
         engines.insert(part, engine.clone());
@@ -288,8 +265,7 @@ impl Board {
         if let Some(standin) = self.standin() {
             notes.insert(0, format!("{standin} took the place of trtexec: no time is of any GPU or DLA"));
         }
-        let mut units = self.units.iter().flatten().map(|(unit, _)| unit);
-        if units.any(|unit| unit.precision == Precision::Int8) {
+        if self.units.iter().flatten().any(|unit| unit.precision == Precision::Int8) {
             notes
                 .push("int8 without calibration, with fp16 where there is no int8: times count, outputs do not".into());
         }

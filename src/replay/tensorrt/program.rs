@@ -126,11 +126,11 @@ fn find(named: Option<&Path>, folders: &[PathBuf]) -> Result<PathBuf, String> {
     let Some(found) = places.iter().find(|place| place.is_file()) else {
         let shown = name.display();
         return Err(match (is_path, named) {
-            (true, _) => format!("there is no `{shown}`; `tensorrt = {{ program = \"..\" }}` names trtexec"),
+            (true, _) => format!("there is no `{shown}`; --trtexec names the program"),
             (false, Some(_)) => format!("there is no `{shown}` in the folders of PATH"),
             (false, None) => format!(
                 "there is no trtexec in the folders of PATH, nor is there {JETPACK}; install JetPack's package \
-                 libnvinfer-bin, or name the program by `tensorrt = {{ program = \"..\" }}`"
+                 libnvinfer-bin, or name the program by --trtexec"
             ),
         });
     };
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn options_that_are_missing_are_named() {
-        let unit = TensorrtUnit { dla_core: Some(0), gpu_fallback: true, precision: Precision::Int8, program: None };
+        let unit = TensorrtUnit { dla_core: Some(0), gpu_fallback: true, precision: Precision::Int8 };
         assert_eq!(program(HELP_8).lacks(&unit), None);
         let later = HELP_10.replace("  --fp16", "  ").replace("  --int8", "  ");
         assert_eq!(
@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(find(None, &folders), Ok(place.clone()));
         assert_eq!(find(Some(&place), &[]), Ok(place));
         let nowhere = find(Some(Path::new("no/where")), &folders).unwrap_err();
-        assert_eq!(nowhere, "there is no `no/where`; `tensorrt = { program = \"..\" }` names trtexec");
+        assert_eq!(nowhere, "there is no `no/where`; --trtexec names the program");
     }
 
     #[test]

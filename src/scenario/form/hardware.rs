@@ -88,8 +88,6 @@ form! {
         dla_core: At<u64>,
         /// Whether the GPU runs layers that the DLA does not support; it does if absent.
         gpu_fallback: At<bool>,
-        /// The program; `trtexec` in PATH, or where JetPack puts it, if absent.
-        program: At<String>,
     }
 
     /// A way for data between two devices.

@@ -156,7 +156,8 @@ pub(super) fn lower_tensorrt(form: &ScenarioForm, faults: &mut Faults) -> Vec<Op
             faults.add(at, cause, "leave out all but one of `cpu`, `agent` and `tensorrt`");
         }
         let core = core.map(|core| core.value);
-        if let Some(earlier) = known.insert(core, at.clone()) {
+        let is_known = core.is_some() || matches!(kind.value.0, DeviceKind::Igpu | DeviceKind::Gpu);
+        if is_known && let Some(earlier) = known.insert(core, at.clone()) {
             let unit = core.map_or_else(|| "the GPU".into(), |core| format!("DLA core {core}"));
             let cause = format!("two devices are {unit} of this board");
             faults.add(at, cause, "keep one of them").label("second").beside(&earlier, "first");
@@ -170,6 +171,9 @@ fn lower_tensorrt_unit(device: &DeviceForm, form: &TensorrtForm, faults: &mut Fa
     let is_dla = kind.value.0 == DeviceKind::Dla;
     let precision = precision(device);
     match &form.dla_core {
+        None if matches!(kind.value.0, DeviceKind::Cpu | DeviceKind::Board) => {
+            faults.add(&kind.at, "TensorRT runs a GPU or a DLA", "use `kind = \"igpu\"`, `\"gpu\"` or `\"dla\"`");
+        }
         None if is_dla => {
             faults.add(
                 &kind.at,
@@ -197,12 +201,11 @@ fn lower_tensorrt_unit(device: &DeviceForm, form: &TensorrtForm, faults: &mut Fa
         dla_core: form.dla_core.as_ref().map(|core| core.value as u32),
         gpu_fallback: form.dla_core.is_some() && form.gpu_fallback.as_ref().is_none_or(|fallback| fallback.value),
         precision,
-        program: form.program.as_ref().map(|program| program.value.clone().into()),
     })
 }
 
-/// Boards have two DLAs at most, so far.
-const CORE_OF_DLA_MAX: u64 = 15;
+/// Boards have two DLAs at most.
+const CORE_OF_DLA_MAX: u64 = 1;
 
 fn lower_unit(form: &CpuForm, faults: &mut Faults) -> Option<Unit> {
     let text = form.cores.as_ref()?;
