@@ -6,6 +6,7 @@
 mod command;
 mod engines;
 mod exports;
+mod notes;
 mod process;
 mod program;
 
@@ -29,6 +30,7 @@ use crate::timeline::{Origin, Timeline};
 use crate::units::Duration;
 use engines::{Engine, Store};
 use exports::Placement;
+use notes::named;
 use process::{Running, Trouble};
 use program::Program;
 
@@ -80,9 +82,6 @@ type Part = (DeviceId, ModelId, Vec<LayerId>, (u32, u32), u32);
 
 /// What trtexec prints just before it runs an engine again and again.
 const STARTED: &str = "Starting inference";
-/// Layers that a note names.
-const NAMED_MAX: usize = 8;
-
 impl Board {
     /// The devices of `platform` that are `units` of this board, with `networks` by model, engines in the folder `store`,
     /// and the program called `trtexec`, or trtexec where it usually is. A first small engine for each unit shows that it
@@ -253,45 +252,6 @@ impl Board {
             false => format!("{} of {}", unit_name(graph, segment), graph.name()),
         }
     }
-
-    /// What a reader of its times should know; of where layers ran, for the engines that were used so far.
-    pub fn notes(&self) -> Vec<String> {
-        let mut notes = vec![
-            "steps were timed by trtexec, each alone and in a process of its own: a time is the median of iterations of \
-             the computation on the unit, with changes of layout at its ends, without process start and copies from the \
-             host"
-                .to_owned(),
-        ];
-        if let Some(standin) = self.standin() {
-            notes.insert(0, format!("{standin} took the place of trtexec: no time is of any GPU or DLA"));
-        }
-        if self.units.iter().flatten().any(|unit| unit.precision == Precision::Int8) {
-            notes
-                .push("int8 without calibration, with fp16 where there is no int8: times count, outputs do not".into());
-        }
-        let engines = self.engines.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut fallen: BTreeMap<(DeviceId, ModelId, &Vec<LayerId>, &Vec<String>), (f64, Vec<u32>)> = BTreeMap::new();
-        for ((device, model, layers, _, batch), engine) in engines.iter() {
-            let is_dla = self.unit(*device).is_some_and(|unit| unit.dla_core.is_some());
-            if is_dla && !engine.placement.gpu.is_empty() {
-                let entry = fallen.entry((*device, *model, layers, &engine.placement.gpu));
-                entry.or_insert_with(|| (engine.placement.gpu_share, vec![])).1.push(*batch);
-            }
-        }
-        for ((device, model, layers, gpu), (share, batches)) in fallen {
-            let batches: BTreeSet<u32> = batches.into_iter().collect();
-            let batches: Vec<String> = batches.iter().map(ToString::to_string).collect();
-            let segment = Segment::new(layers.iter().copied());
-            let part = segment.map_or_else(|_| "a part".into(), |segment| self.part_name(model, &segment));
-            let (name, percent) = (&self.platform.device(device).name, share * 100.0);
-            notes.push(format!(
-                "{part}, batch {}: {} ran on the GPU instead of `{name}` ({percent:.0} % of the profiled time)",
-                batches.join(" and "),
-                named(gpu)
-            ));
-        }
-        notes
-    }
 }
 
 /// Whether an engine ran where its device is.
@@ -303,15 +263,6 @@ fn check(unit: &TensorrtUnit, placement: &Placement) -> Result<(), String> {
         )),
         (None, [first, ..]) => Err(format!("it is to run on the GPU, and by its profile `{first}` ran on a DLA")),
         _ => Ok(()),
-    }
-}
-
-/// The first of these names, and how many more there are.
-fn named(layers: &[String]) -> String {
-    let shown: Vec<String> = layers.iter().take(NAMED_MAX).map(|layer| format!("`{layer}`")).collect();
-    match layers.len().checked_sub(NAMED_MAX) {
-        Some(more) if more > 0 => format!("{} and {more} more", shown.join(", ")),
-        _ => shown.join(", "),
     }
 }
 
