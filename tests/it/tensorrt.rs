@@ -84,8 +84,8 @@ fn calls(folder: &TempDir) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// Waits until there is the process that the file `name` has the id of.
-fn process(folder: &TempDir, name: &str) -> String {
+/// Waits until there are the processes that the file `name` has the ids of.
+fn processes(folder: &TempDir, name: &str) -> String {
     for _ in 0..1200 {
         if let Ok(text) = fs::read_to_string(folder.path().join(name))
             && text.ends_with('\n')
@@ -97,15 +97,15 @@ fn process(folder: &TempDir, name: &str) -> String {
     panic!("nothing wrote {name}");
 }
 
-/// Waits until a process is gone.
-fn ends(process: &str) -> bool {
-    let is_gone = || {
+/// Waits until processes are gone.
+fn end(processes: &str) -> bool {
+    let is_gone = |process: &str| {
         let status = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
         status.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with('Z'))
     };
     (0..200).any(|_| {
         std::thread::sleep(std::time::Duration::from_millis(50));
-        is_gone()
+        processes.split(' ').all(is_gone)
     })
 }
 
@@ -134,7 +134,7 @@ fn a_profile_is_of_the_units_alone_and_beside_each_other_and_says_who_made_it() 
     ] {
         assert!(text.contains(line), "{line} in {text}");
     }
-    assert!(ends(&process(&folder, "busy-gpu")) && ends(&process(&folder, "busy-0")));
+    assert!(end(&processes(&folder, "busy-gpu")) && end(&processes(&folder, "busy-0")));
     let first = calls(&folder);
     let built = |calls: &[String]| calls.iter().filter(|call| call.contains("--onnx=")).count();
     // Two batches and the probe, on two units.
@@ -281,7 +281,7 @@ fn what_hangs_is_stopped_and_leaves_nothing() {
     for does in ["hang in a build", "hang in a run"] {
         let (folder, errors) = refused(does, 2, &["--trtexec-limit", "2"]);
         assert!(errors.contains("did not end within 2 s and was stopped: "), "{errors}");
-        assert!(ends(&process(&folder, "hangs")));
+        assert!(end(&processes(&folder, "hangs")));
     }
 }
 
@@ -291,10 +291,10 @@ fn nothing_goes_on_after_an_interruption_or_a_kill() {
         let folder = board();
         let mut profile = command(&folder, "hang in a build", &PROFILE);
         let mut profile = profile.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let hanging = process(&folder, "hangs");
+        let hanging = processes(&folder, "hangs");
         assert!(Command::new("kill").args([signal, &profile.id().to_string()]).status().unwrap().success());
         assert_eq!(profile.wait().unwrap().code(), code);
-        assert!(ends(&hanging), "{signal}");
+        assert!(end(&hanging), "{signal}");
         // What a killed program left of a build is gone after the next one.
         printed(&command(&folder, "", &[&PROFILE[..], &["--alone"]].concat()).output().unwrap());
         let names = fs::read_dir(folder.path().join("engines")).unwrap();

@@ -82,6 +82,7 @@ type Part = (DeviceId, ModelId, Vec<LayerId>, (u32, u32), u32);
 
 /// What trtexec prints just before it runs an engine again and again.
 const STARTED: &str = "Starting inference";
+
 impl Board {
     /// The devices of `platform` that are `units` of this board, with `networks` by model, engines in the folder `store`,
     /// and the program called `trtexec`, or trtexec where it usually is. A first small engine for each unit shows that it
