@@ -7,12 +7,13 @@ use super::hardware::{host, interruption};
 use super::visits::{Visit, Visits};
 use super::{Error, Terminal};
 use crate::cost::LayerKey;
-use crate::model::{Graph, Weights};
+use crate::model::{Graph, ModelId, Weights, Work};
 use crate::platform::DeviceId;
 use crate::problem::Model;
 use crate::replay::cpu::{Host, Runtime};
 use crate::replay::profile::{Measured, Measurement, Target};
 use crate::replay::remote::{Fleet, Remote};
+use crate::replay::tensorrt::Board;
 use crate::replay::{Crew, Limits, assemble};
 use crate::scenario::Case;
 use crate::statistics::median;
@@ -46,6 +47,8 @@ pub(super) struct Bench<'a> {
     pub(super) networks: &'a [Network],
     hosts: Vec<Arc<Host>>,
     fleet: Arc<Fleet>,
+    /// Of the devices that TensorRT runs.
+    board: Option<Arc<Board>>,
     crews: BTreeMap<(usize, Target), (Measurement, Crew)>,
     last: Option<(usize, Target)>,
     /// Whether a target runs once a visit, after others, as steps of plans do.
@@ -59,18 +62,23 @@ impl<'a> Bench<'a> {
         networks: &'a [Network],
         targets: &[Target],
         pairs: &[[DeviceId; 2]],
-        (runtime, fleet): (Runtime, Arc<Fleet>),
+        (runtime, fleet, board): (Runtime, Arc<Fleet>, Option<Arc<Board>>),
         is_cold: bool,
         terminal: &'a Terminal,
     ) -> Result<Bench<'a>, Error> {
-        let alone = targets.iter().map(Target::samples).max().unwrap_or(1);
-        let samples = if pairs.is_empty() { alone } else { alone.max(PAIR_SAMPLES_MAX) };
+        // trtexec makes its own inputs.
+        let needs_inputs =
+            |devices: &[DeviceId]| devices.iter().all(|device| case.tensorrt[device.0 as usize].is_none());
+        let alone = targets.iter().filter(|target| needs_inputs(&target.devices())).map(Target::samples);
+        let alone = alone.max().unwrap_or(1);
+        let is_paired = pairs.iter().any(|pair| needs_inputs(pair));
+        let samples = if is_paired { alone.max(PAIR_SAMPLES_MAX) } else { alone };
         let host = |network: &Network| {
             let model = Model { graph: network.graph.clone(), home: None };
             host(case, &[(model, network.weights.clone())], runtime.clone(), samples)
         };
         let hosts = networks.iter().map(host).collect::<Result<_, _>>()?;
-        Ok(Bench { case, networks, hosts, fleet, crews: BTreeMap::new(), last: None, is_cold, terminal })
+        Ok(Bench { case, networks, hosts, fleet, board, crews: BTreeMap::new(), last: None, is_cold, terminal })
     }
 
     /// Opens everything and runs it until its time has settled.
@@ -85,6 +93,13 @@ impl<'a> Bench<'a> {
         let all: BTreeSet<(usize, Target)> = sentinels.chain(all).collect();
         let progress = self.terminal.progress(all.len() as u64, "warmed up");
         for (network, target) in all {
+            if let Some(board) = self.board_of(&target) {
+                for (device, work, _) in self.works(network, &target)? {
+                    board.prepare(device, &work)?;
+                }
+                progress.inc(1);
+                continue;
+            }
             let mut times: Vec<f64> = Vec::new();
             let runs_max = if self.is_cold { 1 } else { WARM_UP_RUNS };
             while times.len() < runs_max && times.iter().sum::<f64>() < WARM_UP_NANOS as f64 && !has_settled(&times) {
@@ -108,6 +123,10 @@ impl<'a> Bench<'a> {
         if visits.has(&name) {
             return Ok(());
         }
+        if let Some(board) = self.board_of(target) {
+            let measured = self.timed(&board, network, target)?;
+            return visits.add(Visit { name, network, measured });
+        }
         let is_new = self.last.replace((network, target.clone())) != Some((network, target.clone()));
         let mut measured = self.run(network, target)?;
         if self.is_cold {
@@ -125,14 +144,54 @@ impl<'a> Bench<'a> {
         visits.add(Visit { name, network, measured })
     }
 
+    /// The board, if TensorRT runs all devices of `target`.
+    fn board_of(&self, target: &Target) -> Option<Arc<Board>> {
+        let board = self.board.as_ref()?;
+        target.devices().iter().all(|&device| board.unit(device).is_some()).then(|| board.clone())
+    }
+
+    /// What `target` times of a network: where, what, and what it is called.
+    fn works(&self, network: usize, target: &Target) -> Result<Vec<(DeviceId, Work, Measured)>, Error> {
+        let measurement = self.measurement(network, target)?;
+        let model = ModelId(network as u32);
+        let of =
+            |(work, measured): (&Work, &Measured)| (measured.device, Work { model, ..work.clone() }, measured.clone());
+        Ok(measurement.timed().map(of).collect())
+    }
+
+    /// The times of `target`, whose devices are all of `board`; of two devices, each once while the other runs.
+    fn timed(&self, board: &Board, network: usize, target: &Target) -> Result<Vec<Measured>, Error> {
+        let mut works = self.works(network, target)?;
+        if let Target::Pair { .. } = target {
+            // Their steps are equal.
+            works.dedup_by_key(|(device, ..)| *device);
+        }
+        let time = |(device, work, measured): &(DeviceId, Work, Measured)| {
+            let time = match measured.beside {
+                None => board.time(*device, work)?,
+                Some(other) => {
+                    let beside = works.iter().find(|(device, ..)| *device == other);
+                    let (_, others, _) = beside.expect("a pair has steps on both devices");
+                    board.time_beside((*device, work), (other, others))?
+                }
+            };
+            Ok(Measured { time, ..measured.clone() })
+        };
+        works.iter().map(time).collect()
+    }
+
+    fn measurement(&self, network: usize, target: &Target) -> Result<Measurement, Error> {
+        let Network { name, graph, .. } = &self.networks[network];
+        target.measurement(&self.case.problem.platform, graph).map_err(|violations| {
+            let why: Vec<String> = violations.iter().map(ToString::to_string).collect();
+            Error::Usage(format!("{name} cannot be profiled: {}", why.join("; ")))
+        })
+    }
+
     fn run(&mut self, network: usize, target: &Target) -> Result<Vec<Measured>, Error> {
         let key = (network, target.clone());
         if !self.crews.contains_key(&key) {
-            let graph = &self.networks[network].graph;
-            let measurement = target.measurement(&self.case.problem.platform, graph).map_err(|violations| {
-                let why: Vec<String> = violations.iter().map(ToString::to_string).collect();
-                Error::Usage(format!("{} cannot be profiled: {}", self.networks[network].name, why.join("; ")))
-            })?;
+            let measurement = self.measurement(network, target)?;
             let backend = Remote::new(self.hosts[network].clone(), self.fleet.clone())?;
             let crew = assemble(&measurement.plan, &backend)?;
             self.crews.insert(key.clone(), (measurement, crew));

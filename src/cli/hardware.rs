@@ -14,8 +14,10 @@ use crate::problem::Model;
 use crate::replay::BackendError;
 use crate::replay::cpu::{Host, Network, Runtime};
 use crate::replay::remote::Fleet;
+use crate::replay::tensorrt::{Board, Patience};
 use crate::replay::wire::Credentials;
 use crate::scenario::Case;
+use crate::units::Duration;
 
 /// Which runtime executes networks.
 #[derive(Clone, Debug, Args)]
@@ -23,6 +25,15 @@ pub(super) struct HardwareArgs {
     /// Execute networks by this library of ONNX Runtime (libonnxruntime.so); by the built-in rten if absent
     #[arg(long, value_name = "FILE", env = "ORT_DYLIB_PATH")]
     onnxruntime: Option<OsString>,
+    /// Time engines of TensorRT by this trtexec; by the one in PATH, or where JetPack puts it, if absent
+    #[arg(long, value_name = "FILE", env = "COINFER_TRTEXEC")]
+    trtexec: Option<PathBuf>,
+    /// Folder for engines of TensorRT, which are built once; in the user's cache if absent
+    #[arg(long, value_name = "DIR", env = "COINFER_ENGINES")]
+    engines: Option<PathBuf>,
+    /// Longest time that one run of trtexec may take, building included, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..=86400))]
+    trtexec_limit: u64,
     #[command(flatten)]
     credentials: CredentialArgs,
 }
@@ -75,6 +86,26 @@ impl HardwareArgs {
     pub(super) fn fleet(&self, case: &Case) -> Result<Arc<Fleet>, Error> {
         let credentials = self.credentials.read()?;
         Ok(Arc::new(Fleet::connect(&case.problem.platform, &case.agents, &credentials)?))
+    }
+
+    /// The board with the devices of `case` that TensorRT runs, and `models`; `None` if there is no such device.
+    pub(super) fn board(&self, case: &Case, models: &[(Model, Arc<Weights>)]) -> Result<Option<Arc<Board>>, Error> {
+        if case.tensorrt.iter().all(Option::is_none) {
+            return Ok(None);
+        }
+        let cache = || {
+            let cache = std::env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
+            cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))
+        };
+        let store = self.engines.clone().or_else(|| Some(cache()?.join("coinfer/engines"))).ok_or_else(|| {
+            Error::Usage("there is no folder for engines, since HOME is not set; name one by --engines".into())
+        })?;
+        let networks = models.iter().map(|(model, weights)| (model.graph.clone(), weights.clone())).collect();
+        let limit = Duration::from_nanos(self.trtexec_limit * 1_000_000_000);
+        let patience = Patience { limit, interrupted: interruption() };
+        let (platform, trtexec) = (&case.problem.platform, self.trtexec.as_deref());
+        let board = Board::new(platform, &case.tensorrt, networks, &store, trtexec, patience)?;
+        Ok(Some(Arc::new(board)))
     }
 }
 

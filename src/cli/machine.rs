@@ -1,4 +1,4 @@
-//! What plans run on in a replay: the cores of this machine and agents, or nothing.
+//! What plans run on in a replay: the cores of this machine and agents, units that TensorRT runs, or nothing.
 
 use std::sync::Arc;
 
@@ -13,7 +13,9 @@ use crate::platform::DeviceId;
 use crate::problem::Problem;
 use crate::replay::cpu::{Cpu, Host};
 use crate::replay::remote::{BoardInfo, Fleet, Remote};
-use crate::replay::{Backend, Crew, DeviceInfo, Hold, Mock, PROBE_SAMPLES, SpeedProbe, assemble};
+use crate::replay::tensorrt::{Board, Tensorrt, assembled};
+use crate::replay::wire::Credentials;
+use crate::replay::{Backend, Crew, DeviceInfo, Hold, Limits, Mock, PROBE_SAMPLES, Round, SpeedProbe, assemble};
 use crate::scenario::Case;
 use crate::units::Duration;
 
@@ -22,6 +24,8 @@ use crate::units::Duration;
 pub(super) enum BackendKind {
     /// The cores of this machine, and the agents, that devices say they are
     Cpu,
+    /// The GPU and DLAs of this board that devices say they are, each step by itself in a process of trtexec
+    Tensorrt,
     /// No hardware: each step takes the time that is predicted for it
     Mock,
 }
@@ -29,6 +33,7 @@ pub(super) enum BackendKind {
 /// What plans run on, ready for those of one case.
 pub(super) enum Machine {
     Hardware { host: Arc<Host>, fleet: Arc<Fleet> },
+    Board { board: Arc<Board>, fleet: Arc<Fleet> },
     Mock,
 }
 
@@ -46,6 +51,19 @@ impl Machine {
             };
             models.push((model.clone(), weights.clone()));
         }
+        let platform = &case.problem.platform;
+        if kind == BackendKind::Tensorrt {
+            let board = hardware.board(case, &models)?.ok_or_else(|| {
+                Error::Usage("no device of the scenario is of TensorRT; write for example `tensorrt = {}`".into())
+            })?;
+            // Nothing is asked of agents.
+            let fleet = Fleet::connect(platform, &vec![None; platform.devices.len()], &Credentials::default())?;
+            return Ok(Machine::Board { board, fleet: Arc::new(fleet) });
+        }
+        if let Some(device) = platform.device_ids().find(|device| case.tensorrt[device.0 as usize].is_some()) {
+            let name = &platform.device(device).name;
+            return Err(Error::Usage(format!("`{name}` is of TensorRT; replay its plans with `--backend tensorrt`")));
+        }
         let probed = PROBE_SAMPLES * case.problem.platform.devices.len() as u32;
         let samples = case.problem.samples().max(probed);
         let host = host(case, &models, hardware.runtime()?, samples)?;
@@ -54,12 +72,22 @@ impl Machine {
 
     /// Whether real hardware computes.
     pub(super) fn is_real(&self) -> bool {
-        matches!(self, Machine::Hardware { .. })
+        match self {
+            Machine::Hardware { .. } => true,
+            Machine::Board { board, .. } => board.standin().is_none(),
+            Machine::Mock => false,
+        }
+    }
+
+    /// Whether timelines are put together from steps that were timed one by one.
+    pub(super) fn assembles(&self) -> bool {
+        matches!(self, Machine::Board { .. })
     }
 
     pub(super) fn probe(&self) -> Result<DeviceInfo, Error> {
         Ok(match self {
             Machine::Hardware { host, .. } => Cpu::new(host.clone()).probe()?,
+            Machine::Board { board, .. } => Tensorrt::new(board.clone()).probe()?,
             Machine::Mock => Mock::new(Vec::new()).probe()?,
         })
     }
@@ -71,7 +99,7 @@ impl Machine {
                 let remote = Remote::with_inputs_everywhere(host.clone(), fleet.clone())?;
                 Ok(Some(SpeedProbe::new(problem, &remote)?))
             }
-            Machine::Mock => Ok(None),
+            Machine::Board { .. } | Machine::Mock => Ok(None),
         }
     }
 
@@ -83,10 +111,30 @@ impl Machine {
                 let remote = Remote::new(host.clone(), fleet.clone())?;
                 Ok((assemble(plan, &remote)?, Some(remote)))
             }
+            Machine::Board { board, .. } => Ok((assemble(plan, &Tensorrt::new(board.clone()))?, None)),
             Machine::Mock => {
                 let times = estimates.iter().map(|estimate| estimate.time).collect();
                 Ok((assemble(plan, &Mock::new(times))?, None))
             }
+        }
+    }
+
+    /// Runs `plan` once, which `crew` has open.
+    pub(super) fn round(
+        &self,
+        crew: &mut Crew,
+        problem: &Problem,
+        plan: &CheckedPlan,
+        estimates: &[Estimate],
+        limits: &Limits<'_>,
+    ) -> Result<Round, Error> {
+        match self {
+            // Steps wait for each other's processes, each of which has a limit of its own.
+            Machine::Board { .. } => {
+                let round = crew.round(plan, &Limits { deadline: Duration::MAX, ..*limits })?;
+                Ok(assembled(problem, plan, estimates, &round))
+            }
+            Machine::Hardware { .. } | Machine::Mock => Ok(crew.round(plan, limits)?),
         }
     }
 
@@ -96,6 +144,7 @@ impl Machine {
             Machine::Hardware { host, .. } => {
                 host.hold() == Some(Hold::Shared) || self.boards().any(|board| !board.is_real_time)
             }
+            Machine::Board { board, .. } => return board.notes(),
             Machine::Mock => false,
         };
         let note = "threads have no real-time priority here (CAP_SYS_NICE), so other programs may take their cores";
@@ -105,7 +154,7 @@ impl Machine {
     /// The agents that take part.
     pub(super) fn boards(&self) -> impl Iterator<Item = BoardInfo> + '_ {
         let fleet = match self {
-            Machine::Hardware { fleet, .. } => Some(fleet),
+            Machine::Hardware { fleet, .. } | Machine::Board { fleet, .. } => Some(fleet),
             Machine::Mock => None,
         };
         fleet.into_iter().flat_map(|fleet| fleet.devices().filter_map(|device| fleet.info(device)))
@@ -115,7 +164,7 @@ impl Machine {
     pub(super) fn synchronise(&self) -> Result<(), Error> {
         match self {
             Machine::Hardware { fleet, .. } => Ok(fleet.synchronise()?),
-            Machine::Mock => Ok(()),
+            Machine::Board { .. } | Machine::Mock => Ok(()),
         }
     }
 
@@ -134,16 +183,22 @@ impl Machine {
 
     /// Why the traces of `case` say nothing of the machines that take part, this one of which was found to be `info`.
     pub(super) fn foreign_traces(&self, case: &Case, info: &DeviceInfo) -> Vec<String> {
-        let Machine::Hardware { fleet, .. } = self else { return Vec::new() };
-        let taken = taken(case, info, fleet);
+        let (fleet, board) = match self {
+            Machine::Hardware { fleet, .. } => (fleet, None),
+            Machine::Board { board, fleet } => (fleet, Some(&**board)),
+            Machine::Mock => return Vec::new(),
+        };
+        let taken = taken(case, info, fleet, board);
         let profiled =
             || case.profiles.iter().zip(&taken).filter_map(|(profile, taken)| Some((profile.as_ref()?, taken)));
         let mut objections = Vec::new();
+        let standin = board.and_then(Board::standin);
+        objections.extend(standin.map(|standin| format!("{standin} took the place of TensorRT")));
         for (index, (profile, found)) in profiled().enumerate() {
             objections.extend(profile.mismatch.clone());
             let is_agent = case.agents[index].is_some();
             if let (true, Some(unit), Some(found)) = (is_agent, &profile.unit, found)
-                && *unit != found.unit.to_string()
+                && *unit != found.unit
             {
                 let name = &case.problem.platform.devices[index].name;
                 let now = &found.unit;

@@ -21,6 +21,7 @@ use super::visits::{Visit, Visits};
 use super::{Error, ScenarioArgs, Terminal};
 use crate::cost::Trace;
 use crate::platform::{Device, DeviceId};
+use crate::problem::Model;
 use crate::replay::DeviceInfo;
 use crate::replay::cpu::processor;
 use crate::replay::profile::Target;
@@ -90,7 +91,7 @@ impl Profile {
         if devices.is_empty() {
             return Err(Error::Usage(
                 "no device of the scenario says which cores it is; write `cpu = { cores = \"0\" }`, \
-                 or `agent = { address = \"10.0.0.2:7071\" }`"
+                 `agent = { address = \"10.0.0.2:7071\" }`, or `tensorrt = {}`"
                     .into(),
             ));
         }
@@ -102,9 +103,17 @@ impl Profile {
         }
         let outputs = self.outputs(&case, &devices)?;
         let (runtime, fleet) = (self.hardware.runtime()?, self.hardware.fleet(&case)?);
-        let (targets, pairs) = (self.targets(&devices, samples), self.pairs(&devices));
+        let models = networks
+            .iter()
+            .map(|network| (Model { graph: network.graph.clone(), home: None }, network.weights.clone()));
+        let board = self.hardware.board(&case, &models.collect::<Vec<_>>())?;
+        if self.cold && board.is_some() {
+            let reason = "trtexec warms up and repeats what it times: leave --cold out, or devices of TensorRT";
+            return Err(Error::Usage(reason.into()));
+        }
+        let (targets, pairs) = (self.targets(&devices, samples), self.pairs(&case, &devices, terminal));
         let info = DeviceInfo { name: processor(), software: runtime.version(), memory: Bytes(0) };
-        let mut provenance = Provenance::of(&case, &info, &fleet);
+        let mut provenance = Provenance::of(&case, &info, &fleet, board.as_deref());
         if self.cold {
             provenance.note("each step ran once at a time, after others, with cold caches");
         }
@@ -113,9 +122,14 @@ impl Profile {
         let key = format!("{targets:?} {pairs:?} {repeats} {seed} {} {provenance:?} {networks_key:?}", self.cold);
         let mut visits = self.visits(&outputs, &key, &case, &networks, terminal);
         interruption();
-        let bench = Bench::new(&case, &networks, &targets, &pairs, (runtime, fleet), self.cold, terminal)?;
+        let bench =
+            Bench::new(&case, &networks, &targets, &pairs, (runtime, fleet, board.clone()), self.cold, terminal)?;
         self.measure(bench, &mut visits, &targets, &pairs, &devices, terminal)?;
 
+        for note in board.iter().flat_map(|board| board.notes()) {
+            terminal.tell(&note);
+            provenance.note(&note);
+        }
         let names: Vec<&str> = networks.iter().map(|network| network.name.as_str()).collect();
         let drift = drift(visits.all(), &devices);
         for (path, devices) in &outputs {
@@ -231,12 +245,20 @@ impl Profile {
     }
 
     /// The pairs of devices that are measured together.
-    fn pairs(&self, devices: &[DeviceId]) -> Vec<[DeviceId; 2]> {
+    fn pairs(&self, case: &Case, devices: &[DeviceId], terminal: &Terminal) -> Vec<[DeviceId; 2]> {
         if self.alone {
             return Vec::new();
         }
         let of = |(index, &first): (usize, &DeviceId)| devices[index + 1..].iter().map(move |&second| [first, second]);
-        devices.iter().enumerate().flat_map(of).collect()
+        let all: Vec<[DeviceId; 2]> = devices.iter().enumerate().flat_map(of).collect();
+        let is_board = |device: DeviceId| case.tensorrt[device.0 as usize].is_some();
+        let (kept, apart): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|&[first, second]| is_board(first) == is_board(second));
+        for pair in apart {
+            let [first, second] = pair.map(|device| &case.problem.platform.device(device).name);
+            terminal.tell(&format!("{first} and {second} are not measured together: TensorRT runs one of them only"));
+        }
+        kept
     }
 
     /// Every target of every network, as often as asked for, in random order.
@@ -260,7 +282,7 @@ impl Profile {
 /// Whether the scenario says where a device is.
 fn is_hardware(case: &Case, device: DeviceId) -> bool {
     let index = device.0 as usize;
-    case.units[index].is_some() || case.agents[index].is_some()
+    case.units[index].is_some() || case.agents[index].is_some() || case.tensorrt[index].is_some()
 }
 
 /// The devices that are measured: hardware that can run the networks; of several with one profile, the first.

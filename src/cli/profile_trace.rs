@@ -7,8 +7,8 @@ use super::visits::Visit;
 use crate::cost::{Kind, LayerKey, Row, Rows, Statistic, Trace};
 use crate::platform::DeviceId;
 use crate::replay::DeviceInfo;
-use crate::replay::cpu::Unit;
 use crate::replay::remote::{BoardInfo, Fleet};
+use crate::replay::tensorrt::Board;
 use crate::scenario::{Case, DEVICE_KEY};
 
 /// What a profile was taken on.
@@ -16,6 +16,8 @@ use crate::scenario::{Case, DEVICE_KEY};
 pub(super) struct Provenance {
     /// By device; `None` for those that were not profiled.
     devices: Vec<Option<Taken>>,
+    /// What took the place of NVIDIA's trtexec, if something did.
+    standin: Option<String>,
     notes: Vec<String>,
 }
 
@@ -24,17 +26,25 @@ pub(super) struct Provenance {
 pub(super) struct Taken {
     pub(super) hardware: String,
     pub(super) software: String,
-    pub(super) unit: Unit,
+    pub(super) unit: String,
 }
 
 /// What each device of `case` is, as far as the scenario says where it is; this machine is `info`.
-pub(super) fn taken(case: &Case, info: &DeviceInfo, fleet: &Fleet) -> Vec<Option<Taken>> {
+pub(super) fn taken(case: &Case, info: &DeviceInfo, fleet: &Fleet, board: Option<&Board>) -> Vec<Option<Taken>> {
+    let of = |DeviceInfo { name, software, .. }: &DeviceInfo, unit: String| Taken {
+        hardware: name.clone(),
+        software: software.clone(),
+        unit,
+    };
     let device = |device: DeviceId| {
-        let here = case.units[device.0 as usize].clone();
-        let here = here.map(|unit| Taken { hardware: info.name.clone(), software: info.software.clone(), unit });
-        let there =
-            fleet.info(device).map(|BoardInfo { hardware, software, unit, .. }| Taken { hardware, software, unit });
-        here.or(there)
+        let here = case.units[device.0 as usize].as_ref().map(|unit| of(info, unit.to_string()));
+        let there = fleet.info(device).map(|BoardInfo { hardware, software, unit, .. }| Taken {
+            hardware,
+            software,
+            unit: unit.to_string(),
+        });
+        let on_board = board.and_then(|board| Some(of(board.info(), board.unit(device)?.to_string())));
+        here.or(there).or(on_board)
     };
     case.problem.platform.device_ids().map(device).collect()
 }
@@ -57,9 +67,10 @@ impl Provenance {
     }
 
     /// Of profiles on this machine and on agents.
-    pub(super) fn of(case: &Case, info: &DeviceInfo, fleet: &Fleet) -> Provenance {
+    pub(super) fn of(case: &Case, info: &DeviceInfo, fleet: &Fleet, board: Option<&Board>) -> Provenance {
         let notes = vec![format!("frequency governor: {}", governor()), format!("kernel: {}", kernel())];
-        Provenance { devices: taken(case, info, fleet), notes }
+        let standin = board.and_then(Board::standin).map(str::to_owned);
+        Provenance { devices: taken(case, info, fleet, board), standin, notes }
     }
 }
 
@@ -76,13 +87,17 @@ pub(super) fn trace(
     let version = env!("CARGO_PKG_VERSION");
     let taken = || devices.iter().filter_map(|device| Some((*device, provenance.devices[device.0 as usize].as_ref()?)));
     let date = now();
+    let is_board = |device: &DeviceId| case.tensorrt[device.0 as usize].is_some();
+    let standin = provenance.standin.as_ref().filter(|_| devices.iter().any(is_board));
+    let by = standin.map_or_else(String::new, |standin| format!(", with {standin}: nothing was measured"));
+    let (kind, kind_name) = if standin.is_some() { (Kind::Derived, "derived") } else { (Kind::Measured, "measured") };
     for (key, value) in [
-        ("source", format!("coinfer profile, version {version}")),
+        ("source", format!("coinfer profile, version {version}{by}")),
         ("revision", option_env!("COINFER_COMMIT").unwrap_or("not known").to_owned()),
         ("hardware", joined(taken().map(|(_, taken)| taken.hardware.as_str()))),
         ("software", joined(taken().map(|(_, taken)| taken.software.as_str()))),
         ("date", date.split('T').next().unwrap_or_default().to_owned()),
-        ("kind", "measured".to_owned()),
+        ("kind", kind_name.to_owned()),
     ] {
         header.insert(key.to_owned(), vec![value]);
     }
@@ -117,7 +132,7 @@ pub(super) fn trace(
         }
     }
     rows.sort_by(|one, other| key(one).cmp(&key(other)));
-    Trace { kind: Kind::Measured, header, rows }
+    Trace { kind, header, rows }
 }
 
 /// What the trace calls a device.

@@ -249,7 +249,8 @@ pub(super) fn replay(
         backend: info.name.clone(),
         runtime: info.software.clone(),
         is_real: machine.is_real(),
-        is_as_profiled: options.as_profiled,
+        is_assembled: machine.assembles(),
+        is_as_profiled: options.as_profiled || machine.assembles(),
         emulated: machine.emulated(case),
         boards: machine.boards().map(board).collect(),
         lost,
@@ -281,7 +282,7 @@ fn rounds<'a>(
     for _ in 0..options.rounds {
         for run in &mut *runs {
             machine.synchronise()?;
-            run.round(problem, speed.as_mut(), limits)?;
+            run.round(machine, problem, speed.as_mut(), limits)?;
             progress.inc(1);
         }
     }
@@ -321,7 +322,7 @@ impl<'a> Run<'a> {
     ) -> Result<Run<'a>, Error> {
         let Candidate { strategy, plan, estimates } = *candidate;
         let (mut crew, remote) = machine.open(plan, estimates)?;
-        crew.round(plan, limits)?;
+        machine.round(&mut crew, problem, plan, estimates, limits)?;
         let difference = remote.map(|remote| {
             let models = (0..problem.models.len() as u32).map(ModelId);
             let differences = models.map(|model| remote.difference(model, problem.samples()));
@@ -339,12 +340,19 @@ impl<'a> Run<'a> {
     }
 
     /// Runs it once more, just after a look at the speed of the devices.
-    fn round(&mut self, problem: &Problem, speed: Option<&mut SpeedProbe>, limits: &Limits<'_>) -> Result<(), Error> {
+    fn round(
+        &mut self,
+        machine: &Machine,
+        problem: &Problem,
+        speed: Option<&mut SpeedProbe>,
+        limits: &Limits<'_>,
+    ) -> Result<(), Error> {
         let speeds = match speed {
             Some(probe) => probe.measure(limits)?,
             None => vec![1.0; problem.platform.devices.len()],
         };
-        let round = self.crew.round(self.candidate.plan, limits)?;
+        let Candidate { plan, estimates, .. } = *self.candidate;
+        let round = machine.round(&mut self.crew, problem, plan, estimates, limits)?;
         self.replayed.rounds.push((round, recalibrated(problem, self.candidate, &speeds)));
         Ok(())
     }
@@ -370,15 +378,17 @@ pub(super) fn write_results(
     candidates: &[Candidate<'_>],
     replays: &Replays,
 ) -> Result<(), Error> {
+    let report::Replay { scenario, backend, runtime, is_real, .. } = &replays.replay;
+    let by = if *is_real { String::new() } else { format!(", by {runtime} on {backend}") };
     let folders = slugs(candidates.iter().map(|candidate| candidate.strategy));
     for (index, ((candidate, replayed), folder)) in candidates.iter().zip(&replays.replayed).zip(folders).enumerate() {
         let Candidate { plan, strategy, .. } = candidate;
-        results.write(&format!("{folder}/replay.csv"), replay_csv(problem, plan, &replayed.rounds))?;
+        results.write(&format!("{folder}/replay.csv"), replay_csv(problem, plan, &replayed.rounds, runtime))?;
         if let Some((_, unfinished)) = replays.unfinished.as_ref().filter(|(of, _)| *of == index) {
             results.write(&format!("{folder}/partial.csv"), unfinished_csv(problem, plan, unfinished))?;
         }
         let Some(typical) = typical(&replayed.rounds) else { continue };
-        let title = format!("{}: {strategy}", replays.replay.scenario);
+        let title = format!("{scenario}: {strategy}{by}");
         let rows = both_rows(problem, plan, &typical.1, &typical.0.timeline);
         results.write(&format!("{folder}/replay.svg"), plot::timeline_svg(&title, &rows, plot::Width::Page))?;
     }

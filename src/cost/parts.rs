@@ -113,10 +113,6 @@ impl Parts {
         Ok(Estimate { time: Duration::from_nanos_f64(sum).max(Duration::from_nanos(1)), basis })
     }
 
-<<<<<<< HEAD
-    /// Nanoseconds by which the units take longer than the network in one step, for each step more. Layers that run
-    /// together take no longer than one by one: where it looks so, times vary more than a step costs.
-=======
     /// Segments of whole units inside `segment`, none of which overlap, that were profiled as one step and have a unit
     /// that was not profiled by itself; the longest first.
     fn longer(&self, segment: &Segment) -> Vec<&Unit> {
@@ -137,8 +133,8 @@ impl Parts {
         taken
     }
 
-    /// Nanoseconds by which the units take longer than the network in one step, for each step more.
->>>>>>> caps
+    /// Nanoseconds by which the units take longer than the network in one step, for each step more. Layers that run
+    /// together take no longer than one by one: where it looks so, times vary more than a step costs.
     fn cost_of_a_step(&self, batch: u32, whole: Option<Duration>) -> f64 {
         let height = |unit: &Unit| self.graph.shape(unit.segment.last()).rows;
         let time = |unit: &Unit| Some(unit.estimate(height(unit), batch).ok()?.time.as_nanos_f64());

@@ -12,6 +12,7 @@ mod mock;
 pub mod profile;
 pub mod remote;
 mod speed;
+pub mod tensorrt;
 pub mod wire;
 
 pub use cores::{CORE_MAX, Hold, available, parse_cores};

@@ -87,6 +87,16 @@ impl Target {
         }
     }
 
+    /// The devices that it measures.
+    pub fn devices(&self) -> Vec<DeviceId> {
+        match self {
+            Target::Whole { device, .. } | Target::Units { device, .. } | Target::Segment { device, .. } => {
+                vec![*device]
+            }
+            Target::Pair { lanes, .. } => lanes.iter().map(|(device, _)| *device).collect(),
+        }
+    }
+
     /// Whether `graph` has what it measures.
     pub fn is_of(&self, graph: &Graph) -> bool {
         match self {
@@ -136,6 +146,14 @@ impl Target {
 }
 
 impl Measurement {
+    /// What is timed, without times.
+    pub fn timed(&self) -> impl Iterator<Item = (&Work, &Measured)> {
+        self.steps.iter().map(|(&step, measured)| match &self.plan.step_at(step).action {
+            Action::Compute(work) => (work, measured),
+            Action::Transfer { .. } | Action::Join => unreachable!("only steps that compute are timed"),
+        })
+    }
+
     /// The timed steps of a round. Of two devices that ran at once, only steps during which the other was at work.
     pub fn read(&self, round: &Round) -> Vec<Measured> {
         let mut busy: BTreeMap<DeviceId, (_, _)> = BTreeMap::new();

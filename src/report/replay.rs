@@ -6,7 +6,7 @@ use super::boards::{Board, Lost};
 use crate::plan::{Action, CheckedPlan, StepId};
 use crate::replay::Round;
 use crate::statistics::{Errors, kendall_tau, median, quantile};
-use crate::timeline::Timeline;
+use crate::timeline::{Origin, Timeline};
 use crate::units::Duration;
 
 /// The rounds of one plan beside their predictions.
@@ -68,6 +68,9 @@ pub struct Replay {
     pub runtime: String,
     /// Whether real hardware computed.
     pub is_real: bool,
+    /// Whether timelines were put together from steps that were timed one by one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_assembled: bool,
     /// Whether predictions are for devices as they were profiled, and not for their speed just before each round.
     pub is_as_profiled: bool,
     /// Devices that are slowed on purpose.
@@ -144,7 +147,9 @@ fn step_errors(plan: &CheckedPlan, round: &Round, predicted: &Timeline) -> impl 
 /// How many times as long as the hardware was busy the longer steps of a round took.
 fn stretches(plan: &CheckedPlan, round: &Round) -> impl Iterator<Item = f64> {
     let spans = computing(plan).map(|step| (round.duration(step), round.busy[step.0 as usize]));
-    let long = spans.filter(|&(span, _)| span >= ISOLATION_TIME_MIN);
+    // Steps that were timed alone are isolated; an assembled timeline stretches them afterwards.
+    let is_measured = round.timeline.origin == Origin::Measured;
+    let long = spans.filter(move |&(span, _)| is_measured && span >= ISOLATION_TIME_MIN);
     long.map(|(span, busy)| span.as_nanos_f64() / busy.as_nanos_f64().max(1.0))
 }
 
@@ -153,6 +158,11 @@ impl Replay {
     pub fn judged(mut self) -> Replay {
         if !self.is_real {
             self.objections.push("no hardware took part".into());
+        }
+        if self.is_assembled {
+            let reason = "no plan ran as a whole: steps were timed one by one, and transfers, and what steps that run at \
+                          once take from each other, are as predicted";
+            self.objections.push(reason.into());
         }
         let lost = self.lost.iter().filter(|lost| !lost.is_replanned);
         self.objections.extend(lost.map(Lost::sentence));
@@ -222,7 +232,7 @@ fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
 mod tests {
     use super::*;
     use crate::report::example::{self, Run};
-    use crate::timeline::{Origin, Span};
+    use crate::timeline::Span;
     use crate::units::Time;
 
     /// A plan of two steps on the CPU and on the GPU, a transfer and a join.

@@ -12,7 +12,7 @@ use crate::problem::Problem;
 use crate::replay::Round;
 use crate::report::files::place;
 use crate::report::plot::{TimelineRow, timeline_rows};
-use crate::timeline::Timeline;
+use crate::timeline::{Origin, Timeline};
 use crate::units::Time;
 
 /// Each column's title and unit.
@@ -54,11 +54,15 @@ pub fn replay_table(replay: &Replay, bold: bool) -> String {
 fn captions(replay: &Replay) -> Vec<String> {
     let rounds = replay.comparisons.iter().map(|comparison| comparison.rounds).max().unwrap_or(0);
     let real = if replay.is_real { "" } else { "; nothing was measured on hardware" };
+    let measured = match replay.is_assembled {
+        true => "measured: steps, one by one, and put together for the plan, median",
+        false => "measured: median",
+    };
     let mut captions = vec![
         format!("replayed on {} ({}), {rounds} rounds each{real}", replay.backend, replay.runtime),
         match replay.is_as_profiled {
-            true => "predicted: for devices as they were profiled; measured: median".into(),
-            false => "predicted: for the speed of the devices just before each round, median; measured: median".into(),
+            true => format!("predicted: for devices as they were profiled; {measured}"),
+            false => format!("predicted: for the speed of the devices just before each round, median; {measured}"),
         },
         "error: predicted over measured makespan; steps: median size of the errors of single steps".into(),
         "as profiled: error without regard to the speed before the round".into(),
@@ -114,7 +118,7 @@ pub fn replayed_summary_json(summary: &Summary, replay: &Replay) -> String {
 }
 
 /// The columns of [`replay_csv`].
-const COLUMNS: [&str; 12] = [
+const COLUMNS: [&str; 14] = [
     "round",
     "step",
     "lane",
@@ -127,10 +131,12 @@ const COLUMNS: [&str; 12] = [
     "measured_end_ns",
     "busy_ns",
     "error",
+    "timeline",
+    "runtime",
 ];
 
-/// The steps of a plan in every round, beside their prediction for it, as CSV.
-pub fn replay_csv(problem: &Problem, plan: &CheckedPlan, rounds: &[(Round, Timeline)]) -> Vec<u8> {
+/// The steps of a plan in every round, beside their prediction for it, as CSV; `runtime` executed them.
+pub fn replay_csv(problem: &Problem, plan: &CheckedPlan, rounds: &[(Round, Timeline)], runtime: &str) -> Vec<u8> {
     let lines = rounds.iter().enumerate().flat_map(|(index, (round, predicted))| {
         plan.step_ids().filter_map(move |id| {
             let step = plan.step_at(id);
@@ -147,10 +153,16 @@ pub fn replay_csv(problem: &Problem, plan: &CheckedPlan, rounds: &[(Round, Timel
             line.extend([place(problem, plan.lane_at(lane)).0.to_owned(), action.to_owned(), samples.to_string()]);
             line.extend(times);
             line.extend([round.busy[id.0 as usize].as_nanos().to_string(), format!("{error:.4}")]);
+            line.extend([origin(&round.timeline).to_owned(), runtime.to_owned()]);
             Some(line)
         })
     });
     csv_bytes(COLUMNS, lines)
+}
+
+/// How a timeline of a replay came about.
+fn origin(timeline: &Timeline) -> &'static str {
+    if timeline.origin == Origin::Assembled { "assembled" } else { "measured" }
 }
 
 /// Both timelines of a round as rows of one figure: each lane as predicted, and below it as measured.
@@ -166,7 +178,7 @@ pub fn both_rows(problem: &Problem, plan: &CheckedPlan, predicted: &Timeline, me
         };
         timeline_rows(problem, plan, timeline).into_iter().map(shifted).collect::<Vec<_>>()
     };
-    [rows(predicted, 0, "predicted"), rows(measured, 1, "measured")].concat()
+    [rows(predicted, 0, "predicted"), rows(measured, 1, origin(measured))].concat()
 }
 
 #[cfg(test)]
@@ -308,15 +320,15 @@ mod tests {
         let busy = vec![Duration::from_nanos(5); run.plan.steps.len()];
         let round = Round { timeline: run.timeline.clone(), busy, there: vec![] };
         let rounds = vec![(round.clone(), run.timeline.clone()), (round, run.timeline.clone())];
-        let text = String::from_utf8(replay_csv(&run.problem, &run.plan, &rounds)).unwrap();
+        let text = String::from_utf8(replay_csv(&run.problem, &run.plan, &rounds, "rten")).unwrap();
         insta::assert_snapshot!(text, @"
-        round,step,lane,device_or_link,action,samples,predicted_start_ns,predicted_end_ns,measured_start_ns,measured_end_ns,busy_ns,error
-        0,0,0,cpu,compute,4,0,12000000,0,12000000,5,0.0000
-        0,1,2,gpu,compute,6,0,6000000,0,6000000,5,0.0000
-        0,2,3,pcie,transfer,6,6000000,7000000,6000000,7000000,5,0.0000
-        1,0,0,cpu,compute,4,0,12000000,0,12000000,5,0.0000
-        1,1,2,gpu,compute,6,0,6000000,0,6000000,5,0.0000
-        1,2,3,pcie,transfer,6,6000000,7000000,6000000,7000000,5,0.0000
+        round,step,lane,device_or_link,action,samples,predicted_start_ns,predicted_end_ns,measured_start_ns,measured_end_ns,busy_ns,error,timeline,runtime
+        0,0,0,cpu,compute,4,0,12000000,0,12000000,5,0.0000,measured,rten
+        0,1,2,gpu,compute,6,0,6000000,0,6000000,5,0.0000,measured,rten
+        0,2,3,pcie,transfer,6,6000000,7000000,6000000,7000000,5,0.0000,measured,rten
+        1,0,0,cpu,compute,4,0,12000000,0,12000000,5,0.0000,measured,rten
+        1,1,2,gpu,compute,6,0,6000000,0,6000000,5,0.0000,measured,rten
+        1,2,3,pcie,transfer,6,6000000,7000000,6000000,7000000,5,0.0000,measured,rten
         ");
         let rows = both_rows(&run.problem, &run.plan, &run.timeline, &run.timeline);
         let places: Vec<(u32, &str)> = rows.iter().map(|row| (row.lane, row.place.as_str())).collect();

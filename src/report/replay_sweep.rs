@@ -125,6 +125,8 @@ pub fn replay_sweep_csv(points: &[ReplayedPoint]) -> Vec<u8> {
         "steps_error_median",
         "isolation",
         "difference",
+        "timeline",
+        "runtime",
     ];
     let header = paths.iter().map(String::as_str).chain(columns).map(str::to_owned).collect::<Vec<_>>();
     let line = |(point, comparison): (&ReplayedPoint, &Comparison)| {
@@ -143,6 +145,8 @@ pub fn replay_sweep_csv(points: &[ReplayedPoint]) -> Vec<u8> {
         line.push(text(comparison.steps.map(|steps| steps.median)));
         line.push(comparison.isolation.to_string());
         line.push(text(comparison.difference));
+        let timeline = if point.replay.is_assembled { "assembled" } else { "measured" };
+        line.extend([timeline.to_owned(), point.replay.runtime.clone()]);
         line
     };
     csv_bytes(header, pairs(points).map(line))

@@ -57,6 +57,7 @@ use crate::platform::{BandwidthTable, DeviceId};
 use crate::problem::{Problem, Profiling, Replications};
 use crate::replay::cpu::Unit;
 use crate::replay::remote::AgentAddress;
+use crate::replay::tensorrt::TensorrtUnit;
 use crate::strategy::Strategy;
 use crate::units::Time;
 
@@ -106,6 +107,8 @@ pub struct Case {
     pub units: Vec<Option<Unit>>,
     /// By device, which agent it is.
     pub agents: Vec<Option<AgentAddress>>,
+    /// By device, which unit of this board it is, that TensorRT runs.
+    pub tensorrt: Vec<Option<TensorrtUnit>>,
     /// By device, where its profile is.
     pub profiles: Vec<Option<Profile>>,
     /// By model, what traces call it.
@@ -122,6 +125,7 @@ impl Case {
             weights: self.weights.clone(),
             units: self.units.clone(),
             agents: self.agents.clone(),
+            tensorrt: self.tensorrt.clone(),
             profiles: self.profiles.clone(),
             profiled_models: self.profiled_models.clone(),
             ..*self

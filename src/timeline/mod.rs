@@ -25,6 +25,8 @@ pub enum Origin {
     Simulated,
     /// The clock of a replay.
     Measured,
+    /// The engine, by times of steps that were measured one by one.
+    Assembled,
 }
 
 /// When every step of one run of a plan began and ended.

@@ -26,5 +26,6 @@ mod star;
 mod statistics;
 mod strategies;
 mod sweep;
+mod tensorrt;
 mod theory;
 mod tidy;

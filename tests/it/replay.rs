@@ -315,7 +315,7 @@ fn wrong_hardware_is_told_with_a_remedy() {
     check("run", &["--tolerance", "nan"], &["--tolerance", "use 0 to 1000"]);
     check("run", &["--tolerance=-1"], &["--tolerance", "use 0 to 1000"]);
     check("run", &["--deadline", "0"], &["--deadline"]);
-    check("run", &["--backend", "gpu"], &["--backend", "possible values: cpu, mock"]);
+    check("run", &["--backend", "gpu"], &["--backend", "possible values: cpu, tensorrt, mock"]);
     for wrong in ["--batches=0", "--repeats=0", "--parts=0", "--batches=x"] {
         check("profile", &[wrong], &[wrong.split('=').next().unwrap()]);
     }

@@ -67,7 +67,8 @@ pub(super) struct Fused {
 pub(super) fn fused(name: &str) -> Fused {
     let (name, _) = profile(name);
     if let Some(inside) = foreign_node(name) {
-        let members: Vec<String> = inside.split("...").map(clean).collect();
+        let separator = if inside.contains("...") { "..." } else { "," };
+        let members: Vec<String> = inside.split(separator).map(clean).collect();
         return Fused { layer: segment(&members), members };
     }
     let branches: Vec<&str> = name.split("||").collect();
@@ -88,9 +89,10 @@ pub(super) fn profile(name: &str) -> (&str, u32) {
     }
 }
 
-/// What stands in `{ForeignNode[..]}`.
+/// What stands in `{ForeignNode[..]}`, and in `{..}` of TensorRT 7.
 pub(super) fn foreign_node(name: &str) -> Option<&str> {
-    name.trim().strip_prefix("{ForeignNode[")?.strip_suffix("]}")
+    let inside = name.trim().strip_prefix('{')?.strip_suffix('}')?;
+    Some(inside.strip_prefix("ForeignNode[").and_then(|inside| inside.strip_suffix(']')).unwrap_or(inside))
 }
 
 /// The name of a segment of `members`, which run one after the other.

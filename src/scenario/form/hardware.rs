@@ -36,6 +36,8 @@ form! {
         cpu: CpuForm,
         /// Where the agent is that it is, for `profile` and replays; instead of `cpu`.
         agent: AgentForm,
+        /// Which unit of this board it is, that TensorRT runs, for `profile` and replays; instead of `cpu`.
+        tensorrt: TensorrtForm,
         /// What its steps read from and write to memory that it shares, when alone; if absent, weights, inputs and
         /// outputs once each.
         traffic: At<BytesPerSec>,
@@ -92,6 +94,14 @@ form! {
         address: At<String> = "address = \"10.0.0.2:7071\"",
         /// The name in its certificate; the host of the address if absent.
         server_name: At<String>,
+    }
+
+    /// The GPU or a DLA of this board, by trtexec.
+    TensorrtForm("`tensorrt`") {
+        /// Number of the deep-learning accelerator (DLA); the GPU if absent.
+        dla_core: At<u64>,
+        /// Whether the GPU runs layers that the DLA does not support; it does if absent.
+        gpu_fallback: At<bool>,
     }
 
     /// A way for data between two devices.

@@ -10,7 +10,9 @@ mod variation;
 use schemars::json_schema;
 
 pub(super) use contention::{HostForm, MemoryForm, NicDuplex, NicForm, NicSharing, PackageForm, SlowdownForm};
-pub(super) use hardware::{AgentForm, CpuForm, DeviceForm, Duplex, LimitsForm, LinkForm, PowerForm, SwitchForm};
+pub(super) use hardware::{
+    AgentForm, CpuForm, DeviceForm, Duplex, LimitsForm, LinkForm, PowerForm, SwitchForm, TensorrtForm,
+};
 pub(super) use load::{ArrivalsForm, DispatchForm, LoadForm, ReplicationsForm, ServerForm};
 pub(super) use variation::{DeviceVariationForm, FaultForm, GammaForm, LinkVariationForm, LognormalForm, SpikesForm};
 

@@ -7,7 +7,6 @@ use crate::cost::{Curve, Lookup, Parts, Speed};
 use crate::model::{Graph, ModelId};
 use crate::platform::{DeviceId, Platform, Precision, Slowdown};
 use crate::problem::Model;
-use crate::replay::cpu::Unit;
 use crate::scenario::Profile;
 use crate::scenario::decode::{At, shorten};
 use crate::scenario::diagnostic::{Faults, did_you_mean};
@@ -132,14 +131,14 @@ impl<'a> Curves<'a> {
         self.devices.iter().filter_map(other).collect()
     }
 
-    /// By device, where its profile is.
-    pub(super) fn profiles(&self, units: &[Option<Unit>]) -> Vec<Option<Profile>> {
-        let profile = |(form, unit): (&&DeviceForm, &Option<Unit>)| {
+    /// By device, where its profile is; `units` say what devices are.
+    pub(super) fn profiles(&self, units: &[Option<String>]) -> Vec<Option<Profile>> {
+        let profile = |(form, unit): (&&DeviceForm, &Option<String>)| {
             let trace = &form.trace.as_ref()?.value;
             let profiles = self.traces.get(trace);
             let device = profiled_device(form)?.value.clone();
             let profiled = profiles.and_then(|profiles| profiles.unit(&device));
-            let differs = profiled.zip(unit.as_ref()).filter(|(profiled, unit)| *profiled != unit.to_string());
+            let differs = profiled.zip(unit.as_ref()).filter(|(profiled, unit)| profiled != unit);
             let mismatch = differs.map(|(profiled, unit)| {
                 let name = form.name.as_ref().map_or(device.as_str(), |name| &name.value);
                 format!("`{name}` was profiled as {profiled}, and the scenario says {unit}; run `coinfer profile`")

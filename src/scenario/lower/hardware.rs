@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use crate::platform::{Device, DeviceId, DeviceKind, Direction, Limits, Link, LinkId, Platform, Power, Precision};
 use crate::replay::cpu::Unit;
 use crate::replay::remote::AgentAddress;
+use crate::replay::tensorrt::TensorrtUnit;
 use crate::replay::{CORE_MAX, parse_cores};
 use crate::scenario::decode::{At, shorten};
 use crate::scenario::diagnostic::{Faults, Span};
-use crate::scenario::form::{AgentForm, CpuForm, DeviceForm, Duplex, LimitsForm, LinkForm, PowerForm, ScenarioForm};
+use crate::scenario::form::{
+    AgentForm, CpuForm, DeviceForm, Duplex, LimitsForm, LinkForm, PowerForm, ScenarioForm, TensorrtForm,
+};
 use crate::scenario::lower::curves::{precision, profiled_device};
 use crate::scenario::names::Names;
 use crate::scenario::scalar::Word;
@@ -184,6 +187,72 @@ fn lower_agent(form: &AgentForm, faults: &mut Faults) -> Option<AgentAddress> {
     }
     Some(AgentAddress { address, server_name: server_name.map(|name| name.value.clone()) })
 }
+
+/// The unit of this board that each device is.
+pub(super) fn lower_tensorrt(form: &ScenarioForm, faults: &mut Faults) -> Vec<Option<TensorrtUnit>> {
+    let mut known: BTreeMap<Option<u64>, Span> = BTreeMap::new();
+    let mut units = Vec::new();
+    for device in form.devices.iter().flatten() {
+        let unit = device.tensorrt.as_ref();
+        units.push(unit.and_then(|unit| lower_tensorrt_unit(device, unit, faults)));
+        let (Some(unit), Some(kind)) = (unit, &device.kind) else { continue };
+        let core = unit.dla_core.as_ref();
+        let at = core.map_or(&kind.at, |core| &core.at);
+        if device.cpu.is_some() || device.agent.is_some() {
+            let cause = "a device is cores of this machine, an agent or of TensorRT, one of these";
+            faults.add(at, cause, "leave out all but one of `cpu`, `agent` and `tensorrt`");
+        }
+        let core = core.map(|core| core.value);
+        let is_known = core.is_some() || matches!(kind.value.0, DeviceKind::Igpu | DeviceKind::Gpu);
+        if is_known && let Some(earlier) = known.insert(core, at.clone()) {
+            let unit = core.map_or_else(|| "the GPU".into(), |core| format!("DLA core {core}"));
+            let cause = format!("two devices are {unit} of this board");
+            faults.add(at, cause, "keep one of them").label("second").beside(&earlier, "first");
+        }
+    }
+    units
+}
+
+fn lower_tensorrt_unit(device: &DeviceForm, form: &TensorrtForm, faults: &mut Faults) -> Option<TensorrtUnit> {
+    let kind = device.kind.as_ref()?;
+    let is_dla = kind.value.0 == DeviceKind::Dla;
+    let precision = precision(device);
+    match &form.dla_core {
+        None if matches!(kind.value.0, DeviceKind::Cpu | DeviceKind::Board) => {
+            faults.add(&kind.at, "TensorRT runs a GPU or a DLA", "use `kind = \"igpu\"`, `\"gpu\"` or `\"dla\"`");
+        }
+        None if is_dla => {
+            faults.add(
+                &kind.at,
+                "nothing says which DLA it is",
+                "write `tensorrt = { dla_core = 0 }`, or another `kind`",
+            );
+        }
+        Some(core) if !is_dla => {
+            faults.add(&core.at, "the device is no DLA by its `kind`", "leave `dla_core` out, or use `kind = \"dla\"`");
+        }
+        Some(core) if core.value > CORE_OF_DLA_MAX => {
+            let cause = format!("no board has a DLA core {}", core.value);
+            faults.add(&core.at, cause, "use 0 or 1");
+        }
+        _ => {}
+    }
+    if is_dla && precision == Precision::Fp32 {
+        let at = device.precision.as_ref().map_or(&kind.at, |precision| &precision.at);
+        faults.add(at, "a DLA computes in fp16 or int8 only", "write `precision = \"fp16\"`");
+    }
+    if let (None, Some(fallback)) = (&form.dla_core, &form.gpu_fallback) {
+        faults.add(&fallback.at, "the GPU falls back to nothing", "leave it out, or name a `dla_core`");
+    }
+    Some(TensorrtUnit {
+        dla_core: form.dla_core.as_ref().map(|core| core.value as u32),
+        gpu_fallback: form.dla_core.is_some() && form.gpu_fallback.as_ref().is_none_or(|fallback| fallback.value),
+        precision,
+    })
+}
+
+/// Boards have two DLAs at most.
+const CORE_OF_DLA_MAX: u64 = 1;
 
 fn lower_unit(form: &CpuForm, faults: &mut Faults) -> Option<Unit> {
     let text = form.cores.as_ref()?;

@@ -62,6 +62,7 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
     };
     let units = hardware::lower_units(&form, faults);
     let agents = hardware::lower_agents(&form, faults);
+    let tensorrt = hardware::lower_tensorrt(&form, faults);
     let seed = form.seed.as_ref().map_or(0, |seed| seed.value);
     let profiling = form.profiling.as_ref().and_then(|profiling| lower_profiling(profiling, faults));
     let networks = networks::lower(&form, seed, &devices, &files.networks, faults);
@@ -97,7 +98,11 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
         faults: broken,
         ..Problem::new(models, platform, load?, costs)
     };
-    let profiles = curves.profiles(&units);
+    let here = units.iter().zip(&tensorrt);
+    let here = here.map(|(unit, board)| {
+        unit.as_ref().map(ToString::to_string).or_else(|| board.as_ref().map(ToString::to_string))
+    });
+    let profiles = curves.profiles(&here.collect::<Vec<_>>());
     let mut notes: Vec<String> = notes;
     notes.extend(contention::idle_note(&problem.platform.interference).filter(|_| !contention));
     notes.extend(profiles.iter().flatten().filter_map(|profile| profile.mismatch.clone()));
@@ -116,6 +121,7 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
         weights,
         units,
         agents,
+        tensorrt,
         profiles,
         profiled_models,
     })

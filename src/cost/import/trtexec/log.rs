@@ -23,12 +23,23 @@ impl Log {
     pub(super) fn read(&mut self, source: usize, text: &str) -> bool {
         self.source = source;
         let mut is_log = false;
+        let mut listed = None;
         for line in text.lines() {
             let after = |key: &str| line.split_once(key).map(|(_, value)| value.trim().to_owned());
             is_log |= ["[I] ", "[W] ", "[V] ", "[TRT]", "&&&& "].iter().any(|mark| line.contains(mark));
             let filled = |value: &String| !value.is_empty();
-            if let Some(layer) = after("[DlaLayer] ") {
-                self.dla.insert(layer);
+            let layer = |layer: String| layer.strip_suffix(',').map(str::to_owned).unwrap_or(layer);
+            if line.contains("Layers running on DLA:") {
+                listed = Some(true);
+            } else if line.contains("Layers running on GPU:") {
+                listed = Some(false);
+            } else if let Some(name) = after("[DlaLayer] ") {
+                self.dla.insert(layer(name));
+            } else if let (Some(on_dla), Some(layers)) =
+                (listed, after("[TRT] ").filter(|layers| layers.ends_with(',')))
+            {
+                let placed = if on_dla { &mut self.dla } else { &mut self.gpu };
+                placed.extend(in_a_line(&layers));
             } else if let Some(layer) = after("[GpuLayer] ") {
                 // `KIND: name`, where names may have colons too.
                 let name = layer.split_once(": ").map_or(layer.as_str(), |(_, name)| name).to_owned();
@@ -102,4 +113,21 @@ impl Log {
 fn lowest(text: &str, [int8, fp16]: [&str; 2]) -> Option<Precision> {
     let known = [(int8, Precision::Int8), (fp16, Precision::Fp16)];
     known.into_iter().find(|(word, _)| text.contains(word)).map(|(_, precision)| precision)
+}
+
+/// The layers that TensorRT 7 lists in one line. Networks of a DLA stand in braces.
+fn in_a_line(layers: &str) -> Vec<String> {
+    let (mut found, mut depth) = (vec![String::new()], 0u32);
+    for letter in layers.chars() {
+        match letter {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        match (letter, depth, found.last_mut()) {
+            (',', 0, _) | (_, _, None) => found.push(String::new()),
+            (_, _, Some(last)) => last.push(letter),
+        }
+    }
+    found.iter().map(|layer| layer.trim().to_owned()).filter(|layer| !layer.is_empty()).collect()
 }

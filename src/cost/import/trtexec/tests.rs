@@ -139,6 +139,23 @@ fn each_network_of_a_dla_is_one_segment() {
 }
 
 #[test]
+fn networks_of_a_dla_are_known_by_the_lists_of_tensorrt_7() {
+    let rows = profile(&[("{conv1,relu1}", 8.0), ("fc + prob", 5.0), ("{norm}", 2.0)]);
+    let log = "[I] [TRT] --------------- Layers running on DLA: \n[I] [TRT] {conv1,relu1}, {pool1, pool2}, \n\
+               [I] [TRT] --------------- Layers running on GPU: \n[I] [TRT] fc + prob, {norm}, \n\
+               [I] [TRT] Detected 1 inputs and 1 output network tensors.\n";
+    let found = readings(&[("p", rows.as_bytes()), ("l", log.as_bytes())], &hints());
+    assert_eq!(
+        found,
+        [
+            "DlaGroup {conv1,relu1}: part of `conv1..relu1`: the submission of its work",
+            "Layer fc + prob: `fc..prob` of fc, prob, on the GPU",
+            "Layer {norm}: `norm`, on the GPU"
+        ]
+    );
+}
+
+#[test]
 fn the_batch_comes_from_the_inputs_of_the_network() {
     let layers = |dimensions: &str| {
         format!(
