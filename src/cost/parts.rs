@@ -21,6 +21,8 @@ pub struct Parts {
     graph: Graph,
     units: Vec<Unit>,
     segments: Vec<Unit>,
+    /// Of the segments, those of whole units of which one was not profiled; the longest first.
+    longer: Vec<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -72,7 +74,14 @@ impl Parts {
         let others = names.into_iter().filter(|name| units.iter().all(|unit| unit.name != *name));
         let segments: Vec<Unit> = others.filter_map(|name| graph.find_segment(name)).map(unit).collect();
         let is_any = units.iter().chain(&segments).any(|unit| !unit.curves.is_empty());
-        is_any.then(|| Parts { graph: graph.clone(), units, segments })
+        let stands_for_units = |segment: &Unit| {
+            let mut inside = units.iter().filter(|unit| unit.overlaps(&segment.segment));
+            let is_whole = inside.clone().all(|unit| unit.is_inside(&segment.segment));
+            is_whole && inside.any(|unit| unit.curves.is_empty())
+        };
+        let mut longer: Vec<usize> = (0..segments.len()).filter(|&index| stands_for_units(&segments[index])).collect();
+        longer.sort_by_key(|&index| std::cmp::Reverse(segments[index].segment.layers().count()));
+        is_any.then(|| Parts { graph: graph.clone(), units, segments, longer })
     }
 
     /// Whether they are units of `graph`.
@@ -113,21 +122,12 @@ impl Parts {
         Ok(Estimate { time: Duration::from_nanos_f64(sum).max(Duration::from_nanos(1)), basis })
     }
 
-    /// Segments of whole units inside `segment`, none of which overlap, that were profiled as one step and have a unit
-    /// that was not profiled by itself; the longest first.
+    /// Segments inside `segment`, none of which overlap, that stand for units that were not profiled; the longest first.
     fn longer(&self, segment: &Segment) -> Vec<&Unit> {
-        let is_used = |longer: &&Unit| {
-            let mut units = self.units.iter().filter(|unit| unit.overlaps(&longer.segment));
-            longer.is_inside(segment)
-                && units.clone().all(|unit| unit.is_inside(&longer.segment))
-                && units.any(|unit| unit.curves.is_empty())
-        };
-        let mut candidates: Vec<&Unit> = self.segments.iter().filter(is_used).collect();
-        candidates.sort_by_key(|longer| std::cmp::Reverse(longer.segment.layers().count()));
         let mut taken: Vec<&Unit> = Vec::new();
-        for candidate in candidates {
-            if taken.iter().all(|other| !other.overlaps(&candidate.segment)) {
-                taken.push(candidate);
+        for longer in self.longer.iter().map(|&index| &self.segments[index]) {
+            if longer.is_inside(segment) && taken.iter().all(|other| !other.overlaps(&longer.segment)) {
+                taken.push(longer);
             }
         }
         taken
