@@ -1,51 +1,63 @@
 //! How fast any plan could be: lower bounds of the makespan.
 
 use super::batch_split::Whole;
-use super::fronts::Fronts;
-use crate::model::{Graph, ModelId, Region, Segment, Work, units};
+use super::rows::Chain;
+use crate::model::{Graph, ModelId, Region, Segment, Work};
 use crate::platform::DeviceId;
 use crate::problem::Problem;
 use crate::units::{Bytes, Duration, Share};
 
-/// A time that no plan on whole devices can beat: `B / sum over devices of their best rate` for B samples.
+/// A time that no plan on whole devices can beat.
 ///
-/// Every device works at its best rate all the time. That is the largest of `b / t(b)` for the whole network, b being up
-/// to what memory holds, and of what it does of a network when it runs parts of it. Let `w_u` be what unit u takes on
-/// the device that is fastest with it; then whoever runs rows of it gains `w_u` in proportion, and no faster than its
-/// best unit says, looked at for all rows and for halves of them, in turn, down to one. What a step costs by itself is
-/// left out there, since units may be fused. (The sum of `w_u` over the sum of these rates is a feasible solution of the
-/// dual of the linear programme that divides all units over all devices.)
+/// The dual of the linear programme that divides all parts of all networks over all devices: let each device `d` have a
+/// weight `w_d`. A part `p` costs at least `y_p = min over d of w_d t_pd`, and a sample of a network run whole at least
+/// `min over d of w_d t_d`; a sample costs the less of that and the sum of its parts, and devices have `T sum of w_d` to
+/// give, so that `T >= cost of all samples / sum of w_d` whatever the weights. Those in use are each device's best rate,
+/// and what ascent makes of them.
 ///
-/// Where no parts but fronts of the network for accelerators were profiled, it is the bound of [`Fronts::bound`].
+/// `t` are the shortest times for each sample: of the whole network, in all batches that memory holds; of a part, which is
+/// the shortest run of units whose time is known, for one sample and for all, and for all rows, halves of them, in turn,
+/// down to one. What a step costs by itself is left out of the times of parts, since they may be fused.
 ///
 /// Devices other than the home of the data have nothing to do before a message has reached them, and nothing that still
 /// counts when no message could get back. Contention only slows, so the bound also holds with it. `None` if it is not
-/// known: several models, no calibration, or a step that takes no time.
+/// known: no calibration, or a step that takes no time.
 pub fn lower_bound(problem: &Problem) -> Option<Duration> {
-    let [model] = problem.models.as_slice() else { return None };
-    let whole = Whole::new(problem, ModelId(0)).ok()?;
-    let parts = Parts::of(problem, &model.graph);
-    if parts.is_none()
-        && let Ok(fronts) = Fronts::new(problem, problem.samples())
-    {
-        return Some(Duration::from_nanos_f64((fronts.bound(problem.samples()) * (1.0 - 1e-12) - 0.5).max(0.0)));
-    }
-    let work = parts.as_ref().map_or(1.0, |parts| parts.work);
-    let best_rate = |device: DeviceId| {
-        let capacity = whole.capacity(device).unwrap_or(0); // what cannot run here adds nothing
-        let rates = (1..=problem.samples().min(capacity)).filter_map(|batch| {
-            let time = whole.compute_time(device, batch).ok()?;
-            Some(f64::from(batch) / time.as_nanos_f64() * work)
-        });
-        let of_parts = parts.as_ref().map_or(0.0, |parts| parts.rate(device));
-        rates.fold(of_parts, f64::max)
+    let models = (0..problem.models.len() as u32).map(ModelId);
+    let costs: Vec<Costs> = models.map(|model| Costs::of(problem, model)).collect::<Option<_>>()?;
+    let away: Vec<f64> = problem.platform.device_ids().map(|device| away(problem, device)).collect();
+    let samples = f64::from(problem.samples());
+    let time = |weights: &[f64]| {
+        let work: f64 = costs.iter().map(|costs| costs.cheapest(weights)).sum::<f64>() * samples;
+        earliest(away.iter().copied().zip(weights.iter().copied()).collect(), work)
     };
-    let of_device = |device| (away(problem, model.home, device), best_rate(device));
-    let devices: Vec<(f64, f64)> = problem.platform.device_ids().map(of_device).collect();
+    let mut weights: Vec<f64> =
+        (0..away.len()).map(|device| costs.iter().map(|costs| costs.rate(device)).sum()).collect();
+    let mut best = time(&weights)?;
+    let mut step = 0.5;
+    while step > 1e-4 && away.len() <= ASCENT_DEVICES_MAX {
+        let before = best;
+        for device in 0..weights.len() {
+            for factor in [1.0 + step, 1.0 / (1.0 + step)] {
+                let known = weights[device];
+                weights[device] *= factor;
+                match time(&weights).filter(|&time| time > best * (1.0 + 1e-9)) {
+                    Some(time) => best = time,
+                    None => weights[device] = known,
+                }
+            }
+        }
+        if best == before {
+            step /= 2.0;
+        }
+    }
     // Rounded down by more than the error of the sums, so that it stays a bound.
-    let nanos = earliest(devices, f64::from(problem.samples()) * work)? * (1.0 - 1e-12);
-    Some(Duration::from_nanos_f64((nanos - 0.5).max(0.0)))
+    Some(Duration::from_nanos_f64((best * (1.0 - 1e-12) - 0.5).max(0.0)))
 }
+
+/// Of more devices, only their best rates are weights: each step of the ascent looks at all parts on all devices, twice for
+/// each device.
+const ASCENT_DEVICES_MAX: usize = 16;
 
 /// When devices that are away for some time and then work at some rate have done `work`; `None` if never, or at once.
 fn earliest(mut devices: Vec<(f64, f64)>, work: f64) -> Option<f64> {
@@ -61,79 +73,122 @@ fn earliest(mut devices: Vec<(f64, f64)>, work: f64) -> Option<f64> {
         lost += own * away;
         time = (work + lost) / rate;
     }
-    (rate.is_finite() && time.is_finite()).then_some(time)
+    (rate.is_finite() && time.is_finite() && work > 0.0).then_some(time)
 }
 
-/// Nanoseconds of a run in which a device cannot be of use, since its data is on its way from home or back.
-fn away(problem: &Problem, home: Option<DeviceId>, device: DeviceId) -> f64 {
-    let Some(home) = home.filter(|&home| home != device) else { return 0.0 };
+/// Nanoseconds of a run in which a device cannot be of use, since all data is on its way from home or back.
+fn away(problem: &Problem, device: DeviceId) -> f64 {
     let time = |from, to| {
         let route = problem.platform.route(from, to).unwrap_or_default();
         let hops = route.into_iter().filter_map(|(link, _)| problem.costs.transfer(link, Bytes(1)).ok());
         hops.map(|estimate| estimate.time.as_nanos_f64()).sum::<f64>()
     };
-    time(home, device) + time(device, home)
+    let of_model = |home: Option<DeviceId>| match home.filter(|&home| home != device) {
+        Some(home) => time(home, device) + time(device, home),
+        None => 0.0,
+    };
+    problem.models.iter().map(|model| of_model(model.home)).fold(f64::INFINITY, f64::min)
 }
 
-/// What devices do of a network when they run parts of it.
+/// What a network takes, by device, in nanoseconds of a sample at the best; infinite where a device cannot run it, or
+/// nobody knows.
+struct Costs {
+    whole: Vec<f64>,
+    /// Of each part; empty if nobody knows what parts take.
+    parts: Vec<Vec<f64>>,
+}
+
+impl Costs {
+    /// `None` if nobody knows anything.
+    fn of(problem: &Problem, model: ModelId) -> Option<Costs> {
+        let whole = Whole::new(problem, model).ok()?;
+        let of_device = |device: DeviceId| {
+            let capacity = whole.capacity(device).unwrap_or(0); // what cannot run here adds nothing
+            let batches = 1..=problem.samples().min(capacity);
+            let times = batches
+                .filter_map(|batch| Some(whole.compute_time(device, batch).ok()?.as_nanos_f64() / f64::from(batch)));
+            times.fold(f64::INFINITY, f64::min)
+        };
+        let whole: Vec<f64> = problem.platform.device_ids().map(of_device).collect();
+        let parts = Parts { problem, model, graph: &problem.model(model).graph }.times();
+        let is_known = |times: &Vec<f64>| times.iter().any(|time| time.is_finite());
+        (is_known(&whole) || !parts.is_empty()).then_some(Costs { whole, parts })
+    }
+
+    /// The least that a sample can cost if a nanosecond of each device costs its weight.
+    fn cheapest(&self, weights: &[f64]) -> f64 {
+        let least = |times: &Vec<f64>| {
+            let costs = times.iter().zip(weights).filter(|(time, _)| time.is_finite());
+            costs.map(|(time, weight)| time * weight).fold(f64::INFINITY, f64::min)
+        };
+        let of_parts = if self.parts.is_empty() { f64::INFINITY } else { self.parts.iter().map(least).sum() };
+        least(&self.whole).min(of_parts)
+    }
+
+    /// The most of a sample, in what its parts take on the devices that are fastest with them, that a device can do in a
+    /// nanosecond.
+    fn rate(&self, device: usize) -> f64 {
+        let fastest = |times: &Vec<f64>| times.iter().copied().fold(f64::INFINITY, f64::min);
+        let work: f64 = if self.parts.is_empty() { 1.0 } else { self.parts.iter().map(fastest).sum() };
+        let of_parts = self.parts.iter().map(|times| fastest(times) / times[device]);
+        // A part that takes no time says nothing.
+        of_parts.chain([work / self.whole[device]]).filter(|rate| rate.is_finite()).fold(0.0, f64::max)
+    }
+}
+
+/// Runs of units of a network, each the shortest whose time is known.
 struct Parts<'a> {
     problem: &'a Problem,
+    model: ModelId,
     graph: &'a Graph,
-    units: Vec<Segment>,
-    /// By unit, nanoseconds of one sample on the device that is fastest with it.
-    weights: Vec<f64>,
-    /// Their sum.
-    work: f64,
 }
 
-impl<'a> Parts<'a> {
-    /// `None` if nobody knows what parts take.
-    fn of(problem: &'a Problem, graph: &'a Graph) -> Option<Parts<'a>> {
-        let units = units(graph);
-        let mut parts = Parts { problem, graph, units, weights: Vec::new(), work: 0.0 };
-        if parts.units.len() < 2 {
-            return None;
+impl Parts<'_> {
+    /// By part and device; empty if nobody knows.
+    fn times(&self) -> Vec<Vec<f64>> {
+        let chain = Chain::whole(self.graph);
+        let devices: Vec<DeviceId> = self.problem.platform.device_ids().collect();
+        let mut parts: Vec<Segment> = Vec::new();
+        let mut first = 0;
+        for end in 1..=chain.len() {
+            let segment = chain.segment(first..end);
+            if devices.iter().any(|&device| self.time(device, &segment, self.height(&segment), 1).is_some()) {
+                parts.push(segment);
+                first = end;
+            }
         }
-        let steps: Vec<f64> = problem.platform.device_ids().map(|device| parts.step(device)).collect();
-        let fastest = |unit: &Segment| {
-            let time = |device| Some(parts.time(device, unit, all_rows(graph, unit), 1)? - steps[device.0 as usize]);
-            let times = problem.platform.device_ids().filter_map(time);
-            times.min_by(f64::total_cmp).filter(|&time| time >= 0.0)
+        if first < chain.len() || parts.len() < 2 {
+            return Vec::new();
+        }
+        let steps: Vec<f64> = devices.iter().map(|&device| self.step(device, &parts)).collect();
+        let of_part = |part: &Segment| -> Vec<f64> {
+            devices.iter().zip(&steps).map(|(&device, &step)| self.shortest(device, part, step)).collect()
         };
-        parts.weights = parts.units.iter().map(fastest).collect::<Option<_>>()?;
-        parts.work = parts.weights.iter().sum();
-        (parts.work > 0.0).then_some(parts)
+        parts.iter().map(of_part).collect()
     }
 
-    /// The most of a sample's work that `device` can do in a nanosecond, as parts.
-    fn rate(&self, device: DeviceId) -> f64 {
-        let step = self.step(device);
-        let of_unit = |(unit, weight): (&Segment, &f64)| {
-            let height = all_rows(self.graph, unit);
-            let halves = std::iter::successors(Some(height), |&rows| (rows > 1).then_some(rows.div_ceil(2)));
-            let rates = halves.flat_map(|rows| {
-                let batches = [1, self.problem.samples().max(1)];
-                batches.into_iter().filter_map(move |samples| {
-                    let time = self.time(device, unit, rows, samples)? - step;
-                    let done = weight * f64::from(samples) * f64::from(rows) / f64::from(height);
-                    Some(if done > 0.0 { done / time.max(0.0) } else { 0.0 })
-                })
-            });
-            rates.fold(0.0, f64::max)
-        };
-        self.units.iter().zip(&self.weights).map(of_unit).fold(0.0, f64::max)
+    /// Nanoseconds of a sample of a part on a device, at the best.
+    fn shortest(&self, device: DeviceId, part: &Segment, step: f64) -> f64 {
+        let height = self.height(part);
+        let most = self.problem.samples().max(1);
+        let halves = std::iter::successors(Some(height), |&rows| (rows > 1).then_some(rows.div_ceil(2)));
+        let in_rows = halves.flat_map(|rows| [(rows, 1), (rows, most)]);
+        let times = in_rows.chain((2..most).map(|samples| (height, samples))).filter_map(|(rows, samples)| {
+            let time = (self.time(device, part, rows, samples)? - step).max(0.0);
+            Some(time / f64::from(samples) * f64::from(height) / f64::from(rows))
+        });
+        times.fold(f64::INFINITY, f64::min)
     }
 
-    /// Nanoseconds by which units that a device can run, each in a step of its own, take longer than in one step, for
-    /// each step more.
-    fn step(&self, device: DeviceId) -> f64 {
-        let runs = |unit: &&Segment| self.time(device, unit, all_rows(self.graph, unit), 1).is_some();
-        let own: Vec<&Segment> = self.units.iter().filter(runs).collect();
-        let mut layers: Vec<_> = own.iter().flat_map(|unit| unit.layers()).collect();
+    /// Nanoseconds by which parts that a device can run, each in a step of its own, take longer than in one step, for each
+    /// step more.
+    fn step(&self, device: DeviceId, parts: &[Segment]) -> f64 {
+        let time = |part: &Segment| self.time(device, part, self.height(part), 1);
+        let own: Vec<&Segment> = parts.iter().filter(|part| time(part).is_some()).collect();
+        let mut layers: Vec<_> = own.iter().flat_map(|part| part.layers()).collect();
         layers.sort_unstable();
-        let apart: f64 = own.iter().filter_map(|unit| self.time(device, unit, all_rows(self.graph, unit), 1)).sum();
-        let together = Segment::new(layers).ok();
-        let together = together.and_then(|all| self.time(device, &all, all_rows(self.graph, &all), 1));
+        let apart: f64 = own.iter().filter_map(|part| time(part)).sum();
+        let together = Segment::new(layers).ok().and_then(|all| time(&all));
         match (together, own.len()) {
             (Some(together), 2..) => ((apart - together) / (own.len() - 1) as f64).max(0.0),
             _ => 0.0,
@@ -147,11 +202,11 @@ impl<'a> Parts<'a> {
             return None;
         }
         let region = Region { samples: 0..samples, rows: 0..rows };
-        let work = Work { model: ModelId(0), segment: segment.clone(), region };
+        let work = Work { model: self.model, segment: segment.clone(), region };
         Some(self.problem.costs.compute(device, Share::FULL, &work).ok()?.time.as_nanos_f64())
     }
-}
 
-fn all_rows(graph: &Graph, segment: &Segment) -> u32 {
-    graph.shape(segment.last()).rows
+    fn height(&self, segment: &Segment) -> u32 {
+        self.graph.shape(segment.last()).rows
+    }
 }

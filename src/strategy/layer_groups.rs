@@ -313,6 +313,7 @@ mod tests {
     use crate::platform::{BandwidthRule, Device, Direction, Link, LinkId, Platform, Precision, SharedMemory};
     use crate::problem::{Load, Model};
     use crate::strategy::Strategy as _;
+    use crate::strategy::bound::lower_bound;
     use crate::units::{Bytes, BytesPerSec};
 
     /// Convolutions, of which the second is followed by an activation.
@@ -402,6 +403,7 @@ mod tests {
                 }
             }
             prop_assert_eq!(time(&problem, &groups), best);
+            prop_assert!(lower_bound(&problem).unwrap() <= best);
             let fewer = LayerGroups { switch: false, ..groups.clone() };
             let apart = LayerGroups { apart: true, ..fewer.clone() };
             prop_assert!(best <= time(&problem, &fewer));

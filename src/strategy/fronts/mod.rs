@@ -231,47 +231,6 @@ impl<'a> Fronts<'a> {
         stages.finish()
     }
 
-    /// Nanoseconds that no sharing of `samples` samples can beat, nor any mixture of cuts.
-    ///
-    /// A sample takes time of the GPU, `g`, of an accelerator, `d`, or of both, at the best rates of all batches. With a
-    /// weight for each device, `T (sum of weights)` is at least `B min (w_G g + w_D d)` over all ways to run a sample;
-    /// accelerators weigh as fast as they are, and the GPU what makes the bound largest.
-    pub(super) fn bound(&self, samples: u32) -> f64 {
-        let best = |times: &[f64]| {
-            let rates = times.iter().enumerate().skip(1).map(|(batch, time)| time / batch as f64);
-            rates.fold(f64::INFINITY, f64::min)
-        };
-        let mut alone = best(&self.whole_times(samples));
-        // By cut: what the tail takes of the GPU, and the front of an accelerator of each class.
-        let mut shared: Vec<(f64, Vec<f64>)> = Vec::new();
-        for cut in &self.cuts {
-            let (tail, fronts) = (best(&cut.tails), cut.times.iter().map(|times| best(times)).collect::<Vec<_>>());
-            alone = alone.min(fronts[self.classes.len()] + tail);
-            shared.push((tail, fronts[..self.classes.len()].to_vec()));
-        }
-        let speeds = (0..self.classes.len())
-            .map(|class| 1.0 / shared.iter().map(|(_, fronts)| fronts[class]).fold(f64::INFINITY, f64::min));
-        let speeds: Vec<f64> = speeds.collect();
-        let total: f64 = speeds.iter().zip(&self.classes).map(|(speed, class)| speed * class.len() as f64).sum();
-        let weighed = |gpu: f64| {
-            let accelerator = |class: usize| (1.0 - gpu) * speeds[class] / total;
-            let ways = shared.iter().flat_map(|(tail, fronts)| {
-                fronts.iter().enumerate().map(move |(class, front)| gpu * tail + accelerator(class) * front)
-            });
-            ways.fold(gpu * alone, f64::min)
-        };
-        // Concave in the weight, so that thirds close in on its top; any weight gives a bound.
-        let (mut low, mut high) = (0.0, 1.0);
-        for _ in 0..100 {
-            let third = (high - low) / 3.0;
-            match weighed(low + third) < weighed(high - third) {
-                true => low += third,
-                false => high -= third,
-            }
-        }
-        f64::from(samples) * weighed(low)
-    }
-
     /// The same question about `samples` samples that are at hand, at the start and everywhere.
     pub(super) fn at_hand(&self, samples: u32) -> Problem {
         let mut problem = self.problem.offline(samples);
