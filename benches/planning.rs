@@ -5,7 +5,9 @@ use std::process::{Command, Stdio};
 
 use coinfer::scenario::{Case, Scenario};
 use coinfer::strategy::bound::lower_bound;
-use coinfer::strategy::{Exact, FullSearch, Greedy, KBest, Legion, Ratio, Strategy, Transport};
+use coinfer::strategy::{
+    DlaSplit, Exact, FullSearch, Greedy, KBest, LayerGroups, Legion, Ratio, Strategy, Transport,
+};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 const SCENARIO: &str = "scenarios/kcc2020-vgg16.toml";
@@ -52,6 +54,20 @@ fn groups(criterion: &mut Criterion) {
     }
 }
 
+/// Samples over a GPU and two DLAs, and groups of layers of two networks.
+fn accelerators(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("planning, GPU and DLAs");
+    group.sample_size(10);
+    let mobilenet = case("scenarios/ksc2022-mobilenet.toml", &["load.offline.samples=2048".into()]);
+    let pair = case("scenarios/xavier-googlenet-alexnet.toml", &[]);
+    let split = DlaSplit::default();
+    group.bench_function("dla_split of 2048", |bencher| bencher.iter(|| split.plan(&mobilenet.problem)));
+    group.bench_function("lower bound of 2048", |bencher| bencher.iter(|| lower_bound(&mobilenet.problem)));
+    let groups = LayerGroups::default();
+    group.bench_function("layer_groups", |bencher| bencher.iter(|| groups.plan(&pair.problem)));
+    group.finish();
+}
+
 /// Whole processes: reading, planning, checking, simulating, writing results.
 fn commands(criterion: &mut Criterion) {
     let out = tempfile::tempdir().expect("there is room for temporary files");
@@ -74,5 +90,5 @@ fn commands(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, planning, groups, commands);
+criterion_group!(benches, planning, groups, accelerators, commands);
 criterion_main!(benches);

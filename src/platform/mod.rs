@@ -43,6 +43,13 @@ pub enum DeviceKind {
     Board,
 }
 
+impl DeviceKind {
+    /// Whether it is a GPU, wherever its memory is.
+    pub fn is_gpu(self) -> bool {
+        matches!(self, DeviceKind::Igpu | DeviceKind::Gpu)
+    }
+}
+
 /// A compute unit.
 #[derive(Clone, Debug)]
 pub struct Device {

@@ -139,7 +139,9 @@ impl Target {
         }
         let Drafts { plan, steps, .. } = drafts;
         let model = Model { graph: graph.clone(), home: None };
-        let (platform, load) = (platform.clone(), Load::Offline { samples: self.samples() });
+        let (mut platform, load) = (platform.clone(), Load::Offline { samples: self.samples() });
+        // One segment after the other is loaded, whatever a device could keep of them at once.
+        platform.devices.iter_mut().for_each(|device| device.limits.loadables_max = None);
         let problem = Problem::new(vec![model], platform, load, NoCosts);
         Ok(Measurement { plan: check(plan, &problem)?, steps })
     }

@@ -1,9 +1,9 @@
 //! How fast any plan could be: lower bounds of the makespan.
 
-use super::batch_split::Whole;
 use super::rows::Chain;
+use super::stages::supports;
 use crate::model::{Graph, ModelId, Region, Segment, Work};
-use crate::platform::DeviceId;
+use crate::platform::{Device, DeviceId};
 use crate::problem::Problem;
 use crate::units::{Bytes, Duration, Share};
 
@@ -17,11 +17,12 @@ use crate::units::{Bytes, Duration, Share};
 ///
 /// `t` are the shortest times for each sample: of the whole network, in all batches that memory holds; of a part, which is
 /// the shortest run of units whose time is known, for one sample and for all, and for all rows, halves of them, in turn,
-/// down to one. What a step costs by itself is left out of the times of parts, since they may be fused.
+/// down to one. What a step costs by itself is left out of the times of parts, since they may be fused; that longer runs which
+/// were profiled as one step take even less is left out of account.
 ///
 /// Devices other than the home of the data have nothing to do before a message has reached them, and nothing that still
 /// counts when no message could get back. Contention only slows, so the bound also holds with it. `None` if it is not
-/// known: no calibration, or a step that takes no time.
+/// known: no calibration, devices whose parts were profiled in different runs, or a step that takes no time.
 pub fn lower_bound(problem: &Problem) -> Option<Duration> {
     let models = (0..problem.models.len() as u32).map(ModelId);
     let costs: Vec<Costs> = models.map(|model| Costs::of(problem, model)).collect::<Option<_>>()?;
@@ -58,6 +59,9 @@ pub fn lower_bound(problem: &Problem) -> Option<Duration> {
 /// Of more devices, only their best rates are weights: each step of the ascent looks at all parts on all devices, twice for
 /// each device.
 const ASCENT_DEVICES_MAX: usize = 16;
+
+/// Look-ups of times for the bound, at most: a few seconds.
+const LOOKUPS_MAX: u64 = 3_000_000;
 
 /// When devices that are away for some time and then work at some rate have done `work`; `None` if never, or at once.
 fn earliest(mut devices: Vec<(f64, f64)>, work: f64) -> Option<f64> {
@@ -99,20 +103,26 @@ struct Costs {
 }
 
 impl Costs {
-    /// `None` if nobody knows anything.
+    /// `None` if nobody knows enough.
     fn of(problem: &Problem, model: ModelId) -> Option<Costs> {
-        let whole = Whole::new(problem, model).ok()?;
-        let of_device = |device: DeviceId| {
-            let capacity = whole.capacity(device).unwrap_or(0); // what cannot run here adds nothing
-            let batches = 1..=problem.samples().min(capacity);
-            let times = batches
-                .filter_map(|batch| Some(whole.compute_time(device, batch).ok()?.as_nanos_f64() / f64::from(batch)));
-            times.fold(f64::INFINITY, f64::min)
+        let graph = &problem.model(model).graph;
+        let network = Network { problem, model, graph };
+        let whole = graph.whole()?;
+        let devices: Vec<DeviceId> = problem.platform.device_ids().collect();
+        let alone = devices.iter().map(|&device| {
+            let rates = (1..=network.most(device, &whole)).filter_map(|samples| {
+                Some(network.time(device, &whole, network.height(&whole), samples)? / f64::from(samples))
+            });
+            rates.fold(f64::INFINITY, f64::min)
+        });
+        let alone: Vec<f64> = alone.collect();
+        let parts = network.parts()?;
+        let parts = match parts.len() {
+            0 | 1 => Vec::new(),
+            _ => network.times(&parts)?,
         };
-        let whole: Vec<f64> = problem.platform.device_ids().map(of_device).collect();
-        let parts = Parts { problem, model, graph: &problem.model(model).graph }.times();
         let is_known = |times: &Vec<f64>| times.iter().any(|time| time.is_finite());
-        (is_known(&whole) || !parts.is_empty()).then_some(Costs { whole, parts })
+        (is_known(&alone) || !parts.is_empty()).then_some(Costs { whole: alone, parts })
     }
 
     /// The least that a sample can cost if a nanosecond of each device costs its weight.
@@ -136,69 +146,111 @@ impl Costs {
     }
 }
 
-/// Runs of units of a network, each the shortest whose time is known.
-struct Parts<'a> {
+/// A network whose parts, runs of units, are priced.
+struct Network<'a> {
     problem: &'a Problem,
     model: ModelId,
     graph: &'a Graph,
 }
 
-impl Parts<'_> {
-    /// By part and device; empty if nobody knows.
-    fn times(&self) -> Vec<Vec<f64>> {
+impl Network<'_> {
+    /// The shortest runs of units that follow each other and whose times some device knows; none if no part is known.
+    ///
+    /// `None` if they do not make up the network, or if a device knows some of them in longer runs only, so that nobody
+    /// knows what it takes for each.
+    fn parts(&self) -> Option<Vec<Segment>> {
         let chain = Chain::whole(self.graph);
         let devices: Vec<DeviceId> = self.problem.platform.device_ids().collect();
-        let mut parts: Vec<Segment> = Vec::new();
-        let mut first = 0;
+        let mut ends = vec![0];
         for end in 1..=chain.len() {
-            let segment = chain.segment(first..end);
-            if devices.iter().any(|&device| self.time(device, &segment, self.height(&segment), 1).is_some()) {
-                parts.push(segment);
-                first = end;
+            let run = chain.segment(ends[ends.len() - 1]..end);
+            if devices.iter().any(|&device| self.knows(device, &run)) {
+                ends.push(end);
             }
         }
-        if first < chain.len() || parts.len() < 2 {
-            return Vec::new();
-        }
-        let steps: Vec<f64> = devices.iter().map(|&device| self.step(device, &parts)).collect();
-        let of_part = |part: &Segment| -> Vec<f64> {
-            devices.iter().zip(&steps).map(|(&device, &step)| self.shortest(device, part, step)).collect()
+        let count = ends.len() - 1;
+        let run = |first: usize, last: usize| chain.segment(ends[first]..ends[last]);
+        let knows_runs_only = |&device: &DeviceId| {
+            let is_missing = |&part: &usize| {
+                let part = run(part, part + 1);
+                supports(self.problem.platform.device(device), self.graph, &part) && !self.knows(device, &part)
+            };
+            let mut missing = (0..count).filter(is_missing);
+            missing.any(|part| {
+                let mut longer = (0..=part).flat_map(|first| (part + 1..=count).map(move |last| (first, last)));
+                longer.any(|(first, last)| last - first < count && self.knows(device, &run(first, last)))
+            })
         };
-        parts.iter().map(of_part).collect()
+        if count > 0 && (ends[count] < chain.len() || devices.iter().any(knows_runs_only)) {
+            return None;
+        }
+        Some((0..count).map(|part| run(part, part + 1)).collect())
     }
 
-    /// Nanoseconds of a sample of a part on a device, at the best.
-    fn shortest(&self, device: DeviceId, part: &Segment, step: f64) -> f64 {
-        let height = self.height(part);
-        let most = self.problem.samples().max(1);
-        let halves = std::iter::successors(Some(height), |&rows| (rows > 1).then_some(rows.div_ceil(2)));
-        let in_rows = halves.flat_map(|rows| [(rows, 1), (rows, most)]);
-        let times = in_rows.chain((2..most).map(|samples| (height, samples))).filter_map(|(rows, samples)| {
-            let time = (self.time(device, part, rows, samples)? - step).max(0.0);
-            Some(time / f64::from(samples) * f64::from(height) / f64::from(rows))
-        });
-        times.fold(f64::INFINITY, f64::min)
+    /// By part and device, nanoseconds of a sample at the best; `None` if that would take too long to find out.
+    fn times(&self, parts: &[Segment]) -> Option<Vec<Vec<f64>>> {
+        let mut times = vec![Vec::new(); parts.len()];
+        let mut lookups = 0;
+        for device in self.problem.platform.device_ids() {
+            let most = parts.iter().map(|part| self.most(device, part)).max().unwrap_or(0);
+            lookups += u64::from(most) * parts.len() as u64;
+            if lookups > LOOKUPS_MAX {
+                return None;
+            }
+            let mut best = vec![f64::INFINITY; parts.len()];
+            for samples in 1..=most {
+                let step = self.step(device, parts, samples);
+                for (best, part) in best.iter_mut().zip(parts) {
+                    let height = self.height(part);
+                    let halves = std::iter::successors(Some(height), |&rows| (rows > 1).then_some(rows.div_ceil(2)));
+                    let tried = if samples == 1 || samples == most { usize::MAX } else { 1 };
+                    for rows in halves.take(tried) {
+                        if let Some(time) = self.time(device, part, rows, samples) {
+                            let of_sample = (time - step).max(0.0) / f64::from(samples);
+                            *best = best.min(of_sample * f64::from(height) / f64::from(rows));
+                        }
+                    }
+                }
+            }
+            times.iter_mut().zip(best).for_each(|(times, best)| times.push(best));
+        }
+        Some(times)
     }
 
     /// Nanoseconds by which parts that a device can run, each in a step of its own, take longer than in one step, for each
     /// step more.
-    fn step(&self, device: DeviceId, parts: &[Segment]) -> f64 {
-        let time = |part: &Segment| self.time(device, part, self.height(part), 1);
-        let own: Vec<&Segment> = parts.iter().filter(|part| time(part).is_some()).collect();
-        let mut layers: Vec<_> = own.iter().flat_map(|part| part.layers()).collect();
+    fn step(&self, device: DeviceId, parts: &[Segment], samples: u32) -> f64 {
+        let time = |part: &Segment| self.time(device, part, self.height(part), samples);
+        let own: Vec<(&Segment, f64)> = parts.iter().filter_map(|part| Some((part, time(part)?))).collect();
+        let mut layers: Vec<_> = own.iter().flat_map(|(part, _)| part.layers()).collect();
         layers.sort_unstable();
-        let apart: f64 = own.iter().filter_map(|part| time(part)).sum();
-        let together = Segment::new(layers).ok().and_then(|all| time(&all));
-        match (together, own.len()) {
+        let apart: f64 = own.iter().map(|(_, time)| time).sum();
+        match (Segment::new(layers).ok().and_then(|all| time(&all)), own.len()) {
             (Some(together), 2..) => ((apart - together) / (own.len() - 1) as f64).max(0.0),
             _ => 0.0,
         }
     }
 
+    /// The most samples that a device's memory and limits let a step of `segment` have, of those that there are.
+    fn most(&self, device: DeviceId, segment: &Segment) -> u32 {
+        let Device { memory, limits, .. } = self.problem.platform.device(device);
+        let one = Region { samples: 0..1, rows: 0..self.height(segment) };
+        let each = self.graph.activations(&Work { model: self.model, segment: segment.clone(), region: one });
+        let left = memory.0.saturating_sub(self.graph.parameters(segment).0);
+        let fit = left.checked_div(each.0).map_or(u32::MAX, |fit| fit.min(u32::MAX.into()) as u32);
+        fit.min(limits.batch_max.unwrap_or(u32::MAX)).min(self.problem.samples())
+    }
+
+    /// Whether anybody knows what `segment` takes on a device, for all samples or a power of two of them.
+    fn knows(&self, device: DeviceId, segment: &Segment) -> bool {
+        let most = self.problem.samples();
+        let mut some = (0..32).map(|power| 1 << power).take_while(|&samples| samples < most).chain([most]);
+        some.any(|samples| self.time(device, segment, self.height(segment), samples).is_some())
+    }
+
     /// Nanoseconds of rows of a segment; `None` if the device cannot run it, or nobody knows.
     fn time(&self, device: DeviceId, segment: &Segment, rows: u32, samples: u32) -> Option<f64> {
-        let unsupported = &self.problem.platform.device(device).unsupported;
-        if segment.layers().any(|layer| unsupported.contains(&self.graph.layer(layer).op.kind())) {
+        if !supports(self.problem.platform.device(device), self.graph, segment) {
             return None;
         }
         let region = Region { samples: 0..samples, rows: 0..rows };

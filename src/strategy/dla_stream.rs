@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::dla_split::{DlaSplit, Shares};
 use super::fronts::{Fronts, MODEL, Search, Sharing};
-use super::stages::{Stages, route};
+use super::stages::{Stages, route, simulated};
 use super::{PlanError, Strategy};
 use crate::model::Region;
 use crate::plan::Plan;
 use crate::platform::LinkId;
 use crate::problem::Problem;
-use crate::units::Bytes;
+use crate::units::{Bytes, Duration};
 
 /// Runs batches of `b` samples one after the other, each as [`DlaSplit`] shares it, while the next ones arrive.
 ///
@@ -42,48 +42,66 @@ impl Strategy for DlaStream {
         let all = problem.samples();
         let most = self.batch.map_or(all, |batch| batch.get().min(all));
         let fronts = Fronts::new(problem, most)?;
-        let interval = interval(problem, &fronts)?;
         let DlaStream { gpu_rounds_max, dla_rounds_max, .. } = *self;
         let settings = DlaSplit { shares: Shares::Best, gpu_rounds_max, dla_rounds_max };
         let search = Search::new(&settings, &fronts, most)?;
         let sharing = match self.batch {
             Some(_) => search.best(most)?.1,
-            None => smallest_stable(&search, most, interval)?,
+            None => smallest_stable(&search, most, interval(problem, &fronts)?)?,
         };
-        let batch = fronts.samples(&sharing);
-        let mut stages = Stages::new(problem);
-        let mut first = 0;
-        while all - first >= batch {
-            fronts.stage(&mut stages, &sharing, first)?;
-            first += batch;
-        }
-        if first < all {
-            fronts.stage(&mut stages, &search.best(all - first)?.1, first)?;
-        }
-        stages.finish()
-    }
-}
-
-/// How the smallest batch is shared that is done before the next has arrived, or else the one with the highest rate.
-fn smallest_stable(search: &Search<'_, '_>, most: u32, interval: f64) -> Result<Sharing, PlanError> {
-    let mut fastest = (f64::INFINITY, most);
-    for batch in 1..=most {
-        let bound = search.bound(batch);
-        fastest = match bound / f64::from(batch) {
-            of_sample if of_sample < fastest.0 => (of_sample, batch),
-            _ => fastest,
-        };
-        if bound <= f64::from(batch) * interval {
-            let (time, sharing) = search.best(batch)?;
-            if time.as_nanos_f64() <= f64::from(batch) * interval {
-                return Ok(sharing);
+        let plan = |rest: &dyn Fn(u32) -> Result<Sharing, PlanError>| {
+            let batch = fronts.samples(&sharing);
+            let mut stages = Stages::new(problem);
+            for index in 0..all / batch {
+                fronts.stage(&mut stages, &sharing, index * batch)?;
             }
+            if !all.is_multiple_of(batch) {
+                fronts.stage(&mut stages, &rest(all % batch)?, all - all % batch)?;
+            }
+            stages.finish()
+        };
+        let best = plan(&|rest| Ok(search.best(rest)?.1))?;
+        // What is left over may need more memory or loadables than there are; the GPU has all weights already.
+        match simulated(&problem.offline(all), &best)? {
+            Some(_) => Ok(best),
+            None => plan(&|rest| Ok(fronts.on_gpu(rest))),
         }
     }
-    Ok(search.best(fastest.1)?.1)
 }
 
-/// Nanoseconds between samples: what the interfaces and links that lead away from the home take for each.
+/// How the smallest batch is shared that is done before the next has arrived, or else the one with the highest rate of
+/// those that have the highest without contention.
+fn smallest_stable(search: &Search<'_, '_>, most: u32, interval: f64) -> Result<Sharing, PlanError> {
+    search.check_all(most)?;
+    let mut rates: Vec<(f64, u32)> = Vec::new();
+    for batch in 1..=most {
+        let available = f64::from(batch) * interval;
+        let bound = search.bound(batch);
+        if bound <= available
+            && let Ok((time, sharing)) = search.best(batch)
+            && time.as_nanos_f64() <= available
+        {
+            return Ok(sharing);
+        }
+        rates.push((bound / f64::from(batch), batch));
+    }
+    rates.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let promising = rates.into_iter().take(PROMISING).map(|(_, batch)| Ok((batch, search.best(batch)?)));
+    let of_sample = |(batch, (time, _)): &(u32, (Duration, Sharing))| time.as_nanos_f64() / f64::from(*batch);
+    let (known, failed): (Vec<_>, Vec<_>) = promising.partition(Result::is_ok);
+    let fastest = known.into_iter().flatten().min_by(|a, b| of_sample(a).total_cmp(&of_sample(b)));
+    match (fastest, failed.into_iter().next()) {
+        (Some((_, (_, sharing))), _) => Ok(sharing),
+        (None, Some(Err(error))) => Err(error),
+        (None, _) => Err(PlanError::Infeasible("there is no sample".into())),
+    }
+}
+
+/// Batches that are simulated where none keeps up.
+const PROMISING: usize = 8;
+
+/// Nanoseconds between samples: what the links that lead away from the home take for each, or an interface that all of
+/// them share.
 fn interval(problem: &Problem, fronts: &Fronts<'_>) -> Result<f64, PlanError> {
     let model = problem.model(MODEL);
     let graph = &model.graph;
@@ -96,16 +114,14 @@ fn interval(problem: &Problem, fronts: &Fronts<'_>) -> Result<f64, PlanError> {
         inputs.map(|layer| graph.bytes(layer, &Region { samples: 0..1, rows: 0..graph.shape(layer).rows })).sum();
     let mut first: Vec<LinkId> = Vec::new();
     for device in fronts.devices() {
-        first.extend(route(&problem.platform, home, device)?.first().map(|&(link, _)| link));
+        let Some(&(link, _)) = route(&problem.platform, home, device)?.first() else {
+            let reason = "are where some of the units are, and do not arrive there";
+            return Err(PlanError::Unsupported(format!("inputs of {} {reason}", graph.name())));
+        };
+        first.push(link);
     }
     first.sort_unstable();
     first.dedup();
-    if first.is_empty() {
-        return Err(PlanError::Unsupported(format!(
-            "inputs of {} are where they are used, and do not arrive",
-            graph.name()
-        )));
-    }
     let time = |link, size| -> Result<f64, PlanError> { Ok(problem.costs.transfer(link, size)?.time.as_nanos_f64()) };
     let each = |&link: &LinkId| -> Result<f64, PlanError> { Ok(time(link, size)? - time(link, Bytes(0))?) };
     let rates = first.iter().map(|link| Ok(1.0 / each(link)?)).sum::<Result<f64, PlanError>>()?;

@@ -105,13 +105,14 @@ impl LayerGroups {
         }
         open.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.cmp(&b.1)));
         let offline = problem.offline(problem.samples());
+        let has_home = problem.models.iter().any(|model| model.home.is_some());
         let mut best: Option<(Duration, Plan)> = None;
         for (bound, chosen) in open {
             if best.as_ref().is_some_and(|(time, _)| bound >= time.as_nanos_f64()) {
                 break;
             }
             let together: Vec<&Placement> = chosen.iter().zip(placements).map(|(&index, all)| &all[index]).collect();
-            for order in orders(&together)? {
+            for order in orders(&together, has_home)? {
                 let plan = assemble(problem, &together, &order)?;
                 let time = simulated(&offline, &plan)?;
                 if let Some(time) = time.filter(|&time| best.as_ref().is_none_or(|(least, _)| time < *least)) {
@@ -126,11 +127,12 @@ impl LayerGroups {
     fn devices(&self, problem: &Problem) -> Result<Vec<DeviceId>, PlanError> {
         let kind = |device| problem.platform.device(device).kind;
         match &self.devices {
+            Some(names) if names.is_empty() => Err(PlanError::Unsupported("there is no device to choose from".into())),
             Some(names) => names.iter().map(|name| named(problem, name)).collect(),
             None => Ok(problem
                 .platform
                 .device_ids()
-                .filter(|&device| is_gpu(kind(device)) || kind(device) == DeviceKind::Dla)
+                .filter(|&device| kind(device).is_gpu() || kind(device) == DeviceKind::Dla)
                 .collect()),
         }
     }
@@ -139,7 +141,7 @@ impl LayerGroups {
         if let Some(name) = &self.fallback {
             return named(problem, name).map(Some);
         }
-        let mut gpus = problem.platform.device_ids().filter(|&device| is_gpu(problem.platform.device(device).kind));
+        let mut gpus = problem.platform.device_ids().filter(|&device| problem.platform.device(device).kind.is_gpu());
         Ok(gpus.next().filter(|_| gpus.next().is_none()))
     }
 
@@ -185,10 +187,6 @@ impl LayerGroups {
         }
         Ok(found)
     }
-}
-
-fn is_gpu(kind: DeviceKind) -> bool {
-    matches!(kind, DeviceKind::Gpu | DeviceKind::Igpu)
 }
 
 fn named(problem: &Problem, name: &str) -> Result<DeviceId, PlanError> {
@@ -246,13 +244,14 @@ fn share_a_device(together: &[&Placement]) -> bool {
 }
 
 /// All orders in which stages of networks can follow each other, as the network whose turn it is. One is enough where no
-/// device is shared.
+/// device is shared and one network at most sends data.
 ///
 /// # Errors
 /// There are too many.
-fn orders(together: &[&Placement]) -> Result<Vec<Vec<usize>>, PlanError> {
+fn orders(together: &[&Placement], has_home: bool) -> Result<Vec<Vec<usize>>, PlanError> {
     let mut left: Vec<usize> = together.iter().map(|placement| placement.stages.len()).collect();
-    if !share_a_device(together) {
+    let senders = together.iter().filter(|placement| placement.stages.len() > 1).count();
+    if !(has_home || senders > 1 || share_a_device(together)) {
         let one_by_one = left.iter().enumerate().flat_map(|(network, &stages)| std::iter::repeat_n(network, stages));
         return Ok(vec![one_by_one.collect()]);
     }
@@ -394,7 +393,7 @@ mod tests {
                 for b in &of(1) {
                     let together = [a, b];
                     let alone = bound(&problem, &together);
-                    for order in orders(&together).unwrap() {
+                    for order in orders(&together, false).unwrap() {
                         let plan = assemble(&problem, &together, &order).unwrap();
                         let time = simulated(&problem, &plan).unwrap().expect("sound");
                         prop_assert!(time.as_nanos_f64() >= alone);

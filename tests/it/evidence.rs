@@ -9,9 +9,15 @@ mod ksc2022;
 mod legion;
 mod xavier;
 
+use std::path::Path;
+
 use coinfer::cost::{Lookup, Trace};
+use coinfer::engine::simulate;
+use coinfer::plan::check;
 use coinfer::platform::{DeviceId, Precision, Slowdown};
-use coinfer::strategy::{Exact, Greedy, MicroBatchedSingle, Single, Variant, bound};
+use coinfer::problem::Problem;
+use coinfer::scenario::{Case, Scenario};
+use coinfer::strategy::{Exact, Greedy, MicroBatchedSingle, Single, Strategy, Variant, bound};
 use coinfer::units::{Bytes, Duration};
 
 use kcc2020::{
@@ -25,6 +31,24 @@ const MISRECORDED: (&str, u32, [u32; 3]) = ("densenet-121", 102, [0, 38, 64]);
 
 fn is_misrecorded(run: &kcc2020::Run) -> bool {
     (run.model.as_str(), run.batch, run.split) == MISRECORDED
+}
+
+/// A shipped scenario with values set.
+fn case(scenario: &str, settings: &[String]) -> Case {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("scenarios/{scenario}.toml"));
+    Scenario::read(&path, settings).and_then(|scenario| scenario.case()).unwrap_or_else(|faults| panic!("{faults:?}"))
+}
+
+/// The makespan of a strategy's plan, in milliseconds.
+fn milliseconds(problem: &Problem, strategy: &dyn Strategy) -> f64 {
+    let plan = check(strategy.plan(problem).unwrap(), problem).unwrap();
+    simulate(problem, &plan).unwrap().makespan().as_millis_f64()
+}
+
+/// The same of an entry of a scenario.
+fn entry_milliseconds(case: &Case, name: &str) -> f64 {
+    let entry = case.strategies.iter().find(|entry| entry.name == name).unwrap();
+    milliseconds(&case.problem, entry.strategy.as_ref())
 }
 
 fn gpu_alone() -> Single {

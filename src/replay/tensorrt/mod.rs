@@ -52,11 +52,7 @@ impl fmt::Display for TensorrtUnit {
     /// As traces record it: `TensorRT on DLA core 0 with GPU fallback, fp16`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fallback = if self.gpu_fallback { " with GPU fallback" } else { "" };
-        let precision = match self.precision {
-            Precision::Fp32 => "fp32",
-            Precision::Fp16 => "fp16",
-            Precision::Int8 => "int8",
-        };
+        let precision = self.precision;
         match self.dla_core {
             Some(core) => write!(f, "TensorRT on DLA core {core}{fallback}, {precision}"),
             None => write!(f, "TensorRT on the GPU, {precision}"),

@@ -203,7 +203,7 @@ pub(super) fn lower_tensorrt(form: &ScenarioForm, faults: &mut Faults) -> Vec<Op
             faults.add(at, cause, "leave out all but one of `cpu`, `agent` and `tensorrt`");
         }
         let core = core.map(|core| core.value);
-        let is_known = core.is_some() || matches!(kind.value.0, DeviceKind::Igpu | DeviceKind::Gpu);
+        let is_known = core.is_some() || kind.value.0.is_gpu();
         if is_known && let Some(earlier) = known.insert(core, at.clone()) {
             let unit = core.map_or_else(|| "the GPU".into(), |core| format!("DLA core {core}"));
             let cause = format!("two devices are {unit} of this board");

@@ -17,9 +17,12 @@ use crate::units::{Bytes, Share};
 
 pub(super) const MODEL: ModelId = ModelId(0);
 
+/// The most samples that are shared: their times are tables.
+const SAMPLES_MAX: u32 = 20_000;
+
 /// One network of a problem, a GPU and accelerators, and where they may cut the network.
 pub(super) struct Fronts<'a> {
-    pub(super) problem: &'a Problem,
+    problem: &'a Problem,
     /// Runs any part.
     gpu: DeviceId,
     /// Accelerators, equal ones together: each class in the platform's order.
@@ -64,6 +67,11 @@ impl<'a> Fronts<'a> {
     /// There are several networks, no GPU or several, no accelerator; or nobody knows what parts take.
     pub(super) fn new(problem: &'a Problem, samples: u32) -> Result<Fronts<'a>, PlanError> {
         let unsupported = |reason: &str| PlanError::Unsupported(reason.into());
+        if samples > SAMPLES_MAX {
+            return Err(PlanError::Unsupported(format!(
+                "up to {SAMPLES_MAX} samples are shared over a GPU and accelerators, and there are {samples}"
+            )));
+        }
         let [model] = problem.models.as_slice() else {
             return Err(unsupported("samples of one network are shared, and the scenario has several"));
         };
@@ -71,7 +79,7 @@ impl<'a> Fronts<'a> {
         let of_kind = |wanted: &dyn Fn(DeviceKind) -> bool| -> Vec<DeviceId> {
             platform.device_ids().filter(|&device| wanted(platform.device(device).kind)).collect()
         };
-        let gpu = match of_kind(&|kind| matches!(kind, DeviceKind::Gpu | DeviceKind::Igpu))[..] {
+        let gpu = match of_kind(&DeviceKind::is_gpu)[..] {
             [gpu] => gpu,
             [] => return Err(unsupported("there is no GPU, which runs what accelerators do not")),
             _ => return Err(unsupported("there are several GPUs, and one runs what accelerators do not")),
@@ -137,15 +145,11 @@ impl<'a> Fronts<'a> {
     /// A cut, if somebody knows what the front takes on all units, and the tail on the GPU.
     fn cut(&self, front: Segment, tail: Option<Segment>, samples: u32) -> Option<Cut> {
         let units = self.classes.iter().map(|class| class[0]).chain([self.gpu]);
-        let times: Vec<Vec<f64>> = units.map(|device| self.times(device, &front, samples)).collect();
+        let times: Vec<Vec<f64>> = units.map(|device| self.times(device, &front, samples)).collect::<Option<_>>()?;
         let tails = match &tail {
-            Some(tail) => self.times(self.gpu, tail, samples),
+            Some(tail) => self.times(self.gpu, tail, samples)?,
             None => vec![0.0; samples as usize + 1],
         };
-        let is_known = |times: &Vec<f64>| times[1..].iter().any(|time| time.is_finite());
-        if !(times.iter().all(is_known) && is_known(&tails)) {
-            return None;
-        }
         let handover = |class: &Vec<DeviceId>| match &tail {
             Some(_) => self.handovers(class[0], front.last(), samples),
             None => vec![0.0; samples as usize + 1],
@@ -154,20 +158,22 @@ impl<'a> Fronts<'a> {
         Some(Cut { front, tail, times, tails, handovers })
     }
 
-    /// Nanoseconds to hand over a layer's output from a device to the GPU, for each number of samples up to `most`.
+    /// Nanoseconds at least to hand over a layer's output from a device to the GPU, for each number of samples up to `most`.
     fn handovers(&self, device: DeviceId, layer: LayerId, most: u32) -> Vec<f64> {
         let route = self.problem.platform.route(device, self.gpu).unwrap_or_default();
         let rows = 0..self.graph().shape(layer).rows;
         let time = |samples: u32| -> f64 {
             let size = self.graph().bytes(layer, &Region { samples: 0..samples, rows: rows.clone() });
             let hops = route.iter().filter_map(|&(link, _)| self.problem.costs.transfer(link, size).ok());
-            hops.map(|estimate| estimate.time.as_nanos_f64()).sum()
+            // Several rounds pass several hops at the same time.
+            hops.map(|estimate| estimate.time.as_nanos_f64()).fold(0.0, f64::max)
         };
         std::iter::once(0.0).chain((1..=most).map(time)).collect()
     }
 
-    /// Nanoseconds of `segment` on `device` for each number of samples from 0 to `most`.
-    pub(super) fn times(&self, device: DeviceId, segment: &Segment, most: u32) -> Vec<f64> {
+    /// Nanoseconds of `segment` on `device` for each number of samples from 0 to `most`; `None` if neither that of `most`
+    /// nor of any power of two is known.
+    fn times(&self, device: DeviceId, segment: &Segment, most: u32) -> Option<Vec<f64>> {
         let graph = self.graph();
         let Device { memory, limits, .. } = self.problem.platform.device(device);
         let region = |samples| Region { samples: 0..samples, rows: 0..graph.shape(segment.last()).rows };
@@ -183,13 +189,21 @@ impl<'a> Fronts<'a> {
             let estimate = self.problem.costs.compute(device, Share::FULL, &work);
             estimate.map_or(f64::INFINITY, |estimate| estimate.time.as_nanos_f64())
         };
-        std::iter::once(0.0).chain((1..=most).map(&mut time)).collect()
+        let mut some = (0..32).map(|power| 1u32 << power).take_while(|&samples| samples < most).chain([most]);
+        let is_known = some.any(|samples| time(samples).is_finite());
+        is_known.then(|| std::iter::once(0.0).chain((1..=most).map(time)).collect())
     }
 
-    /// Nanoseconds of the whole network on the GPU for each number of samples up to `most`.
-    pub(super) fn whole_times(&self, most: u32) -> Vec<f64> {
-        let whole = self.graph().whole();
-        whole.map_or_else(Vec::new, |whole| self.times(self.gpu, &whole, most))
+    /// Nanoseconds of the whole network on the GPU for each number of samples up to `most`; empty if nobody knows.
+    fn whole_times(&self, most: u32) -> Vec<f64> {
+        self.graph().whole().and_then(|whole| self.times(self.gpu, &whole, most)).unwrap_or_default()
+    }
+
+    /// `samples` samples in one step of the GPU.
+    pub(super) fn on_gpu(&self, samples: u32) -> Sharing {
+        let mut rounds = vec![Rounds::default(); self.classes.len()];
+        rounds.push(Rounds { batch: samples, count: 1 });
+        Sharing { cut: None, rounds }
     }
 
     /// Adds the steps of the samples of a sharing, which begin with `first`; the last of them.

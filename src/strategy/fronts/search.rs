@@ -10,7 +10,7 @@ use crate::strategy::stages::simulated;
 use crate::units::Duration;
 
 /// Sharings that are looked at, at most: some seconds.
-const SHARINGS_MAX: u64 = 300_000_000;
+const SHARINGS_MAX: u64 = 20_000_000;
 
 /// What is looked at.
 pub(in crate::strategy) struct Search<'f, 'a> {
@@ -18,6 +18,8 @@ pub(in crate::strategy) struct Search<'f, 'a> {
     fronts: &'f Fronts<'a>,
     /// Accelerators of each class.
     counts: Vec<u32>,
+    /// Ways to share the most samples.
+    sharings: u64,
     /// By cut, then by class and, last, for the GPU: the shortest time of each number of samples in rounds.
     shortest: Vec<Vec<Vec<f64>>>,
     /// Of the whole network on the GPU, for each number of samples: in one step, and the shortest time in rounds.
@@ -45,7 +47,7 @@ impl<'f, 'a> Search<'f, 'a> {
             )));
         }
         let whole = fronts.whole_times(samples);
-        let mut search = Search { settings, fronts, counts, shortest: Vec::new(), alone: Vec::new(), whole };
+        let mut search = Search { settings, fronts, counts, sharings, shortest: Vec::new(), alone: Vec::new(), whole };
         search.alone = shortest(&search.whole, search.rounds_max(search.counts.len()));
         let of_cut = |cut: &Cut| -> Vec<Vec<f64>> {
             let times = cut.times.iter().enumerate();
@@ -77,15 +79,14 @@ impl<'f, 'a> Search<'f, 'a> {
         });
         let (bound, Some(promising)) = first else {
             return Err(PlanError::Infeasible(
-                "no sharing fits into memory, or is made of batches with known times".into(),
+                "there are fewer samples than units, none fits into memory, or the times of all are unknown".into(),
             ));
         };
-        self.simulate(samples, problem, f64::INFINITY, &promising, &mut best)?;
+        self.simulate(samples, problem, &promising, &mut best)?;
         let mut others = Vec::new();
         let limit =
             |best: &Option<(Duration, Sharing)>| best.as_ref().map_or(f64::INFINITY, |(time, _)| time.as_nanos_f64());
-        // Whole nanoseconds round what bounds add up, by less than one for each step.
-        if limit(&best) > bound + samples as f64 {
+        if limit(&best) > bound {
             let most = limit(&best);
             self.each(samples, &mut |bound, cut, shares| {
                 if bound < most {
@@ -98,9 +99,23 @@ impl<'f, 'a> Search<'f, 'a> {
             if bound >= limit(&best) {
                 break;
             }
-            self.simulate(samples, problem, limit(&best), &other, &mut best)?;
+            self.simulate(samples, problem, &other, &mut best)?;
         }
         best.ok_or_else(|| PlanError::Infeasible("every sharing breaks a rule of its devices".into()))
+    }
+
+    /// Whether all ways to share each number of samples up to `samples` can be looked at.
+    ///
+    /// # Errors
+    /// There are too many.
+    pub(in crate::strategy) fn check_all(&self, samples: u32) -> Result<(), PlanError> {
+        let sharings = self.sharings.saturating_mul(samples.into()) / 2;
+        if sharings <= SHARINGS_MAX * 20 {
+            return Ok(());
+        }
+        Err(PlanError::Unsupported(format!(
+            "there are {sharings} ways to share all batches up to {samples} samples, too many to look at; state the `batch`"
+        )))
     }
 
     /// A bound of how fast any sharing of `samples` samples can be, in nanoseconds.
@@ -132,6 +147,9 @@ impl<'f, 'a> Search<'f, 'a> {
                 Shares::Dla => Some(samples / units),
             };
             if let Some(own) = given {
+                if own == 0 {
+                    continue; // fewer samples than units
+                }
                 let shares = vec![own; classes];
                 if let Some(time) = time(&shares, samples - own * units) {
                     tell(time, Some(index), &shares);
@@ -158,12 +176,11 @@ impl<'f, 'a> Search<'f, 'a> {
         }
     }
 
-    /// Simulates a sharing in all rounds that could beat `limit`, and keeps what is fastest.
+    /// Simulates a sharing in all rounds that could be faster than the best, and keeps that.
     fn simulate(
         &self,
         samples: u32,
         problem: &Problem,
-        limit: f64,
         (cut, shares): &(Option<usize>, Vec<u32>),
         best: &mut Option<(Duration, Sharing)>,
     ) -> Result<(), PlanError> {
@@ -180,7 +197,7 @@ impl<'f, 'a> Search<'f, 'a> {
         let mut chosen = vec![0; ways.len()];
         loop {
             let now = || ways.iter().zip(&chosen).map(|(ways, &index)| ways[index]);
-            let most = limit.min(best.as_ref().map_or(f64::INFINITY, |(time, _)| time.as_nanos_f64()));
+            let most = best.as_ref().map_or(f64::INFINITY, |(time, _)| time.as_nanos_f64());
             let bound = now().map(|(time, _)| time).fold(0.0, f64::max) + after;
             let is_open = bound < most;
             if is_open {

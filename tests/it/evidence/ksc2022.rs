@@ -5,13 +5,6 @@
 //! these points (scripts/fit_ksc2022.py), so that they show that the model is consistent with them. That it predicts is
 //! shown by constants fitted to three of them.
 
-use std::path::Path;
-
-use coinfer::engine::simulate;
-use coinfer::plan::check;
-use coinfer::problem::Problem;
-use coinfer::scenario::Scenario;
-
 /// Batch, images per second on the GPU, and on the GPU and both DLAs.
 fn published() -> Vec<(u32, f64, f64)> {
     let text = super::kcc2020::read("tests/data/ksc2022-figure.csv");
@@ -21,13 +14,8 @@ fn published() -> Vec<(u32, f64, f64)> {
 
 /// Images per second of a strategy of the scenario with values set.
 fn rate(strategy: &str, settings: &[String]) -> f64 {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/ksc2022-mobilenet.toml");
-    let scenario = Scenario::read(&path, settings).unwrap_or_else(|faults| panic!("{faults:?}"));
-    let case = scenario.case().unwrap();
-    let problem: &Problem = &case.problem;
-    let entry = case.strategies.iter().find(|entry| entry.name == strategy).unwrap();
-    let plan = check(entry.strategy.plan(problem).unwrap(), problem).unwrap();
-    f64::from(problem.samples()) / simulate(problem, &plan).unwrap().makespan().as_millis_f64() * 1e3
+    let case = super::case("ksc2022-mobilenet", settings);
+    f64::from(case.problem.samples()) / super::entry_milliseconds(&case, strategy) * 1e3
 }
 
 fn batch(samples: u32) -> String {

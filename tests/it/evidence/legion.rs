@@ -4,13 +4,10 @@
 //! kinds together are predictions here.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use coinfer::engine::simulate;
-use coinfer::plan::check;
-use coinfer::problem::{Ledger, Problem};
-use coinfer::scenario::{Case, Scenario};
-use coinfer::strategy::{Single, Strategy};
+use coinfer::problem::Ledger;
+use coinfer::scenario::Case;
+use coinfer::strategy::Single;
 
 /// Published figures of a network on some boards.
 struct Published {
@@ -46,14 +43,7 @@ fn published() -> Vec<Published> {
 }
 
 fn case(model: &str, boards: &str) -> Case {
-    let path = format!("scenarios/legion-{}-{boards}.toml", model.replace('-', ""));
-    let scenario = Scenario::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(path), &[]);
-    scenario.unwrap_or_else(|faults| panic!("{faults:?}")).case().unwrap()
-}
-
-fn milliseconds(problem: &Problem, strategy: &dyn Strategy) -> f64 {
-    let plan = check(strategy.plan(problem).unwrap(), problem).unwrap();
-    simulate(problem, &plan).unwrap().makespan().as_millis_f64()
+    super::case(&format!("legion-{}-{boards}", model.replace('-', "")), &[])
 }
 
 /// Speed-up of each of these strategies over one board with its data at hand, as a run of the scenario shows it.
@@ -61,11 +51,8 @@ fn speedups<const COUNT: usize>(case: &Case, names: [&str; COUNT]) -> [f64; COUN
     let mut alone = case.problem.clone();
     alone.models.iter_mut().for_each(|model| model.home = None);
     let device = case.problem.platform.device(case.baseline.device.unwrap()).name.clone();
-    let baseline = milliseconds(&alone, &Single { device: Some(device) });
-    names.map(|name| {
-        let entry = case.strategies.iter().find(|entry| entry.name == name).unwrap();
-        baseline / milliseconds(&case.problem, entry.strategy.as_ref())
-    })
+    let baseline = super::milliseconds(&alone, &Single { device: Some(device) });
+    names.map(|name| baseline / super::entry_milliseconds(case, name))
 }
 
 fn mean(values: &[f64]) -> f64 {

@@ -182,3 +182,25 @@ fn handing_over_from_the_dla_follows_its_bytes_and_from_the_gpu_nothing() {
         assert!((found - error).abs() < 0.01, "{device}: {found}");
     }
 }
+
+#[test]
+fn two_networks_gain_from_groups_on_both_units_and_lose_part_of_it_to_contention() {
+    // GPU only and DLA only are the sums of the measured groups; then the best placement, without and with contention.
+    for (pair, gpu, dla, alone, together) in [
+        ("googlenet-alexnet", 3.51, 8.25, 2.486, 2.649),
+        ("googlenet-googlenet", 3.44, 7.68, 2.393, 2.415),
+        ("alexnet-alexnet", 3.58, 8.82, 2.65, 3.080),
+    ] {
+        let of = |strategy: &str, contention: bool| {
+            let case = super::case(&format!("xavier-{pair}"), &[format!("contention={contention}")]);
+            super::entry_milliseconds(&case, strategy)
+        };
+        let near = |found: f64, expected: f64| assert!((found - expected).abs() < 2e-3, "{pair}: {found} {expected}");
+        near(of("gpu only", true), gpu);
+        near(of("dla only", true), dla);
+        near(of("groups", false), alone);
+        near(of("groups", true), together);
+        println!("{pair}: {:.2} times the GPU, {:.2} without contention", gpu / together, gpu / alone);
+        assert!(together < gpu && gpu < of("one on each", true), "whole networks side by side do not pay, groups do");
+    }
+}
