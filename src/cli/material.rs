@@ -123,13 +123,7 @@ impl Reader {
             Ok(found) => return Some(found),
             Err(faults) => faults,
         };
-        let shown = self.folder.join(name).display().to_string();
-        for CsvFault { line, cause, remedy } in faults.iter().take(FAULTS_MAX) {
-            self.faults.push(format!("{shown}:{line}: {cause}; {remedy}"));
-        }
-        if let Some(more @ 1..) = faults.len().checked_sub(FAULTS_MAX) {
-            self.faults.push(format!("{shown}: and {more} more faults"));
-        }
+        self.faults.extend(csv_faults(&self.folder.join(name), &faults));
         None
     }
 
@@ -158,7 +152,18 @@ impl Reader {
     }
 }
 
-/// What of the material has all these values.
+/// A line for each fault of a file.
+pub(super) fn csv_faults(path: &Path, faults: &[CsvFault]) -> Vec<String> {
+    let shown = path.display();
+    let line = |CsvFault { line, cause, remedy }: &CsvFault| format!("{shown}:{line}: {cause}; {remedy}");
+    let mut told: Vec<String> = faults.iter().take(FAULTS_MAX).map(line).collect();
+    if let Some(more @ 1..) = faults.len().checked_sub(FAULTS_MAX) {
+        told.push(format!("{shown}: and {more} more faults"));
+    }
+    told
+}
+
+/// What of the material has these values: for each key that is named, one of those named with it.
 fn only(mut material: Material, conditions: &[(String, String)]) -> Result<Material, String> {
     if conditions.is_empty() {
         return Ok(material);
@@ -178,19 +183,16 @@ fn only(mut material: Material, conditions: &[(String, String)]) -> Result<Mater
 
 /// The effects on a strategy, or of a constant.
 fn only_effects(mut effects: Vec<Effect>, conditions: &[(String, String)]) -> Result<Vec<Effect>, String> {
-    for (name, wanted) in conditions {
-        let of = |effect: &Effect| match name.as_str() {
-            "strategy" => Some(effect.strategy == *wanted),
-            "key" => Some(effect.key == *wanted),
-            _ => None,
+    for (name, wanted) in plot::alternatives(conditions) {
+        let text: fn(&Effect) -> &str = match name {
+            "strategy" => |effect| &effect.strategy,
+            "key" => |effect| &effect.key,
+            _ => return Err(format!("no column to choose by is called `{name}`; name strategy or key")),
         };
-        let kept: Option<Vec<bool>> = effects.iter().map(of).collect();
-        let kept = kept.ok_or_else(|| format!("no column to choose by is called `{name}`; name strategy or key"))?;
-        if !kept.contains(&true) {
-            return Err(format!("`{name}` is nowhere `{wanted}` in sensitivity.csv"));
+        if let Some(absent) = wanted.iter().find(|wanted| effects.iter().all(|effect| text(effect) != **wanted)) {
+            return Err(format!("`{name}` is nowhere `{absent}` in sensitivity.csv"));
         }
-        let mut kept = kept.into_iter();
-        effects.retain(|_| kept.next() == Some(true));
+        effects.retain(|effect| wanted.contains(&text(effect)));
     }
     Ok(effects)
 }

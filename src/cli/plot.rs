@@ -5,15 +5,19 @@ use std::path::{Path, PathBuf};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
-use super::file::write_whole;
-use super::material::read_material;
+use super::file::{read_up_to, write_whole};
+use super::material::{csv_faults, read_material};
 use super::{Error, Terminal};
-use crate::report::plot::{self, Figure, Look, Material, Preset, figures};
+use crate::report::plot::{
+    self, Figure, Look, Material, Preset, PublishedError, PublishedPoint, figures, read_published_csv,
+};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  coinfer plot results/kcc2020-vgg16/1a2b3c4d\n  \
                         coinfer plot results/kcc2020-vgg16/1a2b3c4d --figure timeline --where strategy=greedy \
-                        --width column -o fig3.svg")]
+                        --width column -o fig3.svg\n  coinfer plot results/ksc2022-mobilenet/sweep-1a2b3c4d \
+                        --figure gain --where strategy=gpu --where strategy=gpu+dla --published \
+                        docs/ksc2022-published.csv")]
 pub(super) struct Plot {
     /// Results folder of `run`, `sweep`, `sensitivity`, `replay` or `calibrate`
     #[arg(value_name = "RESULTS")]
@@ -27,6 +31,10 @@ pub(super) struct Plot {
     /// File for the figure; without it, figures go into RESULTS under the names of their presets
     #[arg(short, long, value_name = "FILE.svg")]
     output: Option<PathBuf>,
+    /// Published values to show beside the results, in `gain` and `throughput`: a column with the swept setting, as
+    /// results.csv calls it, and one for each strategy
+    #[arg(long, value_name = "FILE.csv")]
+    published: Option<PathBuf>,
     #[command(flatten)]
     selection: Selection,
 }
@@ -34,7 +42,8 @@ pub(super) struct Plot {
 /// Which results are shown, and along what.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct Selection {
-    /// Show only results with this value, such as strategy=greedy or link.bandwidth="1 GB/s"
+    /// Show only results with this value, such as strategy=greedy or link.bandwidth="1 GB/s"; of a KEY that is given
+    /// several times, each of its values
     #[arg(long = "where", value_name = "KEY=VALUE", value_parser = condition)]
     pub(super) conditions: Vec<(String, String)>,
     /// Swept setting to the right; the one with the most numbers if absent
@@ -73,7 +82,8 @@ impl Plot {
             Width::Column => plot::Width::Column,
             Width::Page => plot::Width::Page,
         };
-        let look = Look { width, against: self.selection.against.clone() };
+        let published = self.published(&material)?;
+        let look = Look { width, against: self.selection.against.clone(), published };
         let drawn = match self.figure {
             Some(preset) => {
                 figures(preset, &material, &look).map_err(|needed| needs(preset, &self.results, &needed))?
@@ -86,7 +96,32 @@ impl Plot {
         }
         Ok(())
     }
+
+    fn published(&self, material: &Material) -> Result<Vec<PublishedPoint>, Error> {
+        let Some(path) = &self.published else { return Ok(Vec::new()) };
+        if let Some(preset) = self.figure.filter(|preset| !preset.has_published()) {
+            let names = Preset::ALL.into_iter().filter(|preset| preset.has_published()).map(Preset::name);
+            let names = names.collect::<Vec<_>>().join("` or `");
+            return Err(Error::Usage(format!("--published: `{}` does not show it; draw `{names}`", preset.name())));
+        }
+        let bytes = read_up_to(path, PUBLISHED_MAX).map_err(|cause| Error::Usage(format!("--published: {cause}")))?;
+        let needs = |needed: &str| {
+            Error::Usage(format!("--published cannot be shown with `{}`: it needs {needed}", self.results.display()))
+        };
+        let table = material.results.as_ref().ok_or_else(|| needs("results.csv; `coinfer sweep SCENARIO` makes it"))?;
+        read_published_csv(&bytes, table, self.selection.against.as_deref()).map_err(|error| match error {
+            PublishedError::Sweep(needed) => needs(&needed),
+            PublishedError::File(faults) => Error::Usage(format!(
+                "`{}` cannot be read:\n  {}",
+                path.display(),
+                csv_faults(path, &faults).join("\n  ")
+            )),
+        })
+    }
 }
+
+/// Published values are fewer bytes.
+const PUBLISHED_MAX: u64 = 1 << 20;
 
 fn needs(preset: Preset, results: &Path, needed: &str) -> Error {
     Error::Usage(format!("`{}` cannot be drawn of `{}`: it needs {needed}", preset.name(), results.display()))
@@ -157,6 +192,7 @@ mod tests {
             figure,
             width: Width::Column,
             output: None,
+            published: None,
             selection: Selection { conditions, against: None },
         };
         let told = message(plot.execute(&Terminal::new(true, false)), place.path());
@@ -206,6 +242,7 @@ mod tests {
         insta::assert_snapshot!(told.map(|(message, _)| message).join("\n"), @"
         `throughput` cannot be drawn of ``: it needs a sweep over a setting with numbers; `coinfer sweep SCENARIO --set load.offline.samples=1,2,4,8` makes one
         `speedup` cannot be drawn of ``: it needs a baseline that has a result; `coinfer run SCENARIO` of a scenario with `baseline`
+        `gain` cannot be drawn of ``: it needs a sweep over a setting with numbers; `coinfer sweep SCENARIO --set load.offline.samples=1,2,4,8` makes one
         `finish-times` cannot be drawn of ``: it needs finish-times.csv; `coinfer run SCENARIO` makes it
         `breakdown` cannot be drawn of ``: it needs <strategy>/timeline.csv; `coinfer run SCENARIO` makes it
         `timeline` cannot be drawn of ``: it needs <strategy>/timeline.csv; `coinfer run SCENARIO` makes it
@@ -220,6 +257,7 @@ mod tests {
         there is nothing to draw in ``:
           throughput needs results.csv; `coinfer sweep SCENARIO` makes it
           speedup needs results.csv; `coinfer sweep SCENARIO` makes it
+          gain needs results.csv; `coinfer sweep SCENARIO` makes it
           finish-times needs finish-times.csv; `coinfer run SCENARIO` makes it
           breakdown needs <strategy>/timeline.csv; `coinfer run SCENARIO` makes it
           timeline needs <strategy>/timeline.csv; `coinfer run SCENARIO` makes it
@@ -254,6 +292,7 @@ mod tests {
         let files = [("sensitivity.csv", &*csv)];
         assert_eq!(check(&files, None, &[]).1, ["tornado-a.svg", "tornado-b.svg"]);
         assert_eq!(check(&files, None, &[("strategy", "a"), ("key", "y")]).1, ["tornado.svg"]);
+        assert_eq!(check(&files, None, &[("strategy", "a"), ("strategy", "b")]).1, ["tornado-a.svg", "tornado-b.svg"]);
         let told = |conditions: &[(&str, &str)]| check(&files, None, conditions).0;
         insta::assert_snapshot!([told(&[("strategy", "c")]), told(&[("b", "1")])].join("\n"), @"
         --where: `strategy` is nowhere `c` in sensitivity.csv
@@ -277,6 +316,46 @@ mod tests {
         ");
     }
 
+    /// What is said of published values in a file with this text, and the figures drawn.
+    fn check_published(files: &[(&str, &str)], figure: Option<Preset>, text: &str) -> (String, usize) {
+        let place = folder(files);
+        let path = place.path().join("paper.csv");
+        fs::write(&path, text).unwrap();
+        let plot = Plot {
+            results: place.path().to_owned(),
+            figure,
+            width: Width::Column,
+            output: None,
+            published: Some(path),
+            selection: Selection::default(),
+        };
+        let told = message(plot.execute(&Terminal::new(true, false)), place.path());
+        let drawn = fs::read_dir(place.path()).unwrap().map(|entry| fs::read_to_string(entry.unwrap().path()));
+        (told, drawn.filter(|text| text.as_ref().is_ok_and(|text| text.contains("published\n"))).count())
+    }
+
+    #[test]
+    fn published_values_are_shown_or_nothing_is_drawn() {
+        let right = "b,greedy\n1,2\n";
+        assert_eq!(check_published(&[SWEEP], None, right), (String::new(), 1));
+        let told = [
+            check_published(&[SWEEP], Some(Preset::Throughput), "b,greed\n1,-2\n3,1\n"),
+            check_published(&[SWEEP], Some(Preset::Pareto), right),
+            check_published(&[RUN], None, right),
+            check_published(&[FINISH], None, right),
+        ];
+        assert!(told.iter().all(|(_, count)| *count == 0));
+        insta::assert_snapshot!(told.map(|(told, _)| told).join("\n"), @"
+        `/paper.csv` cannot be read:
+          /paper.csv:1: nothing in the figure is called `greed`; name `greedy`
+          /paper.csv:2: `-2` of `greed` is no positive number of samples or queries a second; correct it, or leave it empty if none was published
+          /paper.csv:3: `3` is no value of `b` in the sweep; correct or delete the row, or sweep over this value too
+        --published: `pareto` does not show it; draw `throughput` or `gain`
+        --published cannot be shown with ``: it needs a sweep over a setting with numbers; `coinfer sweep SCENARIO --set load.offline.samples=1,2,4,8` makes one
+        --published cannot be shown with ``: it needs results.csv; `coinfer sweep SCENARIO` makes it
+        ");
+    }
+
     #[test]
     fn one_figure_goes_to_the_file_that_is_named() {
         let place = folder(&[RUN, FINISH, TIMELINE]);
@@ -284,7 +363,8 @@ mod tests {
         let plot = |figure| {
             let results = place.path().to_owned();
             let output = Some(output.clone());
-            let plot = Plot { results, figure, width: Width::Page, output, selection: Selection::default() };
+            let (width, published) = (Width::Page, None);
+            let plot = Plot { results, figure, width, output, published, selection: Selection::default() };
             message(plot.execute(&Terminal::new(true, false)), place.path())
         };
         assert_eq!(plot(Some(Preset::Timeline)), "");

@@ -1,6 +1,6 @@
 //! Linear and logarithmic axes with ticks at round values, and where values lie on them.
 
-use super::canvas::{Anchor, Canvas, Frame, LINE, MARGIN, TEXT, THIN, text_width, widest};
+use super::canvas::{Anchor, BELOW_TITLE, Canvas, Frame, LINE, MARGIN, TEXT, THIN, text_width, widest};
 use super::style::{GREY, GRID};
 
 /// An axis with ticks at round values.
@@ -23,6 +23,7 @@ enum Scale {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
     Left,
+    Right,
     Bottom,
 }
 
@@ -89,6 +90,13 @@ impl Axis {
         Axis { scale: Scale::Log(min / margin, max * margin), ticks }
     }
 
+    /// An axis with as much room for each of `values`, however far apart they are: the value at `index` is at half past
+    /// `index`.
+    pub(super) fn categories(values: &[f64]) -> Axis {
+        let ticks = values.iter().enumerate().map(|(index, &value)| (index as f64 + 0.5, short(value))).collect();
+        Axis { scale: Scale::Linear(0.0, values.len() as f64), ticks }
+    }
+
     /// The share of the axis below `value`, from 0 to 1.
     pub(super) fn at(&self, value: f64) -> f64 {
         let share = match self.scale {
@@ -106,7 +114,7 @@ impl Axis {
         }
     }
 
-    /// How much is needed on the left of a frame for this axis and its title.
+    /// How much is needed on the left or the right of a frame for this axis and its title.
     pub(super) fn room(&self) -> i32 {
         MARGIN + LINE + 12 + widest(self.ticks.iter().map(|(_, label)| label.as_str()))
     }
@@ -130,14 +138,19 @@ impl Axis {
             let share = self.at(*tick);
             let (at, anchor) = match side {
                 Side::Left => ((frame.left - 10, frame.y(share)), Anchor::Right),
+                Side::Right => ((frame.right + 10, frame.y(share)), Anchor::Left),
                 Side::Bottom => ((frame.x(share), frame.bottom + 22), Anchor::Center),
             };
             canvas.text(label, at, anchor, 300);
         }
+        let aside = self.room() - MARGIN - TEXT / 2;
         match side {
-            Side::Left => {
-                let x = frame.left - self.room() + MARGIN + TEXT / 2;
-                canvas.text(title, (x, middle), Anchor::Upward, frame.height() + 60);
+            Side::Left => canvas.text(title, (frame.left - aside, middle), Anchor::Upward, frame.height() + 60),
+            // What is too long for a part of the figure goes on beside the part below.
+            Side::Right => {
+                let room = 3 * frame.height();
+                let y = middle.max(BELOW_TITLE + text_width(title).min(room) / 2);
+                canvas.text(title, (frame.right + aside, y), Anchor::Upward, room);
             }
             Side::Bottom => canvas.text(title, (center, frame.bottom + 60), Anchor::Center, frame.width() + 60),
         }
@@ -148,7 +161,7 @@ impl Axis {
         for (tick, _) in self.labels(frame, side) {
             let (x, y) = (frame.x(self.at(*tick)), frame.y(self.at(*tick)));
             match side {
-                Side::Left => canvas.line((frame.left, y), (frame.right, y), GRID, THIN),
+                Side::Left | Side::Right => canvas.line((frame.left, y), (frame.right, y), GRID, THIN),
                 Side::Bottom => {
                     canvas.line((x, frame.top), (x, frame.bottom), GRID, THIN);
                     canvas.line((x, frame.bottom), (x, frame.bottom + 6), GREY, THIN);
@@ -160,7 +173,7 @@ impl Axis {
     /// The ticks whose labels do not touch: every first, second, third... of all.
     fn labels(&self, frame: Frame, side: Side) -> impl Iterator<Item = &(f64, String)> {
         let extent = |tick: &(f64, String)| match side {
-            Side::Left => (frame.bottom - frame.y(self.at(tick.0)), LINE),
+            Side::Left | Side::Right => (frame.bottom - frame.y(self.at(tick.0)), LINE),
             Side::Bottom => (frame.x(self.at(tick.0)), text_width(&tick.1) + 14),
         };
         let is_free = |every: &usize| {

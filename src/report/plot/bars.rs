@@ -4,7 +4,7 @@ use plotters::style::WHITE;
 
 use super::axis::{AXIS_BELOW, Axis, Side};
 use super::canvas::{Anchor, BELOW_TITLE, Canvas, Frame, LINE, MARGIN, THIN, Width, draw, text_width, widest};
-use super::legend::Legend;
+use super::legend::{Legend, sample_box};
 use super::style::{GREY, INK};
 
 /// Bars that belong together.
@@ -50,8 +50,8 @@ const GAP: i32 = 18;
 pub(super) fn bars_svg(chart: &Chart<'_>, groups: &[Group], width: Width) -> String {
     let mut legend = Legend::default();
     for (index, name) in chart.paints.iter().enumerate() {
-        legend.add(name, move |canvas, (x, y)| {
-            let sample = Frame { left: x - 26, top: y - 11, right: x + 26, bottom: y + 11 };
+        legend.add(name, move |canvas, at| {
+            let sample = sample_box(at);
             (chart.paint)(canvas, sample, index);
             canvas.outline(sample, INK);
         });

@@ -173,10 +173,23 @@ impl Canvas<'_> {
     pub(super) fn marker(&mut self, (x, y): Point, index: usize) {
         let (corners, is_hollow) = style::marker(index);
         let points: Vec<Point> = corners.map(|(dx, dy)| (x + dx, y + dy)).collect();
-        let (fill, edge) = if is_hollow { (WHITE, colour(index)) } else { (colour(index), WHITE) };
-        self.polygon(&points, fill);
-        let closed = points.iter().chain(points.first()).copied().collect();
-        self.path(closed, edge, if is_hollow { THIN + 1 } else { 1 });
+        match is_hollow {
+            true => self.edged(points, WHITE, colour(index), THIN + 1),
+            false => self.edged(points, colour(index), WHITE, 1),
+        }
+    }
+
+    /// The dark outline of the marker of the series with this index, in percent of its size.
+    pub(super) fn open_marker(&mut self, (x, y): Point, index: usize, percent: i32) {
+        let (corners, _) = style::marker(index);
+        let points = corners.map(|(dx, dy)| (x + dx * percent / 100, y + dy * percent / 100)).collect();
+        self.edged(points, WHITE, INK, THIN + 1);
+    }
+
+    fn edged(&mut self, corners: Vec<Point>, fill: RGBColor, edge: RGBColor, width: u32) {
+        self.polygon(&corners, fill);
+        let closed = corners.iter().chain(corners.first()).copied().collect();
+        self.path(closed, edge, width);
     }
 
     /// Text of at most `room`; what does not fit ends in an ellipsis.

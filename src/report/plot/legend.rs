@@ -1,6 +1,6 @@
 //! The legend below a figure, in as many columns as fit.
 
-use super::canvas::{Anchor, Canvas, LINE, MARGIN, Point, Width, text_width};
+use super::canvas::{Anchor, Canvas, Frame, LINE, MARGIN, Point, Width, text_width};
 
 /// Names with what shows them in the figure.
 #[derive(Default)]
@@ -18,6 +18,11 @@ type Sample<'a> = dyn Fn(&mut Canvas<'_>, Point) + 'a;
 
 /// Width of a sample.
 pub(super) const SAMPLE: i32 = 60;
+/// A sample of a box about a point.
+pub(super) fn sample_box((x, y): Point) -> Frame {
+    Frame { left: x - 26, top: y - 11, right: x + 26, bottom: y + 11 }
+}
+
 /// Between a sample, its name and the next entry.
 const GAP: i32 = 14;
 /// Longer names are shortened, so that there are two columns on a page.

@@ -4,26 +4,27 @@ use super::axis::{AXIS_BELOW, Axis, Side};
 use super::canvas::{BELOW_TITLE, Canvas, Frame, MARGIN, Point, STROKE, THIN, Width, draw};
 use super::legend::{Legend, SAMPLE};
 use super::metric::Metric;
+use super::preset::Look;
+use super::published::{self, add_published};
 use super::style::{GREY, colour, dash};
-use super::swept::Swept;
+use super::swept::{Swept, SweptSeries};
 
 /// A line and its band, in the figure's coordinates.
-struct Drawn {
-    index: usize,
-    line: Vec<Point>,
+pub(super) struct Drawn {
+    pub(super) index: usize,
+    pub(super) line: Vec<Point>,
     /// From left to right, lower and upper end.
-    band: Vec<(Point, Point)>,
+    pub(super) band: Vec<(Point, Point)>,
 }
 
 /// The figure. Lines differ in colour, dash and marker; markers are thinned where points are dense.
-pub(super) fn lines_svg(title: &str, swept: &Swept<'_>, metric: Metric, axis_title: &str, width: Width) -> String {
+pub(super) fn lines_svg(title: &str, swept: &Swept<'_>, metric: Metric, axis_title: &str, look: &Look) -> String {
+    let width = look.width;
+    let published = published::shown(&look.published, swept, metric);
     let mut legend = Legend::default();
     for series in &swept.series {
         let index = series.index;
-        legend.add(&series.name, move |canvas, (x, y)| {
-            canvas.dashes(&[(x - SAMPLE / 2, y), (x + SAMPLE / 2, y)], dash(index), colour(index), STROKE);
-            canvas.marker((x, y), index);
-        });
+        legend.add(&series.name, move |canvas, at| line_sample(canvas, at, index));
     }
     if let Some(source) = swept.band_source(metric) {
         legend.add(format!("band: {source}"), |canvas, (x, y)| {
@@ -33,14 +34,9 @@ pub(super) fn lines_svg(title: &str, swept: &Swept<'_>, metric: Metric, axis_tit
             canvas.line((band.left, band.bottom), (band.right, band.bottom), GREY, THIN);
         });
     }
-    let values: Vec<f64> = swept
-        .series
-        .iter()
-        .flat_map(|series| &series.points)
-        .filter_map(|(_, lines)| swept.value(lines, metric))
-        .flat_map(|found| [Some(found.value), found.band.map(|(_, high)| high)])
-        .flatten()
-        .collect();
+    add_published(&mut legend, &published);
+    let values = swept.series.iter().flat_map(|series| extents(swept, series, metric));
+    let values: Vec<f64> = values.chain(published.iter().map(|(_, point)| point.throughput)).collect();
     let up = Axis::new(values.iter().copied().fold(0.0, f64::max), 5);
     let along = swept.axis(width);
     let frame = Frame {
@@ -55,17 +51,17 @@ pub(super) fn lines_svg(title: &str, swept: &Swept<'_>, metric: Metric, axis_tit
         along.draw(canvas, frame, Side::Bottom, &swept.title);
         up.draw(canvas, frame, Side::Left, axis_title);
         canvas.outline(frame, GREY);
-        let drawn: Vec<Drawn> = drawn(swept, metric, frame, &along, &up);
-        for series in &drawn {
-            draw_band(canvas, series);
-        }
-        for series in &drawn {
-            canvas.dashes(&series.line, dash(series.index), colour(series.index), STROKE);
-        }
+        let x = |value| frame.x(along.at(value));
+        let drawn: Vec<Drawn> =
+            swept.series.iter().map(|series| drawn(swept, series, metric, x, |y| frame.y(up.at(y)))).collect();
+        draw_lines(canvas, &drawn);
         for (place, series) in drawn.iter().enumerate() {
             for point in thinned(&series.line, place, drawn.len()) {
                 canvas.marker(point, series.index);
             }
+        }
+        for (index, point) in &published {
+            canvas.open_marker((x(point.value), frame.y(up.at(point.throughput))), *index, 120);
         }
         if values.is_empty() {
             canvas.no_data(frame);
@@ -74,20 +70,46 @@ pub(super) fn lines_svg(title: &str, swept: &Swept<'_>, metric: Metric, axis_tit
     })
 }
 
-fn drawn(swept: &Swept<'_>, metric: Metric, frame: Frame, along: &Axis, up: &Axis) -> Vec<Drawn> {
-    let of_series = swept.series.iter().map(|series| {
-        let mut drawn = Drawn { index: series.index, line: Vec::new(), band: Vec::new() };
-        for (value, lines) in &series.points {
-            let Some(found) = swept.value(lines, metric) else { continue };
-            let x = frame.x(along.at(*value));
-            drawn.line.push((x, frame.y(up.at(found.value))));
-            if let Some((low, high)) = found.band {
-                drawn.band.push(((x, frame.y(up.at(low))), (x, frame.y(up.at(high)))));
-            }
+/// What lines show in a legend.
+pub(super) fn line_sample(canvas: &mut Canvas<'_>, (x, y): Point, index: usize) {
+    canvas.dashes(&[(x - SAMPLE / 2, y), (x + SAMPLE / 2, y)], dash(index), colour(index), STROKE);
+    canvas.marker((x, y), index);
+}
+
+/// The values of a line and the upper ends of its band.
+pub(super) fn extents(swept: &Swept<'_>, series: &SweptSeries<'_>, metric: Metric) -> impl Iterator<Item = f64> {
+    let found = series.points.iter().filter_map(move |(_, lines)| swept.value(lines, metric));
+    found.flat_map(|found| [Some(found.value), found.band.map(|(_, high)| high)]).flatten()
+}
+
+/// A series with its values of the setting at `x` and of the metric at `y`.
+pub(super) fn drawn(
+    swept: &Swept<'_>,
+    series: &SweptSeries<'_>,
+    metric: Metric,
+    x: impl Fn(f64) -> i32,
+    y: impl Fn(f64) -> i32,
+) -> Drawn {
+    let mut drawn = Drawn { index: series.index, line: Vec::new(), band: Vec::new() };
+    for (value, lines) in &series.points {
+        let Some(found) = swept.value(lines, metric) else { continue };
+        let x = x(*value);
+        drawn.line.push((x, y(found.value)));
+        if let Some((low, high)) = found.band {
+            drawn.band.push(((x, y(low)), (x, y(high))));
         }
-        drawn
-    });
-    of_series.collect()
+    }
+    drawn
+}
+
+/// Lines with their bands, without markers.
+pub(super) fn draw_lines(canvas: &mut Canvas<'_>, drawn: &[Drawn]) {
+    for series in drawn {
+        draw_band(canvas, series);
+    }
+    for series in drawn {
+        canvas.dashes(&series.line, dash(series.index), colour(series.index), STROKE);
+    }
 }
 
 /// A veil between thin lines, which show where veils overlap.
@@ -129,7 +151,8 @@ mod tests {
     fn check(values: &[&str]) -> String {
         let lines: String = values.iter().enumerate().map(|(x, value)| format!("{},a,1,1,{value}\n", x + 1)).collect();
         let table = table(&format!("batch,strategy,samples,makespan_ms,samples_per_s\n{lines}"));
-        lines_svg("t", &Swept::new(&table, None).unwrap(), Metric::Throughput, "throughput", Width::Column)
+        let look = Look { width: Width::Column, ..Look::default() };
+        lines_svg("t", &Swept::new(&table, None).unwrap(), Metric::Throughput, "throughput", &look)
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use super::axis::{AXIS_BELOW, Axis, Side};
 use super::canvas::{BELOW_TITLE, Canvas, Frame, MARGIN, Point, STROKE, Width, draw};
 use super::front::{Better, front, steps};
-use super::legend::{Legend, SAMPLE};
+use super::legend::Legend;
+use super::lines::line_sample;
 use super::metric::{Metric, pairs};
 use super::results_table::ResultsTable;
 use super::style::{GREY, colour, dash};
@@ -35,10 +36,7 @@ pub(super) fn pareto_svg(title: &str, table: &ResultsTable, against: Against, wi
     }
     let mut legend = Legend::default();
     for (index, name) in table.strategies.iter().enumerate().filter(|(index, _)| !series[*index].is_empty()) {
-        legend.add(name, move |canvas, (x, y)| {
-            canvas.dashes(&[(x - SAMPLE / 2, y), (x + SAMPLE / 2, y)], dash(index), colour(index), STROKE);
-            canvas.marker((x, y), index);
-        });
+        legend.add(name, move |canvas, at| line_sample(canvas, at, index));
     }
     legend.add("dot: beaten by another", |canvas, (x, y)| dot(canvas, (x, y), 0));
     let all = series.iter().flatten();

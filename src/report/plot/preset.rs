@@ -6,11 +6,13 @@ use super::breakdown::breakdown_svg;
 use super::canvas::Width;
 use super::cdf::{Latencies, cdf_svg};
 use super::finish_times::{FinishRow, finish_times_svg};
+use super::gain::gain_svg;
 use super::heatmap::split_heatmap_svg;
 use super::latency_rows::LatencyRow;
 use super::lines::lines_svg;
 use super::metric::Metric;
 use super::pareto::{Against, pareto_svg};
+use super::published::PublishedPoint;
 use super::results_table::ResultsTable;
 use super::search::search_svg;
 use super::speedup::speedup_svg;
@@ -30,6 +32,8 @@ pub enum Preset {
     FinishTimes,
     /// Speed-up over the baseline: bars of a run, lines of a sweep.
     Speedup,
+    /// Throughput and speed-up over the baseline along a swept setting: bars, and a line on an axis of its own.
+    Gain,
     /// The steps of a strategy over time, a line a lane.
     Timeline,
     /// Shares of the makespan in which devices compute, data is on its way, or neither.
@@ -50,9 +54,10 @@ pub enum Preset {
 
 impl Preset {
     /// All of them, in the order in which a report has them.
-    pub const ALL: [Preset; 11] = [
+    pub const ALL: [Preset; 12] = [
         Preset::Throughput,
         Preset::Speedup,
+        Preset::Gain,
         Preset::FinishTimes,
         Preset::Breakdown,
         Preset::Timeline,
@@ -70,6 +75,7 @@ impl Preset {
             Preset::Throughput => "throughput",
             Preset::FinishTimes => "finish-times",
             Preset::Speedup => "speedup",
+            Preset::Gain => "gain",
             Preset::Timeline => "timeline",
             Preset::Breakdown => "breakdown",
             Preset::Cdf => "cdf",
@@ -87,6 +93,7 @@ impl Preset {
             Preset::Throughput => "Samples or queries a second along a swept setting",
             Preset::FinishTimes => "When each device was done under each strategy",
             Preset::Speedup => "Speed-up over the baseline: bars of a run, lines of a sweep",
+            Preset::Gain => "Bars of throughput along a swept setting, with the speed-up on a second axis",
             Preset::Timeline => "The steps of each strategy over time, a line a lane",
             Preset::Breakdown => "Shares of the makespan in which devices compute, transfer and wait",
             Preset::Cdf => "Which share of the queries was answered within a time",
@@ -97,6 +104,11 @@ impl Preset {
             Preset::Tornado => "How far results change with constants of the scenario, the largest effect on top",
         }
     }
+
+    /// Whether it has [`Look::published`].
+    pub fn has_published(self) -> bool {
+        matches!(self, Preset::Throughput | Preset::Gain)
+    }
 }
 
 /// What a results folder has to draw from. What it does not have is empty.
@@ -104,7 +116,7 @@ impl Preset {
 pub struct Material {
     /// The title of figures: the scenario's name.
     pub title: String,
-    /// What speed-ups are relative to.
+    /// What speed-ups are relative to, if the folder says so; that of a sweep does not.
     pub baseline: Option<String>,
     /// `results.csv`.
     pub results: Option<ResultsTable>,
@@ -116,6 +128,13 @@ pub struct Material {
     pub accuracy: Accuracy,
     /// `sensitivity.csv`.
     pub effects: Vec<Effect>,
+}
+
+impl Material {
+    /// What speed-ups of `table` are relative to, if that is known.
+    pub(super) fn baseline<'a>(&'a self, table: &'a ResultsTable) -> Option<&'a str> {
+        self.baseline.as_deref().or(table.baseline.as_deref())
+    }
 }
 
 /// What the folder of one strategy has.
@@ -151,6 +170,8 @@ pub struct Look {
     pub width: Width,
     /// The setting that figures of sweeps have to the right; without it, the one with the most numbers.
     pub against: Option<String>,
+    /// What was published, beside the results; for presets that have it.
+    pub published: Vec<PublishedPoint>,
 }
 
 /// The figures of a preset, one or more.
@@ -159,20 +180,20 @@ pub struct Look {
 /// What it needs that there is not, with the command that makes it.
 pub fn figures(preset: Preset, material: &Material, look: &Look) -> Result<Vec<Figure>, String> {
     let title = material.title.as_str();
-    let Look { width, against } = look;
-    let (width, against) = (*width, against.as_deref());
+    let (width, against) = (look.width, look.against.as_deref());
     let one = |heading: &str, svg| vec![Figure { path: preset.name().to_owned(), heading: heading.to_owned(), svg }];
     match preset {
         Preset::Throughput => {
             let table = results(material)?;
             let swept = Swept::new(table, against)?;
             let axis_title = Metric::Throughput.title(table);
-            Ok(one("Throughput", lines_svg(title, &swept, Metric::Throughput, axis_title, width)))
+            Ok(one("Throughput", lines_svg(title, &swept, Metric::Throughput, axis_title, look)))
         }
         Preset::Speedup => {
-            let baseline = material.baseline.as_deref();
-            Ok(one("Speed-up", speedup_svg(title, results(material)?, against, baseline, width)?))
+            let table = results(material)?;
+            Ok(one("Speed-up", speedup_svg(title, table, material.baseline(table), look)?))
         }
+        Preset::Gain => Ok(one("Throughput and speed-up", gain_svg(material, results(material)?, look)?)),
         Preset::FinishTimes if material.finish.is_empty() => Err(of_run("finish-times.csv")),
         Preset::FinishTimes => Ok(one("Finish times", finish_times_svg(title, &material.finish, width))),
         Preset::Breakdown => {
@@ -348,7 +369,7 @@ mod tests {
             let material = Material { results, strategies: vec![strategy], ..Material::default() };
             for width in [Width::Column, Width::Page] {
                 for preset in Preset::ALL {
-                    let look = Look { width, against: None };
+                    let look = Look { width, ..Look::default() };
                     for figure in figures(preset, &material, &look).unwrap_or_default() {
                         prop_assert!(figure.svg.ends_with("</svg>\n") && !figure.svg.contains("=\"NaN"), "{}", figure.svg);
                     }

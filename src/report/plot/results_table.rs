@@ -1,5 +1,7 @@
 //! `results.csv` read back: what figures of strategies and sweeps are drawn from.
 
+use std::collections::BTreeMap;
+
 use csv::StringRecord;
 
 use super::read::{CsvFault, REMEDY, records, shown, wrong_count};
@@ -16,6 +18,10 @@ pub struct ResultsTable {
     pub lines: Vec<ResultLine>,
     /// Strategies of the whole file in the order of first appearance; a strategy looks the same in all figures.
     pub strategies: Vec<String>,
+    /// What speed-ups are relative to, if the whole file tells: the only strategy that has 1 wherever it has one.
+    pub baseline: Option<String>,
+    /// For each setting, its values in the whole file.
+    setting_values: Vec<Vec<String>>,
     /// For each column, whether some line of the file has a number in it.
     filled: Vec<bool>,
 }
@@ -64,17 +70,23 @@ impl ResultsTable {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let strategies = distinct(lines.iter().map(|line| &line.cells[setting_count])).into_iter().map(str::to_owned);
-        let strategies = strategies.collect();
+        let strategies = texts(&lines, setting_count);
+        let setting_values = (0..setting_count).map(|index| texts(&lines, index)).collect();
+        let baseline = baseline(&lines, setting_count, header.iter().position(|column| column == "speedup"));
         let filled = |column: usize| lines.iter().any(|line| line.values[column].is_some());
         let filled = (0..header.len()).map(filled).collect();
         let header = header.iter().map(str::to_owned).collect();
-        Ok(ResultsTable { header, setting_count, lines, strategies, filled })
+        Ok(ResultsTable { header, setting_count, lines, strategies, baseline, setting_values, filled })
     }
 
     /// The names of the settings that points differ in or share.
     pub fn settings(&self) -> &[String] {
         &self.header[..self.setting_count]
+    }
+
+    /// The values of a setting in the whole file, in the order of first appearance.
+    pub(super) fn setting_values(&self, name: &str) -> &[String] {
+        self.settings().iter().position(|setting| setting == name).map_or(&[], |index| &self.setting_values[index])
     }
 
     /// Devices that have a column `split_<device>`.
@@ -113,31 +125,55 @@ impl ResultsTable {
         self.value(line, "makespan_ms").is_some()
     }
 
-    /// The lines that have all these values: names of columns, and what they say.
+    /// The lines that have these values: names of columns, and what they say. Of a column that is named several times,
+    /// one of its values.
     ///
     /// # Errors
     /// What is wrong with a condition, if there is no such column, or no line has that value in it.
     pub fn only(mut self, conditions: &[(String, String)]) -> Result<ResultsTable, String> {
-        for (name, wanted) in conditions {
+        for (name, wanted) in alternatives(conditions) {
             let columns = &self.header[..=self.setting_count];
             let Some(index) = columns.iter().position(|column| column == name) else {
                 return Err(format!("no column is called `{name}`; name one of {}", columns.join(", ")));
             };
-            let found: Vec<String> =
-                distinct(self.lines.iter().map(|line| &line.cells[index])).into_iter().map(str::to_owned).collect();
-            self.lines.retain(|line| line.cells[index] == **wanted);
-            if self.lines.is_empty() {
+            let found = texts(&self.lines, index);
+            if let Some(wanted) = wanted.iter().find(|wanted| !found.iter().any(|text| text == *wanted)) {
                 let some: Vec<&str> = found.iter().map(String::as_str).take(VALUES_MAX).collect();
                 let more = if found.len() > VALUES_MAX { ", ..." } else { "" };
                 return Err(format!("`{name}` is nowhere `{wanted}`; it is {}{more}", some.join(", ")));
             }
+            self.lines.retain(|line| wanted.contains(&&line.cells[index]));
         }
         Ok(self)
     }
 }
 
+/// Names in the order of first appearance, each with all its values.
+pub fn alternatives(conditions: &[(String, String)]) -> Vec<(&str, Vec<&str>)> {
+    let names = distinct(conditions.iter().map(|(name, _)| name.as_str())).into_iter();
+    let of = |name| conditions.iter().filter(move |(found, _)| found == name).map(|(_, value)| value.as_str());
+    names.map(|name| (name, of(name).collect())).collect()
+}
+
 /// Further values are not listed.
 const VALUES_MAX: usize = 12;
+
+/// The distinct texts of a column.
+pub(super) fn texts(lines: &[ResultLine], column: usize) -> Vec<String> {
+    distinct(lines.iter().map(|line| &line.cells[column])).into_iter().map(str::to_owned).collect()
+}
+
+/// The only strategy whose speed-ups are all 1, since a baseline's are.
+fn baseline(lines: &[ResultLine], strategy: usize, speedup: Option<usize>) -> Option<String> {
+    let mut is_one: BTreeMap<&str, bool> = BTreeMap::new();
+    for line in lines {
+        if let Some(value) = line.values[speedup?] {
+            *is_one.entry(&line.cells[strategy]).or_insert(true) &= value == 1.0;
+        }
+    }
+    let mut found = is_one.into_iter().filter(|(_, is_one)| *is_one).map(|(name, _)| name.to_owned());
+    found.next().filter(|_| found.next().is_none())
+}
 
 fn line(
     number: u64,
@@ -196,11 +232,24 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn the_baseline_is_the_only_strategy_whose_speedups_are_all_1() {
+        let baseline = |lines: &str| {
+            let text = format!("b,strategy,makespan_ms,samples_per_s,speedup\n{lines}");
+            table(&text).baseline
+        };
+        assert_eq!(baseline("1,x,1,1,1\n1,y,1,1,1\n2,x,1,1,1\n2,y,1,1,2\n3,x,,,\n").as_deref(), Some("x"));
+        assert_eq!(baseline("1,x,1,1,1\n1,y,1,1,1\n"), None);
+        assert_eq!(baseline("1,x,1,1,\n"), None);
+    }
+
+    #[test]
     fn conditions_keep_lines_and_the_order_of_strategies() {
         let table = table("b,strategy,makespan_ms,samples_per_s\n1,x,1,1\n1,y,1,1\n2,y,1,1\n");
         let only = |name: &str, value: &str| table.clone().only(&[(name.into(), value.into())]);
         let kept = only("strategy", "y").unwrap();
         assert_eq!((kept.lines.len(), kept.strategies.len()), (2, 2));
+        let both = [("b".to_owned(), "2".to_owned()), ("b".to_owned(), "1".to_owned())];
+        assert_eq!(table.clone().only(&both).unwrap().lines.len(), 3);
         assert_eq!(only("c", "1").unwrap_err(), "no column is called `c`; name one of b, strategy");
         assert_eq!(only("b", "3").unwrap_err(), "`b` is nowhere `3`; it is 1, 2");
     }

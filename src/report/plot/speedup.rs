@@ -5,6 +5,7 @@ use super::bars::{Bar, Chart, Group, Piece, bars_svg};
 use super::canvas::Width;
 use super::lines::lines_svg;
 use super::metric::Metric;
+use super::preset::Look;
 use super::results_table::ResultsTable;
 use super::style::GRID;
 use super::style::Hatching;
@@ -15,21 +16,21 @@ use super::swept::Swept;
 pub(super) fn speedup_svg(
     title: &str,
     table: &ResultsTable,
-    against: Option<&str>,
     baseline: Option<&str>,
-    width: Width,
+    look: &Look,
 ) -> Result<String, String> {
     if !table.has("speedup") {
         return Err("a baseline that has a result; `coinfer run SCENARIO` of a scenario with `baseline`".into());
     }
     let axis_title = baseline.map_or("speed-up".to_owned(), |baseline| format!("speed-up over {baseline}"));
+    let against = look.against.as_deref();
     match Swept::new(table, against) {
-        Ok(swept) => Ok(lines_svg(title, &swept, Metric::Speedup, &axis_title, width)),
+        Ok(swept) => Ok(lines_svg(title, &swept, Metric::Speedup, &axis_title, look)),
         Err(cause) if against.is_some() => Err(cause),
         Err(cause) => {
             let bars = bars(table);
             // Lines of a sweep that has no axis are too many for bars.
-            if bars.len() > BARS_MAX { Err(cause) } else { Ok(draw(title, &bars, &axis_title, width)) }
+            if bars.len() > BARS_MAX { Err(cause) } else { Ok(draw(title, &bars, &axis_title, look.width)) }
         }
     }
 }

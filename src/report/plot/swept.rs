@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use super::axis::Axis;
 use super::canvas::Width;
 use super::metric::{Banded, Metric, is_seed, mean};
-use super::results_table::{ResultLine, ResultsTable};
+use super::results_table::{ResultLine, ResultsTable, texts};
 
 /// Results along a swept setting.
 pub(in crate::report) struct Swept<'a> {
     table: &'a ResultsTable,
-    /// The name of the setting with its unit.
+    /// The name of the setting.
+    pub(super) setting: &'a str,
+    unit: String,
+    /// The name of the setting with its unit, as axes have it.
     pub(in crate::report) title: String,
     /// Its values, ascending.
     pub(in crate::report) values: Vec<f64>,
@@ -91,7 +94,33 @@ impl<'a> Swept<'a> {
         if values.len() < 2 {
             return Err(NO_AXIS.to_owned());
         }
-        Ok(Swept { table, title: title(&table.header[axis], &columns[axis].unit), values, series })
+        let setting = &table.header[axis];
+        let title = title(setting, &columns[axis].unit);
+        let unit = columns[axis].unit.clone().unwrap_or_default();
+        Ok(Swept { table, setting, unit, title, values, series })
+    }
+
+    /// The value of the setting that `text` says, if it is one of those here.
+    pub(super) fn value_of(&self, text: &str) -> Option<f64> {
+        let (value, unit) = number(text)?;
+        (unit == self.unit && self.values.contains(&value)).then_some(value)
+    }
+
+    /// The strategy of a series.
+    pub(super) fn strategy(&self, series: &SweptSeries<'a>) -> &'a str {
+        series.points.first().map_or("", |(_, lines)| self.table.strategy(lines[0]))
+    }
+
+    /// Whether the results have the value of the setting that `text` says, and it is not shown here.
+    pub(super) fn hides_value(&self, text: &str) -> bool {
+        let is_same = |found: &String| number(text).is_some_and(|value| number(found) == Some(value));
+        self.value_of(text).is_none() && self.table.setting_values(self.setting).iter().any(is_same)
+    }
+
+    /// Whether the results have a strategy of this name that is not shown here.
+    pub(super) fn hides_strategy(&self, strategy: &str) -> bool {
+        let is_shown = self.series.iter().any(|series| self.strategy(series) == strategy);
+        !is_shown && self.table.strategies.iter().any(|name| name == strategy)
     }
 
     /// Whether the setting grows by factors rather than by steps, as doubled values do.
@@ -164,10 +193,7 @@ struct Column {
 
 impl Column {
     fn new(table: &ResultsTable, index: usize) -> Column {
-        let texts: Vec<String> = crate::report::rows::distinct(table.lines.iter().map(|line| &line.cells[index]))
-            .into_iter()
-            .map(str::to_owned)
-            .collect();
+        let texts = texts(&table.lines, index);
         let unit = number(texts.first().map_or("", String::as_str)).map(|(_, unit)| unit.to_owned());
         let unit = unit.filter(|unit| texts.iter().all(|text| number(text).is_some_and(|(_, found)| found == unit)));
         Column { count: texts.len(), texts, unit, is_seed: is_seed(&table.header[index]) }

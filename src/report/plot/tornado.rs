@@ -5,7 +5,7 @@ use plotters::style::WHITE;
 use super::axis::{AXIS_BELOW, Axis, Side};
 use super::canvas::{Anchor, BELOW_TITLE, Canvas, Frame, LINE, MARGIN, STROKE, THIN, Width, draw, text_width, widest};
 use super::is_drawable;
-use super::legend::Legend;
+use super::legend::{Legend, sample_box};
 use super::style::{GREY, GRID, Hatching, INK, colour};
 use crate::report::{Effect, Gauge};
 
@@ -17,8 +17,8 @@ pub fn tornado_svg(title: &str, effects: &[&Effect], width: Width) -> String {
     let base = effects.iter().find_map(|effect| known(effect.figures[1]));
     let mut legend = Legend::default();
     for (end, word) in ["less", "more"].into_iter().enumerate() {
-        legend.add(format!("constant {percent} % {word}"), move |canvas, (x, y)| {
-            paint(canvas, Frame { left: x - 26, top: y - 11, right: x + 26, bottom: y + 11 }, end);
+        legend.add(format!("constant {percent} % {word}"), move |canvas, at| {
+            paint(canvas, sample_box(at), end);
         });
     }
     let names_room = width.units() * 40 / 100;
