@@ -5,9 +5,7 @@ use std::process::{Command, Stdio};
 
 use coinfer::scenario::{Case, Scenario};
 use coinfer::strategy::bound::lower_bound;
-use coinfer::strategy::{
-    DlaSplit, Exact, FullSearch, Greedy, KBest, LayerGroups, Legion, Ratio, Strategy, Transport,
-};
+use coinfer::strategy::{DlaSplit, Exact, FullSearch, Greedy, KBest, LayerGroups, Legion, Ratio, Strategy, Transport};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 const SCENARIO: &str = "scenarios/kcc2020-vgg16.toml";

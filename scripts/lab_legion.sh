@@ -57,6 +57,7 @@ memory = "4 GiB"
 trace = "$network.csv"
 profile = "board$(((index - 1) % 2 + 1))" # boards 3 and 4 are slowed as 1 and 2 are
 agent = { address = "10.77.0.$((10 + index)):7071" }
+variation = { empirical = true } # whoever waits for four boards waits for the slowest
 END
     done
     cat <<END

@@ -11,7 +11,7 @@ use super::machine::{BackendKind, Machine};
 use super::results::Results;
 use super::{Error, Terminal};
 use crate::cost::Estimate;
-use crate::engine::{estimates, simulate_estimated};
+use crate::engine::{Sampler, Streams, estimates, simulate_estimated};
 use crate::model::ModelId;
 use crate::plan::{self, CheckedPlan, Lane, Step};
 use crate::problem::{Load, Problem};
@@ -23,6 +23,7 @@ use crate::report::{
     Board, Comparison, Lost, Replayed, both_rows, plot, replay_csv, replay_json, replay_table, slugs, unfinished_csv,
 };
 use crate::scenario::{Case, Scenario};
+use crate::statistics::median;
 use crate::timeline::Timeline;
 use crate::units::Duration;
 
@@ -244,6 +245,7 @@ pub(super) fn replay(
         Err(error) => return Err(error),
     }
     let measured = runs.iter().filter(|run| !run.replayed.rounds.is_empty());
+    let varies = !problem.variation.is_none();
     let replay = report::Replay {
         scenario: name.to_owned(),
         backend: info.name.clone(),
@@ -256,7 +258,7 @@ pub(super) fn replay(
         lost,
         comparisons: measured.map(|run| Comparison::new(run.candidate.plan, &run.replayed)).collect(),
         kendall_tau: None,
-        notes: machine.notes(),
+        notes: machine.notes().into_iter().chain(varies.then(|| VARIES.to_owned())).collect(),
         tolerance: options.tolerance / 100.0,
         objections: machine.foreign_traces(case, &info),
     };
@@ -333,6 +335,7 @@ impl<'a> Run<'a> {
             strategy: strategy.to_owned(),
             same_plan_as: same.map(|earlier| earlier.strategy.to_owned()),
             predicted: simulate_estimated(problem, plan, estimates),
+            stretch: stretch(problem, plan, estimates),
             rounds: Vec::new(),
             difference: difference.transpose()?,
         };
@@ -356,6 +359,36 @@ impl<'a> Run<'a> {
         self.replayed.rounds.push((round, recalibrated(problem, self.candidate, &speeds)));
         Ok(())
     }
+}
+
+/// What a report says of predictions where times vary.
+const VARIES: &str =
+    "predicted makespans are the median of 201 random worlds, in which times vary as the scenario says";
+
+/// Random worlds of which the median counts.
+const WORLDS: u32 = 201;
+
+/// See [`Replayed::stretch`].
+fn stretch(problem: &Problem, plan: &CheckedPlan, estimates: &[Estimate]) -> f64 {
+    if problem.variation.is_none() {
+        return 1.0;
+    }
+    let makespan = |estimates: &[Estimate]| simulate_estimated(problem, plan, estimates).makespan().as_nanos_f64();
+    let worlds = (0..WORLDS).map(|world| {
+        let streams = Streams::new(0, world);
+        let sampler = |lane: &Lane| match lane {
+            Lane::Compute { device, .. } => Sampler::of_device(&problem.variation, &streams, *device),
+            Lane::Link(link) => Sampler::of_link(&problem.variation, &streams, *link),
+        };
+        let mut samplers: Vec<Sampler> = plan.lanes.iter().map(sampler).collect();
+        let varied = plan.steps.iter().zip(estimates).map(|(step, estimate)| match step.lane {
+            Some(lane) => Estimate { time: samplers[lane.0 as usize].stretch(estimate.time), ..*estimate },
+            None => *estimate,
+        });
+        makespan(&varied.collect::<Vec<_>>())
+    });
+    let alone = makespan(estimates);
+    if alone > 0.0 { median(worlds).map_or(1.0, |typical| typical / alone) } else { 1.0 }
 }
 
 /// What the traces predict if devices take `speeds` times as long as they say.

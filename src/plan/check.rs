@@ -28,8 +28,8 @@ impl Deref for CheckedPlan {
 ///
 /// Rules: indices point at something and `after` points back; steps fit their lanes; regions are parts of
 /// outputs; devices support operators, precision and sizes, and transfers follow their link; segments are convex;
-/// shares, memory and loadables of a device are not exceeded, and each lane's working set fits; every row that is read is there by a step that
-/// is waited for; every output is computed exactly once and comes home.
+/// shares, memory and loadables of a device are not exceeded, and each lane's working set fits; every row that is read is
+/// there by a step that is waited for; every output is computed exactly once and comes home.
 pub fn check(plan: Plan, problem: &Problem) -> Result<CheckedPlan, Vec<Violation>> {
     let mut found = Vec::new();
     find_unknown(&plan, problem, &mut found);

@@ -94,7 +94,7 @@ fn brute_force(problem: &Problem, shares: Shares, is_one_class: bool) -> Duratio
         if own == 0 {
             return vec![Rounds::default()];
         }
-        (1..=own).filter(|count| own % count == 0).map(|count| Rounds { batch: own / count, count }).collect()
+        (1..=own).filter(|count| own.is_multiple_of(*count)).map(|count| Rounds { batch: own / count, count }).collect()
     };
     let mut best = Duration::MAX;
     let mut try_all = |cut: Option<usize>, own: &[u32]| {
