@@ -32,9 +32,9 @@ strategies = [{ even = {} }, { name = "gpu alone", single = { device = "gpu" } }
 
 /// A trace of it as if a board had been profiled; a sample takes 0.06 and 8 ms.
 const TRACE: &str = "# coinfer trace 1\n# source: s\n# revision: r\n# hardware: h\n# software: w\n# date: d\n\
-                     # kind: measured\ndevice,model,layer,batch,rows,statistic,repeat,time_ms\n\
-                     gpu,squeezenet_v1.1,whole,1,all,raw,1,0.06\ngpu,squeezenet_v1.1,whole,2,all,raw,1,0.06\n\
-                     dla0,squeezenet_v1.1,whole,1,all,raw,1,8\ndla0,squeezenet_v1.1,whole,2,all,raw,1,8\n";
+                     # kind: measured\ndevice,model,layer,batch,rows,precision,statistic,repeat,time_ms\n\
+                     gpu,squeezenet_v1.1,whole,1,all,fp16,raw,1,0.06\ngpu,squeezenet_v1.1,whole,2,all,fp16,raw,1,0.06\n\
+                     dla0,squeezenet_v1.1,whole,1,all,int8,raw,1,8\ndla0,squeezenet_v1.1,whole,2,all,int8,raw,1,8\n";
 
 fn standin() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/standins")
@@ -127,10 +127,10 @@ fn a_profile_is_of_the_units_alone_and_beside_each_other_and_says_who_made_it() 
         "# note: net, batch 1 and 2: `Resize_199 + Conv_200` ran on the GPU instead of `dla0` (2 % of the profiled \
          time)\n",
         // Medians of the recorded times, and others while the other unit is busy.
-        "\ngpu,squeezenet_v1.1,whole,1,all,raw,1,,0.06\n",
-        "\ndla0,squeezenet_v1.1,whole,2,all,raw,1,,8\n",
-        "\ngpu,squeezenet_v1.1,whole,1,all,raw,1,dla0,0.075\n",
-        "\ndla0,squeezenet_v1.1,whole,1,all,raw,1,gpu,10\n",
+        "\ngpu,squeezenet_v1.1,whole,1,all,raw,1,fp16,,0.06\n",
+        "\ndla0,squeezenet_v1.1,whole,2,all,raw,1,int8,,8\n",
+        "\ngpu,squeezenet_v1.1,whole,1,all,raw,1,fp16,dla0,0.075\n",
+        "\ndla0,squeezenet_v1.1,whole,1,all,raw,1,int8,gpu,10\n",
     ] {
         assert!(text.contains(line), "{line} in {text}");
     }
@@ -214,6 +214,7 @@ fn a_replay_on_cores_refuses_what_is_of_tensorrt_and_the_other_way_round() {
     assert!(on_cores.contains("`gpu` is of TensorRT; replay its plans with `--backend tensorrt`"), "{on_cores}");
     let scenario = SCENARIO.replace("tensorrt = {}", "cpu = { cores = \"0\" }").replace("fp16", "fp32");
     fs::write(folder.path().join("board.toml"), &scenario).unwrap();
+    fs::write(folder.path().join("board.csv"), TRACE.replace("fp16", "fp32")).unwrap();
     let mixed = said(&REPLAY);
     assert!(mixed.contains("`gpu` is not one of its devices, and it runs plans of those only"), "{mixed}");
     let neither = scenario.replace(", tensorrt = { dla_core = 0 }", "");

@@ -237,10 +237,6 @@ fn lower_tensorrt_unit(device: &DeviceForm, form: &TensorrtForm, faults: &mut Fa
         }
         _ => {}
     }
-    if is_dla && precision == Precision::Fp32 {
-        let at = device.precision.as_ref().map_or(&kind.at, |precision| &precision.at);
-        faults.add(at, "a DLA computes in fp16 or int8 only", "write `precision = \"fp16\"`");
-    }
     if let (None, Some(fallback)) = (&form.dla_core, &form.gpu_fallback) {
         faults.add(&fallback.at, "the GPU falls back to nothing", "leave it out, or name a `dla_core`");
     }
