@@ -166,6 +166,18 @@ proptest! {
     }
 }
 
+#[test]
+fn of_64_samples_the_best_sharing_is_that_of_brute_force() {
+    let times = Times { devices: vec![(900, 100), (400, 250), (400, 250)], factors: vec![100, 80, 120] };
+    let problem = problem(times, true, 64);
+    let fronts = Fronts::new(&problem, 64).unwrap();
+    for shares in [Shares::Best, Shares::All] {
+        let split = DlaSplit { shares, ..DlaSplit::default() };
+        let (time, _) = Search::new(&split, &fronts, 64).unwrap().best(64).unwrap();
+        assert_eq!(time, brute_force(&problem, shares, true), "{shares:?}");
+    }
+}
+
 /// A GPU of 100 us a layer and sample, accelerators three times slower.
 fn plain(samples: u32) -> Problem {
     let times = Times { devices: vec![(200, 100), (500, 300), (500, 300)], factors: vec![100] };
