@@ -17,9 +17,10 @@ use crate::problem::Problem;
 /// shortens, is below the best simulated one are simulated. In O(C (B log B + B^K)) for C cuts and K classes, and as many
 /// simulations as contention leaves in doubt.
 ///
-/// Where inputs are elsewhere (`home`), the sharing is that for inputs at hand.
+/// A cut is looked at if every accelerator supports the front and its times are known on all units. Where inputs are
+/// elsewhere (`home`), the sharing is that for inputs at hand.
 ///
-/// Source: Lee, Won and Park, "Parallel inference on GPU and NVDLA of Jetson Xavier NX", KSC 2022.
+/// Source: Lee, Won and Park, KSC 2022; its figure is in sjlee25/nvdla-parallelization-readme (a3e230b).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DlaSplit {

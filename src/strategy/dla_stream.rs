@@ -21,7 +21,7 @@ use crate::units::{Bytes, Duration};
 /// up, it is the one with the highest rate. Samples arrive as fast as what leads away from the model's `home` carries
 /// their inputs.
 ///
-/// Source: Lee, Won and Park, "Parallel inference on GPU and NVDLA of Jetson Xavier NX", KSC 2022.
+/// Source: Lee, Won and Park, KSC 2022; its figure is in sjlee25/nvdla-parallelization-readme (a3e230b).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DlaStream {

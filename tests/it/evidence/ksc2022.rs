@@ -1,5 +1,4 @@
-//! Lee, Won and Park, "Parallel inference on GPU and NVDLA of Jetson Xavier NX", KSC 2022: images per second of MobileNet,
-//! digitised.
+//! Lee, Won and Park, KSC 2022: images per second of MobileNet on a Jetson Xavier NX, digitised.
 //!
 //! `tests/data/ksc2022-figure.csv` is from sjlee25/nvdla-parallelization-readme at a3e230b. Three constants are fitted to
 //! these points (scripts/fit_ksc2022.py), so that they show that the model is consistent with them. That it predicts is
