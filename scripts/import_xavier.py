@@ -8,11 +8,11 @@ of PCCS and of HaX-CoNN published with their programs, as plain CSV. Figures are
 digit; only names, columns and order change.
 """
 
-import csv
 import pathlib
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from import_kcc2020 import records, write
+
 
 BANDWIDTH = """\
 # coinfer bandwidth 1
@@ -93,16 +93,6 @@ BEFORE = {
     "110": "pool4",
     "124": "inception5a.concat",
 }
-
-
-def records(folder, name):
-    with open(folder / name, newline="", encoding="utf-8") as file:
-        yield from csv.DictReader(file)
-
-
-def write(path, text):
-    (ROOT / path).write_text(text, encoding="utf-8")
-    print(f"{path}: {text.count(chr(10))} lines")
 
 
 def bandwidth(folder):

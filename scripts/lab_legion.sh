@@ -3,7 +3,8 @@
 #
 # Usage: scripts/lab_legion.sh [NETWORK..]      resnet-18, vgg-16 and yolov2 if none is named; as root
 #
-# For each network it profiles one board of each kind (layers, whole and in parts of their rows, with cold caches as steps
+# For each network it profiles one board of each kind (layers, whole and in a third and a sixth of their rows, which is what
+# boards of these speeds get of Legion, so that few times lie between profiled ones; with cold caches as steps
 # of plans find them), and replays plans of one board, Legion, neighbours and MoDNN. Outputs are held against a single
 # device's. The laboratory is set up before and removed afterwards; scenarios, traces and results are in target/lab.
 #

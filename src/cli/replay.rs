@@ -258,7 +258,9 @@ pub(super) fn replay(
         lost,
         comparisons: measured.map(|run| Comparison::new(run.candidate.plan, &run.replayed)).collect(),
         kendall_tau: None,
-        notes: machine.notes().into_iter().chain(varies.then(|| VARIES.to_owned())).collect(),
+        notes: machine.notes().into_iter().chain(varies.then(|| {
+            format!("predicted makespans are the median of {WORLDS} random worlds, in which times vary as the scenario says")
+        })).collect(),
         tolerance: options.tolerance / 100.0,
         objections: machine.foreign_traces(case, &info),
     };
@@ -360,10 +362,6 @@ impl<'a> Run<'a> {
         Ok(())
     }
 }
-
-/// What a report says of predictions where times vary.
-const VARIES: &str =
-    "predicted makespans are the median of 201 random worlds, in which times vary as the scenario says";
 
 /// Random worlds of which the median counts.
 const WORLDS: u32 = 201;

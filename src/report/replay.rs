@@ -300,6 +300,16 @@ mod tests {
     }
 
     #[test]
+    fn plans_that_take_longer_where_times_vary_are_predicted_so_and_steps_are_not() {
+        let (plain, stretched) = (replayed(), Replayed { stretch: 1.5, ..replayed() });
+        let [plain, stretched] = [plain, stretched].map(|replayed| Comparison::new(&run().plan, &replayed));
+        assert_eq!(stretched.predicted_ms, plain.predicted_ms * 1.5);
+        assert_eq!(stretched.recalibrated_ms, plain.recalibrated_ms * 1.5);
+        assert!((stretched.error - ((plain.error + 1.0) * 1.5 - 1.0)).abs() < 1e-12);
+        assert_eq!(stretched.steps, plain.steps);
+    }
+
+    #[test]
     fn steps_below_a_millisecond_say_nothing_of_isolation() {
         let short = [(0, 900), (0, 1200), (6000, 7000), (7000, 7000)];
         let rounds = vec![(round(short, [90, 1000, 0, 0]), predicted(PLANNED))];

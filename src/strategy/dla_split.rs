@@ -28,8 +28,6 @@ pub struct DlaSplit {
     pub shares: Shares,
     /// The most rounds of the GPU; any number if absent.
     pub gpu_rounds_max: Option<NonZeroU32>,
-    /// The most rounds of each accelerator; any number if absent.
-    pub dla_rounds_max: Option<NonZeroU32>,
 }
 
 /// How samples of the front are shared.

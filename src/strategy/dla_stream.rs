@@ -29,8 +29,6 @@ pub struct DlaStream {
     pub batch: Option<NonZeroU32>,
     /// The most rounds of the GPU in a batch; any number if absent.
     pub gpu_rounds_max: Option<NonZeroU32>,
-    /// The most rounds of each accelerator in a batch; any number if absent.
-    pub dla_rounds_max: Option<NonZeroU32>,
 }
 
 impl Strategy for DlaStream {
@@ -42,8 +40,7 @@ impl Strategy for DlaStream {
         let all = problem.samples();
         let most = self.batch.map_or(all, |batch| batch.get().min(all));
         let fronts = Fronts::new(problem, most)?;
-        let DlaStream { gpu_rounds_max, dla_rounds_max, .. } = *self;
-        let settings = DlaSplit { shares: Shares::Best, gpu_rounds_max, dla_rounds_max };
+        let settings = DlaSplit { shares: Shares::Best, gpu_rounds_max: self.gpu_rounds_max };
         let search = Search::new(&settings, &fronts, most)?;
         let sharing = match self.batch {
             Some(_) => search.best(most)?.1,

@@ -15,7 +15,7 @@ use crate::units::{Duration, Share};
 /// Places each network on one device, or its first layers on one and the others on another, so that all networks together
 /// are done earliest in simulation, contention included.
 ///
-/// A layer that its device does not support runs on the device `fallback`, with a hand-over before and after. What runs on
+/// A layer that its device does not support runs on the GPU, if there is one only, with a hand-over before and after. What runs on
 /// one device goes one after the other, in the order that is best. Exact over all placements whose times are known: all
 /// are looked at, and those simulated of which the time without contention is below the best. In O(P^M) for M networks and
 /// P placements of each.
@@ -31,13 +31,11 @@ pub struct LayerGroups {
     pub switch: bool,
     /// Whether no two networks may share a device.
     pub apart: bool,
-    /// The device that runs what others do not support; the only GPU if absent.
-    pub fallback: Option<String>,
 }
 
 impl Default for LayerGroups {
     fn default() -> Self {
-        LayerGroups { devices: None, switch: true, apart: false, fallback: None }
+        LayerGroups { devices: None, switch: true, apart: false }
     }
 }
 
@@ -71,7 +69,7 @@ impl Strategy for LayerGroups {
 
     fn plan(&self, problem: &Problem) -> Result<Plan, PlanError> {
         let devices = self.devices(problem)?;
-        let fallback = self.fallback(problem)?;
+        let fallback = only_gpu(problem);
         let models = (0..problem.models.len() as u32).map(ModelId);
         let placements: Vec<Vec<Placement>> =
             models.map(|model| self.placements(problem, model, &devices, fallback)).collect::<Result<_, _>>()?;
@@ -137,14 +135,6 @@ impl LayerGroups {
         }
     }
 
-    fn fallback(&self, problem: &Problem) -> Result<Option<DeviceId>, PlanError> {
-        if let Some(name) = &self.fallback {
-            return named(problem, name).map(Some);
-        }
-        let mut gpus = problem.platform.device_ids().filter(|&device| problem.platform.device(device).kind.is_gpu());
-        Ok(gpus.next().filter(|_| gpus.next().is_none()))
-    }
-
     /// All ways to place a network on `devices`.
     ///
     /// # Errors
@@ -187,6 +177,12 @@ impl LayerGroups {
         }
         Ok(found)
     }
+}
+
+/// What runs layers that others do not support.
+fn only_gpu(problem: &Problem) -> Option<DeviceId> {
+    let mut gpus = problem.platform.device_ids().filter(|&device| problem.platform.device(device).kind.is_gpu());
+    gpus.next().filter(|_| gpus.next().is_none())
 }
 
 fn named(problem: &Problem, name: &str) -> Result<DeviceId, PlanError> {
@@ -386,7 +382,7 @@ mod tests {
             let problem = problem(Times(times), has_relu);
             let groups = LayerGroups::default();
             let devices = groups.devices(&problem).unwrap();
-            let fallback = groups.fallback(&problem).unwrap();
+            let fallback = only_gpu(&problem);
             let of = |model: u32| groups.placements(&problem, ModelId(model), &devices, fallback).unwrap();
             let mut best = Duration::MAX;
             for a in &of(0) {
@@ -422,8 +418,9 @@ mod tests {
         let plan = check(dla.plan(&problem).unwrap(), &problem).unwrap();
         let transfers = plan.steps.iter().filter(|step| matches!(step.action, Action::Transfer { .. })).count();
         assert_eq!(transfers, 4, "each network goes to the GPU for one convolution, and back");
-        let nowhere = LayerGroups { fallback: Some("dla".into()), ..dla };
-        let error = nowhere.plan(&problem).unwrap_err().to_string();
+        let mut without = problem.clone();
+        without.platform.devices[0].kind = DeviceKind::Cpu;
+        let error = dla.plan(&without).unwrap_err().to_string();
         assert!(error.starts_with("no plan is possible: a: the times of no placement of it are known"), "{error}");
     }
 }

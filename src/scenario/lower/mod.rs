@@ -200,8 +200,6 @@ fn check_strategy(form: &StrategyForm, devices: &Names, faults: &mut Faults) {
     let micro = form.micro_batched_single.as_ref();
     let micro = micro.map(|single| (&single.value.device, single.at_key("device")));
     let named = single.into_iter().chain(micro).filter_map(|(device, at)| Some((device.as_ref()?, at)));
-    let groups = form.layer_groups.as_ref();
-    let fallback = groups.and_then(|groups| Some((groups.value.fallback.as_ref()?, groups.at_key("fallback"))));
     let lists = [
         listed(&form.first_free, "devices", |first_free| &first_free.devices),
         listed(&form.layer_groups, "devices", |groups| &groups.devices),
@@ -217,7 +215,7 @@ fn check_strategy(form: &StrategyForm, devices: &Names, faults: &mut Faults) {
         check_listed(devices, at, faults);
     }
     let listed = lists.iter().flatten().flat_map(|&(devices, at)| devices.iter().map(move |device| (device, at)));
-    for (device, at) in named.chain(fallback).chain(listed) {
+    for (device, at) in named.chain(listed) {
         devices.find(&At { value: device.clone(), at: at.clone() }, faults);
     }
 }

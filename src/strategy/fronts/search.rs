@@ -59,8 +59,8 @@ impl<'f, 'a> Search<'f, 'a> {
 
     /// The most rounds of a class or, last, of the GPU.
     fn rounds_max(&self, unit: usize) -> u32 {
-        let most = if unit == self.counts.len() { self.settings.gpu_rounds_max } else { self.settings.dla_rounds_max };
-        most.map_or(u32::MAX, NonZeroU32::get)
+        let of_gpu = self.settings.gpu_rounds_max.filter(|_| unit == self.counts.len());
+        of_gpu.map_or(u32::MAX, NonZeroU32::get)
     }
 
     /// The sharing of `samples` samples that is fastest in simulation.
