@@ -14,7 +14,7 @@ pub use bandwidth_table::BandwidthTable;
 pub use interference::{BandwidthRule, Host, Interference, Nic, Package, SharedMemory, Sharing, Slowdown};
 pub use limits::{Limits, Precision};
 
-use crate::model::OpKind;
+use crate::model::{Graph, Layer, OpKind, Segment};
 use crate::units::{Bytes, BytesPerSec, Duration, JoulesPerByte, Watts};
 
 /// Index of a device in the platform.
@@ -161,6 +161,12 @@ impl Device {
             traffic: None,
             power: None,
         }
+    }
+
+    /// The first layer of `segment` that it cannot run, if there is one.
+    pub fn lacks<'g>(&self, graph: &'g Graph, segment: &Segment) -> Option<&'g Layer> {
+        let mut layers = segment.layers().map(|id| graph.layer(id));
+        layers.find(|layer| self.unsupported.contains(&layer.op.kind()))
     }
 }
 

@@ -61,9 +61,8 @@ impl<'a> Whole<'a> {
 
     /// The most samples that `device` can run in one step beside the weights of all networks, or why it can run none.
     pub(super) fn capacity(&self, device: DeviceId) -> Result<u32, String> {
-        let Device { name, memory, unsupported, .. } = self.problem.platform.device(device);
-        let mut layers = self.segment.layers().map(|id| self.graph().layer(id));
-        if let Some(layer) = layers.find(|layer| unsupported.contains(&layer.op.kind())) {
+        let Device { name, memory, .. } = self.problem.platform.device(device);
+        if let Some(layer) = self.problem.platform.device(device).lacks(self.graph(), &self.segment) {
             return Err(format!("`{name}` does not support `{}`", layer.name));
         }
         let activations = self.graph().activations(&self.work(0..1)).0;

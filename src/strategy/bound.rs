@@ -1,9 +1,9 @@
 //! How fast any plan could be: lower bounds of the makespan.
 
 use super::rows::Chain;
-use super::stages::supports;
+use super::stages::samples_max;
 use crate::model::{Graph, ModelId, Region, Segment, Work};
-use crate::platform::{Device, DeviceId};
+use crate::platform::DeviceId;
 use crate::problem::Problem;
 use crate::units::{Bytes, Duration, Share};
 
@@ -173,7 +173,7 @@ impl Network<'_> {
         let knows_runs_only = |&device: &DeviceId| {
             let is_missing = |&part: &usize| {
                 let part = run(part, part + 1);
-                supports(self.problem.platform.device(device), self.graph, &part) && !self.knows(device, &part)
+                self.problem.platform.device(device).lacks(self.graph, &part).is_none() && !self.knows(device, &part)
             };
             let mut missing = (0..count).filter(is_missing);
             missing.any(|part| {
@@ -231,14 +231,9 @@ impl Network<'_> {
         }
     }
 
-    /// The most samples that a device's memory and limits let a step of `segment` have, of those that there are.
+    /// The most samples that a step of `segment` can have on a device, of those that there are.
     fn most(&self, device: DeviceId, segment: &Segment) -> u32 {
-        let Device { memory, limits, .. } = self.problem.platform.device(device);
-        let one = Region { samples: 0..1, rows: 0..self.height(segment) };
-        let each = self.graph.activations(&Work { model: self.model, segment: segment.clone(), region: one });
-        let left = memory.0.saturating_sub(self.graph.parameters(segment).0);
-        let fit = left.checked_div(each.0).map_or(u32::MAX, |fit| fit.min(u32::MAX.into()) as u32);
-        fit.min(limits.batch_max.unwrap_or(u32::MAX)).min(self.problem.samples())
+        samples_max(self.problem, device, (self.model, segment)).min(self.problem.samples())
     }
 
     /// Whether anybody knows what `segment` takes on a device, for all samples or a power of two of them.
@@ -250,7 +245,7 @@ impl Network<'_> {
 
     /// Nanoseconds of rows of a segment; `None` if the device cannot run it, or nobody knows.
     fn time(&self, device: DeviceId, segment: &Segment, rows: u32, samples: u32) -> Option<f64> {
-        if !supports(self.problem.platform.device(device), self.graph, segment) {
+        if self.problem.platform.device(device).lacks(self.graph, segment).is_some() {
             return None;
         }
         let region = Region { samples: 0..samples, rows: 0..rows };

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dla_split::{DlaSplit, Shares};
 use super::fronts::{Fronts, MODEL, Search, Sharing};
-use super::stages::{Stages, route, simulated};
+use super::stages::{Stages, route, simulated_if_sound};
 use super::{PlanError, Strategy};
 use crate::model::Region;
 use crate::plan::Plan;
@@ -59,7 +59,7 @@ impl Strategy for DlaStream {
         };
         let best = plan(&|rest| Ok(search.best(rest)?.1))?;
         // What is left over may need more memory or loadables than there are; the GPU has all weights already.
-        match simulated(&problem.offline(all), &best)? {
+        match simulated_if_sound(&problem.offline(all), &best)? {
             Some(_) => Ok(best),
             None => plan(&|rest| Ok(fronts.on_gpu(rest))),
         }

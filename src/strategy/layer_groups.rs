@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::rows::Chain;
-use super::stages::{Stages, simulated, supports};
+use super::stages::{Stages, simulated_if_sound};
 use super::{PlanError, Strategy};
 use crate::model::{Graph, ModelId, Region, Segment, Work};
 use crate::plan::Plan;
@@ -112,7 +112,7 @@ impl LayerGroups {
             let together: Vec<&Placement> = chosen.iter().zip(placements).map(|(&index, all)| &all[index]).collect();
             for order in orders(&together, has_home)? {
                 let plan = assemble(problem, &together, &order)?;
-                let time = simulated(&offline, &plan)?;
+                let time = simulated_if_sound(&offline, &plan)?;
                 if let Some(time) = time.filter(|&time| best.as_ref().is_none_or(|(least, _)| time < *least)) {
                     best = Some((time, plan));
                 }
@@ -203,7 +203,7 @@ fn with_fallback(
     fallback: Option<DeviceId>,
 ) -> Option<Vec<(DeviceId, std::ops::Range<usize>)>> {
     let runs = |device: DeviceId, unit: usize| {
-        supports(problem.platform.device(device), graph, &chain.segment(unit..unit + 1))
+        problem.platform.device(device).lacks(graph, &chain.segment(unit..unit + 1)).is_none()
     };
     let mut parts: Vec<(DeviceId, std::ops::Range<usize>)> = Vec::new();
     for unit in units {
@@ -368,7 +368,7 @@ mod tests {
     }
 
     fn time(problem: &Problem, strategy: &LayerGroups) -> Duration {
-        simulated(problem, &strategy.plan(problem).unwrap()).unwrap().unwrap()
+        simulated_if_sound(problem, &strategy.plan(problem).unwrap()).unwrap().unwrap()
     }
 
     proptest! {
@@ -391,7 +391,7 @@ mod tests {
                     let alone = bound(&problem, &together);
                     for order in orders(&together, false).unwrap() {
                         let plan = assemble(&problem, &together, &order).unwrap();
-                        let time = simulated(&problem, &plan).unwrap().expect("sound");
+                        let time = simulated_if_sound(&problem, &plan).unwrap().expect("sound");
                         prop_assert!(time.as_nanos_f64() >= alone);
                         best = best.min(time);
                     }

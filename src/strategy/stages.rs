@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::engine::simulate;
-use crate::model::{Graph, LayerId, ModelId, OpKind, Region, Segment, Work};
+use crate::model::{Graph, LayerId, ModelId, Region, Segment, Work};
 use crate::plan::{Action, Lane, LaneId, Plan, StepId, check, working_sets};
 use crate::platform::{Device, DeviceId, LinkId, Platform};
 use crate::problem::Problem;
@@ -183,20 +183,34 @@ pub(super) fn reads(graph: &Graph, segment: &Segment) -> Vec<LayerId> {
     outside
 }
 
-/// Whether `device` can run all layers of `segment`.
-pub(super) fn supports(device: &Device, graph: &Graph, segment: &Segment) -> bool {
-    let kind = |layer: LayerId| -> OpKind { graph.layer(layer).op.kind() };
-    !segment.layers().any(|layer| device.unsupported.contains(&kind(layer)))
+/// The most samples that a device's memory, if it holds nothing else, and its limits let a step of `segment` have.
+pub(super) fn samples_max(problem: &Problem, device: DeviceId, (model, segment): (ModelId, &Segment)) -> u32 {
+    let Device { memory, limits, .. } = problem.platform.device(device);
+    let graph = &problem.model(model).graph;
+    let one = Region { samples: 0..1, rows: 0..graph.shape(segment.last()).rows };
+    let each = graph.activations(&Work { model, segment: segment.clone(), region: one });
+    let left = memory.0.saturating_sub(graph.parameters(segment).0);
+    let fit = left.checked_div(each.0).map_or(u32::MAX, |fit| fit.min(u32::MAX.into()) as u32);
+    fit.min(limits.batch_max.unwrap_or(u32::MAX))
 }
 
-/// How long `plan` takes in simulation, with all samples there at the start; `None` if it breaks a rule.
+/// How long `plan` takes in simulation, of a problem whose samples are all there at the start.
 ///
 /// # Errors
-/// Nobody knows what one of its steps takes.
-pub(super) fn simulated(problem: &Problem, plan: &Plan) -> Result<Option<Duration>, PlanError> {
-    match check(plan.clone(), problem) {
-        Ok(checked) => Ok(Some(simulate(problem, &checked)?.makespan())),
-        Err(_) => Ok(None),
+/// It breaks a rule, or nobody knows what one of its steps takes.
+pub(super) fn simulated(problem: &Problem, plan: &Plan) -> Result<Duration, PlanError> {
+    let checked = check(plan.clone(), problem).map_err(|violations| {
+        let first = violations.first().map(ToString::to_string).unwrap_or_default();
+        PlanError::Infeasible(first)
+    })?;
+    Ok(simulate(problem, &checked)?.makespan())
+}
+
+/// As [`simulated`]; `None` if the plan breaks a rule.
+pub(super) fn simulated_if_sound(problem: &Problem, plan: &Plan) -> Result<Option<Duration>, PlanError> {
+    match simulated(problem, plan) {
+        Err(PlanError::Infeasible(_)) => Ok(None),
+        other => other.map(Some),
     }
 }
 

@@ -8,12 +8,12 @@ pub(super) use search::Search;
 
 use super::PlanError;
 use super::rows::Chain;
-use super::stages::{Stages, route, supports};
+use super::stages::{Stages, route, samples_max};
 use crate::model::{Graph, LayerId, ModelId, Region, Segment, Work};
 use crate::plan::{Plan, StepId};
-use crate::platform::{Device, DeviceId, DeviceKind};
+use crate::platform::{DeviceId, DeviceKind};
 use crate::problem::Problem;
-use crate::units::{Bytes, Share};
+use crate::units::Share;
 
 pub(super) const MODEL: ModelId = ModelId(0);
 
@@ -104,7 +104,7 @@ impl<'a> Fronts<'a> {
         let ends = (1..=chain.len()).filter(|&end| chain.is_group(&(0..end)));
         for end in ends {
             let front = chain.segment(0..end);
-            if !fronts.accelerators().all(|device| supports(platform.device(device), &model.graph, &front)) {
+            if !fronts.accelerators().all(|device| platform.device(device).lacks(&model.graph, &front).is_none()) {
                 break; // a longer front does not help
             }
             let tail = (end < chain.len()).then(|| chain.segment(end..chain.len()));
@@ -174,15 +174,12 @@ impl<'a> Fronts<'a> {
     /// Nanoseconds of `segment` on `device` for each number of samples from 0 to `most`; `None` if neither that of `most`
     /// nor of any power of two is known.
     fn times(&self, device: DeviceId, segment: &Segment, most: u32) -> Option<Vec<f64>> {
-        let graph = self.graph();
-        let Device { memory, limits, .. } = self.problem.platform.device(device);
-        let region = |samples| Region { samples: 0..samples, rows: 0..graph.shape(segment.last()).rows };
+        let rows = self.graph().shape(segment.last()).rows;
+        let fit = samples_max(self.problem, device, (MODEL, segment));
+        let region = |samples| Region { samples: 0..samples, rows: 0..rows };
         let mut work = Work { model: MODEL, segment: segment.clone(), region: region(1) };
-        let (weights, each) = (graph.parameters(segment), graph.activations(&work));
         let mut time = |samples: u32| {
-            let needed = each.0.checked_mul(samples.into()).map(Bytes).map(|live| live + weights);
-            let is_too_many = limits.batch_max.is_some_and(|most| samples > most);
-            if is_too_many || needed.is_none_or(|needed| needed > *memory) {
+            if samples > fit {
                 return f64::INFINITY;
             }
             work.region = region(samples);

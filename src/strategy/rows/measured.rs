@@ -9,6 +9,7 @@ use crate::model::{LayerId, Segment, Work};
 use crate::platform::{DeviceId, LinkId};
 use crate::problem::{Load, Model, Problem};
 use crate::strategy::PlanError;
+use crate::strategy::stages::simulated;
 use crate::units::{Bytes, Duration, Share};
 
 /// How long a group takes from the moment when the home has its inputs until it has its outputs.
@@ -25,7 +26,7 @@ pub(in crate::strategy) fn round_time(split: &RowSplit<'_>, group: &Group) -> Re
     let chain = Chain::whole(&problem.models[0].graph);
     let part = RowSplit { problem: &problem, home: split.home, boards: split.boards.clone(), chain, tail: None };
     let alone = Group { units: 0..part.len(), ..group.clone() };
-    part.simulated(&part.plan(&[alone], Transport::Gather))
+    simulated(&problem, &part.plan(&[alone], Transport::Gather))
 }
 
 /// What a network's costs say of a part of it, as a network of its own.

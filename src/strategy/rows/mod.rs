@@ -24,9 +24,9 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::PlanError;
-use crate::engine::simulate;
+use super::stages::simulated;
 use crate::model::{Graph, ModelId, Region, Segment, Work};
-use crate::plan::{Plan, check};
+use crate::plan::Plan;
 use crate::platform::{Device, DeviceId, LinkId};
 use crate::problem::Problem;
 use crate::units::{Duration, Share};
@@ -188,9 +188,10 @@ impl<'a> RowSplit<'a> {
 
     /// The plan that is fastest in simulation; of equal ones the first.
     pub(super) fn fastest(&self, plans: impl IntoIterator<Item = Plan>) -> Result<Plan, PlanError> {
+        let offline = self.problem.offline(self.problem.samples());
         let mut best: Option<(Duration, Plan)> = None;
         for plan in plans {
-            let time = self.simulated(&plan)?;
+            let time = simulated(&offline, &plan)?;
             if best.as_ref().is_none_or(|(least, _)| time < *least) {
                 best = Some((time, plan));
             }
@@ -208,16 +209,6 @@ impl<'a> RowSplit<'a> {
     pub(super) fn tail_time(&self) -> Result<Duration, PlanError> {
         let time = |tail| self.problem.costs.compute(self.home, Share::FULL, &self.whole(tail));
         Ok(self.tail.as_ref().map(time).transpose()?.map_or(Duration::ZERO, |estimate| estimate.time))
-    }
-
-    /// How long a plan takes in simulation, undisturbed.
-    pub(super) fn simulated(&self, plan: &Plan) -> Result<Duration, PlanError> {
-        let offline = self.problem.offline(self.problem.samples());
-        let checked = check(plan.clone(), &offline).map_err(|violations| {
-            let first = violations.first().map(ToString::to_string).unwrap_or_default();
-            PlanError::Infeasible(first)
-        })?;
-        Ok(simulate(&offline, &checked)?.makespan())
     }
 }
 
@@ -238,9 +229,8 @@ impl Board {
         home: DeviceId,
         device: DeviceId,
     ) -> Result<Board, String> {
-        let Device { name, unsupported, memory, .. } = problem.platform.device(device);
-        let mut layers = front.layers().map(|id| graph.layer(id));
-        if let Some(layer) = layers.find(|layer| unsupported.contains(&layer.op.kind())) {
+        let Device { name, memory, .. } = problem.platform.device(device);
+        if let Some(layer) = problem.platform.device(device).lacks(graph, front) {
             return Err(format!("`{name}` does not support `{}`", layer.name));
         }
         let weights = graph.parameters(front);
