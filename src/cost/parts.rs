@@ -1,8 +1,8 @@
 //! Times of parts of a network, put together from the times of its units.
 //!
-//! Each unit was measured as a step of its own, so that a sum of units counts the cost of a step once for each. What
-//! the units of a whole network take together beyond the network in one step is that cost; a part of several units is
-//! charged with it once. Where units were not profiled, longer segments of whole units that were stand for them.
+//! Each unit was measured as a step of its own. In one step with others, it finds what it reads where the unit before
+//! has just left it, and takes less time: by the share that the units of the whole network, all but the first, save
+//! when they run in one step. Where units were not profiled, longer segments of whole units that were stand for them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use super::lookup::Lookup;
 use super::series::Series;
 use super::trace::{LayerKey, Row, Rows, Trace};
 use super::{Basis, Estimate};
-use crate::model::{Graph, Segment, Work, unit_name, units};
+use crate::model::{Graph, LayerId, Segment, Work, unit_name, units};
 use crate::platform::Precision;
 use crate::units::Duration;
 
@@ -99,7 +99,8 @@ impl Parts {
             return profiled.estimate(work.region.rows.len() as u32, batch);
         }
         let needed = self.graph.rows_needed(&work.segment, &work.region.rows);
-        let (mut count, mut layers, mut sum, mut basis) = (0u32, 0, 0.0, Basis::Measured);
+        let (mut count, mut layers, mut basis) = (0u32, 0, Basis::Measured);
+        let (mut first, mut sum) = ((LayerId(u32::MAX), 0.0), 0.0);
         let longer = self.longer(&work.segment);
         let is_covered = |unit: &&Unit| longer.iter().any(|longer| longer.overlaps(&unit.segment));
         let units = self.units.iter().filter(|unit| unit.overlaps(&work.segment) && !is_covered(unit));
@@ -110,14 +111,18 @@ impl Parts {
             }
             let rows = needed.get(&unit.segment.last()).map_or(0, |rows| rows.len() as u32);
             let estimate = unit.estimate(rows, batch)?;
-            sum += estimate.time.as_nanos_f64();
+            let nanos = estimate.time.as_nanos_f64();
+            if unit.segment.first() < first.0 {
+                first = (unit.segment.first(), nanos);
+            }
+            sum += nanos;
             basis = basis.max(estimate.basis);
             (count, layers) = (count + 1, layers + inside);
         }
         debug_assert_eq!(layers, work.segment.layers().count(), "every layer is in a unit");
         if count > 1 {
             basis = Basis::Modelled;
-            sum -= f64::from(count - 1) * self.cost_of_a_step(batch, whole);
+            sum -= (sum - first.1) * self.saved(batch, whole);
         }
         Ok(Estimate { time: Duration::from_nanos_f64(sum).max(Duration::from_nanos(1)), basis })
     }
@@ -133,14 +138,17 @@ impl Parts {
         taken
     }
 
-    /// Nanoseconds by which the units take longer than the network in one step, for each step more. Layers that run
-    /// together take no longer than one by one: where it looks so, times vary more than a step costs.
-    fn cost_of_a_step(&self, batch: u32, whole: Option<Duration>) -> f64 {
+    /// The share of their time that units save which run in one step with the one before them. Layers that run together
+    /// take no longer than one by one: where it looks so, times vary more than there is to save.
+    fn saved(&self, batch: u32, whole: Option<Duration>) -> f64 {
         let height = |unit: &Unit| self.graph.shape(unit.segment.last()).rows;
         let time = |unit: &Unit| Some(unit.estimate(height(unit), batch).ok()?.time.as_nanos_f64());
-        let all = self.units.iter().map(time).sum::<Option<f64>>();
-        match (all, whole, self.units.len()) {
-            (Some(all), Some(whole), count @ 2..) => (all - whole.as_nanos_f64()).max(0.0) / (count - 1) as f64,
+        let times: Option<Vec<f64>> = self.units.iter().map(time).collect();
+        match (times.as_deref(), whole) {
+            (Some([first, others @ ..]), Some(whole)) if !others.is_empty() => {
+                let others: f64 = others.iter().sum();
+                ((first + others - whole.as_nanos_f64()) / others).clamp(0.0, 1.0)
+            }
             _ => 0.0,
         }
     }
@@ -187,7 +195,7 @@ impl Unit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Conv, Layer, LayerId, ModelId, Op, Region, Shape};
+    use crate::model::{Conv, Layer, ModelId, Op, Region, Shape};
 
     /// Two convolutions with activations, 8 rows.
     fn graph() -> Graph {
@@ -234,11 +242,13 @@ mod tests {
     }
 
     #[test]
-    fn several_units_count_the_rows_of_their_halo_and_the_cost_of_one_step() {
+    fn several_units_count_the_rows_of_their_halo_and_all_but_the_first_save_a_share() {
         assert_eq!(estimate((1, 4), 0..8, None), Ok((14.0, Basis::Modelled)));
-        assert_eq!(estimate((1, 4), 0..8, Some(12.0)), Ok((12.0, Basis::Modelled)), "a step costs 2 ms");
+        assert_eq!(estimate((1, 4), 0..8, Some(12.0)), Ok((12.0, Basis::Modelled)), "`b` saves a third");
         let halo = 5.0 + (8.0 - 5.0) / 4.0;
         assert_eq!(estimate((1, 4), 0..4, None), Ok((halo + 3.0, Basis::Modelled)));
+        assert_eq!(estimate((1, 4), 0..4, Some(12.0)), Ok((halo + 2.0, Basis::Modelled)));
+        assert_eq!(estimate((3, 4), 0..4, Some(12.0)), Ok((3.0, Basis::Modelled)), "it is the first of its step");
     }
 
     #[test]

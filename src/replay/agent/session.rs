@@ -5,13 +5,17 @@ use std::collections::btree_map::Entry;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::Mutex as Turn;
+
 use super::budget::{Budget, Reservation};
 use super::device::{Device, Shared, Worker};
 use crate::model::{LayerId, ModelId, Region, Shape};
 use crate::platform::DeviceId;
+use crate::replay::clock::sleep;
 use crate::replay::cpu::{Gathered, Port, Store};
 use crate::replay::wire::messages::RunReply;
 use crate::replay::wire::{Declared, Refusal, Sent, count};
+use crate::units::Duration;
 
 /// An agent is one device.
 const HERE: DeviceId = DeviceId(0);
@@ -32,6 +36,8 @@ pub(super) struct Session {
     store: Arc<Store>,
     state: Mutex<State>,
     worker: Worker,
+    /// Of the step that runs.
+    turn: Turn<()>,
 }
 
 #[derive(Default)]
@@ -60,8 +66,8 @@ enum Segment {
 impl Session {
     pub(super) fn start(device: Arc<Device>, memory: u64) -> Result<Session, Refusal> {
         let worker = Worker::start(&device.threads.cores)?;
-        let (store, state) = (Arc::default(), Mutex::default());
-        Ok(Session { device, budget: Budget::new(memory), store, state, worker })
+        let (store, state, turn) = (Arc::default(), Mutex::default(), Turn::default());
+        Ok(Session { device, budget: Budget::new(memory), store, state, worker, turn })
     }
 
     /// Declares a segment. Whether the agent has its model, so that it is ready.
@@ -113,7 +119,7 @@ impl Session {
         }
     }
 
-    /// Runs `segment` over `samples`.
+    /// Runs `segment` over `samples`, when the steps before it have ended.
     pub(super) async fn run(&self, segment: u32, samples: Range<u32>) -> Result<RunReply, Refusal> {
         let (shared, model) = {
             let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -131,14 +137,23 @@ impl Session {
         let transient = self.reserve_here(read)?;
         let (device, store) = (self.device.clone(), self.store.clone());
         let run = move || {
-            let start = device.clock.now();
-            let place = (&*store, HERE);
-            let busy = shared.loaded.run(place, model, &samples, &device.threads, device.slowed);
+            let computed = shared.loaded.run((&*store, HERE), model, &samples, &device.threads);
             drop(transient);
-            let [start, end] = [start, device.clock.now()].map(|time| time.since_start().as_nanos());
-            Ok(RunReply { start, end, busy: busy.map_err(Refusal::Failed)?.as_nanos() })
+            computed.map_err(Refusal::Failed)
         };
-        self.worker.ask(run).await
+        let _turn = self.turn.lock().await;
+        let (clock, slowed) = (self.device.clock, self.device.slowed);
+        let start = clock.now();
+        let computed = self.worker.ask(run).await?;
+        let busy = Duration::from_nanos_f64(computed.as_nanos_f64() * slowed);
+        if slowed > 1.0 {
+            // Not on the cores that compute, which other slowed devices may have by then.
+            let left = busy.saturating_sub(clock.now() - start);
+            let waited = tokio::task::spawn_blocking(move || sleep(left)).await;
+            waited.map_err(|_| Refusal::Failed("no thread can be started".into()))?;
+        }
+        let [start, end] = [start, clock.now()].map(|time| time.since_start().as_nanos());
+        Ok(RunReply { start, end, busy: busy.as_nanos() })
     }
 
     /// Makes room for a region that is to come, and for its numbers on their way, which the reservation stands for.

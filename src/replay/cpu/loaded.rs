@@ -7,7 +7,7 @@ use super::runtime::{Engine, Input, Threads};
 use super::store::{Gathered, Store};
 use crate::model::{LayerId, ModelId, Region, Shape};
 use crate::platform::DeviceId;
-use crate::replay::clock::{Clock, sleep};
+use crate::replay::clock::Clock;
 use crate::units::Duration;
 
 /// An engine with what it reads and writes, in its order.
@@ -56,15 +56,14 @@ impl Port {
 }
 
 impl Loaded {
-    /// Runs it over `samples` of what `device` has in `store`, and puts there what comes out. Returns how long the
-    /// device was busy: as long as it computed, and `slowed` times that.
+    /// Runs it over `samples` of what `device` has in `store`, and puts there what comes out. Returns how long it
+    /// computed.
     pub(in crate::replay) fn run(
         &self,
         (store, device): (&Store, DeviceId),
         model: ModelId,
         samples: &Range<u32>,
         threads: &Threads,
-        slowed: f64,
     ) -> Result<Duration, String> {
         let clock = Clock::start();
         let gather = |port: &Port| {
@@ -85,11 +84,6 @@ impl Loaded {
             store.put((device, model, port.layer), region, Arc::new(numbers));
         }
         // Several threads compute at once, and only the time on the wall covers them all.
-        let computed = if threads.count > 1 { clock.now().since_start() } else { computed };
-        let busy = Duration::from_nanos_f64(computed.as_nanos_f64() * slowed);
-        if slowed > 1.0 {
-            sleep(busy.saturating_sub(clock.now().since_start()));
-        }
-        Ok(busy)
+        Ok(if threads.count > 1 { clock.now().since_start() } else { computed })
     }
 }

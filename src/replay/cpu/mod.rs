@@ -20,12 +20,12 @@ pub(super) use store::{Gathered, Store};
 
 use std::sync::Arc;
 
-use super::clock::thread_time;
+use super::clock::{Clock, sleep, thread_time};
 use super::{Backend, BackendError, DeviceInfo, Ran, Session, cores};
 use crate::model::{LayerId, ModelId, Region, Work};
 use crate::plan::{Action, CheckedPlan, Lane, LaneId, StepId};
 use crate::platform::DeviceId;
-use crate::units::Bytes;
+use crate::units::{Bytes, Duration};
 
 /// The cores of this machine as the devices of one plan.
 ///
@@ -122,9 +122,13 @@ impl Session for Computing {
             cores::pin(&self.threads.cores).map_err(failed)?;
         }
         let (_, loaded, work) = find(&self.jobs, step, |job| job.0);
-        let place = (&*self.store, self.device);
-        let busy = loaded.run(place, work.model, &work.region.samples, &self.threads, self.slowed);
-        busy.map(Ran::from).map_err(failed)
+        let (place, clock) = ((&*self.store, self.device), Clock::start());
+        let computed = loaded.run(place, work.model, &work.region.samples, &self.threads).map_err(failed)?;
+        let busy = Duration::from_nanos_f64(computed.as_nanos_f64() * self.slowed);
+        if self.slowed > 1.0 {
+            sleep(busy.saturating_sub(clock.now().since_start()));
+        }
+        Ok(busy.into())
     }
 }
 
