@@ -21,6 +21,7 @@
 #            LAB_RATE     of all cards ("100mbit")
 #            LAB_DELAY    that agents add to each message ("0ms")
 #            LAB_MODEL    the network of the scenario ("squeezenet_v1.1")
+#            LAB_MEMORY   MiB that are set apart in huge pages, for even times on virtual machines, as root (0)
 #            COINFER      the program (target/release/coinfer, or target/debug/coinfer)
 set -euo pipefail
 
@@ -30,6 +31,7 @@ LAB_SLOWED=${LAB_SLOWED:-8 16}
 LAB_RATE=${LAB_RATE:-100mbit}
 LAB_DELAY=${LAB_DELAY:-0ms}
 LAB_MODEL=${LAB_MODEL:-squeezenet_v1.1}
+LAB_MEMORY=${LAB_MEMORY:-0}
 SPACE=coinfer-$LAB_NAME
 export LAB_DIR=${LAB_DIR:-/tmp/coinfer-$LAB_NAME.$(id -u)}
 export LAB_SCENARIO=$LAB_DIR/lab.toml
@@ -58,7 +60,7 @@ program() {
 need() {
     local tool
     for tool in "$@"; do
-        command -v "$tool" >/dev/null || fail "\`$tool\` is missing; install iproute2 and openssl"
+        command -v "$tool" >/dev/null || fail "\`$tool\` is missing; Debian has it in iproute2, openssl, util-linux or python3"
     done
 }
 
@@ -134,16 +136,19 @@ awake() {
     done
 }
 
-# Sets memory apart for the laboratory, half of what there is, and touches it. The host of a virtual machine takes back
-# what the kernel has free, and it costs 4.6 ms to get 2 MiB of it again, in the midst of a step; huge pages that are set
-# apart are not free. Without them the laboratory works, less evenly.
+# Sets memory apart and touches it. The host of a virtual machine takes back what the kernel has free, and it costs 4.6 ms
+# to get 2 MiB of it again, in the midst of a step; huge pages that are set apart are not free.
 set_apart() {
-    local pages
-    [ -w "$PAGES" ] && command -v python3 >/dev/null || return 0
-    pages=$(awk '/^MemAvailable/ { print int($2 / 2 / 2048) }' /proc/meminfo)
-    cat "$PAGES" >"$LAB_DIR/pages"
-    echo "$pages" >"$PAGES"
-    python3 - "$(cat "$PAGES")" <<'END' || true
+    local before wanted most
+    [ "$LAB_MEMORY" -gt 0 ] || return 0
+    need python3
+    [ -w "$PAGES" ] || fail "only root can set memory apart; leave LAB_MEMORY out"
+    before=$(cat "$PAGES")
+    wanted=$((LAB_MEMORY / 2))
+    most=$(awk '/^MemAvailable/ { print int($2 / 2 / 2048) }' /proc/meminfo)
+    echo $((before + (wanted < most ? wanted : most))) >"$PAGES"
+    echo $(($(cat "$PAGES") - before)) >"$LAB_DIR/pages"
+    python3 - "$(cat "$LAB_DIR/pages")" <<'END'
 import mmap, sys
 PAGE, MAP_HUGETLB = 2 << 20, 0x40000
 if int(sys.argv[1]) > 0:
@@ -241,7 +246,7 @@ down() {
         fi
         ip netns del "$space" || true
     done
-    if [ -f "$LAB_DIR/pages" ]; then cat "$LAB_DIR/pages" >"$PAGES" || true; fi
+    if [ -f "$LAB_DIR/pages" ]; then echo $(($(cat "$PAGES") - $(cat "$LAB_DIR/pages"))) >"$PAGES" || true; fi
     case $LAB_DIR in
     */coinfer-*) rm -rf "$LAB_DIR" ;;
     esac

@@ -9,12 +9,13 @@
 # device's. The laboratory is set up before and removed afterwards; scenarios, traces and results are in target/lab.
 #
 # Variables: LAB_SLOWED  how many times boards are slowed, in turn ("6 12")
+#            LAB_MEMORY  MiB that are set apart for boards (10240)
 #            VISITS      to each profiled step (3)
 #            ROUNDS      of each plan (5)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-export LAB_NAME=legion LAB_SLOWED=${LAB_SLOWED:-6 12}
+export LAB_NAME=legion LAB_SLOWED=${LAB_SLOWED:-6 12} LAB_MEMORY=${LAB_MEMORY:-10240}
 export COINFER=${COINFER:-target/release/coinfer}
 place=target/lab
 mkdir -p "$place"

@@ -171,7 +171,8 @@ fn check_halos(boards: [&Agent; 2], credentials: &Credentials) {
                 Some(Lane::Compute { device, .. }) if *device != HOME);
             assert_eq!(round.there[step.0 as usize].is_some(), on_board, "step {}", step.0);
             if on_board {
-                assert!(round.busy[step.0 as usize] > Duration::ZERO);
+                let busy = round.busy[step.0 as usize];
+                assert!(busy > Duration::ZERO && round.duration(step) >= busy);
                 assert!(round.duration(step) <= round.timeline.span(step).duration(), "the way there takes time too");
             }
         }
@@ -184,6 +185,12 @@ fn check_halos(boards: [&Agent; 2], credentials: &Credentials) {
 fn a_plan_over_two_agents_and_home_computes_what_a_single_device_does() {
     let (left, right) = (start(&Access::default()), start(&Access::default()));
     check_halos([&left, &right], &Credentials::default());
+}
+
+#[test]
+fn slowed_agents_on_one_core_take_the_time_that_they_say() {
+    let slowed = || Agent::start(&Settings { unit: unit(50.0), ..settings() }).unwrap();
+    check_halos([&slowed(), &slowed()], &Credentials::default());
 }
 
 #[test]
