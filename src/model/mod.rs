@@ -6,6 +6,7 @@
 mod graph;
 pub mod onnx;
 mod op;
+mod sizes;
 mod units;
 mod weights;
 mod work;
