@@ -150,7 +150,7 @@ impl Session {
             // Not on the cores that compute, which other slowed devices may have by then.
             let left = busy.saturating_sub(clock.now() - start);
             let waited = tokio::task::spawn_blocking(move || sleep(left)).await;
-            waited.map_err(|_| Refusal::Failed("no thread can be started".into()))?;
+            waited.map_err(|_| Refusal::Failed("the agent ends".into()))?;
         }
         let [start, end] = [start, clock.now()].map(|time| time.since_start().as_nanos());
         Ok(RunReply { start, end, busy: busy.as_nanos() })
