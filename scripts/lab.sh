@@ -140,11 +140,12 @@ awake() {
 # to get 2 MiB of it again, in the midst of a step; huge pages that are set apart are not free.
 set_apart() {
     local before wanted most
+    [[ $LAB_MEMORY =~ ^[0-9]{1,9}$ ]] || fail "LAB_MEMORY is \`$LAB_MEMORY\`; use a number of MiB, such as 10240"
     [ "$LAB_MEMORY" -gt 0 ] || return 0
     need python3
     [ -w "$PAGES" ] || fail "only root can set memory apart; leave LAB_MEMORY out"
     before=$(cat "$PAGES")
-    wanted=$((LAB_MEMORY / 2))
+    wanted=$((10#$LAB_MEMORY / 2))
     most=$(awk '/^MemAvailable/ { print int($2 / 2 / 2048) }' /proc/meminfo)
     echo $((before + (wanted < most ? wanted : most))) >"$PAGES"
     echo $(($(cat "$PAGES") - before)) >"$LAB_DIR/pages"
