@@ -11,7 +11,7 @@ use super::lookup::Lookup;
 use super::series::Series;
 use super::trace::{LayerKey, Row, Rows, Trace};
 use super::{Basis, Estimate};
-use crate::model::{Graph, LayerId, Segment, Work, unit_name, units};
+use crate::model::{Graph, Segment, Work, unit_name, units};
 use crate::platform::Precision;
 use crate::units::Duration;
 
@@ -99,32 +99,32 @@ impl Parts {
             return profiled.estimate(work.region.rows.len() as u32, batch);
         }
         let needed = self.graph.rows_needed(&work.segment, &work.region.rows);
-        let (mut count, mut layers, mut basis) = (0u32, 0, Basis::Measured);
-        let (mut first, mut sum) = ((LayerId(u32::MAX), 0.0), 0.0);
         let longer = self.longer(&work.segment);
         let is_covered = |unit: &&Unit| longer.iter().any(|longer| longer.overlaps(&unit.segment));
         let units = self.units.iter().filter(|unit| unit.overlaps(&work.segment) && !is_covered(unit));
-        for unit in longer.iter().copied().chain(units) {
-            let inside = unit.segment.layers().filter(|&layer| work.segment.contains(layer)).count();
-            if inside < unit.segment.layers().count() {
-                return Err(format!("it was profiled by units, and this cuts through `{}`", unit.name));
+        let mut parts: Vec<&Unit> = longer.iter().copied().chain(units).collect();
+        parts.sort_by_key(|part| part.segment.first());
+        let (mut layers, mut basis, mut times) = (0, Basis::Measured, Vec::new());
+        for part in parts {
+            let inside = part.segment.layers().filter(|&layer| work.segment.contains(layer)).count();
+            if inside < part.segment.layers().count() {
+                return Err(format!("it was profiled by units, and this cuts through `{}`", part.name));
             }
-            let rows = needed.get(&unit.segment.last()).map_or(0, |rows| rows.len() as u32);
-            let estimate = unit.estimate(rows, batch)?;
-            let nanos = estimate.time.as_nanos_f64();
-            if unit.segment.first() < first.0 {
-                first = (unit.segment.first(), nanos);
-            }
-            sum += nanos;
+            let rows = needed.get(&part.segment.last()).map_or(0, |rows| rows.len() as u32);
+            let estimate = part.estimate(rows, batch)?;
+            times.push(estimate.time.as_nanos_f64());
             basis = basis.max(estimate.basis);
-            (count, layers) = (count + 1, layers + inside);
+            layers += inside;
         }
         debug_assert_eq!(layers, work.segment.layers().count(), "every layer is in a unit");
-        if count > 1 {
-            basis = Basis::Modelled;
-            sum -= (sum - first.1) * self.saved(batch, whole);
-        }
-        Ok(Estimate { time: Duration::from_nanos_f64(sum).max(Duration::from_nanos(1)), basis })
+        let nanos = match times.as_slice() {
+            [first, others @ ..] if !others.is_empty() => {
+                basis = Basis::Modelled;
+                first + others.iter().sum::<f64>() * (1.0 - self.saved(batch, whole).unwrap_or(0.0))
+            }
+            alone => alone.iter().sum(),
+        };
+        Ok(Estimate { time: Duration::from_nanos_f64(nanos).max(Duration::from_nanos(1)), basis })
     }
 
     /// Segments inside `segment`, none of which overlap, that stand for units that were not profiled; the longest first.
@@ -138,19 +138,14 @@ impl Parts {
         taken
     }
 
-    /// The share of their time that units save which run in one step with the one before them. Layers that run together
-    /// take no longer than one by one: where it looks so, times vary more than there is to save.
-    fn saved(&self, batch: u32, whole: Option<Duration>) -> f64 {
+    /// The share of their time that units save which run in one step with the one before them; `None` if it is not known.
+    /// Layers that run together take no longer than one by one: where it looks so, times vary more than there is to save.
+    fn saved(&self, batch: u32, whole: Option<Duration>) -> Option<f64> {
         let height = |unit: &Unit| self.graph.shape(unit.segment.last()).rows;
         let time = |unit: &Unit| Some(unit.estimate(height(unit), batch).ok()?.time.as_nanos_f64());
-        let times: Option<Vec<f64>> = self.units.iter().map(time).collect();
-        match (times.as_deref(), whole) {
-            (Some([first, others @ ..]), Some(whole)) if !others.is_empty() => {
-                let others: f64 = others.iter().sum();
-                ((first + others - whole.as_nanos_f64()) / others).clamp(0.0, 1.0)
-            }
-            _ => 0.0,
-        }
+        let (first, others) = self.units.split_first()?;
+        let (first, others) = (time(first)?, others.iter().map(time).sum::<Option<f64>>()?);
+        Some(((first + others - whole?.as_nanos_f64()) / others).clamp(0.0, 1.0))
     }
 }
 
@@ -195,7 +190,7 @@ impl Unit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Conv, Layer, ModelId, Op, Region, Shape};
+    use crate::model::{Conv, Layer, LayerId, ModelId, Op, Region, Shape};
 
     /// Two convolutions with activations, 8 rows.
     fn graph() -> Graph {

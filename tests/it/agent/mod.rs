@@ -194,6 +194,24 @@ fn slowed_agents_on_one_core_take_the_time_that_they_say() {
 }
 
 #[test]
+fn lanes_of_one_slowed_agent_take_turns() {
+    let slowed = Agent::start(&Settings { unit: unit(50.0), ..settings() }).unwrap();
+    let (problem, right) = (problem(None), start(&Access::default()));
+    let mut draft = Draft::default();
+    let half = Share::from_basis_points(5_000).unwrap();
+    let steps = [[0, 5], [5, ROWS]].map(|rows| {
+        let lane = draft.0.lane(Lane::Compute { device: LEFT, share: half, memory: Bytes(1 << 19) });
+        draft.compute(lane, [1, 3], rows, &[])
+    });
+    let plan = draft.check(&problem);
+    let fleet = fleet(&problem, [&slowed, &right], &Credentials::default()).unwrap();
+    let remote = Remote::new(host(&problem), fleet).unwrap();
+    let round = assemble(&plan, &remote).unwrap().round(&plan, &LIMITS).unwrap();
+    let [one, other] = steps.map(|step| round.there[step.0 as usize].unwrap());
+    assert!(one.end <= other.start || other.end <= one.start, "{one:?} {other:?}");
+}
+
+#[test]
 fn outputs_that_stay_on_agents_are_compared_too() {
     let (left, right) = (start(&Access::default()), start(&Access::default()));
     let problem = problem(None);
