@@ -15,10 +15,10 @@ use crate::units::{Duration, Share};
 /// Places each network on one device, or its first layers on one and the others on another, so that all networks together
 /// are done earliest in simulation, contention included.
 ///
-/// A layer that its device does not support runs on the GPU, if there is one only, with a hand-over before and after. What runs on
-/// one device goes one after the other, in the order that is best. Exact over all placements whose times are known: all
-/// are looked at, and those simulated of which the time without contention is below the best. In O(P^M) for M networks and
-/// P placements of each.
+/// A layer that its device does not support runs on the GPU, if there is only one, with a hand-over before and after. What
+/// runs on one device goes one after the other, in the order that is best. Exact over all placements whose times are
+/// known: all are looked at, and those simulated of which the time without contention is below the best. In O(P^M) for M
+/// networks and P placements of each.
 ///
 /// Source: Dagli and Belviranli, "Shared memory-contention-aware concurrent DNN execution for diversely heterogeneous
 /// system-on-chips", PPoPP 2024; there an SMT solver looks for the placement.
