@@ -96,6 +96,13 @@ impl Journal {
     }
 }
 
+impl Drop for Journal {
+    /// Lets others write. To close the file would not do while a process that this one is just starting has a copy of it.
+    fn drop(&mut self) {
+        drop(self.file.unlock());
+    }
+}
+
 /// Hands the sound lines of the journal at `path` to `each`. Others may be writing to it.
 pub(super) fn read(path: &Path, each: impl FnMut(Place, &str)) -> Result<File, Error> {
     let file = File::open(path).map_err(|error| cannot_read(path, &error))?;
@@ -197,6 +204,17 @@ mod tests {
             drop(journal);
             assert_eq!(open(&path).1, ["first", "third"]);
         }
+    }
+
+    #[test]
+    fn a_copy_of_the_file_in_another_process_keeps_nobody_out() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("journal");
+        let (journal, _) = open(&path);
+        let copy = journal.file.try_clone().unwrap();
+        drop(journal);
+        open(&path);
+        drop(copy);
     }
 
     #[test]
