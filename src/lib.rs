@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod cost;
 pub mod engine;
+pub mod evaluate;
 mod execute;
 pub mod model;
 pub mod plan;

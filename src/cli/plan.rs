@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::evaluate::planned;
 use super::file::write_whole;
 use super::{Error, ScenarioArgs, Terminal};
+use crate::evaluate::planned;
 use crate::report::plan_json;
 use crate::scenario::Scenario;
 
@@ -40,8 +40,9 @@ impl Plan {
                 names.join(", ")
             )));
         };
-        let plan = planned(&case.problem, entry.strategy.as_ref())
-            .map_err(|reason| Error::Failed(format!("{}: {reason}", entry.name)))?;
+        let plan = planned(&case.problem, entry.strategy.as_ref(), None)
+            .map_err(|error| Error::Failed(format!("{}: {error}", entry.name)))?
+            .plan;
         let json = plan_json(&plan);
         match &self.output {
             None => terminal.print(&json)?,

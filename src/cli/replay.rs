@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::evaluate::Evaluated;
 use super::file::read_whole;
 use super::hardware::{HardwareArgs, interruption};
 use super::machine::{BackendKind, Machine};
@@ -12,6 +11,7 @@ use super::results::Results;
 use super::{Error, Terminal};
 use crate::cost::Estimate;
 use crate::engine::{Sampler, Streams, estimates, simulate_estimated};
+use crate::evaluate::Evaluated;
 use crate::model::ModelId;
 use crate::plan::{self, CheckedPlan, Lane, Step};
 use crate::problem::{Load, Problem};

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::evaluate::{Evaluated, evaluate};
 use super::replay::{self, Candidate, ReplayArgs, Replays, replay};
-use super::replicate::Replicated;
 use super::results::Results;
+use super::stopwatch::Stopwatch;
 use super::{Error, ScenarioArgs, Terminal};
+use crate::evaluate::{Evaluated, Reference, Replicated};
 use crate::plan::Plan;
 use crate::platform::DeviceId;
 use crate::problem::{Change, Condition, Load};
@@ -20,7 +20,7 @@ use crate::report::{
     plan_json, replay_json, replay_table, replayed_summary_json, results_csv, slugs, summary_json, table, timeline_csv,
     timeline_json,
 };
-use crate::scenario::{Case, Scenario};
+use crate::scenario::{Case, Entry, Scenario};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  coinfer run scenarios/kcc2020-vgg16.toml\n  \
@@ -63,7 +63,7 @@ impl Run {
         }
         let (prefix, options) = if self.replay { ("replay-", self.options.settings()) } else { ("", vec![]) };
         let results = Results::begin(&self.out, prefix, "run", &scenario, &[overrides.as_slice(), &options].concat())?;
-        let evaluated = evaluate(&case, Some(terminal));
+        let evaluated = evaluate(&case, terminal);
         let summary = summarise(scenario.name(), &case, &evaluated);
         write_results(&results, &case, &evaluated, &summary)?;
         let replays =
@@ -140,7 +140,7 @@ impl Run {
         let lost = platform.device_ids().filter(|&device| !condition.has(device));
         let lost: Vec<&str> = lost.map(|device| platform.device(device).name.as_str()).collect();
         let suffix = format!(" without {}", lost.join(" and "));
-        let evaluated = evaluate(case, Some(terminal));
+        let evaluated = evaluate(case, terminal);
         let names: Vec<String> =
             evaluated.iter().flatten().map(|run| format!("{}{suffix}", run.outcome.strategy)).collect();
         let runs = evaluated.iter().flatten().zip(&names);
@@ -184,6 +184,18 @@ fn without(scenario: &Scenario, name: &str, condition: &mut Condition) -> Result
 }
 
 type Evaluations = [Result<Evaluated, Failure>];
+
+/// Each strategy's result, in the order of the scenario; `terminal` hears how long each took.
+fn evaluate(case: &Case, terminal: &Terminal) -> Vec<Result<Evaluated, Failure>> {
+    let reference = Reference::of(case);
+    let evaluate = |entry: &Entry| {
+        let watch = Stopwatch::start();
+        let result = reference.evaluate(case, entry).map_err(|error| Failure::new(&entry.name, &error));
+        terminal.tell_more(|| format!("{}: planned and simulated in {:.1?}", entry.name, watch.elapsed()));
+        result
+    };
+    case.strategies.iter().map(evaluate).collect()
+}
 
 fn summarise(name: &str, case: &Case, evaluated: &Evaluations) -> Summary {
     Summary {

@@ -110,7 +110,7 @@ impl Sensitivities {
                 None => scenario.case()?,
                 Some((constant, end)) => scenario.case_with(constant, end)?,
             };
-            let (results, _) = attempts(&self.asked_for(case));
+            let (results, _) = attempts(&self.asked_for(case), |run| run.outcome);
             progress.inc(1);
             Ok(results)
         };

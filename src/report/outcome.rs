@@ -71,6 +71,13 @@ pub struct Failure {
     pub reason: String,
 }
 
+impl Failure {
+    /// That `strategy` failed for such a reason.
+    pub fn new(strategy: &str, reason: &impl ToString) -> Failure {
+        Failure { strategy: strategy.to_owned(), reason: reason.to_string() }
+    }
+}
+
 impl Outcome {
     /// The outcome of `plan` as `timeline` shows it. `estimates` has the isolated time of each step.
     pub fn new(

@@ -5,10 +5,9 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::rows::{Corrections, Forecast, Messages, RowSplit, Rows, Settings, Transport, best};
-use super::{PlanError, Strategy};
+use super::{PlanError, Proposal, Strategy};
 use crate::plan::Plan;
 use crate::problem::Problem;
-use crate::units::Duration;
 
 /// Chooses cuts and, for each group, how many boards share its rows equally, by a forecast from single layers.
 ///
@@ -27,18 +26,17 @@ impl Strategy for Aofl {
     }
 
     fn plan(&self, problem: &Problem) -> Result<Plan, PlanError> {
-        let split = RowSplit::new(problem, self.boards.as_deref())?;
-        let forecasts = forecasts(&split)?;
-        let (_, groups) = chosen(&split, &forecasts)?;
-        let group = |units: Range<usize>| Some(fastest(&forecasts, &units)?.1.group(units));
-        let groups: Vec<_> = groups.into_iter().filter_map(group).collect();
-        Ok(split.plan(&groups, Transport::Gather))
+        Ok(self.propose(problem)?.plan)
     }
 
-    fn expects(&self, problem: &Problem) -> Result<Option<Duration>, PlanError> {
+    fn propose(&self, problem: &Problem) -> Result<Proposal, PlanError> {
         let split = RowSplit::new(problem, self.boards.as_deref())?;
-        let (sum, _) = chosen(&split, &forecasts(&split)?)?;
-        Ok(Some(Duration::from_nanos_f64(sum) + split.tail_time()?))
+        let forecasts = forecasts(&split)?;
+        let (sum, groups) = chosen(&split, &forecasts)?;
+        let group = |units: Range<usize>| Some(fastest(&forecasts, &units)?.1.group(units));
+        let groups: Vec<_> = groups.into_iter().filter_map(group).collect();
+        let expected = Some(split.expectation(sum));
+        Ok(Proposal { expected, ..split.plan(&groups, Transport::Gather).into() })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{PlanError, Single, Strategy};
+use super::{PlanError, Proposal, Single, Strategy};
 use crate::plan::Plan;
 use crate::problem::Problem;
 
@@ -30,23 +30,21 @@ impl Strategy for FirstFree {
     }
 
     fn plan(&self, problem: &Problem) -> Result<Plan, PlanError> {
-        Ok(self.alternatives(problem)?.swap_remove(0))
+        Ok(self.propose(problem)?.plan)
     }
 
-    /// One for each device that can run the load by itself.
-    fn alternatives(&self, problem: &Problem) -> Result<Vec<Plan>, PlanError> {
+    /// One plan for each device that can run the load by itself.
+    fn propose(&self, problem: &Problem) -> Result<Proposal, PlanError> {
         let alone = |device| Single { device: Some(device) }.plan(problem);
-        let (mut plans, mut refusal) = (Vec::new(), None);
+        let (mut found, mut refusal): (Option<Proposal>, _) = (None, None);
         for device in self.devices(problem) {
-            match alone(device) {
-                Ok(plan) => plans.push(plan),
-                Err(error) => refusal = refusal.or(Some(error)),
+            match (alone(device), &mut found) {
+                (Ok(plan), None) => found = Some(plan.into()),
+                (Ok(plan), Some(found)) => found.alternatives.push(plan),
+                (Err(error), _) => refusal = refusal.or(Some(error)),
             }
         }
-        match refusal {
-            Some(error) if plans.is_empty() => Err(error),
-            _ if plans.is_empty() => Err(PlanError::Unsupported("there is no device to choose from".into())),
-            _ => Ok(plans),
-        }
+        let none = || PlanError::Unsupported("there is no device to choose from".into());
+        found.ok_or_else(|| refusal.unwrap_or_else(none))
     }
 }

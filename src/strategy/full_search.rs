@@ -6,10 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::rows::{
     Corrections, Forecast, Group, Messages, Ratio, RowSplit, Rows, Settings, Transport, best, proportional, round_time,
 };
-use super::{PlanError, Strategy};
+use super::{PlanError, Proposal, Strategy};
 use crate::plan::Plan;
 use crate::problem::Problem;
-use crate::units::Duration;
 
 /// Runs every contiguous group of layers once and cuts where the sum of these times is least.
 ///
@@ -31,15 +30,14 @@ impl Strategy for FullSearch {
     }
 
     fn plan(&self, problem: &Problem) -> Result<Plan, PlanError> {
-        let split = RowSplit::new(problem, self.boards.as_deref())?;
-        let (_, groups) = self.search(&split)?;
-        Ok(split.plan(&groups, Transport::Gather))
+        Ok(self.propose(problem)?.plan)
     }
 
-    fn expects(&self, problem: &Problem) -> Result<Option<Duration>, PlanError> {
+    fn propose(&self, problem: &Problem) -> Result<Proposal, PlanError> {
         let split = RowSplit::new(problem, self.boards.as_deref())?;
-        let (sum, _) = self.search(&split)?;
-        Ok(Some(Duration::from_nanos_f64(sum) + split.tail_time()?))
+        let (sum, groups) = self.search(&split)?;
+        let expected = Some(split.expectation(sum));
+        Ok(Proposal { expected, ..split.plan(&groups, Transport::Gather).into() })
     }
 }
 

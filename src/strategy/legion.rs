@@ -3,10 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::rows::{Corrections, Forecast, Messages, Ratio, RowSplit, Settings, Transport, merged};
-use super::{PlanError, Strategy};
+use super::{PlanError, Proposal, Strategy};
 use crate::plan::Plan;
 use crate::problem::Problem;
-use crate::units::Duration;
 
 /// Runs layers in groups whose rows all boards share, with the cuts that are best by profiles of single layers.
 ///
@@ -37,20 +36,19 @@ impl Strategy for Legion {
     }
 
     fn plan(&self, problem: &Problem) -> Result<Plan, PlanError> {
-        let split = RowSplit::new(problem, self.boards.as_deref())?;
-        let forecast = self.forecast(&split)?;
-        let (_, groups) = forecast.best()?;
-        let plan = forecast.plan(&groups);
-        match merged(&groups, |units| forecast.time(units)).filter(|_| self.wild_card) {
-            Some(merged) => split.fastest([plan, forecast.plan(&merged)]),
-            None => Ok(plan),
-        }
+        Ok(self.propose(problem)?.plan)
     }
 
-    fn expects(&self, problem: &Problem) -> Result<Option<Duration>, PlanError> {
+    fn propose(&self, problem: &Problem) -> Result<Proposal, PlanError> {
         let split = RowSplit::new(problem, self.boards.as_deref())?;
-        let (sum, _) = self.forecast(&split)?.best()?;
-        Ok(Some(Duration::from_nanos_f64(sum) + split.tail_time()?))
+        let forecast = self.forecast(&split)?;
+        let (sum, groups) = forecast.best()?;
+        let plan = forecast.plan(&groups);
+        let plan = match merged(&groups, |units| forecast.time(units)).filter(|_| self.wild_card) {
+            Some(merged) => split.fastest([plan, forecast.plan(&merged)])?,
+            None => plan,
+        };
+        Ok(Proposal { expected: Some(split.expectation(sum)), ..plan.into() })
     }
 }
 

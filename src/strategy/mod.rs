@@ -24,6 +24,7 @@ mod legion;
 mod micro_batched_single;
 mod modnn;
 mod proportional;
+mod proposal;
 mod rows;
 mod single;
 mod stages;
@@ -45,13 +46,13 @@ pub use legion::Legion;
 pub use micro_batched_single::MicroBatchedSingle;
 pub use modnn::Modnn;
 pub use proportional::Proportional;
+pub use proposal::{Expectation, Proposal};
 pub use rows::{Corrections, Messages, Ratio, Transport};
 pub use single::Single;
 
 use crate::cost::Uncalibrated;
 use crate::plan::Plan;
 use crate::problem::Problem;
-use crate::units::Duration;
 
 /// Why a strategy has no plan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -105,15 +106,8 @@ pub trait Strategy: Send + Sync {
     /// The plan for `problem`.
     fn plan(&self, problem: &Problem) -> Result<Plan, PlanError>;
 
-    /// Plans for `problem` of which any will do, where queries arrive over time: each query gets the first whose devices
-    /// are free. There is one at least.
-    fn alternatives(&self, problem: &Problem) -> Result<Vec<Plan>, PlanError> {
-        Ok(vec![self.plan(problem)?])
-    }
-
-    /// The makespan that the strategy itself expects of its plan, if it forecasts one: what it optimises may leave out
-    /// what a simulation shows.
-    fn expects(&self, _: &Problem) -> Result<Option<Duration>, PlanError> {
-        Ok(None)
+    /// All that it says of `problem`, from planning once; to be written by strategies that say more than a plan.
+    fn propose(&self, problem: &Problem) -> Result<Proposal, PlanError> {
+        Ok(self.plan(problem)?.into())
     }
 }

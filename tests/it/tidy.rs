@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules from bottom to top; each uses only those before it.
-const ORDER: [&str; 16] = [
+const ORDER: [&str; 17] = [
     "units",
     "statistics",
     "model",
@@ -19,6 +19,7 @@ const ORDER: [&str; 16] = [
     "replay",
     "report",
     "scenario",
+    "evaluate",
     "cli",
     "main",
 ];

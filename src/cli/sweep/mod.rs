@@ -175,7 +175,15 @@ impl Sweep {
             _ => Start::Careful,
         };
         let mut store = Store::open(&folder, &head, &points, start, terminal)?;
-        simulate(scenario, &points, &mut store, terminal)?;
+        let replayed = match &results {
+            Some(results) if self.replay => {
+                Some(replay::replay_points(results, scenario, &points, &mut store, &self.options, terminal)?)
+            }
+            _ => {
+                simulate(scenario, &points, &mut store, terminal)?;
+                None
+            }
+        };
         let read = &mut |position| store.line(position);
         let mut lines = Lines { count: points.len(), read };
         let Some(results) = results else {
@@ -185,10 +193,6 @@ impl Sweep {
             return verdict(&table);
         };
         let table = write(&results, scenario.name(), &mut lines)?;
-        let replayed = match self.replay {
-            true => Some(replay::replay_points(&results, scenario, &points, &self.options, terminal)?),
-            false => None,
-        };
         let folder = results.commit()?;
         match (self.format, &replayed) {
             (format, None) => print(format, scenario.name(), &table, &mut lines, &folder, terminal)?,

@@ -1,18 +1,21 @@
 //! `coinfer sweep --replay`: the plans of every point on the cores of this machine.
 
 use super::record::settings;
-use crate::cli::evaluate::evaluate;
+use super::simulate::{attempts, line};
+use super::store::Store;
 use crate::cli::replay::{Candidate, ReplayArgs, replay};
 use crate::cli::results::Results;
 use crate::cli::{Error, Terminal};
 use crate::report::{Lost, ReplayedPoint, replay_sweep_csv, replay_sweep_json};
 use crate::scenario::{Points, Scenario};
 
-/// Replays the plans of every point, one point at a time: the cores are needed for measuring.
+/// Plans and simulates every point, replays its plans, and keeps in `store` what the simulation says of points that it does
+/// not have. One point at a time: the cores are needed for measuring.
 pub(super) fn replay_points(
     results: &Results,
     scenario: &Scenario,
     points: &Points,
+    store: &mut Store,
     options: &ReplayArgs,
     terminal: &Terminal,
 ) -> Result<Vec<ReplayedPoint>, Error> {
@@ -20,12 +23,18 @@ pub(super) fn replay_points(
         return Err(Error::Usage("the points of a sweep are not planned again; leave out --replan".into()));
     }
     let mut replayed = Vec::new();
+    let missing = store.missing();
     for (index, point) in points.iter().enumerate() {
         let settings = settings(&point);
         let shown: Vec<String> = settings.iter().map(|(path, value)| format!("{path}={value}")).collect();
         terminal.tell(&format!("point {} of {}: {}", index + 1, points.len(), shown.join(" ")));
         let case = scenario.case_at(&point)?;
-        let evaluated = evaluate(&case, None);
+        let (evaluated, panicked) = attempts(&case, |run| run);
+        if missing.binary_search(&index).is_ok() {
+            let outcomes =
+                evaluated.iter().map(|run| run.as_ref().map(|run| run.outcome.clone()).map_err(Clone::clone));
+            store.add(index, &line(points, index, outcomes.collect(), panicked))?;
+        }
         let candidates: Vec<Candidate<'_>> = evaluated.iter().flatten().map(Candidate::from).collect();
         let replay = replay(scenario.name(), &case, &candidates, options, terminal)?.replay.judged();
         if let Some(Lost { device, reason, .. }) = replay.lost.first().cloned() {

@@ -10,7 +10,7 @@ use super::record::{Attempt, Record};
 use super::store::Store;
 use crate::cli::Error;
 use crate::cli::caught::caught;
-use crate::cli::evaluate::Reference;
+use crate::evaluate::{Evaluated, Reference};
 use crate::report::Failure;
 use crate::scenario::{Case, Points, Scenario};
 
@@ -40,23 +40,27 @@ pub(super) fn simulate(
 /// The line of the point at `position`.
 pub(super) fn simulated(scenario: &Scenario, points: &Points, position: usize) -> Result<String, Error> {
     let point = points.point(position);
-    let case = scenario.case_at(&point)?;
-    let (results, panicked) = attempts(&case);
-    Ok(Record::new(&point, results).line(points.key(position), points.index(position), panicked))
+    let (results, panicked) = attempts(&scenario.case_at(&point)?, |run| run.outcome);
+    Ok(line(points, position, results, panicked))
 }
 
-/// What each strategy did, and whether one panicked.
-pub(in crate::cli) fn attempts(case: &Case) -> (Vec<Attempt>, bool) {
+/// The line that says what came of the point at `position`.
+pub(super) fn line(points: &Points, position: usize, results: Vec<Attempt>, panicked: bool) -> String {
+    Record::new(&points.point(position), results).line(points.key(position), points.index(position), panicked)
+}
+
+/// What is kept of what each strategy did, and whether one panicked.
+pub(in crate::cli) fn attempts<T>(case: &Case, keep: impl Fn(Evaluated) -> T) -> (Vec<Result<T, Failure>>, bool) {
     let mut panicked = false;
     let mut failure = |strategy: &str, reason: String| {
         panicked = true;
-        Failure { strategy: strategy.to_owned(), reason }
+        Failure::new(strategy, &reason)
     };
     let results = match caught(|| Reference::of(case)) {
         Ok(reference) => {
-            let attempt = |entry: &crate::scenario::Entry| {
-                let result = caught(|| reference.evaluate(case, entry, None).map(|run| run.outcome));
-                result.unwrap_or_else(|reason| Err(failure(&entry.name, reason)))
+            let attempt = |entry: &crate::scenario::Entry| match caught(|| reference.evaluate(case, entry)) {
+                Ok(result) => result.map(&keep).map_err(|error| Failure::new(&entry.name, &error)),
+                Err(reason) => Err(failure(&entry.name, reason)),
             };
             case.strategies.iter().map(attempt).collect()
         }
@@ -92,7 +96,7 @@ mod tests {
         let scenario = Scenario::read(Path::new("tests/broken/sound.toml"), &[]).unwrap();
         let mut case = scenario.case().unwrap();
         case.strategies.insert(1, Entry { name: "bad".into(), strategy: Box::new(Panicking) });
-        let (results, panicked) = attempts(&case);
+        let (results, panicked) = attempts(&case, |run| run.outcome);
         assert!(panicked);
         assert!(results[0].is_ok() && results[2].is_ok());
         let Failure { strategy, reason } = results[1].as_ref().unwrap_err();

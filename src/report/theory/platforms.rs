@@ -9,7 +9,7 @@ use crate::platform::{
     BandwidthRule, Device, DeviceId, DeviceKind, Direction, Link, LinkId, Nic, Platform, SharedMemory, Sharing,
 };
 use crate::problem::{Jitter, Load, Model, Problem, Shape, Variation};
-use crate::strategy::{FirstFree, Strategy};
+use crate::strategy::{FirstFree, Proposal, Strategy};
 use crate::units::{Bytes, BytesPerSec, Duration, Share};
 
 /// What steps take: the same on all devices but for the factor of each, and on all links.
@@ -133,8 +133,9 @@ fn checked(plan: Plan, problem: &Problem) -> Result<CheckedPlan, String> {
 
 /// A query goes whole to the first device that is free.
 pub(super) fn first_free(problem: &Problem) -> Result<Vec<CheckedPlan>, String> {
-    let plans = FirstFree { devices: None }.alternatives(problem).map_err(|error| error.to_string())?;
-    plans.into_iter().map(|plan| checked(plan, problem)).collect()
+    let Proposal { plan, alternatives, .. } =
+        FirstFree { devices: None }.propose(problem).map_err(|error| error.to_string())?;
+    iter::once(plan).chain(alternatives).map(|plan| checked(plan, problem)).collect()
 }
 
 fn lane(device: u32) -> Lane {

@@ -23,8 +23,8 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::PlanError;
 use super::stages::simulated;
+use super::{Expectation, PlanError};
 use crate::model::{Graph, ModelId, Region, Segment, Work};
 use crate::plan::Plan;
 use crate::platform::{Device, DeviceId, LinkId};
@@ -205,10 +205,10 @@ impl<'a> RowSplit<'a> {
         Work { model: MODEL, segment: segment.clone(), region: Region { samples: self.samples(), rows } }
     }
 
-    /// What the home takes for what is behind the front.
-    pub(super) fn tail_time(&self) -> Result<Duration, PlanError> {
-        let time = |tail| self.problem.costs.compute(self.home, Share::FULL, &self.whole(tail));
-        Ok(self.tail.as_ref().map(time).transpose()?.map_or(Duration::ZERO, |estimate| estimate.time))
+    /// What is expected of groups that take `nanos` in all: the home runs what is behind the front.
+    pub(super) fn expectation(&self, nanos: f64) -> Expectation {
+        let rest = self.tail.as_ref().map(|tail| (self.home, self.whole(tail)));
+        Expectation { chosen: Duration::from_nanos_f64(nanos), rest }
     }
 }
 

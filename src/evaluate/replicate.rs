@@ -6,31 +6,34 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::evaluate::checked;
+use super::{EvaluateError, Planned, planned};
 use crate::cost::Estimate;
-use crate::engine::{Query, Served, Streams, estimates, serve};
+use crate::engine::{Query, ServeError, Served, Streams, estimates, serve};
 use crate::plan::{CheckedPlan, Plan};
 use crate::problem::{Load, Problem, WarmUpRule};
 use crate::report::{CommonWarmUp, Outcome, Replication, WarmUpEnd, percentile_ms};
 use crate::scenario::{Case, Entry};
 use crate::statistics::{Histogram, Progress, Replications, StopRule, Target};
+use crate::strategy::Strategy;
 use crate::timeline::Timeline;
 use crate::units::{Duration, Time};
 
 /// All replications of a load.
-pub(super) struct Replicated {
-    pub(super) outcome: Outcome,
+#[derive(Debug)]
+pub struct Replicated {
+    /// What the strategy achieved.
+    pub outcome: Outcome,
     /// The plan that was issued first.
-    pub(super) plan: CheckedPlan,
+    pub plan: CheckedPlan,
     /// The beginning of the first replication as one plan, with its timeline and what each step takes alone.
-    pub(super) recorded: (Plan, Timeline, Vec<Estimate>),
+    pub recorded: (Plan, Timeline, Vec<Estimate>),
     /// The queries of the first replication; empty for an offline load.
-    pub(super) queries: Vec<Query>,
+    pub queries: Vec<Query>,
     /// The latencies of all replications.
-    pub(super) latencies: Histogram,
+    pub latencies: Histogram,
     /// By replication, what strategies are compared by in milliseconds: the mean latency, or the makespan of an offline
     /// load.
-    pub(super) compared: Vec<f64>,
+    pub compared: Vec<f64>,
 }
 
 /// Steps of the first replication that are kept to be looked at.
@@ -44,16 +47,12 @@ pub(super) fn replicate(
     entry: &Entry,
     baseline: Option<Duration>,
     bound: Option<Duration>,
-) -> Result<Replicated, String> {
+) -> Result<Replicated, EvaluateError> {
     let problem = &case.problem;
     let is_offline = matches!(problem.load, Load::Offline { .. });
     let mut replications = Vec::new();
     let mut first: Option<Served> = None;
-    let plans = Plans::new(case, entry);
-    let serve_once = |index: u32| {
-        let planner = &mut |question: &Problem| plans.get(question);
-        serve(problem, planner, &Streams::new(case.seed, index)).map_err(|error| error.to_string())
-    };
+    let plans = Plans { case, strategy: entry.strategy.as_ref(), known: Mutex::default() };
     let mut missed = Vec::new();
     let warm_up = match case.replications.warm_up {
         WarmUpRule::None => WarmUpEnd::Start,
@@ -62,7 +61,7 @@ pub(super) fn replicate(
             let count = if problem.is_random() { case.replications.min } else { 1 };
             let mut common = CommonWarmUp::default();
             for index in 0..count {
-                common.add(&serve_once(index)?);
+                common.add(&plans.serve(index)?);
             }
             let (end, is_steady) = common.end();
             if !is_steady {
@@ -71,12 +70,11 @@ pub(super) fn replicate(
             end
         }
     };
-    let run = |index: u32| -> Result<(Replication, Served), String> {
-        let served = serve_once(index)?;
-        let figures = Replication::of(problem, &served, warm_up).map_err(|error| error.to_string())?;
+    let run = |index: u32| -> Result<(Replication, Served), EvaluateError> {
+        let served = plans.serve(index)?;
+        let figures = Replication::of(problem, &served, warm_up)?;
         if figures.latencies.is_empty() && figures.completed > 0 {
-            let lasted = figures.makespan.as_secs_f64();
-            return Err(format!("the warm-up leaves no query of a run that lasts {lasted:.3} s; shorten it"));
+            return Err(EvaluateError::WarmUp { lasted: figures.makespan });
         }
         Ok((figures, served))
     };
@@ -89,12 +87,14 @@ pub(super) fn replicate(
         let mut progress = Replications::new(rule);
         while let Progress::Needs(more) = progress.progress() {
             let from = progress.count();
-            let chunk: Vec<Result<(Replication, Option<Served>), String>> = (from..from + more.min(CHUNK))
+            // The first runs before the others, which then find its plans.
+            let count = if from == 0 { 1 } else { more.min(CHUNK) };
+            let runs: Vec<_> = (from..from + count)
                 .into_par_iter()
                 // Of all but the first, nothing but the figures is kept.
                 .map(|index| run(index).map(|(figures, served)| (figures, (index == 0).then_some(served))))
                 .collect();
-            for run in chunk {
+            for run in runs {
                 let (replication, served) = run?;
                 let values: Vec<f64> = figures.iter().map(|figure| figure(&replication)).collect();
                 if progress.push(&values) {
@@ -113,7 +113,7 @@ pub(super) fn replicate(
     }
     let first = first.expect("there is a replication");
     let Some(issue) = first.issues.first() else {
-        return Err("every query was dropped before a plan could be issued".into());
+        return Err(EvaluateError::AllDropped);
     };
     let mut latencies = Histogram::new();
     replications.iter().for_each(|replication| latencies.merge(&replication.latencies));
@@ -151,46 +151,51 @@ fn stop_rule(case: &Case, is_offline: bool) -> (StopRule, Vec<Figure>) {
 }
 
 /// The beginning of a replication as one plan.
-fn recorded(problem: &Problem, served: &Served) -> Result<(Plan, Timeline, Vec<Estimate>), String> {
+fn recorded(problem: &Problem, served: &Served) -> Result<(Plan, Timeline, Vec<Estimate>), EvaluateError> {
     let (plan, timeline, origins) = served.recorded(RECORDED_MAX);
     let mut known: BTreeMap<u32, Vec<Estimate>> = BTreeMap::new();
     let mut of_steps = Vec::with_capacity(origins.len());
     for (index, step) in origins {
         let of_plan = match known.entry(index) {
             btree_map::Entry::Occupied(known) => known.into_mut(),
-            btree_map::Entry::Vacant(new) => {
-                let found = estimates(problem, &served.plans[index as usize]).map_err(|error| error.to_string())?;
-                new.insert(found)
-            }
+            btree_map::Entry::Vacant(new) => new.insert(estimates(problem, &served.plans[index as usize])?),
         };
         of_steps.push(of_plan[step.0 as usize]);
     }
     Ok((plan, timeline, of_steps))
 }
 
-/// The plans of a strategy by the number of samples, shared by all replications.
+/// The plans of a strategy, shared by all replications.
 struct Plans<'a> {
     case: &'a Case,
-    entry: &'a Entry,
+    strategy: &'a dyn Strategy,
+    /// By the number of samples, or why there are none.
     known: Mutex<BTreeMap<u32, Result<Vec<CheckedPlan>, String>>>,
 }
 
-impl<'a> Plans<'a> {
-    fn new(case: &'a Case, entry: &'a Entry) -> Plans<'a> {
-        Plans { case, entry, known: Mutex::new(BTreeMap::new()) }
+impl Plans<'_> {
+    fn serve(&self, index: u32) -> Result<Served, ServeError> {
+        serve(&self.case.problem, &mut |question| self.plans(question), &Streams::new(self.case.seed, index))
     }
 
-    fn get(&self, question: &Problem) -> Result<Vec<CheckedPlan>, String> {
+    fn plans(&self, question: &Problem) -> Result<Vec<CheckedPlan>, String> {
         // Under a fault, costs are others.
         if !Arc::ptr_eq(&question.costs, &self.case.problem.costs) {
             return self.make(question);
         }
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.entry(question.samples()).or_insert_with(|| self.make(question)).clone()
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let samples = question.samples();
+        if let Some(plans) = known().get(&samples).cloned() {
+            return plans;
+        }
+        // Not under the lock: a strategy may share its work among the threads that run replications, which take it too.
+        let plans = self.make(question);
+        known().entry(samples).or_insert(plans).clone()
     }
 
     fn make(&self, question: &Problem) -> Result<Vec<CheckedPlan>, String> {
-        let plans = self.entry.strategy.alternatives(question).map_err(|error| error.to_string())?;
-        plans.into_iter().map(|plan| checked(question, plan)).collect()
+        let Planned { plan, alternatives, .. } =
+            planned(question, self.strategy, None).map_err(|error| error.to_string())?;
+        Ok([vec![plan], alternatives].concat())
     }
 }
