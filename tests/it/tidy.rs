@@ -61,8 +61,11 @@ fn modules_use_only_those_below_them() {
 
 #[test]
 fn every_path_that_the_documents_name_exists() {
-    for document in ["src/architecture.md", "README.md"] {
-        let text = fs::read_to_string(root().join(document)).unwrap();
+    let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let pages = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    for document in pages.chain(["src/architecture.md", "README.md"].map(|page| root().join(page))) {
+        let text = fs::read_to_string(&document).unwrap();
+        let document = document.display();
         for word in text.split(|c: char| c.is_whitespace() || "`(),;:|\"".contains(c)) {
             let named = ["src/", "scenarios/", "traces/", "tests/", "scripts/", "docs/", "benches/"];
             if named.iter().any(|folder| word.starts_with(folder)) && !word.contains(['*', '<', 'N']) {
