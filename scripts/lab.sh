@@ -194,9 +194,9 @@ scenario() {
         # What the shaper lets through, less what packets, TLS and HTTP/2 add; `check` measures it.
         echo 'links = ['
         for index in $(seq "$count"); do
-            echo "    { name = \"eth$index\", between = [\"server\", \"board$index\"], bandwidth = \"11.7 MB/s\", latency = \"500 us\" },"
+            echo "    { name = \"eth$index\", between = [\"server\", \"board$index\"], bandwidth = \"11.7 MB/s\", overhead = \"500 us\" },"
             for other in $(seq $((index + 1)) "$count"); do
-                echo "    { name = \"eth$index-$other\", between = [\"board$index\", \"board$other\"], bandwidth = \"11.7 MB/s\", latency = \"900 us\" },"
+                echo "    { name = \"eth$index-$other\", between = [\"board$index\", \"board$other\"], bandwidth = \"11.7 MB/s\", overhead = \"900 us\" },"
             done
         done
         echo ']'

@@ -68,7 +68,7 @@ END
 [[switches]]
 name = "lan"
 bandwidth = "93.6 Mbit/s"
-latency = "300 us"
+overhead = "300 us"
 
 [[models]]
 name = "net"

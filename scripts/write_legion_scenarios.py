@@ -43,12 +43,12 @@ kind = "cpu"
 memory = "16 GiB" # assumed
 unsupported = ["conv", "pool"]
 {devices}
-# Bandwidth derived: 1448 B of each frame of 1538 B at 100 Mbit/s. Latency assumed. That an interface carries one
+# Bandwidth derived: 1448 B of each frame of 1538 B at 100 Mbit/s. Overhead assumed. That an interface carries one
 # message at a time is fitted: a full-duplex one would meet boards of one kind too, but other rates of them.
 [[switches]]
 name = "lan"
 bandwidth = "94 Mbit/s"
-latency = "1 ms"
+overhead = "1 ms"
 duplex = "half"
 sharing = "serial"
 

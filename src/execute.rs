@@ -18,8 +18,13 @@ pub struct Completion {
 /// Something that happens while steps run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A step has ended; its lane is free.
+    /// A step has ended; its lane is free, unless it became free before.
     Ended(Completion),
+    /// The link of a transfer is free again, while what it sent is still on its way; the transfer ends when that arrives.
+    Sent {
+        /// The transfer.
+        step: StepId,
+    },
     /// The time of a timer has come.
     Woken {
         /// What the timer was set with.
@@ -86,17 +91,21 @@ impl<L: Lanes, F: Fn(StepId) -> L::Step> Source<L> for Planned<F> {
 
     #[inline]
     fn handle(&mut self, event: Event, lanes: &mut L) -> Result<(), L::Error> {
-        let Event::Ended(Completion { step, start, end }) = event else {
-            unreachable!("a plan sets no timers");
-        };
-        self.left -= 1;
-        self.spans[step.0 as usize] = Span { start, end };
         let mut started = Ok(());
-        self.frontier.complete(step, |next| {
+        let start_next = |next| {
             if started.is_ok() {
                 started = lanes.start((self.prepare)(next));
             }
-        });
+        };
+        match event {
+            Event::Ended(Completion { step, start, end }) => {
+                self.left -= 1;
+                self.spans[step.0 as usize] = Span { start, end };
+                self.frontier.complete(step, start_next);
+            }
+            Event::Sent { step } => self.frontier.free_lane(step, start_next),
+            Event::Woken { .. } => unreachable!("a plan sets no timers"),
+        }
         started
     }
 

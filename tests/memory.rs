@@ -47,6 +47,6 @@ fn simulating_takes_at_most_200_bytes_a_step_above_the_plan() {
     let timeline = simulate(&problem, &plan).unwrap();
     let bytes_per_step = (ALLOCATOR.peak_usage() - before) as f64 / f64::from(steps);
     println!("{bytes_per_step:.1} bytes a step, timeline included");
-    assert!(timeline.obeys(&plan));
+    assert!(timeline.obeys(&plan, &problem.platform));
     assert!(bytes_per_step <= 200.0, "{bytes_per_step}");
 }

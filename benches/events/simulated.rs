@@ -42,6 +42,7 @@ pub(crate) fn mm1() -> Done {
                 waiting.push_back(now);
                 waiting.len() == 1
             }
+            Event::Sent { .. } => unreachable!("these lanes are no links"),
             Event::Ended(_) => {
                 departed += 1;
                 sojourns += now - waiting.pop_front().expect("who departs has waited");

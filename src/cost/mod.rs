@@ -56,7 +56,7 @@ pub enum Basis {
 /// A predicted duration and how it was obtained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Estimate {
-    /// How long the step takes when nothing disturbs it.
+    /// How long the step keeps its lane when nothing disturbs it.
     pub time: Duration,
     /// How this is known.
     pub basis: Basis,
@@ -104,12 +104,13 @@ pub trait CostModel: Send + Sync {
     /// Time of `work` on `device` when it holds `share` of the device and nothing else runs.
     fn compute(&self, device: DeviceId, share: Share, work: &Work) -> Result<Estimate, Uncalibrated>;
 
-    /// Time to move `size` over `link` when the link is otherwise idle.
+    /// How long a transfer of `size` keeps `link` from sending anything else, when it alone is sent. It has arrived the
+    /// link's latency later: [`crate::problem::Problem::arrival`].
     fn transfer(&self, link: LinkId, size: Bytes) -> Result<Estimate, Uncalibrated>;
 }
 
 /// Costs from traces of networks and their units on whole devices, or from the rates of devices without any, and from
-/// the latency and bandwidth of links.
+/// the overhead and bandwidth of links.
 #[derive(Clone, Debug)]
 pub struct TraceCosts {
     platform: Platform,
@@ -198,6 +199,6 @@ impl CostModel for TraceCosts {
 
     fn transfer(&self, link: LinkId, size: Bytes) -> Result<Estimate, Uncalibrated> {
         let link = self.platform.link(link);
-        Ok(Estimate { time: link.latency + size / link.bandwidth, basis: Basis::Modelled })
+        Ok(Estimate { time: link.overhead + size / link.bandwidth, basis: Basis::Modelled })
     }
 }

@@ -32,8 +32,8 @@ use crate::units::Duration;
 
 /// Runs `plan` in simulated time. Equal arguments give equal timelines.
 ///
-/// Steps that end at the same time end in the order of their ids. With contention off, every step lasts exactly
-/// its estimate.
+/// Steps that end at the same time end in the order of their ids. With contention off, every step keeps its lane
+/// for exactly its estimate.
 pub fn simulate(problem: &Problem, plan: &CheckedPlan) -> Result<Timeline, Uncalibrated> {
     Ok(simulate_estimated(problem, plan, &estimates(problem, plan)?))
 }
@@ -53,11 +53,14 @@ pub fn simulate_estimated(problem: &Problem, plan: &CheckedPlan, estimates: &[Es
     };
     let spans = execute_plan(plan, &mut simulator, prepare).expect("no plan can deadlock, and nothing breaks");
     let timeline = Timeline { origin: Origin::Simulated, spans };
-    debug_assert!(timeline.obeys(plan), "the engine starts a step only when all that it waits for has ended");
+    debug_assert!(
+        timeline.obeys(plan, &problem.platform),
+        "the engine starts a step only when all that it waits for has ended"
+    );
     timeline
 }
 
-/// How long each step takes when nothing disturbs it, by step id. Joins take no time.
+/// How long each step keeps its lane when nothing disturbs it, by step id. Joins take no time.
 pub fn estimates(problem: &Problem, plan: &CheckedPlan) -> Result<Vec<Estimate>, Uncalibrated> {
     plan.step_ids().map(|step| estimate(problem, plan, step)).collect()
 }

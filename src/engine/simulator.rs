@@ -10,12 +10,13 @@ use crate::execute::{Completion, Event, Lanes};
 use crate::plan::{Lane, LaneId, StepId};
 use crate::platform::{DeviceId, LinkId, Platform};
 use crate::problem::Problem;
+use crate::timeline::Span;
 use crate::units::{Duration, Time};
 
 /// Lanes that run steps, and timers.
 ///
-/// What has happened is told in the order of time. Of what happens at the same time, steps end first, in the order of
-/// their ids, and timers follow in the order in which they were set. Who asks decides what begins next.
+/// What has happened is told in the order of time. Of what happens at the same time, steps end or leave their lanes first,
+/// in the order of their ids, and timers follow in the order in which they were set. Who asks decides what begins next.
 ///
 /// ```
 /// use coinfer::engine::{Event, Simulator};
@@ -31,6 +32,7 @@ use crate::units::{Duration, Time};
 ///     match event {
 ///         Event::Woken { token } => waiting.push(token),
 ///         Event::Ended(ended) => ends.push(ended.end.as_nanos()),
+///         Event::Sent { .. } => unreachable!("these lanes are no links"),
 ///     }
 ///     if simulator.is_idle(LaneId(0)) && !waiting.is_empty() {
 ///         let customer = waiting.remove(0);
@@ -46,6 +48,11 @@ pub struct Simulator {
     running: Vec<Running>,
     /// Lanes that run a step, by the end of that step.
     ends: Ends,
+    /// By lane, how long what it has sent is on its way while the lane sends other things. Empty if no link has a latency,
+    /// so that all others pay nothing for it.
+    latencies: Vec<Duration>,
+    /// What has left its lane and not arrived, by when it does.
+    under_way: BinaryHeap<Reverse<UnderWay>>,
     /// Steps without a lane, which end as soon as they begin.
     joins: BinaryHeap<Reverse<StepId>>,
     timers: Timers,
@@ -66,6 +73,15 @@ struct Running {
     rate: f64,
 }
 
+/// What a transfer has sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct UnderWay {
+    arrival: Time,
+    step: StepId,
+    start: Time,
+    lane: LaneId,
+}
+
 impl Running {
     const IDLE: Running = Running { step: StepId(0), start: Time::ZERO, since: Time::ZERO, remaining: 0.0, rate: 1.0 };
 }
@@ -83,7 +99,11 @@ impl Simulator {
 
     /// A simulator of `lanes`, which disturb each other as `problem` says.
     pub(super) fn of(problem: &Problem, lanes: &[Lane]) -> Simulator {
-        Simulator::with_rates(lanes.len(), Rates::new(problem, lanes))
+        let mut simulator = Simulator::with_rates(lanes.len(), Rates::new(problem, lanes));
+        if problem.platform.links.iter().any(|link| link.latency > Duration::ZERO) {
+            simulator.latencies = lanes.iter().map(|lane| latency(lane, &problem.platform)).collect();
+        }
+        simulator
     }
 
     fn with_rates(lanes: usize, rates: Option<Rates>) -> Simulator {
@@ -91,6 +111,8 @@ impl Simulator {
             now: Time::ZERO,
             running: vec![Running::IDLE; lanes],
             ends: Ends::new(lanes),
+            latencies: Vec::new(),
+            under_way: BinaryHeap::new(),
             joins: BinaryHeap::new(),
             timers: Timers::default(),
             rates: rates.map(Box::new),
@@ -102,6 +124,9 @@ impl Simulator {
         self.running.push(Running::IDLE);
         if let Some(rates) = &mut self.rates {
             rates.add(lane, platform);
+        }
+        if platform.links.iter().any(|link| link.latency > Duration::ZERO) {
+            self.latencies.push(latency(lane, platform));
         }
         self.ends.add()
     }
@@ -118,7 +143,8 @@ impl Simulator {
         !self.ends.contains(lane)
     }
 
-    /// Begins `step` on `lane`, which is idle. It ends after `isolated`, or later if something disturbs it.
+    /// Begins `step` on `lane`, which is idle. It leaves the lane after `isolated`, or later if something disturbs it, and
+    /// ends then, or after the latency of the lane's link.
     #[inline]
     pub fn begin(&mut self, lane: LaneId, step: StepId, isolated: Duration) {
         self.begin_with_traffic(lane, step, isolated, 0);
@@ -151,17 +177,27 @@ impl Simulator {
         self.joins.push(Reverse(step));
     }
 
-    /// Takes the step from `lane`, if it runs one: it does not end. Returns it and when it began.
-    pub(super) fn cancel(&mut self, lane: LaneId) -> Option<(StepId, Time)> {
-        if self.is_idle(lane) {
-            return None;
+    /// Takes what `lane` runs, if it runs something, and what it has sent that is still on its way: none of it ends.
+    /// Returns each step and when it had the lane, in the order in which they began.
+    pub(super) fn cancel(&mut self, lane: LaneId) -> Vec<(StepId, Span)> {
+        let mut cancelled = Vec::new();
+        self.under_way.retain(|&Reverse(UnderWay { arrival, step, start, lane: of })| {
+            if of == lane {
+                let sent = Time::ZERO + arrival.since_start().saturating_sub(self.latencies[lane.0 as usize]);
+                cancelled.push((step, Span { start, end: sent }));
+            }
+            of != lane
+        });
+        cancelled.sort_unstable_by_key(|(_, span)| span.start);
+        if !self.is_idle(lane) {
+            self.ends.remove(lane);
+            if let Some(rates) = &mut self.rates {
+                rates.end(lane);
+            }
+            let Running { step, start, .. } = self.running[lane.0 as usize];
+            cancelled.push((step, Span { start, end: self.now }));
         }
-        self.ends.remove(lane);
-        if let Some(rates) = &mut self.rates {
-            rates.end(lane);
-        }
-        let Running { step, start, .. } = self.running[lane.0 as usize];
-        Some((step, start))
+        cancelled
     }
 
     /// Sets a timer that tells `token` at `at`, which is not past.
@@ -188,8 +224,13 @@ impl Simulator {
         loop {
             self.apply_changed_rates();
             let end = self.ends.first();
-            if let Some(event) = self.next_join(end).or_else(|| self.next_timer(end)) {
+            let arrival = self.under_way.peek().map(|&Reverse(first)| (first.arrival, first.step));
+            let first = if arrival.is_some() && end.is_none_or(|end| arrival < Some(end)) { arrival } else { end };
+            if let Some(event) = self.next_join(first).or_else(|| self.next_timer(first)) {
                 return Some(event);
+            }
+            if arrival.is_some() && first == arrival {
+                return self.next_arrival();
             }
             let (lane, end) = self.ends.pop()?;
             self.now = end;
@@ -203,11 +244,24 @@ impl Simulator {
                 }
                 rates.end(lane);
             }
-            return Some(Event::Ended(Completion { step, start, end }));
+            return Some(match self.latencies.get(lane.0 as usize) {
+                Some(&latency) if latency > Duration::ZERO => {
+                    self.under_way.push(Reverse(UnderWay { arrival: end + latency, step, start, lane }));
+                    Event::Sent { step }
+                }
+                _ => Event::Ended(Completion { step, start, end }),
+            });
         }
     }
 
-    /// The first join, if no step ends before it.
+    /// The first arrival of what is under way.
+    fn next_arrival(&mut self) -> Option<Event> {
+        let Reverse(UnderWay { arrival, step, start, .. }) = self.under_way.pop()?;
+        self.now = arrival;
+        Some(Event::Ended(Completion { step, start, end: arrival }))
+    }
+
+    /// The first join, if no step ends or leaves its lane before it.
     #[inline]
     fn next_join(&mut self, end: Option<(Time, StepId)>) -> Option<Event> {
         let &Reverse(step) = self.joins.peek()?;
@@ -218,7 +272,7 @@ impl Simulator {
         Some(Event::Ended(Completion { step, start: self.now, end: self.now }))
     }
 
-    /// The first timer, if no step ends before it or with it.
+    /// The first timer, if no step ends or leaves its lane before it or with it.
     #[inline]
     fn next_timer(&mut self, end: Option<(Time, StepId)>) -> Option<Event> {
         let at = self.timers.first()?;
@@ -247,6 +301,14 @@ impl Simulator {
             let left = if rate > 0.0 { Duration::from_nanos_f64(step.remaining / rate) } else { Duration::MAX };
             ends.update(lane, *now + left);
         });
+    }
+}
+
+/// How long what `lane` has sent is on its way while it sends other things.
+fn latency(lane: &Lane, platform: &Platform) -> Duration {
+    match lane {
+        Lane::Compute { .. } => Duration::ZERO,
+        Lane::Link(link) => platform.link(*link).latency,
     }
 }
 

@@ -88,18 +88,29 @@ impl Frontier {
         let index = step.0 as usize;
         let Waiting { dependents, next_on_lane, .. } = self.waiting[index];
         let end = self.waiting[index + 1].dependents;
-        let mut release = |next: u32| {
-            let count = &mut self.waiting[next as usize].count;
-            *count -= 1;
-            if *count == 0 {
-                start(StepId(next));
-            }
-        };
         if next_on_lane != NONE {
-            release(next_on_lane);
+            release(&mut self.waiting, next_on_lane, &mut start);
         }
         for &next in &self.dependents[dependents as usize..end as usize] {
-            release(next);
+            release(&mut self.waiting, next, &mut start);
         }
+    }
+
+    /// Gives the lane of `step` to the next on it before `step` has ended; calls `start` if that releases it.
+    pub(crate) fn free_lane(&mut self, step: StepId, mut start: impl FnMut(StepId)) {
+        let next = std::mem::replace(&mut self.waiting[step.0 as usize].next_on_lane, NONE);
+        if next != NONE {
+            release(&mut self.waiting, next, &mut start);
+        }
+    }
+}
+
+/// Something that `step` waited for has come.
+#[inline]
+fn release(waiting: &mut [Waiting], step: u32, start: &mut impl FnMut(StepId)) {
+    let count = &mut waiting[step as usize].count;
+    *count -= 1;
+    if *count == 0 {
+        start(StepId(step));
     }
 }

@@ -102,10 +102,12 @@ pub struct Link {
     pub to: DeviceId,
     /// Whether `from` and `to` may change places.
     pub direction: Direction,
-    /// Time before the first byte arrives.
-    pub latency: Duration,
+    /// What each transfer takes of the link's time beside its bytes: what is sent next waits for it.
+    pub overhead: Duration,
     /// Bytes per second after that.
     pub bandwidth: BytesPerSec,
+    /// From when data has been sent until it has arrived; meanwhile the link carries other data.
+    pub latency: Duration,
     /// What it takes to send data, at both ends, if that is known.
     pub energy: Option<JoulesPerByte>,
 }
@@ -171,14 +173,15 @@ impl Device {
 }
 
 impl Link {
-    /// A link without latency, of which no more is known.
+    /// A link without overhead and latency, of which no more is known.
     pub fn new(
         name: impl Into<String>,
         (from, to): (DeviceId, DeviceId),
         direction: Direction,
         bandwidth: BytesPerSec,
     ) -> Link {
-        Link { name: name.into(), from, to, direction, latency: Duration::ZERO, bandwidth, energy: None }
+        let [overhead, latency] = [Duration::ZERO; 2];
+        Link { name: name.into(), from, to, direction, overhead, latency, bandwidth, energy: None }
     }
 
     /// Whether data can enter at `from` and leave at `to`.

@@ -99,7 +99,7 @@ impl Condition {
 struct Degraded {
     healthy: Arc<dyn CostModel>,
     /// By link, the time that no fault makes longer.
-    latencies: Vec<Duration>,
+    overheads: Vec<Duration>,
     condition: Condition,
 }
 
@@ -119,7 +119,7 @@ impl CostModel for Degraded {
     fn transfer(&self, link: LinkId, size: Bytes) -> Result<Estimate, Uncalibrated> {
         let estimate = self.healthy.transfer(link, size)?;
         let index = link.0 as usize;
-        Ok(stretched(estimate, self.condition.links[index], self.latencies[index]))
+        Ok(stretched(estimate, self.condition.links[index], self.overheads[index]))
     }
 }
 
@@ -134,8 +134,8 @@ impl Problem {
                 device.unsupported.extend(&kinds);
             }
         }
-        let latencies = self.platform.links.iter().map(|link| link.latency).collect();
-        problem.costs = Arc::new(Degraded { healthy: self.costs.clone(), latencies, condition: condition.clone() });
+        let overheads = self.platform.links.iter().map(|link| link.overhead).collect();
+        problem.costs = Arc::new(Degraded { healthy: self.costs.clone(), overheads, condition: condition.clone() });
         problem
     }
 }

@@ -100,7 +100,7 @@ impl Ledger {
             let route = model.home.and_then(|home| problem.platform.route(home, entry.device).ok());
             cost.upload += profiling.session;
             for (link, _) in route.unwrap_or_default() {
-                cost.upload += problem.costs.transfer(link, weights).map_or(Duration::ZERO, |estimate| estimate.time);
+                cost.upload += problem.arrival(link, weights).unwrap_or_default();
             }
             cost.uploaded = cost.uploaded + weights;
         }

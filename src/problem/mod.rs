@@ -16,9 +16,10 @@ pub use variation::{Effect, Jitter, Ratios, Shape, Spikes, Variation, VariationE
 
 use std::sync::Arc;
 
-use crate::cost::CostModel;
+use crate::cost::{CostModel, Uncalibrated};
 use crate::model::{Graph, ModelId};
-use crate::platform::{DeviceId, Platform};
+use crate::platform::{DeviceId, LinkId, Platform};
+use crate::units::{Bytes, Duration};
 
 /// Everything that strategies, `check` and the engine may know.
 #[derive(Clone)]
@@ -75,6 +76,14 @@ impl Problem {
     /// Samples of each model that one plan covers.
     pub fn samples(&self) -> u32 {
         self.load.samples()
+    }
+
+    /// From the start of a transfer of `size` over `link`, when it alone is sent, until all of it has arrived.
+    ///
+    /// # Errors
+    /// The costs do not know what it takes.
+    pub fn arrival(&self, link: LinkId, size: Bytes) -> Result<Duration, Uncalibrated> {
+        Ok(self.costs.transfer(link, size)?.time + self.platform.link(link).latency)
     }
 
     /// Whether chance has a part in what happens, so that one run does not say everything.

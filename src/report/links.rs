@@ -28,8 +28,9 @@ pub struct LinkFigures {
     pub between: [String; 2],
     /// The median time of the smallest size, forth and back.
     pub shortest: [Duration; 2],
-    /// Time before the first byte: the mean of both ways.
-    pub latency: Duration,
+    /// What a message takes beside its bytes, of the link's time since a replay sends no other meanwhile: the mean of both
+    /// ways.
+    pub overhead: Duration,
     /// Bytes per second after it: the mean of both ways.
     pub bytes_per_second: f64,
     /// The largest error of the two figures, of the medians of a size, as a part.
@@ -70,9 +71,9 @@ pub fn link_figures(readings: &[LinkReading], [one, other]: [&str; 2]) -> Option
     let mut fitted = Vec::new();
     for (from, to) in ways {
         let medians = medians(readings, from, to, false);
-        let (latency, per_byte) = fit(&medians)?;
-        let error = |&(size, time): &(f64, f64)| ((latency + per_byte * size) / time - 1.0).abs();
-        fitted.push((latency, per_byte, medians.iter().map(error).fold(0.0, f64::max), medians[0].1));
+        let (overhead, per_byte) = fit(&medians)?;
+        let error = |&(size, time): &(f64, f64)| ((overhead + per_byte * size) / time - 1.0).abs();
+        fitted.push((overhead, per_byte, medians.iter().map(error).fold(0.0, f64::max), medians[0].1));
     }
     let [forth, back] = [fitted[0], fitted[1]];
     let mut stretches = Vec::new();
@@ -85,7 +86,7 @@ pub fn link_figures(readings: &[LinkReading], [one, other]: [&str; 2]) -> Option
     Some(LinkFigures {
         between: [one.to_owned(), other.to_owned()],
         shortest: [forth.3, back.3].map(Duration::from_nanos_f64),
-        latency: Duration::from_nanos_f64(((forth.0 + back.0) / 2.0).max(0.0)),
+        overhead: Duration::from_nanos_f64(((forth.0 + back.0) / 2.0).max(0.0)),
         bytes_per_second: 2e9 / (forth.1 + back.1),
         error_max: forth.2.max(back.2),
         both_over_alone: median(stretches),
@@ -100,10 +101,10 @@ impl LinkFigures {
             Some(ratio) if ratio > HALF_DUPLEX => "duplex = \"half\"",
             _ => "duplex = \"full\"",
         };
-        let latency = self.latency.as_nanos_f64() / 1e3;
+        let overhead = self.overhead.as_nanos_f64() / 1e3;
         let bandwidth = self.bytes_per_second / 1e6;
         format!(
-            "{{ name = \"{name}\", between = [\"{one}\", \"{other}\"], latency = \"{latency:.1} us\", \
+            "{{ name = \"{name}\", between = [\"{one}\", \"{other}\"], overhead = \"{overhead:.1} us\", \
              bandwidth = \"{bandwidth:.3} MB/s\", {duplex} }}"
         )
     }
@@ -135,7 +136,7 @@ fn medians(readings: &[LinkReading], from: &str, to: &str, both_ways: bool) -> V
     sizes.into_iter().filter_map(of_size).collect()
 }
 
-/// Time before the first byte, and of each byte, that are off by the smallest parts of the times, by least squares.
+/// Time of a message beside its bytes, and of each byte, that are off by the smallest parts of the times, by least squares.
 fn fit(points: &[(f64, f64)]) -> Option<(f64, f64)> {
     let weights = points.iter().map(|&(size, time)| (1.0 / (time * time), size, time));
     let [mut one, mut x, mut xx, mut y, mut xy] = [0.0; 5];
@@ -179,13 +180,13 @@ mod tests {
     }
 
     #[test]
-    fn latency_and_bandwidth_are_found_again() {
+    fn overhead_and_bandwidth_are_found_again() {
         let figures = link_figures(&readings(1.0), ["home", "pi"]).unwrap();
         assert!(figures.error_max < 1e-6, "{figures:?}");
         assert_eq!(figures.shortest, [200_000, 400_000].map(Duration::from_nanos));
         assert_eq!(
             figures.toml("eth"),
-            "{ name = \"eth\", between = [\"home\", \"pi\"], latency = \"200.0 us\", bandwidth = \"10.000 MB/s\", \
+            "{ name = \"eth\", between = [\"home\", \"pi\"], overhead = \"200.0 us\", bandwidth = \"10.000 MB/s\", \
              duplex = \"full\" }"
         );
     }

@@ -128,15 +128,15 @@ impl<'a> BatchSplit<'a> {
         let Unit { device, inward, outward, .. } = &self.units[unit];
         let mut total = self.whole.compute_time(*device, batch)?;
         if batch > 0 && !(inward.is_empty() && outward.is_empty()) {
-            let (graph, costs) = (self.whole.graph(), &self.whole.problem.costs);
+            let (graph, problem) = (self.whole.graph(), self.whole.problem);
             let moved = |layer| graph.bytes(layer, &self.whole.all_rows(layer, 0..batch));
             for layer in self.inputs() {
                 for &(link, _) in inward {
-                    total += costs.transfer(link, moved(layer))?.time;
+                    total += problem.arrival(link, moved(layer))?;
                 }
             }
             for &(link, _) in outward {
-                total += costs.transfer(link, moved(graph.output()))?.time;
+                total += problem.arrival(link, moved(graph.output()))?;
             }
         }
         Ok(total)

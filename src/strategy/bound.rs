@@ -84,8 +84,8 @@ fn earliest(mut devices: Vec<(f64, f64)>, work: f64) -> Option<f64> {
 fn away(problem: &Problem, device: DeviceId) -> f64 {
     let time = |from, to| {
         let route = problem.platform.route(from, to).unwrap_or_default();
-        let hops = route.into_iter().filter_map(|(link, _)| problem.costs.transfer(link, Bytes(1)).ok());
-        hops.map(|estimate| estimate.time.as_nanos_f64()).sum::<f64>()
+        let hops = route.into_iter().filter_map(|(link, _)| problem.arrival(link, Bytes(1)).ok());
+        hops.map(Duration::as_nanos_f64).sum::<f64>()
     };
     let of_model = |home: Option<DeviceId>| match home.filter(|&home| home != device) {
         Some(home) => time(home, device) + time(device, home),

@@ -6,7 +6,8 @@ mod picture;
 pub use perfetto::chrome_trace;
 pub use picture::picture;
 
-use crate::plan::{Plan, StepId};
+use crate::plan::{Lane, Plan, StepId};
+use crate::platform::Platform;
 use crate::units::{Duration, Time};
 
 /// When one step ran.
@@ -14,7 +15,7 @@ use crate::units::{Duration, Time};
 pub struct Span {
     /// When it began.
     pub start: Time,
-    /// When it ended.
+    /// When it ended: of a transfer, when all of it had arrived.
     pub end: Time,
 }
 
@@ -43,6 +44,16 @@ impl Span {
     pub fn duration(&self) -> Duration {
         self.end - self.start
     }
+
+    /// The part in which it kept its lane: of a simulated transfer, until the latency of its link before its end.
+    pub fn on_lane(self, lane: &Lane, platform: &Platform) -> Span {
+        let under_way = match lane {
+            Lane::Compute { .. } => Duration::ZERO,
+            Lane::Link(link) => platform.link(*link).latency,
+        };
+        let sent = Time::ZERO + self.end.since_start().saturating_sub(under_way);
+        Span { end: sent.max(self.start), ..self }
+    }
 }
 
 impl Timeline {
@@ -58,15 +69,15 @@ impl Timeline {
         end - start
     }
 
-    /// Whether every step began after the steps it waits for, and after the one before it on its lane, had ended.
-    pub fn obeys(&self, plan: &Plan) -> bool {
+    /// Whether every step began after the steps it waits for had ended, and after its lane was free of the one before.
+    pub fn obeys(&self, plan: &Plan, platform: &Platform) -> bool {
         let mut free = vec![Time::ZERO; plan.lanes.len()];
         self.spans.len() == plan.steps.len()
             && plan.steps.iter().zip(&self.spans).all(|(step, span)| {
                 let waited = step.after.iter().all(|&on| self.span(on).end <= span.start);
                 let queued = step.lane.is_none_or(|lane| {
-                    let free = &mut free[lane.0 as usize];
-                    std::mem::replace(free, span.end) <= span.start
+                    let until = span.on_lane(plan.lane_at(lane), platform).end;
+                    std::mem::replace(&mut free[lane.0 as usize], until) <= span.start
                 });
                 waited && queued && span.start <= span.end
             })

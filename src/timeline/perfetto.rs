@@ -6,7 +6,8 @@ use super::Timeline;
 use crate::plan::{Action, Lane, Plan};
 use crate::problem::Problem;
 
-/// The timeline as a Chrome trace in JSON: one thread a lane, one complete event a step, times in microseconds.
+/// The timeline as a Chrome trace in JSON: one thread a lane, one complete event a step while it has its lane, times in
+/// microseconds.
 pub fn chrome_trace(problem: &Problem, plan: &Plan, timeline: &Timeline) -> String {
     let lanes = plan.lanes.iter().enumerate().map(|(index, lane)| {
         let name = match lane {
@@ -16,6 +17,7 @@ pub fn chrome_trace(problem: &Problem, plan: &Plan, timeline: &Timeline) -> Stri
         json!({"ph": "M", "pid": 0, "tid": index, "name": "thread_name", "args": {"name": name}})
     });
     let steps = plan.steps.iter().zip(&timeline.spans).enumerate().filter_map(|(index, (step, span))| {
+        let (lane, on_lane) = (step.lane?, span.on_lane(plan.lane_at(step.lane?), &problem.platform));
         let (category, model, region) = match &step.action {
             Action::Compute(work) => ("compute", work.model, &work.region),
             Action::Transfer { model, region, .. } => ("transfer", *model, region),
@@ -24,11 +26,11 @@ pub fn chrome_trace(problem: &Problem, plan: &Plan, timeline: &Timeline) -> Stri
         Some(json!({
             "ph": "X",
             "pid": 0,
-            "tid": step.lane?.0,
+            "tid": lane.0,
             "name": format!("{} x {}", problem.model(model).graph.name(), region.samples.len()),
             "cat": category,
             "ts": span.start.since_start().as_nanos_f64() / 1e3,
-            "dur": span.duration().as_nanos_f64() / 1e3,
+            "dur": on_lane.duration().as_nanos_f64() / 1e3,
             "args": {"step": index, "region": region.to_string()},
         }))
     });

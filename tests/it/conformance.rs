@@ -121,11 +121,11 @@ static RUNTIMES: LazyLock<Vec<Runtime>> = LazyLock::new(|| {
 /// Runs `plan` twice on every backend: timelines obey it, and outputs are a single device's.
 fn check_everywhere(name: &str, problem: &Problem, plan: &CheckedPlan) {
     let times = estimates(problem, plan).unwrap().iter().map(|estimate| estimate.time).collect();
-    rounds(name, plan, &Mock::new(times));
+    rounds(name, problem, plan, &Mock::new(times));
     for runtime in RUNTIMES.iter().cloned() {
         let cpu = Cpu::new(host(problem, runtime, Weights::Seeded(7)).unwrap());
         let info = cpu.probe().unwrap();
-        rounds(name, plan, &cpu);
+        rounds(name, problem, plan, &cpu);
         for model in (0..problem.models.len() as u32).map(ModelId) {
             let difference = cpu.difference(model, SAMPLES).unwrap();
             assert!(difference <= 1e-4, "{name} on {}, model {}: {difference}", info.software, model.0);
@@ -133,11 +133,11 @@ fn check_everywhere(name: &str, problem: &Problem, plan: &CheckedPlan) {
     }
 }
 
-fn rounds(name: &str, plan: &CheckedPlan, backend: &dyn Backend) -> Vec<Round> {
+fn rounds(name: &str, problem: &Problem, plan: &CheckedPlan, backend: &dyn Backend) -> Vec<Round> {
     backend.probe().unwrap();
     let mut crew = assemble(plan, backend).unwrap();
     let rounds: Vec<Round> = (0..2).map(|_| crew.round(plan, &LIMITS).unwrap()).collect();
-    assert!(rounds.iter().all(|round| round.timeline.obeys(plan)), "{name} on {}", backend.name());
+    assert!(rounds.iter().all(|round| round.timeline.obeys(plan, &problem.platform)), "{name} on {}", backend.name());
     rounds
 }
 
@@ -210,7 +210,7 @@ fn rows_that_strategies_share_compute_what_a_single_device_does() {
             let plan = check(plan, &problem).unwrap_or_else(|found| panic!("{name} of {network}: {found:?}"));
             let cpu = Cpu::new(host.clone());
             let mut crew = assemble(&plan, &cpu).unwrap();
-            assert!(crew.round(&plan, &LIMITS).unwrap().timeline.obeys(&plan));
+            assert!(crew.round(&plan, &LIMITS).unwrap().timeline.obeys(&plan, &problem.platform));
             let difference = cpu.difference(MODEL, 2).unwrap();
             assert!(difference <= 1e-4, "{name} of {network}: {difference}");
         }
@@ -381,7 +381,7 @@ fn outputs_that_are_no_numbers_differ_from_all() {
     });
     let given = Weights::Given(tensors.collect::<BTreeMap<_, _>>());
     let cpu = Cpu::new(host(&problem, Runtime::Rten, given).unwrap());
-    rounds("poisoned", &plan, &cpu);
+    rounds("poisoned", &problem, &plan, &cpu);
     assert!(cpu.difference(MODEL, SAMPLES).unwrap().is_nan());
 }
 

@@ -157,7 +157,7 @@ fn joins_take_no_time_and_need_no_lane() {
     plan.join(&[end, begin]);
     let plan = check(plan, &problem).unwrap();
     let round = crew(&plan, &[const { Deed::Nothing }; 4]).round(&plan, &patient()).unwrap();
-    assert!(round.timeline.obeys(&plan));
+    assert!(round.timeline.obeys(&plan, &problem.platform));
     let joins = [begin, end].map(|join| round.timeline.span(join).duration());
     assert_eq!(joins, [Duration::ZERO; 2]);
 }
@@ -193,7 +193,7 @@ proptest! {
         for _ in 0..3 {
             let round = crew.round(&plan, &patient()).unwrap();
             prop_assert_eq!(round.timeline.origin, Origin::Measured);
-            prop_assert!(round.timeline.obeys(&plan));
+            prop_assert!(round.timeline.obeys(&plan, &problem.platform));
             for (step, &time) in plan.step_ids().zip(&times) {
                 let is_join = plan.step_at(step).lane.is_none();
                 prop_assert!(is_join || round.busy[step.0 as usize] == time);

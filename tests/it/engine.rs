@@ -14,7 +14,7 @@ use crate::reference;
 fn run(problem: &Problem, plan: Plan) -> Timeline {
     let plan = check(plan, problem).unwrap();
     let timeline = simulate(problem, &plan).unwrap();
-    assert!(timeline.obeys(&plan));
+    assert!(timeline.obeys(&plan, &problem.platform));
     timeline
 }
 
@@ -162,7 +162,7 @@ proptest! {
         let checked = check(plan.clone(), &problem).unwrap();
         let alone = estimates(&problem, &checked).unwrap();
         let timeline = simulate(&problem, &checked).unwrap();
-        prop_assert!(timeline.obeys(&checked));
+        prop_assert!(timeline.obeys(&checked, &problem.platform));
         prop_assert_eq!(&timeline, &simulate(&problem, &checked).unwrap());
         prop_assert_eq!(&timeline, &simulate_estimated(&problem, &checked, &alone));
 

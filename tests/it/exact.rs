@@ -95,7 +95,7 @@ fn transfer(layer: u32, sample: u32, to: u32) -> Action {
 fn makespan(problem: &Problem, plan: Plan) -> u64 {
     let plan = check(plan, problem).unwrap();
     let timeline = simulate(problem, &plan).unwrap();
-    assert!(timeline.obeys(&plan));
+    assert!(timeline.obeys(&plan, &problem.platform));
     timeline.makespan().as_nanos()
 }
 

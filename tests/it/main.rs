@@ -11,6 +11,7 @@ mod exact;
 mod fixture;
 mod forms;
 mod import;
+mod links;
 mod networks;
 mod plan_check;
 mod profile;

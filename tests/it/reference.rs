@@ -11,8 +11,8 @@ use coinfer::problem::Problem;
 /// A step that has begun and not ended.
 #[derive(Clone, Copy)]
 struct Running {
-    /// Nanoseconds of latency, then of what follows, that are left when alone.
-    latency: f64,
+    /// Nanoseconds of overhead, then of what follows, that are left when alone.
+    overhead: f64,
     left: f64,
     /// Whose turn comes before whose where one sends at a time.
     order: usize,
@@ -20,6 +20,8 @@ struct Running {
     rate: f64,
     since: u64,
     end: u64,
+    /// Whether it has been sent, and only has to arrive.
+    is_sent: bool,
 }
 
 /// When each step begins and ends, in nanoseconds; `alone` is how long each takes by itself.
@@ -27,56 +29,75 @@ pub(crate) fn simulate(problem: &Problem, plan: &Plan, alone: &[u64]) -> Vec<(u6
     let count = plan.steps.len();
     let mut running: Vec<Option<Running>> = vec![None; count];
     let mut spans = vec![(u64::MAX, u64::MAX); count];
+    let mut is_on_lane = vec![true; count];
     let (mut now, mut orders) = (0, 0);
     loop {
         // What may begin, begins; a join ends at once, which may let others begin.
-        while let Some(step) = (0..count).find(|&step| spans[step].0 == u64::MAX && may_begin(plan, &spans, step)) {
+        while let Some(step) =
+            (0..count).find(|&step| spans[step].0 == u64::MAX && may_begin(plan, &spans, &is_on_lane, step))
+        {
             spans[step].0 = now;
             match plan.steps[step].lane {
                 None => spans[step].1 = now,
                 Some(lane) => {
-                    let latency = match plan.lanes[lane.0 as usize] {
+                    let overhead = match plan.lanes[lane.0 as usize] {
                         Lane::Link(link) if is_shared(&problem.platform, link) => {
-                            problem.platform.link(link).latency.as_nanos().min(alone[step])
+                            problem.platform.link(link).overhead.as_nanos().min(alone[step])
                         }
                         _ => 0,
                     };
-                    orders += usize::from(latency == 0);
-                    let (latency, left) = (latency as f64, (alone[step] - latency) as f64);
-                    running[step] = Some(Running { latency, left, order: orders, rate: -1.0, since: now, end: now });
+                    orders += usize::from(overhead == 0);
+                    let (overhead, left) = (overhead as f64, (alone[step] - overhead) as f64);
+                    running[step] = Some(Running {
+                        overhead,
+                        left,
+                        order: orders,
+                        rate: -1.0,
+                        since: now,
+                        end: now,
+                        is_sent: false,
+                    });
                 }
             }
         }
         let rates = rates(problem, plan, &running);
         for (step, rate) in running.iter_mut().zip(rates) {
-            let Some(step) = step else { continue };
+            let Some(step) = step.as_mut().filter(|step| !step.is_sent) else { continue };
             if step.rate != rate {
                 let done = (now - step.since) as f64 * step.rate;
                 (step.left, step.rate, step.since) = ((step.left - done).max(0.0), rate, now);
                 step.end = if rate > 0.0 { now + (step.left / rate).round() as u64 } else { u64::MAX };
             }
-            if step.latency > 0.0 {
-                step.end = step.since + step.latency as u64;
+            if step.overhead > 0.0 {
+                step.end = step.since + step.overhead as u64;
             }
         }
         let next = |step: usize| running[step].map(|running| (running.end, step));
         let Some((end, step)) = (0..count).filter_map(next).min() else { return spans };
         now = end;
         let ended = running[step].as_mut().expect("it runs");
-        if ended.latency > 0.0 {
+        if ended.overhead > 0.0 {
             orders += 1;
-            (ended.latency, ended.order, ended.since, ended.rate) = (0.0, orders, now, -1.0);
+            (ended.overhead, ended.order, ended.since, ended.rate) = (0.0, orders, now, -1.0);
+            continue;
+        }
+        let latency = match plan.steps[step].lane.map(|lane| &plan.lanes[lane.0 as usize]) {
+            Some(Lane::Link(link)) => problem.platform.link(*link).latency.as_nanos(),
+            _ => 0,
+        };
+        is_on_lane[step] = false;
+        if latency > 0 && !ended.is_sent {
+            (ended.is_sent, ended.end) = (true, now + latency);
         } else {
             (running[step], spans[step].1) = (None, now);
         }
     }
 }
 
-fn may_begin(plan: &Plan, spans: &[(u64, u64)], step: usize) -> bool {
-    let has_ended = |other: usize| spans[other].1 != u64::MAX;
+fn may_begin(plan: &Plan, spans: &[(u64, u64)], is_on_lane: &[bool], step: usize) -> bool {
     let lane = plan.steps[step].lane;
-    let before = (0..step).filter(|&other| lane.is_some() && plan.steps[other].lane == lane);
-    before.chain(plan.steps[step].after.iter().map(|on| on.0 as usize)).all(has_ended)
+    let mut before = (0..step).filter(|&other| lane.is_some() && plan.steps[other].lane == lane);
+    before.all(|other| !is_on_lane[other]) && plan.steps[step].after.iter().all(|on| spans[on.0 as usize].1 != u64::MAX)
 }
 
 fn is_shared(platform: &Platform, link: LinkId) -> bool {
@@ -95,7 +116,7 @@ fn rates(problem: &Problem, plan: &Plan, running: &[Option<Running>]) -> Vec<f64
     let steps_on: Vec<DeviceId> = active.iter().filter_map(|&step| device(step)).collect();
     let senders: Vec<(usize, LinkId)> = active
         .iter()
-        .filter(|&&step| running[step].is_some_and(|running| running.latency == 0.0))
+        .filter(|&&step| running[step].is_some_and(|running| running.overhead == 0.0 && !running.is_sent))
         .filter_map(|&step| match lane(step) {
             Some(Lane::Link(link)) if is_shared(&problem.platform, link) => Some((step, link)),
             _ => None,

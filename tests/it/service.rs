@@ -181,7 +181,7 @@ fn what_was_issued_is_one_sound_plan() {
     let samples = served.issues.iter().map(|issue| issue.samples).sum();
     assert_eq!((samples, origins.len()), (120, plan.steps.len()));
     let checked = check(plan, &problem.offline(samples)).unwrap();
-    assert!(timeline.obeys(&checked));
+    assert!(timeline.obeys(&checked, &problem.platform));
     // Without waiting for arrivals, it can only be faster.
     let at_once = simulate(&problem, &checked).unwrap();
     assert!(at_once.makespan() <= timeline.makespan());

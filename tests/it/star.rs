@@ -39,18 +39,18 @@ fn rate(giga: f64) -> BytesPerSec {
 }
 
 /// Device 0 with a link to each of the others and one back: link `2 i` leads to device `i + 1`, link `2 i + 1` back.
-/// Latencies in nanoseconds, bandwidths in GB/s.
+/// Overheads in nanoseconds, bandwidths in GB/s.
 fn star(times: Times, links: &[(u64, f64)]) -> Problem {
     let device = |index| Device {
         traffic: Some(rate(30.0 + 7.0 * f64::from(index))),
         power: Some(Power { idle: Watts::new(1.0).unwrap(), active: Watts::new(6.0 + f64::from(index)).unwrap() }),
         ..Device::new(format!("d{index}"), DeviceKind::Gpu, Bytes(1 << 30))
     };
-    let link = |(index, &(latency, giga)): (u32, &(u64, f64))| {
+    let link = |(index, &(overhead, giga)): (u32, &(u64, f64))| {
         let around = DeviceId(index / 2 + 1);
         let ends = if index % 2 == 0 { (DeviceId(0), around) } else { (around, DeviceId(0)) };
-        let latency = Duration::from_nanos(latency);
-        Link { latency, ..Link::new(format!("l{index}"), ends, Direction::OneWay, rate(giga)) }
+        let overhead = Duration::from_nanos(overhead);
+        Link { overhead, ..Link::new(format!("l{index}"), ends, Direction::OneWay, rate(giga)) }
     };
     let platform = Platform {
         devices: (0..=links.len() as u32 / 2).map(device).collect(),
@@ -107,7 +107,7 @@ fn plan(problem: &Problem, samples: &[Sample]) -> Plan {
 fn spans(problem: &Problem, plan: &Plan) -> Vec<(u64, u64)> {
     let checked = check(plan.clone(), problem).unwrap();
     let timeline = simulate(problem, &checked).unwrap();
-    assert!(timeline.obeys(&checked));
+    assert!(timeline.obeys(&checked, &problem.platform));
     timeline.spans.iter().map(|span| (span.start.as_nanos(), span.end.as_nanos())).collect()
 }
 
@@ -138,16 +138,37 @@ fn nanos(problem: &Problem, plan: &Plan) -> Vec<u64> {
 const UP: [u32; 3] = [0, 2, 4];
 
 #[test]
-fn a_transfer_takes_its_latency_first_and_then_a_fair_part_of_the_interface() {
+fn a_transfer_takes_its_overhead_first_and_then_a_fair_part_of_the_interface() {
     let links = [(100, 1.0); 4];
-    // Each takes 100 ns of latency; then both go at half speed until the shorter has sent its 900 ns, at 1900, and the
+    // Each takes 100 ns of overhead; then both go at half speed until the shorter has sent its 900 ns, at 1900, and the
     // longer has sent 900 of its 2900 ns.
     let alone = [1000, 0, 3000, 0];
     assert_eq!(sent(&links, &alone, vec![nic(&[0, 2], 1.0, Sharing::Fair)]), [1900, 3900]);
     assert_eq!(sent(&links, &alone, vec![nic(&[0, 2], 2.0, Sharing::Fair)]), [1000, 3000]);
-    // With different latencies, the first sends 300 of its 900 ns before the other sends any of its 2600 ns.
+    // With different overheads, the first sends 300 of its 900 ns before the other sends any of its 2600 ns.
     let links = [(100, 1.0), (0, 1.0), (400, 1.0), (0, 1.0)];
     assert_eq!(sent(&links, &alone, vec![nic(&[0, 2], 1.0, Sharing::Fair)]), [1600, 3600]);
+}
+
+#[test]
+fn what_a_link_has_sent_arrives_later_and_what_follows_is_sent_meanwhile() {
+    let arrivals = |nics: Vec<Nic>| {
+        let mut problem = star(Times { samples: vec![0; 4], links: vec![1000, 0] }, &[(200, 1.0); 2]);
+        problem.platform.links[0].latency = Duration::from_nanos(10_000);
+        problem.platform.interference.nics = nics;
+        let sample = Sample { device: 1, lane: 0, is_sent: true, is_sent_back: false, after: None };
+        let plan = plan(&problem, &[sample; 4]);
+        let spans = spans(&problem, &plan);
+        assert_eq!(spans, reference::simulate(&problem, &plan, &nanos(&problem, &plan)), "the reference agrees");
+        let of_transfers =
+            plan.steps.iter().zip(spans).filter(|(step, _)| matches!(step.action, Action::Transfer { .. }));
+        of_transfers.map(|(_, span)| span).collect::<Vec<_>>()
+    };
+    let expected = [(0, 11_000), (1000, 12_000), (2000, 13_000), (3000, 14_000)];
+    assert_eq!(arrivals(vec![]), expected);
+    assert_eq!(arrivals(vec![nic(&[0], 1.0, Sharing::Serial)]), expected);
+    // Half the bandwidth: 200 ns of overhead, and twice the other 800.
+    assert_eq!(arrivals(vec![nic(&[0], 0.5, Sharing::Fair)])[3], (5400, 17_200));
 }
 
 #[test]
@@ -223,6 +244,7 @@ fn every_effect_together_gives_the_schedule_computed_by_hand() {
 struct Drawn {
     times: Times,
     links: Vec<(u64, f64)>,
+    latencies: Vec<u64>,
     samples: Vec<Sample>,
     nics: Vec<Nic>,
     slowdowns: Vec<(u32, u32, u32)>,
@@ -267,14 +289,17 @@ fn any_star() -> impl Strategy<Value = Drawn> {
     let times = (prop::collection::vec(0u64..100_000, 12), prop::collection::vec(0u64..50_000, 6))
         .prop_map(|(samples, links)| Times { samples, links });
     let links = prop::collection::vec((1u64..5_000, 0.2f64..2.0), 2 * AROUND as usize);
+    let latency = prop_oneof![Just(0), 1u64..5_000, 50_000u64..200_000];
+    let latencies = prop::collection::vec(latency, 2 * AROUND as usize);
     let slowdowns = prop::collection::vec((0..=AROUND, 0..=AROUND, 0u32..2_000_000), 0..5);
     (
-        (times, links, prop::collection::vec(sample, 1..12), nics),
+        (times, links, latencies, prop::collection::vec(sample, 1..12), nics),
         (slowdowns, rule, prop::option::of((8.0f64..30.0, 1.0f64..3.0)), prop::option::of(1u32..4)),
     )
-        .prop_map(|((times, links, samples, nics), (slowdowns, rule, package, host))| Drawn {
+        .prop_map(|((times, links, latencies, samples, nics), (slowdowns, rule, package, host))| Drawn {
             times,
             links,
+            latencies,
             samples,
             nics,
             slowdowns,
@@ -289,6 +314,9 @@ fn problem_of(drawn: &Drawn) -> Problem {
     times.samples.truncate(drawn.samples.len());
     let mut problem = star(times, &drawn.links);
     problem.contention = true;
+    for (link, latency) in problem.platform.links.iter_mut().zip(&drawn.latencies) {
+        link.latency = Duration::from_nanos(*latency);
+    }
     let devices: Vec<DeviceId> = problem.platform.device_ids().collect();
     let effects = &mut problem.platform.interference;
     let slowdown =

@@ -96,7 +96,7 @@ pub(crate) fn strategies() -> Vec<Box<dyn coinfer::strategy::Strategy>> {
 fn makespan(problem: &Problem, strategy: &dyn coinfer::strategy::Strategy) -> Result<Duration, PlanError> {
     let plan = check(strategy.plan(problem)?, problem).unwrap_or_else(|found| panic!("{}: {found:?}", strategy.name()));
     let timeline = simulate(problem, &plan)?;
-    assert!(timeline.obeys(&plan));
+    assert!(timeline.obeys(&plan, &problem.platform));
     Ok(timeline.makespan())
 }
 
@@ -176,7 +176,7 @@ proptest! {
                 }
             };
             let timeline = simulate(&problem, &plan).unwrap();
-            prop_assert!(timeline.obeys(&plan));
+            prop_assert!(timeline.obeys(&plan, &problem.platform));
             times.insert(strategy.name(), timeline.makespan());
             // Networks share one lane of each device and link, which holds the weights of all that it runs.
             let devices = plan.lanes.iter().filter_map(|lane| match lane {

@@ -144,7 +144,7 @@ impl Rates {
         (rate, isolated)
     }
 
-    /// If the transfer on `lane` has passed its latency and begins to send: the isolated time that this takes. Its
+    /// If the transfer on `lane` has passed its overhead and begins to send: the isolated time that this takes. Its
     /// rate is among the changed ones.
     #[inline]
     pub(super) fn send(&mut self, lane: LaneId) -> Option<Duration> {

@@ -1,6 +1,6 @@
 //! Links that pass through common network interfaces.
 //!
-//! A transfer first takes its link's latency, which it shares with nobody, and then sends. What is sent at the same
+//! A transfer first takes its link's overhead, which it shares with nobody, and then sends. What is sent at the same
 //! time through an interface shares its bandwidth: max-min fair, by progressive filling (Bertsekas and Gallager, Data
 //! Networks, 1992, section 6.5), or one after the other. A start or an end changes the rates of those transfers only
 //! that are joined to it by interfaces they have in common.
@@ -56,10 +56,10 @@ struct LaneState {
     link: LinkId,
     /// Bytes per second of its link when healthy.
     bandwidth: f64,
-    latency: Duration,
+    overhead: Duration,
     /// The part of the bandwidth that a fault leaves.
     health: f64,
-    /// Isolated time to send once the latency has passed; `None` if it has, or nothing is under way.
+    /// Isolated time to send once the overhead has passed; `None` if it has, or nothing is under way.
     to_send: Option<Duration>,
     seen: u64,
     /// Bytes per second, as computed last; negative while it is not known.
@@ -100,7 +100,7 @@ impl Network {
             Lane::Link(id) => {
                 let (link, nics) = (platform.link(*id), &platform.interference.nics);
                 let through = (0..).zip(nics).filter(|(_, nic)| nic.links.contains(id)).map(|(index, _)| index);
-                self.push(*id, link.bandwidth, link.latency, through);
+                self.push(*id, link.bandwidth, link.overhead, through);
             }
             Lane::Compute { .. } => self.push(LinkId(u32::MAX), BytesPerSec::ONE, Duration::ZERO, []),
         }
@@ -110,7 +110,7 @@ impl Network {
         &mut self,
         link: LinkId,
         bandwidth: BytesPerSec,
-        latency: Duration,
+        overhead: Duration,
         interfaces: impl IntoIterator<Item = u32>,
     ) {
         let uses_from = self.uses.len() as u32;
@@ -120,7 +120,7 @@ impl Network {
             uses_count: self.uses.len() as u32 - uses_from,
             link,
             bandwidth: bandwidth.as_f64(),
-            latency,
+            overhead,
             health: 1.0,
             to_send: None,
             seen: 0,
@@ -132,15 +132,15 @@ impl Network {
     #[inline]
     pub(super) fn begin(&mut self, lane: LaneId, isolated: Duration) -> (f64, Duration) {
         let state = &mut self.lanes[lane.0 as usize];
-        if state.uses_count == 0 && (state.latency == Duration::ZERO || state.latency >= isolated) {
+        if state.uses_count == 0 && (state.overhead == Duration::ZERO || state.overhead >= isolated) {
             return (state.health, isolated);
         }
-        let latency = state.latency.min(isolated);
-        state.to_send = Some(isolated.saturating_sub(latency));
-        (1.0, latency)
+        let overhead = state.overhead.min(isolated);
+        state.to_send = Some(isolated.saturating_sub(overhead));
+        (1.0, overhead)
     }
 
-    /// If `lane` has passed its latency and begins to send, the isolated time that this takes; its rate is among the
+    /// If `lane` has passed its overhead and begins to send, the isolated time that this takes; its rate is among the
     /// changed ones.
     #[inline]
     pub(super) fn send(&mut self, lane: LaneId) -> Option<Duration> {

@@ -431,6 +431,11 @@ impl Source<Simulator> for Dispatcher<'_, '_> {
                 let Some(group) = ended else { return Ok(()) };
                 self.end_part(group, simulator);
             }
+            Event::Sent { step } => {
+                self.flights.free_lane(&self.templates, step, simulator);
+                self.note_begun(simulator.now());
+                return Ok(());
+            }
             Event::Woken { token: ARRIVAL } => {
                 let together = self.arrivals.as_ref().map_or(1, |(_, server)| server.together);
                 let is_per_query = matches!(self.problem.dispatch, Dispatch::PerQuery { .. });

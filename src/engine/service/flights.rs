@@ -210,6 +210,14 @@ impl Flights {
         self.retire(place)
     }
 
+    /// A transfer has left its lane, which is free for the next one; what was sent arrives later.
+    pub(super) fn free_lane(&mut self, templates: &[Template], step: StepId, simulator: &mut Simulator) {
+        let place = self.find(step);
+        let flight = &self.flights[place as usize];
+        let step = &templates[flight.template as usize].steps[(step.0 - flight.first) as usize];
+        self.advance(templates, step.lane.expect("a transfer has a lane"), simulator);
+    }
+
     /// The flight that a step belongs to.
     #[inline]
     fn find(&mut self, step: StepId) -> u32 {
@@ -241,7 +249,9 @@ impl Flights {
         let template = &templates[flight.template as usize];
         flight.counts[step.0 as usize] = ENDED;
         flight.left -= 1;
-        if let Some(lane) = template.steps[step.0 as usize].lane {
+        if let Some(lane) = template.steps[step.0 as usize].lane
+            && self.lanes[lane.0 as usize].current == Some(turn)
+        {
             self.advance(templates, lane, simulator);
         }
         for dependent in template.frontier.dependents(step) {
@@ -305,11 +315,11 @@ impl Flights {
     /// `device` drops out: what it runs is lost, and what depends on that never begins.
     pub(super) fn lose(&mut self, templates: &[Template], device: DeviceId, simulator: &mut Simulator) -> Vec<Loss> {
         for (index, state) in (0..).zip(&self.lanes) {
-            if state.devices.contains(&device)
-                && let Some((step, start)) = simulator.cancel(LaneId(index))
-            {
-                self.spans[step.0 as usize] = Span { start, end: simulator.now() };
-                self.lost.push(step);
+            if state.devices.contains(&device) {
+                for (step, span) in simulator.cancel(LaneId(index)) {
+                    self.spans[step.0 as usize] = span;
+                    self.lost.push(step);
+                }
             }
         }
         let lanes = &self.lanes;

@@ -33,7 +33,7 @@ pub struct Served {
     /// The spans of all steps, one issue after the other. Steps that never ran, since a device had dropped out, have an
     /// empty span at the start of the run.
     pub timeline: Timeline,
-    /// Steps that were under way on a device that dropped out; their spans end there.
+    /// Steps that were under way on a device that dropped out. Their spans end when they lost their lane, or had left it.
     pub lost: Vec<StepId>,
     /// Steps that never ran to their end, those in `lost` among them.
     pub dead: Vec<StepId>,

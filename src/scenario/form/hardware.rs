@@ -110,15 +110,17 @@ form! {
         name: At<String> = "name = \"pcie\"",
         /// The devices at its ends; data goes from the first to the second if `duplex = "one_way"`.
         between: Vec<At<String>> = "between = [\"cpu\", \"gpu\"]",
-        /// Bytes per second after the first byte.
+        /// Bytes per second, beside the overhead of each message.
         bandwidth: At<BytesPerSec> = "bandwidth = \"9.99 GB/s\"",
-        /// Time before the first byte arrives; 0 if absent.
+        /// From when a message has been sent until it has arrived; the link sends others meanwhile. 0 if absent.
         latency: At<Duration>,
+        /// What each message keeps the link beside its bytes; what is sent next waits for it. 0 if absent.
+        overhead: At<Duration>,
         /// Whether data goes both ways; `full` if absent.
         duplex: At<Word<Duplex>>,
         /// What it takes to send data, at both ends.
         energy: At<JoulesPerByte>,
-        /// How times vary around what latency and bandwidth say; not at all if absent.
+        /// How times vary for which messages keep the link, around what overhead and bandwidth say; not at all if absent.
         variation: LinkVariationForm,
     }
 
@@ -130,8 +132,10 @@ form! {
         devices: Vec<At<String>>,
         /// What a port carries, in bytes per second.
         bandwidth: At<BytesPerSec> = "bandwidth = \"94 Mbit/s\"",
-        /// Time before the first byte arrives; 0 if absent.
+        /// From when a message has been sent until it has arrived; ports send others meanwhile. 0 if absent.
         latency: At<Duration>,
+        /// What each message keeps its sender from sending the next to the same device, beside its bytes. 0 if absent.
+        overhead: At<Duration>,
         /// Whether a port sends and receives at once; `full` if absent.
         duplex: At<Word<NicDuplex>>,
         /// Who goes first at a port; `fair` if absent.

@@ -63,7 +63,7 @@ form! {
         device: At<String>,
         /// The link that it is of, in all its directions.
         link: At<String>,
-        /// How many times as long everything takes, above 1 and up to 1000; of a link, but for its latency.
+        /// How many times as long everything takes, above 1 and up to 1000; of a link, but for its overhead and latency.
         slowdown: At<f64>,
         /// Whether the device is gone: the steps that it runs are lost.
         out: At<bool>,

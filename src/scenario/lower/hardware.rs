@@ -313,8 +313,11 @@ impl Links {
         let (Some(name), Some(bandwidth)) = (&form.name, &form.bandwidth) else {
             return Vec::new();
         };
+        let [overhead, latency] =
+            [&form.overhead, &form.latency].map(|time| time.as_ref().map_or(Duration::ZERO, |time| time.value));
         let link = |name: String, (from, to): (u32, u32), direction| Link {
-            latency: form.latency.as_ref().map_or(Duration::ZERO, |latency| latency.value),
+            overhead,
+            latency,
             energy: form.energy.as_ref().map(|energy| energy.value),
             ..Link::new(name, (DeviceId(from), DeviceId(to)), direction, bandwidth.value)
         };

@@ -29,7 +29,8 @@ fn lower_switch(
         let at = &form.name.as_ref()?.at;
         faults.add(at, "a switch's name has no `>`, which tells directions apart", "use another name");
     }
-    let latency = form.latency.as_ref().map_or(Duration::ZERO, |latency| latency.value);
+    let [overhead, latency] =
+        [&form.overhead, &form.latency].map(|time| time.as_ref().map_or(Duration::ZERO, |time| time.value));
     let platform = &mut hardware.platform;
     let first = platform.links.len() as u32;
     for &from in &devices {
@@ -42,6 +43,7 @@ fn lower_switch(
             }
             let [here, there] = [from, to].map(|device| &platform.device(device).name);
             let link = Link {
+                overhead,
                 latency,
                 ..Link::new(format!("{name}:{here}>{there}"), (from, to), Direction::OneWay, bandwidth)
             };

@@ -13,7 +13,7 @@ use crate::model::{Graph, LayerId, ModelId, Region, Segment, Work};
 use crate::plan::{Plan, StepId};
 use crate::platform::{DeviceId, DeviceKind};
 use crate::problem::Problem;
-use crate::units::Share;
+use crate::units::{Duration, Share};
 
 pub(super) const MODEL: ModelId = ModelId(0);
 
@@ -164,9 +164,9 @@ impl<'a> Fronts<'a> {
         let rows = 0..self.graph().shape(layer).rows;
         let time = |samples: u32| -> f64 {
             let size = self.graph().bytes(layer, &Region { samples: 0..samples, rows: rows.clone() });
-            let hops = route.iter().filter_map(|&(link, _)| self.problem.costs.transfer(link, size).ok());
+            let hops = route.iter().filter_map(|&(link, _)| self.problem.arrival(link, size).ok());
             // Several rounds pass several hops at the same time.
-            hops.map(|estimate| estimate.time.as_nanos_f64()).fold(0.0, f64::max)
+            hops.map(Duration::as_nanos_f64).fold(0.0, f64::max)
         };
         std::iter::once(0.0).chain((1..=most).map(time)).collect()
     }

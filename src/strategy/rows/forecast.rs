@@ -117,15 +117,21 @@ impl Reads {
 /// Nanoseconds of a board's part of a group.
 #[derive(Clone, Copy, Debug, Default)]
 struct Parts {
+    /// For which sending its inputs keeps the home.
     from_home: f64,
     from_boards: f64,
+    /// From when its last input was sent until that has arrived.
+    inward: f64,
     run: f64,
+    /// For which receiving its output keeps the home.
     to_home: f64,
+    /// From when its output was sent until that has arrived.
+    outward: f64,
 }
 
 impl Parts {
     fn total(&self) -> f64 {
-        self.from_home + self.from_boards + self.run + self.to_home
+        self.from_home + self.from_boards + self.inward + self.run + self.to_home + self.outward
     }
 }
 
@@ -251,7 +257,11 @@ impl<'s, 'a> Forecast<'s, 'a> {
         let Settings { transport, corrections, .. } = self.settings;
         let chain = &self.split.chain;
         let returns = transport == Transport::Gather || chain.leaves(last);
-        let to_home = if returns { self.to_home(board, chain.output(last), rows) } else { 0.0 };
+        let back = &self.split.boards[board].outward;
+        let (to_home, outward) = match returns {
+            true => (self.send(back, chain.output(last), rows.len()), self.split.latency(back)),
+            false => (0.0, 0.0),
+        };
         let mut walk = chain.walk(last, self.placed(rows, chain.height(last)));
         let mut run = 0.0;
         // Rows that each unit computes in the group, over those that it computes alone.
@@ -265,7 +275,7 @@ impl<'s, 'a> Forecast<'s, 'a> {
                 false => alone[first].run * growth[first],
             };
             let fused = (last - first) as f64 * self.overhead[board];
-            let mut parts = Parts { run: run - fused, to_home, ..Parts::default() };
+            let mut parts = Parts { run: run - fused, to_home, outward, ..Parts::default() };
             for reading in walk.open() {
                 self.add_reading(board, reading, &growth, &mut parts);
             }
@@ -290,6 +300,7 @@ impl<'s, 'a> Forecast<'s, 'a> {
                 true => self.send(inward, *layer, rows.len()),
                 false => self.send(inward, *layer, self.reads[board].rows(*reader, *layer)) * growth[*reader],
             };
+            parts.inward = parts.inward.max(self.split.latency(inward));
             return;
         }
         let height = graph.shape(*layer).rows;
@@ -306,16 +317,14 @@ impl<'s, 'a> Forecast<'s, 'a> {
         for (other, held) in shares.iter().enumerate().filter(|(other, _)| *other != board) {
             let missing = rows.start.max(held.start)..rows.end.min(held.end);
             if !missing.is_empty() {
-                parts.from_boards += self.send(&self.between[other][board], *layer, missing.len());
+                let between = &self.between[other][board];
+                parts.from_boards += self.send(between, *layer, missing.len());
+                parts.inward = parts.inward.max(self.split.latency(between));
             }
         }
     }
 
-    fn to_home(&self, board: usize, layer: LayerId, rows: &Range<u32>) -> f64 {
-        self.send(&self.split.boards[board].outward, layer, rows.len())
-    }
-
-    /// Nanoseconds to send so many rows of a layer's output along a route.
+    /// Nanoseconds for which the links of a route are kept to send so many rows of a layer's output along it.
     fn send(&self, route: &[(LinkId, DeviceId)], layer: LayerId, rows: usize) -> f64 {
         let size = self.split.chain.bytes(layer, &(0..rows as u32)) * self.split.samples().len() as u64;
         route.iter().map(|&(link, _)| self.split.transfer(link, size)).sum()
@@ -345,7 +354,13 @@ impl RowSplit<'_> {
         Ok(time.as_nanos_f64())
     }
 
-    /// Nanoseconds of a transfer; infinitely many if nothing is known of the link.
+    /// Nanoseconds from when data has left the first device of a route until it is at the last, beside those for which it
+    /// keeps links.
+    fn latency(&self, route: &[(LinkId, DeviceId)]) -> f64 {
+        route.iter().map(|&(link, _)| self.problem.platform.link(link).latency.as_nanos_f64()).sum()
+    }
+
+    /// Nanoseconds for which a transfer keeps its link; infinitely many if nothing is known of it.
     fn transfer(&self, link: LinkId, size: Bytes) -> f64 {
         self.problem.costs.transfer(link, size).map_or(f64::INFINITY, |estimate| estimate.time.as_nanos_f64())
     }
@@ -365,17 +380,17 @@ fn overhead(split: &RowSplit<'_>, board: usize) -> Result<f64, Uncalibrated> {
 /// order in which boards are done.
 fn serial_round(order: &[usize], parts: &[Parts]) -> f64 {
     let mut free = 0.0;
-    let mut done: Vec<(f64, f64)> = Vec::new();
+    let mut done: Vec<(f64, f64, f64)> = Vec::new();
     for &board in order {
-        let Parts { from_home, from_boards, run, to_home } = parts[board];
+        let Parts { from_home, from_boards, inward, run, to_home, outward } = parts[board];
         free += from_home;
-        done.push((free + from_boards + run, to_home));
+        done.push((free + from_boards + inward + run, to_home, outward));
     }
     done.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut end = 0.0f64;
-    for (done, to_home) in done {
+    for (done, to_home, outward) in done {
         free = free.max(done) + to_home;
-        end = end.max(if to_home > 0.0 { free } else { done });
+        end = end.max(if to_home > 0.0 { free + outward } else { done });
     }
     end
 }

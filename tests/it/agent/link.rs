@@ -35,7 +35,7 @@ fn agents_are_profiled_as_what_they_are_and_so_are_the_links_to_them() {
 
     let links = coinfer(&["profile", "two.toml", "--link", "--repeats", "1"]);
     assert!(
-        links.starts_with("two.links.csv\n{ name = \"one\", between = [\"home\", \"left\"], latency = "),
+        links.starts_with("two.links.csv\n{ name = \"one\", between = [\"home\", \"left\"], overhead = "),
         "{links}"
     );
     let readings = fs::read_to_string(folder.path().join("two.links.csv")).unwrap();

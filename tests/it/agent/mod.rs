@@ -165,7 +165,7 @@ fn check_halos(boards: [&Agent; 2], credentials: &Credentials) {
     let mut crew = assemble(&plan, &remote).unwrap();
     for _ in 0..2 {
         let round = crew.round(&plan, &LIMITS).unwrap();
-        assert!(round.timeline.obeys(&plan));
+        assert!(round.timeline.obeys(&plan, &problem.platform));
         for step in plan.step_ids() {
             let on_board = matches!(&plan.step_at(step).lane.map(|lane| plan.lane_at(lane)),
                 Some(Lane::Compute { device, .. }) if *device != HOME);

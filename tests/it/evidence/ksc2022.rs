@@ -47,7 +47,7 @@ fn constants_fitted_to_three_batches_predict_the_other_six_within_5_percent() {
     let bandwidth = 4096.0 / (2.0 * 0.581);
     let links = ["dla1-gpu", "dla2-gpu"];
     let constants = links.map(|link| {
-        [format!("links.{link}.latency=\"11.883 ms\""), format!("links.{link}.bandwidth=\"{bandwidth} kB/s\"")]
+        [format!("links.{link}.overhead=\"11.883 ms\""), format!("links.{link}.bandwidth=\"{bandwidth} kB/s\"")]
     });
     for (samples, _, both) in published().into_iter().filter(|(samples, ..)| !fitted.contains(samples)) {
         let settings: Vec<String> = constants.iter().flatten().cloned().chain([batch(samples)]).collect();
