@@ -234,16 +234,13 @@ impl Simulator {
             }
             let (lane, end) = self.ends.pop()?;
             self.now = end;
-            let Running { step, start, .. } = self.running[lane.0 as usize];
+            if self.send(lane) {
+                continue;
+            }
             if let Some(rates) = &mut self.rates {
-                if let Some(to_send) = rates.send(lane) {
-                    let remaining = to_send.as_nanos_f64();
-                    self.running[lane.0 as usize] = Running { step, start, since: end, remaining, rate: 0.0 };
-                    self.ends.push(lane, Time::MAX, step);
-                    continue;
-                }
                 rates.end(lane);
             }
+            let Running { step, start, .. } = self.running[lane.0 as usize];
             return Some(match self.latencies.get(lane.0 as usize) {
                 Some(&latency) if latency > Duration::ZERO => {
                     self.under_way.push(Reverse(UnderWay { arrival: end + latency, step, start, lane }));
@@ -252,6 +249,37 @@ impl Simulator {
                 _ => Event::Ended(Completion { step, start, end }),
             });
         }
+    }
+
+    /// Whether anything else happens at the time at which the clock stands.
+    #[inline]
+    pub(super) fn has_more_now(&mut self) -> bool {
+        loop {
+            self.apply_changed_rates();
+            let arrives_now = |first: &Reverse<UnderWay>| first.0.arrival == self.now;
+            let is_woken_now = self.timers.first() == Some(self.now);
+            if is_woken_now || !self.joins.is_empty() || self.under_way.peek().is_some_and(arrives_now) {
+                return true;
+            }
+            if self.ends.first().is_none_or(|(end, _)| end > self.now) {
+                return false;
+            }
+            let (lane, end) = self.ends.pop().expect("the first is there");
+            if !self.send(lane) {
+                self.ends.push(lane, end, self.running[lane.0 as usize].step);
+                return true;
+            }
+        }
+    }
+
+    /// If what has ended on `lane`, now, is what a transfer takes before it sends, lets it send.
+    #[inline]
+    fn send(&mut self, lane: LaneId) -> bool {
+        let Some(to_send) = self.rates.as_mut().and_then(|rates| rates.send(lane)) else { return false };
+        let running = &mut self.running[lane.0 as usize];
+        *running = Running { since: self.now, remaining: to_send.as_nanos_f64(), rate: 0.0, ..*running };
+        self.ends.push(lane, Time::MAX, running.step);
+        true
     }
 
     /// The first arrival of what is under way.

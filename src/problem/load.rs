@@ -45,11 +45,12 @@ pub struct Server {
     pub samples: u32,
     /// Queries in all.
     pub queries: u32,
-    /// Queries that may wait; who cannot begin and finds as many waiting is dropped. `None` if all may wait.
+    /// Queries that may wait; who cannot begin at once and finds as many waiting is dropped. `None` if all may wait.
     pub queue_max: Option<u32>,
     /// A query that takes longer than this is late.
     pub deadline: Option<Duration>,
-    /// Whether queries are dropped instead of begun once their deadline has passed.
+    /// Whether queries that wait, or must wait again since a fault lost all of them, are dropped when their deadline
+    /// passes.
     pub drop_late: bool,
 }
 
@@ -59,7 +60,7 @@ pub struct Server {
 pub enum Dispatch {
     /// A plan for each query, in the order of arrival, as long as no more than this number are under way.
     PerQuery {
-        /// `None` for no limit: plans queue on their lanes.
+        /// `None` for no limit: a query begins as soon as a step of its plan can.
         in_flight_max: Option<u32>,
     },
     /// When nothing is under way, one plan for all that wait, as one batch.

@@ -76,6 +76,16 @@ fn even(problem: &Problem) -> Result<Vec<CheckedPlan>, String> {
     check(plan, problem).map(|plan| vec![plan]).map_err(|found| format!("{found:?}"))
 }
 
+/// All samples on one device, in one step.
+fn alone(problem: &Problem, device: DeviceId) -> CheckedPlan {
+    let mut plan = Plan::default();
+    let lane = plan.lane(Lane::Compute { device, share: Share::FULL, memory: Bytes(1 << 29) });
+    let region = Region { samples: 0..problem.samples(), rows: 0..1 };
+    let segment = Segment::range(LayerId(1), LayerId(1));
+    plan.step(lane, Action::Compute(Work { model: ModelId(0), segment, region }), &[]);
+    check(plan, problem).unwrap()
+}
+
 fn served(problem: &Problem) -> Served {
     serve(problem, &mut even, &Streams::new(0, 0)).unwrap()
 }
@@ -89,15 +99,15 @@ fn plans_of_queries_that_wait_follow_each_other_on_their_lanes() {
     // A query takes 2 ms and one comes every ms.
     let served = served(&problem(1, Load::Server(server(1, 4))));
     assert_eq!(ends(&served), [3, 5, 7, 9]);
-    assert_eq!(served.issues.iter().map(|issue| issue.at).collect::<Vec<_>>(), [at(1), at(2), at(3), at(4)]);
+    assert_eq!(served.issues.iter().map(|issue| issue.at).collect::<Vec<_>>(), [at(1), at(3), at(5), at(7)]);
 }
 
 #[test]
 fn a_batch_takes_all_that_wait_once_nothing_is_under_way() {
     let mut problem = problem(1, Load::Server(server(1, 6)));
     problem.dispatch = Dispatch::Batch { batch_max: 3, delay_max: Duration::ZERO };
-    // Each batch ends before the query of the same time arrives: 1 alone, 2 alone, 3 and 4, 5 and 6.
-    assert_eq!(ends(&served(&problem)), [3, 5, 8, 8, 11, 11]);
+    // Who arrives as a batch ends is in time for the next: 1 alone, 2 and 3, the last three.
+    assert_eq!(ends(&served(&problem)), [3, 6, 6, 10, 10, 10]);
 }
 
 #[test]
@@ -145,15 +155,67 @@ fn a_query_that_need_not_wait_is_never_dropped() {
 }
 
 #[test]
-fn a_query_whose_deadline_has_passed_is_not_begun() {
+fn a_query_that_waits_is_dropped_when_its_deadline_passes_however_many_may_be_under_way() {
     let mut load = server(1, 4);
     (load.deadline, load.drop_late) = (Some(ms(1)), true);
+    for in_flight_max in [Some(1), Some(2), None] {
+        let mut problem = problem(1, Load::Server(load.clone()));
+        problem.dispatch = Dispatch::PerQuery { in_flight_max };
+        let served = served(&problem);
+        let fates: Vec<Fate> = served.queries.iter().map(|query| query.fate).collect();
+        // The first is served till 3 ms, when the second still may begin; the third may not, and goes at 4 ms.
+        assert_eq!(fates, [Fate::Done, Fate::Done, Fate::Expired, Fate::Done]);
+        assert_eq!(ends(&served), [3, 5, 4, 7]);
+    }
+}
+
+#[test]
+fn a_batch_is_formed_of_those_whose_deadline_has_not_passed() {
+    let load = Server { deadline: Some(ms(3)), drop_late: true, ..server(2, 5) };
     let mut problem = problem(1, Load::Server(load));
-    problem.dispatch = Dispatch::PerQuery { in_flight_max: Some(1) };
+    problem.dispatch = Dispatch::Batch { batch_max: 3, delay_max: ms(9) };
+    // Before three wait, at 6 ms, the first is gone, at 5 ms; and so on.
+    assert_eq!(ends(&served(&problem)), [5, 7, 9, 11, 13]);
+}
+
+#[test]
+fn who_waits_for_a_device_that_is_out_is_dropped_when_late_even_if_it_never_comes_back() {
+    for dispatch in [
+        Dispatch::PerQuery { in_flight_max: Some(1) },
+        Dispatch::PerQuery { in_flight_max: None },
+        Dispatch::Batch { batch_max: 2, delay_max: Duration::ZERO },
+    ] {
+        for replanning in [None, Some(1)] {
+            let load = Server { deadline: Some(ms(9)), drop_late: true, ..server(5, 4) };
+            let mut problem =
+                with_faults(problem(1, Load::Server(load)), &[(11, Change::Out { device: DeviceId(0) })], replanning);
+            problem.dispatch = dispatch;
+            let mut never = |problem: &Problem| match problem.platform.devices[0].unsupported.is_empty() {
+                true => even(problem),
+                false => Err("no device is left".to_owned()),
+            };
+            let served = serve(&problem, &mut never, &Streams::new(0, 0)).unwrap();
+            let fates: Vec<Fate> = served.queries.iter().map(|query| query.fate).collect();
+            // The first is done at 7 ms. The second was begun at 10 ms; all of it is lost, so that it waits again.
+            assert_eq!(fates, [Fate::Done, Fate::Expired, Fate::Expired, Fate::Expired]);
+            assert_eq!(ends(&served), [7, 19, 24, 29]);
+        }
+    }
+}
+
+#[test]
+fn what_a_late_query_lost_is_not_computed_again_but_its_batch_is() {
+    let load = Server { deadline: Some(ms(6)), drop_late: true, ..server(1, 3) };
+    let changes = [(5, Change::Out { device: DeviceId(0) }), (9, Change::Back { device: DeviceId(0) })];
+    let mut problem = with_faults(problem(1, Load::Server(load)), &changes, None);
+    problem.dispatch = Dispatch::Batch { batch_max: 2, delay_max: Duration::ZERO };
     let served = served(&problem);
     let fates: Vec<Fate> = served.queries.iter().map(|query| query.fate).collect();
-    assert_eq!(fates, [Fate::Done, Fate::Done, Fate::Expired, Fate::Done]);
-    assert_eq!(ends(&served), [3, 5, 5, 7]);
+    // The first is done at 3 ms, and the others begin. They are lost at 5 ms; at 8 ms the second is late, and at 9 ms the
+    // third is computed alone.
+    assert_eq!(fates, [Fate::Done, Fate::Expired, Fate::Done]);
+    assert_eq!(ends(&served), [3, 8, 11]);
+    assert_eq!(served.issues.iter().map(|issue| issue.samples).collect::<Vec<_>>(), [1, 2, 1]);
 }
 
 #[test]
@@ -266,6 +328,68 @@ fn without_planning_again_the_work_waits_until_the_device_is_back() {
     insta::assert_snapshot!(error, @"1 of 1 queries wait for `d1` without end; say when it comes back (`until`), or plan again (`replanning`)");
 }
 
+#[test]
+fn what_a_device_loses_waits_for_it_however_much_it_is_and_others_go_on() {
+    let changes = [(1, Change::Out { device: SECOND }), (30, Change::Back { device: SECOND })];
+    let ended = |samples: u32| ends(&served(&with_faults(problem(2, Load::Offline { samples }), &changes, None)))[0];
+    // Of two samples, the second loses one; of 20, ten.
+    assert_eq!([2, 3, 4, 20].map(ended), [32, 32, 32, 36]);
+    // A plan for one of two devices is lost with the second; the queries after it run on the first.
+    let mut alternatives = |problem: &Problem| {
+        let healthy = problem.platform.device_ids();
+        Ok(healthy.map(|device| alone(problem, device)).collect())
+    };
+    let load = Load::SingleStream { queries: 6, clients: 2 };
+    let served = serve(&with_faults(problem(2, load), &changes, None), &mut alternatives, &Streams::new(0, 0)).unwrap();
+    assert_eq!(ends(&served), [2, 32, 4, 6, 8, 10]);
+}
+
+proptest! {
+    #[test]
+    fn no_less_work_takes_longer_when_a_device_drops_out(
+        samples in 1u32..40, from in 0u64..30, long in 1u64..60, replanning in prop::option::of(0u64..5)
+    ) {
+        let changes = [(from, Change::Out { device: SECOND }), (from + long, Change::Back { device: SECOND })];
+        let ended = |samples: u32| {
+            ends(&served(&with_faults(problem(2, Load::Offline { samples }), &changes, replanning)))[0]
+        };
+        prop_assert!(ended(samples) <= ended(samples + 1));
+    }
+
+    #[test]
+    fn queries_recorded_at_one_time_are_served_as_those_that_come_together(
+        gaps in prop::collection::vec(0u64..4, 1..20), together in 1u32..5, queue_max in prop::option::of(0u32..5),
+        deadline in prop::option::of(1u64..9), devices in 1u32..3, dispatch in any_dispatch()
+    ) {
+        let times: Vec<Time> = gaps.iter().scan(0, |now, gap| { *now += gap; Some(at(*now)) }).collect();
+        let load = Server { queue_max, deadline: deadline.map(ms), drop_late: deadline.is_some(), ..server(1, 1) };
+        let queries = times.len() as u32 * together;
+        let repeated = times.iter().flat_map(|&time| (0..together).map(move |_| time)).collect();
+        let [one, many] = [(times, together), (repeated, 1)].map(|(times, together)| {
+            let load = Server { arrivals: Arrivals::Recorded { times }, together, queries, ..load.clone() };
+            let mut problem = problem(devices, Load::Server(load));
+            problem.dispatch = dispatch;
+            served(&problem)
+        });
+        prop_assert_eq!(one.queries, many.queries);
+        prop_assert_eq!(one.timeline, many.timeline);
+    }
+}
+
+#[test]
+fn where_nobody_may_wait_queries_are_lost_as_erlang_says() {
+    // Erlang, 1917: of the queries that come at a rate a to one server, a / (1 + a) find it busy, whatever its times.
+    let arrivals = Arrivals::Poisson { gap_mean: ms(2) };
+    let load = Server { arrivals, queue_max: Some(0), ..server(1, 200_000) };
+    let batches_of_one = Dispatch::Batch { batch_max: 1, delay_max: Duration::ZERO };
+    for dispatch in [Dispatch::PerQuery { in_flight_max: None }, batches_of_one] {
+        let mut problem = problem(1, Load::Server(load.clone()));
+        problem.dispatch = dispatch;
+        let lost = served(&problem).queries.iter().filter(|query| query.fate == Fate::Dropped).count();
+        assert!((lost as f64 / 200_000.0 - 0.5).abs() < 0.005, "{lost}");
+    }
+}
+
 /// Random arrivals at one device whose times vary.
 fn random_queue(queries: u32) -> Problem {
     let arrivals = Arrivals::Poisson { gap_mean: ms(3) };
@@ -322,6 +446,13 @@ struct Drawn {
     cv: f64,
 }
 
+fn any_dispatch() -> impl Strategy<Value = Dispatch> {
+    prop_oneof![
+        prop::option::of(1u32..4).prop_map(|in_flight_max| Dispatch::PerQuery { in_flight_max }),
+        (1u32..9, 0u64..4).prop_map(|(batch_max, delay)| Dispatch::Batch { batch_max, delay_max: ms(delay) }),
+    ]
+}
+
 fn any_service() -> impl Strategy<Value = Drawn> {
     let server =
         (1u64..6, 1u32..3, 1u32..4, 1u32..60, prop::option::of(1u32..5), prop::option::of(1u64..9), any::<bool>())
@@ -342,10 +473,6 @@ fn any_service() -> impl Strategy<Value = Drawn> {
         queries,
         clients,
     });
-    let dispatch = prop_oneof![
-        prop::option::of(1u32..4).prop_map(|in_flight_max| Dispatch::PerQuery { in_flight_max }),
-        (1u32..9, 0u64..4).prop_map(|(batch_max, delay)| Dispatch::Batch { batch_max, delay_max: ms(delay) }),
-    ];
     let fault = (0u64..60, 1u64..20, 0u32..3, any::<bool>()).prop_map(|(from, long, device, is_out)| {
         let device = DeviceId(device);
         match is_out {
@@ -356,7 +483,7 @@ fn any_service() -> impl Strategy<Value = Drawn> {
         }
     });
     let faults = prop::collection::vec(fault, 0..4);
-    (prop_oneof![server, closed], dispatch, faults, 0.0..1.0).prop_map(|(load, dispatch, faults, cv)| {
+    (prop_oneof![server, closed], any_dispatch(), faults, 0.0..1.0).prop_map(|(load, dispatch, faults, cv)| {
         let mut faults: Vec<_> = faults.concat();
         faults.sort_by_key(|(millis, _)| *millis);
         Drawn { devices: 3, load, dispatch, faults, cv }

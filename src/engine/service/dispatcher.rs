@@ -8,9 +8,10 @@ use super::{Fate, Issue, Planner, Query, Recovery, ServeError, Served};
 use crate::engine::simulator::{Simulator, Stalled};
 use crate::engine::{ArrivalTimes, Streams};
 use crate::execute::{Event, Source};
+use crate::platform::DeviceId;
 use crate::problem::{Change, Condition, Dispatch, Load, Problem, Server};
 use crate::timeline::{Origin, Timeline};
-use crate::units::Time;
+use crate::units::{Duration, Time};
 
 /// A source of steps that asks for plans as queries arrive.
 pub(super) struct Dispatcher<'a, 'p> {
@@ -24,8 +25,6 @@ pub(super) struct Dispatcher<'a, 'p> {
     waiting: VecDeque<u32>,
     /// Queries that arrived and are neither done nor dropped.
     open: u32,
-    /// Of these, those that have a plan of which nothing has begun.
-    issued: u32,
     groups: Groups,
     flights: Flights,
     templates: Vec<Template>,
@@ -39,6 +38,8 @@ pub(super) struct Dispatcher<'a, 'p> {
     replanning: u32,
     /// The query for which a timer is set that ends its wait for a full batch.
     timed: Option<u32>,
+    /// Whether a timer is set for the deadline of a query that waits, the first one when it was set.
+    is_deadline_timed: bool,
     recoveries: Vec<Recovery>,
     /// Faults that are not made good yet.
     unrecovered: Vec<Unrecovered>,
@@ -50,8 +51,16 @@ pub(super) struct Dispatcher<'a, 'p> {
 struct Groups {
     groups: Vec<Group>,
     free: Vec<u32>,
-    /// Groups of which samples were lost, with how many.
-    redo: VecDeque<(u32, u32)>,
+    redo: Vec<Redo>,
+}
+
+/// Samples of a group that were lost.
+#[derive(Clone, Copy)]
+struct Redo {
+    group: u32,
+    samples: u32,
+    /// The device that must be back before.
+    waits_for: Option<DeviceId>,
 }
 
 #[derive(Default)]
@@ -59,18 +68,22 @@ struct Group {
     queries: Vec<u32>,
     /// Plans under way, and parts that wait to be computed again.
     parts: u32,
-    has_begun: bool,
 }
 
 impl Groups {
-    /// What is to be computed again waits for plans.
-    fn redo(&mut self, losses: Vec<Loss>) {
-        for loss in losses {
-            self.redo.push_back((loss.group, loss.samples));
-            if !loss.is_over {
-                self.groups[loss.group as usize].parts += 1;
+    /// What is to be computed again waits for plans, and for a device.
+    fn redo(&mut self, losses: Vec<Loss>, waits_for: Option<DeviceId>) {
+        for Loss { group, samples, is_over } in losses {
+            self.redo.push(Redo { group, samples, waits_for });
+            if !is_over {
+                self.groups[group as usize].parts += 1;
             }
         }
+    }
+
+    /// Whether nothing of the group is under way.
+    fn is_lost(&self, group: u32) -> bool {
+        self.redo.iter().filter(|redo| redo.group == group).count() as u32 == self.groups[group as usize].parts
     }
 }
 
@@ -86,8 +99,12 @@ struct Unrecovered {
 const ARRIVAL: u32 = 0;
 const FULL_ENOUGH: u32 = 1;
 const REPLANNED: u32 = 2;
+/// The deadline of a query that waits passes.
+const DEADLINE: u32 = 3;
+/// The deadline of a query passes of which something was lost.
+const DEADLINE_OF_LOST: u32 = 4;
 /// And the number of the fault.
-const FAULT: u32 = 3;
+const FAULT: u32 = 5;
 
 impl<'a, 'p> Dispatcher<'a, 'p> {
     pub(super) fn new(problem: &'a Problem, planner: &'a mut Planner<'p>, streams: &'a Streams) -> Dispatcher<'a, 'p> {
@@ -103,7 +120,6 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
             queries: Vec::new(),
             waiting: VecDeque::new(),
             open: 0,
-            issued: 0,
             groups: Groups::default(),
             flights: Flights::new(),
             templates: Vec::new(),
@@ -113,6 +129,7 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
             degraded: None,
             replanning: 0,
             timed: None,
+            is_deadline_timed: false,
             recoveries: Vec::new(),
             unrecovered: Vec::new(),
             failed: None,
@@ -167,28 +184,97 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
         self.open += 1;
     }
 
+    /// The deadline after which a query is dropped instead of begun.
+    fn deadline(&self) -> Option<Duration> {
+        self.arrivals.as_ref().and_then(|(_, server)| server.deadline.filter(|_| server.drop_late))
+    }
+
+    /// Issues all that may be issued now that all is known that happens now, and drops who may not wait.
+    fn decide(&mut self, simulator: &mut Simulator) {
+        if self.waiting.is_empty() && self.groups.redo.is_empty() || simulator.has_more_now() {
+            return;
+        }
+        self.dispatch(simulator);
+        self.drop_excess(simulator.now());
+        if let Some(deadline) = self.deadline()
+            && self.drop_late(deadline, simulator)
+        {
+            self.dispatch(simulator); // a batch may wait for whoever is first now
+        }
+    }
+
     /// Drops the last of those that wait, as far as they are more than may. Called when all that could be issued was: who
     /// need not wait is never dropped.
     fn drop_excess(&mut self, now: Time) {
         let limit = self.arrivals.as_ref().and_then(|(_, server)| server.queue_max);
-        let waiting = |queue: &VecDeque<u32>| queue.len() + self.issued as usize;
-        while limit.is_some_and(|limit| waiting(&self.waiting) > limit as usize)
+        while limit.is_some_and(|limit| self.waiting.len() > limit as usize)
             && let Some(id) = self.waiting.pop_back()
         {
-            let query = &mut self.queries[id as usize];
-            (query.begun, query.ended, query.fate) = (now, now, Fate::Dropped);
-            self.open -= 1;
+            self.queries[id as usize].begun = now;
+            self.drop(id, Fate::Dropped, now);
         }
     }
 
-    /// Issues what may be issued after an arrival, and drops who would wait but may not.
-    fn admit(&mut self, simulator: &mut Simulator) {
-        if self.issued > 0 {
-            // Plans that have not begun are in the way: whoever comes now waits, with a plan or without.
-            self.drop_excess(simulator.now());
+    fn drop(&mut self, id: u32, fate: Fate, now: Time) {
+        let query = &mut self.queries[id as usize];
+        (query.ended, query.fate) = (now, fate);
+        self.open -= 1;
+    }
+
+    /// Drops who waits and is late, and who was begun and must wait again since all of it was lost. Sets a timer for the
+    /// next. Returns whether any was dropped that had not begun.
+    fn drop_late(&mut self, deadline: Duration, simulator: &mut Simulator) -> bool {
+        let now = simulator.now();
+        let mut has_dropped = false;
+        while let Some(&id) = self.waiting.front()
+            && self.queries[id as usize].arrived + deadline <= now
+        {
+            self.waiting.pop_front();
+            self.queries[id as usize].begun = now;
+            self.drop(id, Fate::Expired, now);
+            has_dropped = true;
         }
-        self.dispatch(simulator);
-        self.drop_excess(simulator.now());
+        if let Some(&id) = self.waiting.front()
+            && !std::mem::replace(&mut self.is_deadline_timed, true)
+        {
+            simulator.wake(self.queries[id as usize].arrived + deadline, DEADLINE);
+        }
+        let mut groups: Vec<u32> = self.groups.redo.iter().map(|redo| redo.group).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        groups.into_iter().for_each(|group| self.drop_lost(group, deadline, now));
+        has_dropped
+    }
+
+    /// Drops the queries of a group that are late, if nothing of it is under way.
+    fn drop_lost(&mut self, place: u32, deadline: Duration, now: Time) {
+        if !self.groups.is_lost(place) {
+            return;
+        }
+        let mut queries = std::mem::take(&mut self.groups.groups[place as usize].queries);
+        queries.retain(|&id| {
+            let is_late = self.queries[id as usize].arrived + deadline <= now;
+            if is_late {
+                self.drop(id, Fate::Expired, now);
+            }
+            !is_late
+        });
+        // What is lost is known by its number only: no more than whoever is left has.
+        let mut most = self.problem.samples().saturating_mul(queries.len() as u32);
+        let mut kept = 0;
+        self.groups.redo.retain_mut(|redo| {
+            if redo.group == place {
+                redo.samples = redo.samples.min(most);
+                most -= redo.samples;
+                kept += u32::from(redo.samples > 0);
+            }
+            redo.samples > 0
+        });
+        let group = &mut self.groups.groups[place as usize];
+        (group.parts, group.queries) = (kept, queries);
+        if kept == 0 {
+            self.free_group(place, now);
+        }
     }
 
     fn set_arrival_timer(&mut self, simulator: &mut Simulator) {
@@ -205,22 +291,28 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
         if self.replanning > 0 {
             return;
         }
-        while let Some(&(group, samples)) = self.groups.redo.front() {
-            let Some(template) = self.free_template(samples, simulator) else { return };
-            self.groups.redo.pop_front();
-            self.issue(template, group, samples, simulator);
+        let mut at = 0;
+        while let Some(&Redo { group, samples, waits_for }) = self.groups.redo.get(at) {
+            let is_back = waits_for.is_none_or(|device| self.condition.has(device));
+            match self.working_template(samples, simulator).filter(|_| is_back) {
+                Some(template) => {
+                    self.groups.redo.remove(at);
+                    self.issue(template, group, samples, simulator);
+                }
+                None => at += 1,
+            }
         }
         match self.problem.dispatch {
             Dispatch::PerQuery { in_flight_max } => {
                 let limit = in_flight_max.map_or(usize::MAX, |limit| limit as usize);
-                while self.flights.count() < limit && self.has_waiting(simulator.now()) {
+                while self.flights.count() < limit && !self.waiting.is_empty() {
                     let Some(template) = self.free_template(self.problem.samples(), simulator) else { return };
                     self.begin(1, template, self.problem.samples(), simulator);
                 }
             }
             Dispatch::Batch { batch_max, delay_max } => {
                 let now = simulator.now();
-                if self.flights.count() > 0 || !self.has_waiting(now) {
+                if self.flights.count() > 0 || self.waiting.is_empty() {
                     return;
                 }
                 let of_query = self.problem.samples();
@@ -243,22 +335,6 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
         }
     }
 
-    /// Drops what has waited too long; whether anything still waits.
-    fn has_waiting(&mut self, now: Time) -> bool {
-        if let Some((_, &Server { deadline: Some(deadline), drop_late: true, .. })) = self.arrivals {
-            while let Some(&id) = self.waiting.front() {
-                let query = &mut self.queries[id as usize];
-                if now <= query.arrived + deadline {
-                    break;
-                }
-                (query.begun, query.ended, query.fate) = (now, now, Fate::Expired);
-                self.waiting.pop_front();
-                self.open -= 1;
-            }
-        }
-        !self.waiting.is_empty()
-    }
-
     /// Issues a plan for the first `count` queries that wait.
     fn begin(&mut self, count: usize, template: u32, samples: u32, simulator: &mut Simulator) {
         let place = self.groups.free.pop().unwrap_or_else(|| {
@@ -268,8 +344,9 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
         let group = &mut self.groups.groups[place as usize];
         group.parts = 1;
         group.queries.extend(self.waiting.drain(..count));
-        group.has_begun = false;
-        self.issued += count as u32;
+        for id in &group.queries {
+            self.queries[*id as usize].begun = simulator.now();
+        }
         self.issue(template, place, samples, simulator);
     }
 
@@ -281,12 +358,16 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
             }
             None => self.failed = Some(ServeError::TooManySteps),
         }
-        self.note_begun(simulator.now());
     }
 
-    /// A template for `samples` samples that can be issued now. If there is one only, plans queue on its lanes; among
-    /// several, the first whose lanes are free.
+    /// A template for `samples` samples of which a step would begin now. Among several, the first whose lanes are free.
     fn free_template(&mut self, samples: u32, simulator: &mut Simulator) -> Option<u32> {
+        let template = self.working_template(samples, simulator)?;
+        self.flights.can_begin(&self.templates[template as usize]).then_some(template)
+    }
+
+    /// A template for `samples` samples whose devices work. Among several, the first whose lanes are free.
+    fn working_template(&mut self, samples: u32, simulator: &mut Simulator) -> Option<u32> {
         if !self.plans.contains_key(&samples)
             && let Err(error) = self.plan(samples, simulator)
         {
@@ -326,17 +407,6 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
         Ok(())
     }
 
-    /// Notes which queries have begun.
-    fn note_begun(&mut self, now: Time) {
-        for place in self.flights.begun.drain(..) {
-            let group = &mut self.groups.groups[place as usize];
-            if !std::mem::replace(&mut group.has_begun, true) {
-                self.issued -= group.queries.len() as u32;
-                group.queries.iter().for_each(|id| self.queries[*id as usize].begun = now);
-            }
-        }
-    }
-
     /// A part of a group has been computed.
     fn end_part(&mut self, place: u32, simulator: &mut Simulator) {
         let group = &mut self.groups.groups[place as usize];
@@ -350,7 +420,6 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
             self.queries[*id as usize].ended = now;
         }
         self.open -= queries.len() as u32;
-        self.unrecovered.iter_mut().for_each(|fault| fault.groups.retain(|group| *group != place));
         if self.arrivals.is_none() {
             // Whoever sent these sends the next ones.
             for _ in 0..queries.len() {
@@ -361,8 +430,14 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
         }
         let group = &mut self.groups.groups[place as usize];
         group.queries = queries; // to be filled again
-        group.queries.clear();
+        self.free_group(place, now);
+    }
+
+    /// Nothing is left to do of the group.
+    fn free_group(&mut self, place: u32, now: Time) {
+        self.groups.groups[place as usize].queries.clear();
         self.groups.free.push(place);
+        self.unrecovered.iter_mut().for_each(|fault| fault.groups.retain(|group| *group != place));
         self.note_recoveries(now);
     }
 
@@ -391,7 +466,16 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
             Change::Out { device } => {
                 let losses = self.flights.lose(&self.templates, device, simulator);
                 unrecovered.groups.extend(losses.iter().map(|loss| loss.group));
-                self.groups.redo(losses);
+                if let Some(deadline) = self.deadline() {
+                    let now = simulator.now();
+                    let groups = losses.iter().map(|loss| &self.groups.groups[loss.group as usize]);
+                    for &id in groups.flat_map(|group| &group.queries) {
+                        let deadline = self.queries[id as usize].arrived + deadline;
+                        simulator.wake(deadline.max(now), DEADLINE_OF_LOST);
+                    }
+                }
+                let is_planned_again = self.problem.faults.replanning.is_some();
+                self.groups.redo(losses, Some(device).filter(|_| !is_planned_again));
             }
         }
         self.unrecovered.push(unrecovered);
@@ -418,7 +502,7 @@ impl Source<Simulator> for Dispatcher<'_, '_> {
             self.arrive(Time::ZERO);
         }
         self.set_arrival_timer(simulator);
-        self.dispatch(simulator);
+        self.decide(simulator);
         Ok(())
     }
 
@@ -426,44 +510,32 @@ impl Source<Simulator> for Dispatcher<'_, '_> {
     fn handle(&mut self, event: Event, simulator: &mut Simulator) -> Result<(), Stalled> {
         match event {
             Event::Ended(completion) => {
-                let ended = self.flights.complete(&self.templates, completion, simulator);
-                self.note_begun(simulator.now());
-                let Some(group) = ended else { return Ok(()) };
-                self.end_part(group, simulator);
+                if let Some(group) = self.flights.complete(&self.templates, completion, simulator) {
+                    self.end_part(group, simulator);
+                }
             }
-            Event::Sent { step } => {
-                self.flights.free_lane(&self.templates, step, simulator);
-                self.note_begun(simulator.now());
-                return Ok(());
-            }
+            Event::Sent { step } => self.flights.free_lane(&self.templates, step, simulator),
             Event::Woken { token: ARRIVAL } => {
                 let together = self.arrivals.as_ref().map_or(1, |(_, server)| server.together);
-                let is_per_query = matches!(self.problem.dispatch, Dispatch::PerQuery { .. });
                 for _ in 0..together {
                     if self.expects_queries() {
                         self.arrive(simulator.now());
-                        if is_per_query {
-                            // Whoever comes at the same time finds this one begun or waiting.
-                            self.admit(simulator);
-                        }
                     }
                 }
                 self.set_arrival_timer(simulator);
-                self.admit(simulator);
-                return Ok(());
             }
-            Event::Woken { token: FULL_ENOUGH } => {}
+            Event::Woken { token: FULL_ENOUGH | DEADLINE_OF_LOST } => {}
+            Event::Woken { token: DEADLINE } => self.is_deadline_timed = false,
             Event::Woken { token: REPLANNED } => {
                 self.replanning -= 1;
                 if self.replanning == 0 {
                     let recalled = self.flights.recall(&self.templates, simulator);
-                    self.groups.redo(recalled);
+                    self.groups.redo(recalled, None);
                 }
             }
             Event::Woken { token } => self.break_down((token - FAULT) as usize, simulator),
         }
-        self.note_begun(simulator.now());
-        self.dispatch(simulator);
+        self.decide(simulator);
         Ok(())
     }
 

@@ -25,8 +25,6 @@ pub(super) struct Flights {
     pub(super) lost: Vec<StepId>,
     /// Steps that will never run, those in `lost` among them.
     pub(super) dead: Vec<StepId>,
-    /// Groups of which a first step has begun since this was last emptied.
-    pub(super) begun: Vec<u32>,
     /// Steps released in the course of a completion that take no time.
     joins: Vec<StepId>,
 }
@@ -41,7 +39,6 @@ struct Flight {
     left: u32,
     /// Whose samples it computes.
     group: u32,
-    has_begun: bool,
 }
 
 /// A step that has ended.
@@ -88,7 +85,6 @@ impl Flights {
             spans: Vec::new(),
             lost: Vec::new(),
             dead: Vec::new(),
-            begun: Vec::new(),
             joins: Vec::new(),
         }
     }
@@ -136,6 +132,13 @@ impl Flights {
         template.first_on_lane.iter().all(|(lane, _)| self.lanes[lane.0 as usize].current.is_none())
     }
 
+    /// Whether a step of `template` would begin as soon as it was issued.
+    #[inline]
+    pub(super) fn can_begin(&self, template: &Template) -> bool {
+        let is_free = |lane: &LaneId| self.lanes[lane.0 as usize].current.is_none();
+        template.begins_on.is_empty() || template.begins_on.iter().any(is_free)
+    }
+
     /// Issues a plan: its steps queue behind those of earlier plans. Returns the number of its first step, or `None` if
     /// there are too many steps to number.
     pub(super) fn issue(
@@ -153,19 +156,11 @@ impl Flights {
         }
         self.spans.resize(self.spans.len() + count, Span::default());
         let place = self.free.pop().unwrap_or_else(|| {
-            self.flights.push(Flight {
-                template: 0,
-                first: 0,
-                counts: Vec::new(),
-                left: 0,
-                group: 0,
-                has_begun: false,
-            });
+            self.flights.push(Flight { template: 0, first: 0, counts: Vec::new(), left: 0, group: 0 });
             self.flights.len() as u32 - 1
         });
         let flight = &mut self.flights[place as usize];
         (flight.template, flight.first, flight.left, flight.group) = (index, first, count as u32, group);
-        flight.has_begun = false;
         flight.counts.clear();
         flight.counts.extend((0..count as u32).map(|step| template.frontier.count(StepId(step))));
         for &(_, step) in &template.first_on_lane {
@@ -303,9 +298,6 @@ impl Flights {
             self.joins.push(turn.step);
             return;
         };
-        if !std::mem::replace(&mut flight.has_begun, true) {
-            self.begun.push(flight.group);
-        }
         let isolated = self.lanes[lane.0 as usize].sampler.stretch(step.isolated);
         let step =
             Prepared { step: StepId(flight.first + turn.step.0), lane: Some(lane), isolated, traffic: step.traffic };

@@ -6,7 +6,7 @@ use super::ServeError;
 use super::flights::{DEAD, ENDED};
 use crate::engine::{estimates, traffic};
 use crate::model::{ModelId, count_samples};
-use crate::plan::{CheckedPlan, Frontier, Lane, LaneId, StepId};
+use crate::plan::{CheckedPlan, Frontier, Lane, LaneId, Plan, StepId};
 use crate::platform::{DeviceId, Platform};
 use crate::problem::Problem;
 use crate::units::Duration;
@@ -18,6 +18,8 @@ pub(super) struct Template {
     pub(super) frontier: Frontier,
     /// The lanes that it uses, each with its first step there.
     pub(super) first_on_lane: Vec<(LaneId, StepId)>,
+    /// The lanes of the steps that wait for nothing but their turn; none if there is nothing but joins.
+    pub(super) begins_on: Vec<LaneId>,
     /// By lane of the plan, the lane of the simulator.
     pub(super) lanes: Vec<LaneId>,
     /// The devices that it computes on, or moves data from or to.
@@ -60,7 +62,8 @@ impl Template {
         let mut devices: Vec<DeviceId> = plan.lanes.iter().flat_map(|lane| devices_of(platform, lane)).collect();
         devices.sort_unstable();
         devices.dedup();
-        Ok(Template { frontier: Frontier::new(&plan), plan, steps, first_on_lane, lanes, devices })
+        let begins_on = begins_on(&plan, &first_on_lane, &lanes);
+        Ok(Template { frontier: Frontier::new(&plan), plan, steps, first_on_lane, begins_on, lanes, devices })
     }
 
     /// Marks the steps of samples of which nothing has begun, given what each step waits for.
@@ -90,6 +93,23 @@ impl Template {
         let of_models = parts.chunk_by(|(model, _), (other, _)| model == other);
         of_models.map(|parts| count_samples(parts.to_vec())).max().unwrap_or(0)
     }
+}
+
+/// The lanes whose first step waits for joins at most that wait for nothing themselves.
+fn begins_on(plan: &Plan, first_on_lane: &[(LaneId, StepId)], lanes: &[LaneId]) -> Vec<LaneId> {
+    let mut ends_at_once = vec![false; plan.steps.len()];
+    let mut found = Vec::new();
+    for (index, step) in plan.steps.iter().enumerate() {
+        if !step.after.iter().all(|on| ends_at_once[on.0 as usize]) {
+            continue;
+        }
+        match step.lane.map(|lane| (lanes[lane.0 as usize], StepId(index as u32))) {
+            None => ends_at_once[index] = true,
+            Some(first) if first_on_lane.contains(&first) => found.push(first.0),
+            Some(_) => {}
+        }
+    }
+    found
 }
 
 /// The devices that a lane needs: the one that it computes on, or both ends of its link.

@@ -55,11 +55,14 @@ form! {
         samples: At<u64>,
         /// Queries that come at each arrival; 1 if absent.
         together: At<u64>,
-        /// Queries that may wait: who finds as many waiting is dropped. All may wait if absent.
+        /// Queries that may wait, from 0: who cannot begin at once and finds as many waiting is dropped. All may wait if
+        /// absent. What happens at one time is told apart by nothing: ends and arrivals come before it is decided who
+        /// begins, and of those that arrive the last is dropped first.
         queue_max: At<u64>,
         /// A query that takes longer than this is late.
         deadline: At<Duration>,
-        /// Whether queries are dropped instead of begun once their deadline has passed; false if absent.
+        /// Whether queries that wait are dropped when their deadline passes; false if absent. Who was begun is done to
+        /// its end, unless a fault loses all of it.
         drop_late: At<bool>,
     }
 

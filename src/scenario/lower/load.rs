@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::problem::{Arrivals, Dispatch, Load, Replications, Server, WarmUpRule};
 use crate::scenario::decode::At;
 use crate::scenario::diagnostic::Faults;
-use crate::scenario::form::{ArrivalsForm, DispatchForm, LoadForm, ReplicationsForm, ServerForm};
+use crate::scenario::form::{ArrivalsForm, DispatchForm, LoadForm, ReplicationsForm, ScenarioForm, ServerForm};
 use crate::scenario::text_files::TextFiles;
 use crate::units::{Duration, PerSec, Time};
 
@@ -86,9 +86,8 @@ fn lower_server(form: &ServerForm, files: &Recorded, faults: &mut Faults) -> Opt
     let samples = number_of(form.samples.as_ref(), "samples in a query", SAMPLES, faults);
     let together = number_of(form.together.as_ref(), "queries at an arrival", QUERIES, faults);
     let queries = number_of(form.queries.as_ref(), "queries", QUERIES, faults);
-    let queue_max = within(form.queue_max.as_ref(), QUERIES, faults, |value| match value {
-        0 => "where no query may wait, all are dropped".to_owned(),
-        _ => format!("a queue of {value} queries cannot be simulated"),
+    let queue_max = within(form.queue_max.as_ref(), 0..=*QUERIES.end(), faults, |value| {
+        format!("a queue of {value} queries cannot be simulated")
     });
     let deadline = above_zero(form.deadline.as_ref(), "every query is late at a deadline of 0", faults);
     if let Some(At { value: true, at }) = &form.drop_late
@@ -215,13 +214,16 @@ pub(super) fn lower_dispatch(
     Some(Dispatch::Batch { batch_max, delay_max })
 }
 
-/// Queries that have a plan are not dropped, so there must be some that wait for one.
-pub(super) fn check_drops(form: &LoadForm, dispatch: Option<Dispatch>, faults: &mut Faults) {
-    if let Some(At { value: true, at }) = form.server.as_ref().and_then(|server| server.drop_late.as_ref())
-        && dispatch == Some(Dispatch::PerQuery { in_flight_max: None })
+/// A batch that is kept waiting needs a place for its queries.
+pub(super) fn check_queue(load: Option<&Load>, form: &ScenarioForm, dispatch: Option<Dispatch>, faults: &mut Faults) {
+    if let Some(Load::Server(Server { queue_max: Some(0), .. })) = load
+        && let Some(Dispatch::Batch { delay_max, .. }) = dispatch
+        && delay_max > Duration::ZERO
+        && let Some(queue) = form.load.as_ref().and_then(|load| load.server.as_ref()?.queue_max.as_ref())
+        && let Some(delay) = form.dispatch.as_ref().and_then(|form| form.batch.as_ref()?.delay_max.as_ref())
     {
-        let cause = "each query gets a plan as it arrives, so that none is there to be dropped later";
-        faults.add(at, cause, "add `dispatch = { per_query = { in_flight_max = 1 } }`, or `batch`, or remove this");
+        let cause = "where no query may wait, none can be kept waiting for more";
+        faults.add(&queue.at, cause, "let some wait, or remove `delay_max`").beside(&delay.at, "they would wait");
     }
 }
 

@@ -42,9 +42,7 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
     }
     let load = form.load.as_ref().and_then(|load| load::lower(load, &files.arrivals, faults));
     let dispatch = load::lower_dispatch(form.dispatch.as_ref(), load.as_ref(), faults);
-    if let Some(load) = &form.load {
-        load::check_drops(load, dispatch, faults);
-    }
+    load::check_queue(load.as_ref(), &form, dispatch, faults);
     let mut hardware = hardware::lower(&form, faults);
     let ports = switches::lower(&form, &counted, &mut hardware, faults);
     let is_platform_whole = faults.len() == known;
