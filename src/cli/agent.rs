@@ -9,9 +9,10 @@ use clap::Args;
 use super::file::read_whole;
 use super::hardware::read_token;
 use super::{Error, Terminal};
+use crate::platform::{CORE_MAX, Cores, parse_cores};
 use crate::replay::agent::{Access, AgentError, Limits, Settings};
-use crate::replay::cpu::{Runtime, Unit};
-use crate::replay::{CORE_MAX, agent, available, parse_cores};
+use crate::replay::cpu::Library;
+use crate::replay::{agent, available};
 use crate::units::{Bytes, Duration};
 
 #[derive(Debug, Args)]
@@ -24,10 +25,10 @@ pub(super) struct Agent {
     listen: SocketAddr,
     /// Cores that compute, such as 0, 0-3 or 0,2; all if absent
     #[arg(long, value_name = "LIST", value_parser = cores)]
-    cores: Option<Cores>,
+    cores: Option<Named>,
     /// Cores that receive and send; those that compute if absent
     #[arg(long, value_name = "LIST", value_parser = cores)]
-    network_cores: Option<Cores>,
+    network_cores: Option<Named>,
     /// Threads that compute together; as many as cores if absent
     #[arg(long, value_name = "COUNT")]
     threads: Option<usize>,
@@ -85,10 +86,10 @@ struct LimitArgs {
 
 /// Cores that were named.
 #[derive(Clone, Debug)]
-struct Cores(Vec<usize>);
+struct Named(Vec<usize>);
 
-fn cores(text: &str) -> Result<Cores, String> {
-    parse_cores(text).map(Cores).ok_or_else(|| format!("write for example `0`, `0-3` or `0,2`, up to {CORE_MAX}"))
+fn cores(text: &str) -> Result<Named, String> {
+    parse_cores(text).map(Named).ok_or_else(|| format!("write for example `0`, `0-3` or `0,2`, up to {CORE_MAX}"))
 }
 
 fn slowed(text: &str) -> Result<f64, String> {
@@ -107,10 +108,10 @@ impl Agent {
             _ => Error::Usage(error.to_string()),
         };
         let agent = agent::Agent::start(&settings).map_err(failed)?;
-        let Settings { unit, runtime, delay, .. } = &settings;
+        let Settings { unit, library, delay, .. } = &settings;
         let late = if *delay > Duration::ZERO { format!(", messages held {delay}") } else { String::new() };
         terminal.print(format!("listening on {}\n", agent.address()))?;
-        terminal.tell(&format!("{unit}, {}{late}", runtime.version()));
+        terminal.tell(&format!("{unit}, {}{late}", library.version()));
         agent.wait().map_err(|error| Error::Failed(format!("the system does not tell of signals: {error}")))?;
         terminal.tell("the agent ends");
         Ok(())
@@ -118,7 +119,7 @@ impl Agent {
 
     fn settings(&self) -> Result<Settings, Error> {
         let cores = match &self.cores {
-            Some(Cores(cores)) => cores.clone(),
+            Some(Named(cores)) => cores.clone(),
             None => available().map_err(Error::Failed)?,
         };
         let threads = self.threads.unwrap_or(cores.len());
@@ -129,9 +130,9 @@ impl Agent {
                 cores.len()
             )));
         }
-        let runtime = match self.onnxruntime.as_ref().filter(|path| !path.is_empty()) {
-            None => Runtime::Rten,
-            Some(path) => Runtime::onnx_runtime(path.as_ref()).map_err(Error::Usage)?,
+        let library = match self.onnxruntime.as_ref().filter(|path| !path.is_empty()) {
+            None => Library::Rten,
+            Some(path) => Library::onnx_runtime(path.as_ref()).map_err(Error::Usage)?,
         };
         let read =
             |path: &Option<PathBuf>| path.as_ref().map(|path| read_whole(path).map_err(Error::Usage)).transpose();
@@ -151,9 +152,9 @@ impl Agent {
             sessions,
             call_seconds: call_time,
         };
-        let network_cores = self.network_cores.as_ref().map_or(&cores, |Cores(cores)| cores).clone();
-        let unit = Unit { cores, threads, slowed: self.slowed };
-        Ok(Settings { listen: self.listen, unit, network_cores, runtime, delay: self.delay, limits, access })
+        let network_cores = self.network_cores.as_ref().map_or(&cores, |Named(cores)| cores).clone();
+        let unit = Cores { cores, threads, slowed: self.slowed };
+        Ok(Settings { listen: self.listen, unit, network_cores, library, delay: self.delay, limits, access })
     }
 }
 
@@ -168,7 +169,7 @@ impl Agent {
         let mut option = |name: &str, value: String| words.extend([format!("--{name}"), value]);
         option("listen", self.listen.to_string());
         for (name, cores) in [("cores", &self.cores), ("network-cores", &self.network_cores)] {
-            if let Some(Cores(cores)) = cores {
+            if let Some(Named(cores)) = cores {
                 option(name, cores.iter().map(ToString::to_string).collect::<Vec<_>>().join(","));
             }
         }

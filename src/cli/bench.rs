@@ -10,7 +10,7 @@ use crate::cost::LayerKey;
 use crate::model::{Graph, ModelId, Weights, Work};
 use crate::platform::DeviceId;
 use crate::problem::Model;
-use crate::replay::cpu::{Host, Runtime};
+use crate::replay::cpu::{Host, Library};
 use crate::replay::profile::{Measured, Measurement, Target};
 use crate::replay::remote::{Fleet, Remote};
 use crate::replay::tensorrt::Board;
@@ -62,20 +62,20 @@ impl<'a> Bench<'a> {
         networks: &'a [Network],
         targets: &[Target],
         pairs: &[[DeviceId; 2]],
-        (runtime, fleet, board): (Runtime, Arc<Fleet>, Option<Arc<Board>>),
+        (library, fleet, board): (Library, Arc<Fleet>, Option<Arc<Board>>),
         is_cold: bool,
         terminal: &'a Terminal,
     ) -> Result<Bench<'a>, Error> {
         // trtexec makes its own inputs.
-        let needs_inputs =
-            |devices: &[DeviceId]| devices.iter().all(|device| case.tensorrt[device.0 as usize].is_none());
+        let runtime = |device: &DeviceId| &case.problem.platform.device(*device).runtime;
+        let needs_inputs = |devices: &[DeviceId]| devices.iter().all(|device| runtime(device).tensorrt().is_none());
         let alone = targets.iter().filter(|target| needs_inputs(&target.devices())).map(Target::samples);
         let alone = alone.max().unwrap_or(1);
         let is_paired = pairs.iter().any(|pair| needs_inputs(pair));
         let samples = if is_paired { alone.max(PAIR_SAMPLES_MAX) } else { alone };
         let host = |network: &Network| {
             let model = Model { graph: network.graph.clone(), home: None };
-            host(case, &[(model, network.weights.clone())], runtime.clone(), samples)
+            host(case, &[(model, network.weights.clone())], library.clone(), samples)
         };
         let hosts = networks.iter().map(host).collect::<Result<_, _>>()?;
         Ok(Bench { case, networks, hosts, fleet, board, crews: BTreeMap::new(), last: None, is_cold, terminal })

@@ -12,7 +12,7 @@ use super::file::read_whole;
 use crate::model::Weights;
 use crate::problem::Model;
 use crate::replay::BackendError;
-use crate::replay::cpu::{Host, Network, Runtime};
+use crate::replay::cpu::{Host, Library, Network};
 use crate::replay::remote::Fleet;
 use crate::replay::tensorrt::{Board, Patience};
 use crate::replay::wire::Credentials;
@@ -74,23 +74,23 @@ pub(super) fn read_token(path: &Path) -> Result<String, Error> {
 }
 
 impl HardwareArgs {
-    pub(super) fn runtime(&self) -> Result<Runtime, Error> {
+    pub(super) fn library(&self) -> Result<Library, Error> {
         // An empty variable names nothing.
         match self.onnxruntime.as_ref().filter(|path| !path.is_empty()) {
-            None => Ok(Runtime::Rten),
-            Some(path) => Runtime::onnx_runtime(Path::new(path)).map_err(Error::Usage),
+            None => Ok(Library::Rten),
+            Some(path) => Library::onnx_runtime(Path::new(path)).map_err(Error::Usage),
         }
     }
 
     /// The agents of the devices of `case`.
     pub(super) fn fleet(&self, case: &Case) -> Result<Arc<Fleet>, Error> {
         let credentials = self.credentials.read()?;
-        Ok(Arc::new(Fleet::connect(&case.problem.platform, &case.agents, &credentials)?))
+        Ok(Arc::new(Fleet::connect(&case.problem.platform, &credentials)?))
     }
 
     /// The board with the devices of `case` that TensorRT runs, and `models`; `None` if there is no such device.
     pub(super) fn board(&self, case: &Case, models: &[(Model, Arc<Weights>)]) -> Result<Option<Arc<Board>>, Error> {
-        if case.tensorrt.iter().all(Option::is_none) {
+        if case.problem.platform.devices.iter().all(|device| device.runtime.tensorrt().is_none()) {
             return Ok(None);
         }
         let cache = || {
@@ -104,7 +104,7 @@ impl HardwareArgs {
         let limit = Duration::from_nanos(self.trtexec_limit * 1_000_000_000);
         let patience = Patience { limit, interrupted: interruption() };
         let (platform, trtexec) = (&case.problem.platform, self.trtexec.as_deref());
-        let board = Board::new(platform, &case.tensorrt, networks, &store, trtexec, patience)?;
+        let board = Board::new(platform, networks, &store, trtexec, patience)?;
         Ok(Some(Arc::new(board)))
     }
 }
@@ -113,7 +113,7 @@ impl HardwareArgs {
 pub(super) fn host(
     case: &Case,
     models: &[(Model, Arc<Weights>)],
-    runtime: Runtime,
+    library: Library,
     samples: u32,
 ) -> Result<Arc<Host>, Error> {
     let network = |(model, weights): &(Model, Arc<Weights>)| Network {
@@ -122,7 +122,7 @@ pub(super) fn host(
         home: model.home,
     };
     let networks = models.iter().map(network).collect();
-    Ok(Arc::new(Host::new(&case.problem.platform, runtime, &case.units, networks, samples, case.seed)?))
+    Ok(Arc::new(Host::new(&case.problem.platform, library, networks, samples, case.seed)?))
 }
 
 impl From<BackendError> for Error {

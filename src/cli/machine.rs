@@ -9,7 +9,7 @@ use super::hardware::{HardwareArgs, host};
 use super::profile_trace::{joined, taken};
 use crate::cost::Estimate;
 use crate::plan::CheckedPlan;
-use crate::platform::DeviceId;
+use crate::platform::{DeviceId, Platform};
 use crate::problem::Problem;
 use crate::replay::cpu::{Cpu, Host};
 use crate::replay::remote::{BoardInfo, Fleet, Remote};
@@ -57,16 +57,16 @@ impl Machine {
                 Error::Usage("no device of the scenario is of TensorRT; write for example `tensorrt = {}`".into())
             })?;
             // Nothing is asked of agents.
-            let fleet = Fleet::connect(platform, &vec![None; platform.devices.len()], &Credentials::default())?;
+            let fleet = Fleet::connect(&Platform::default(), &Credentials::default())?;
             return Ok(Machine::Board { board, fleet: Arc::new(fleet) });
         }
-        if let Some(device) = platform.device_ids().find(|device| case.tensorrt[device.0 as usize].is_some()) {
-            let name = &platform.device(device).name;
+        if let Some(device) = platform.devices.iter().find(|device| device.runtime.tensorrt().is_some()) {
+            let name = &device.name;
             return Err(Error::Usage(format!("`{name}` is of TensorRT; replay its plans with `--backend tensorrt`")));
         }
         let probed = PROBE_SAMPLES * case.problem.platform.devices.len() as u32;
         let samples = case.problem.samples().max(probed);
-        let host = host(case, &models, hardware.runtime()?, samples)?;
+        let host = host(case, &models, hardware.library()?, samples)?;
         Ok(Machine::Hardware { host, fleet: hardware.fleet(case)? })
     }
 
@@ -172,7 +172,7 @@ impl Machine {
     pub(super) fn emulated(&self, case: &Case) -> Vec<String> {
         let boards: Vec<BoardInfo> = self.boards().collect();
         let is_emulated = |device: &DeviceId| {
-            let here = case.units[device.0 as usize].as_ref();
+            let here = case.problem.platform.device(*device).runtime.cores();
             let there = boards.iter().find(|board| board.device == *device);
             here.or(there.map(|board| &board.unit)).is_some_and(|unit| unit.slowed > 1.0)
                 || there.is_some_and(|board| board.delay > Duration::ZERO)
@@ -196,7 +196,7 @@ impl Machine {
         objections.extend(standin.map(|standin| format!("{standin} took the place of TensorRT")));
         for (index, (profile, found)) in profiled().enumerate() {
             objections.extend(profile.mismatch.clone());
-            let is_agent = case.agents[index].is_some();
+            let is_agent = case.problem.platform.devices[index].runtime.agent().is_some();
             if let (true, Some(unit), Some(found)) = (is_agent, &profile.unit, found)
                 && *unit != found.unit
             {

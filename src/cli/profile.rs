@@ -20,7 +20,7 @@ use super::profile_trace::{Provenance, trace};
 use super::visits::{Visit, Visits};
 use super::{Error, ScenarioArgs, Terminal};
 use crate::cost::Trace;
-use crate::platform::{Device, DeviceId};
+use crate::platform::{Device, DeviceId, Runtime};
 use crate::problem::Model;
 use crate::replay::DeviceInfo;
 use crate::replay::cpu::processor;
@@ -102,7 +102,7 @@ impl Profile {
             )));
         }
         let outputs = self.outputs(&case, &devices)?;
-        let (runtime, fleet) = (self.hardware.runtime()?, self.hardware.fleet(&case)?);
+        let (library, fleet) = (self.hardware.library()?, self.hardware.fleet(&case)?);
         let models = networks
             .iter()
             .map(|network| (Model { graph: network.graph.clone(), home: None }, network.weights.clone()));
@@ -112,7 +112,7 @@ impl Profile {
             return Err(Error::Usage(reason.into()));
         }
         let (targets, pairs) = (self.targets(&devices, samples), self.pairs(&case, &devices, terminal));
-        let info = DeviceInfo { name: processor(), software: runtime.version(), memory: Bytes(0) };
+        let info = DeviceInfo { name: processor(), software: library.version(), memory: Bytes(0) };
         let mut provenance = Provenance::of(&case, &info, &fleet, board.as_deref());
         if self.cold {
             provenance.note("each step ran once at a time, after others, with cold caches");
@@ -123,7 +123,7 @@ impl Profile {
         let mut visits = self.visits(&outputs, &key, &case, &networks, terminal);
         interruption();
         let bench =
-            Bench::new(&case, &networks, &targets, &pairs, (runtime, fleet, board.clone()), self.cold, terminal)?;
+            Bench::new(&case, &networks, &targets, &pairs, (library, fleet, board.clone()), self.cold, terminal)?;
         self.measure(bench, &mut visits, &targets, &pairs, &devices, terminal)?;
 
         for note in board.iter().flat_map(|board| board.notes()) {
@@ -251,7 +251,7 @@ impl Profile {
         }
         let of = |(index, &first): (usize, &DeviceId)| devices[index + 1..].iter().map(move |&second| [first, second]);
         let all: Vec<[DeviceId; 2]> = devices.iter().enumerate().flat_map(of).collect();
-        let is_board = |device: DeviceId| case.tensorrt[device.0 as usize].is_some();
+        let is_board = |device: DeviceId| case.problem.platform.device(device).runtime.tensorrt().is_some();
         let (kept, apart): (Vec<_>, Vec<_>) =
             all.into_iter().partition(|&[first, second]| is_board(first) == is_board(second));
         for pair in apart {
@@ -281,8 +281,7 @@ impl Profile {
 
 /// Whether the scenario says where a device is.
 fn is_hardware(case: &Case, device: DeviceId) -> bool {
-    let index = device.0 as usize;
-    case.units[index].is_some() || case.agents[index].is_some() || case.tensorrt[index].is_some()
+    case.problem.platform.device(device).runtime != Runtime::Simulated
 }
 
 /// The devices that are measured: hardware that can run the networks; of several with one profile, the first.

@@ -37,7 +37,7 @@ pub(super) fn taken(case: &Case, info: &DeviceInfo, fleet: &Fleet, board: Option
         unit,
     };
     let device = |device: DeviceId| {
-        let here = case.units[device.0 as usize].as_ref().map(|unit| of(info, unit.to_string()));
+        let here = case.problem.platform.device(device).runtime.cores().map(|cores| of(info, cores.to_string()));
         let there = fleet.info(device).map(|BoardInfo { hardware, software, unit, .. }| Taken {
             hardware,
             software,
@@ -87,7 +87,7 @@ pub(super) fn trace(
     let version = env!("CARGO_PKG_VERSION");
     let taken = || devices.iter().filter_map(|device| Some((*device, provenance.devices[device.0 as usize].as_ref()?)));
     let date = now();
-    let is_board = |device: &DeviceId| case.tensorrt[device.0 as usize].is_some();
+    let is_board = |device: &DeviceId| case.problem.platform.device(*device).runtime.tensorrt().is_some();
     let standin = provenance.standin.as_ref().filter(|_| devices.iter().any(is_board));
     let by = standin.map_or_else(String::new, |standin| format!(", with {standin}: nothing was measured"));
     let (kind, kind_name) = if standin.is_some() { (Kind::Derived, "derived") } else { (Kind::Measured, "measured") };

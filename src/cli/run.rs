@@ -10,7 +10,7 @@ use super::stopwatch::Stopwatch;
 use super::{Error, ScenarioArgs, Terminal};
 use crate::evaluate::{Evaluated, Reference, Replicated};
 use crate::plan::Plan;
-use crate::platform::DeviceId;
+use crate::platform::{DeviceId, Runtime};
 use crate::problem::{Change, Condition, Load};
 use crate::report::plot;
 use crate::report::{
@@ -177,8 +177,10 @@ fn without(scenario: &Scenario, name: &str, condition: &mut Condition) -> Result
     }
     condition.apply(Change::Out { device: gone });
     case.problem = case.problem.under(condition);
-    for (index, agent) in case.agents.iter_mut().enumerate() {
-        agent.take_if(|_| !condition.has(DeviceId(index as u32)));
+    for (index, device) in case.problem.platform.devices.iter_mut().enumerate() {
+        if !condition.has(DeviceId(index as u32)) {
+            device.runtime = Runtime::Simulated;
+        }
     }
     Ok(Some(case))
 }

@@ -7,12 +7,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 mod bandwidth_table;
 mod interference;
 mod limits;
+mod runtime;
 
 use serde::{Deserialize, Serialize};
 
 pub use bandwidth_table::BandwidthTable;
 pub use interference::{BandwidthRule, Host, Interference, Nic, Package, SharedMemory, Sharing, Slowdown};
 pub use limits::{Limits, Precision};
+pub use runtime::{AgentAddress, CORE_MAX, Cores, Runtime, TensorrtUnit, parse_cores};
 
 use crate::model::{Graph, Layer, OpKind, Segment};
 use crate::units::{Bytes, BytesPerSec, Duration, JoulesPerByte, Watts};
@@ -71,6 +73,8 @@ pub struct Device {
     pub traffic: Option<BytesPerSec>,
     /// What it draws, if that is known.
     pub power: Option<Power>,
+    /// What runs it in profiles and replays.
+    pub runtime: Runtime,
 }
 
 /// What a device draws.
@@ -162,6 +166,7 @@ impl Device {
             limits: kind.limits(),
             traffic: None,
             power: None,
+            runtime: Runtime::default(),
         }
     }
 

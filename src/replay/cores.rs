@@ -1,7 +1,5 @@
 //! Threads pinned to cores, with real-time priority where the system allows it.
 
-use std::collections::BTreeSet;
-
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use thread_priority::{
     RealtimeThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
@@ -31,22 +29,6 @@ const LEADER: u8 = 2;
 pub fn available() -> Result<Vec<usize>, String> {
     let set = sched_getaffinity(None).map_err(|error| format!("the system does not tell its cores: {error}"))?;
     Ok((0..CpuSet::MAX_CPU).filter(|&core| set.is_set(core)).collect())
-}
-
-/// A core with a higher number is a mistake.
-pub const CORE_MAX: usize = 1023;
-
-/// The cores that a text such as `0`, `0-3` or `0,2` names, in ascending order; `None` unless each is named once.
-pub fn parse_cores(text: &str) -> Option<Vec<usize>> {
-    let mut cores = BTreeSet::new();
-    for part in text.split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (first, last): (usize, usize) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-        if first > last || last > CORE_MAX || !(first..=last).all(|core| cores.insert(core)) {
-            return None;
-        }
-    }
-    Some(cores.into_iter().collect())
 }
 
 /// Pins the calling thread, and all that it starts from now on, to `cores`.

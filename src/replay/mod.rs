@@ -15,7 +15,7 @@ mod speed;
 pub mod tensorrt;
 pub mod wire;
 
-pub use cores::{CORE_MAX, Hold, available, parse_cores};
+pub use cores::{Hold, available};
 pub use crew::{Crew, Limits, Round, Unfinished};
 pub use mock::Mock;
 pub use speed::{PROBE_SAMPLES, SpeedProbe};

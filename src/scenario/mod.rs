@@ -55,9 +55,6 @@ use crate::cost::parse_bandwidth;
 use crate::model::Weights;
 use crate::platform::{BandwidthTable, DeviceId};
 use crate::problem::{Problem, Profiling, Replications};
-use crate::replay::cpu::Unit;
-use crate::replay::remote::AgentAddress;
-use crate::replay::tensorrt::TensorrtUnit;
 use crate::strategy::Strategy;
 use crate::units::Time;
 
@@ -103,12 +100,6 @@ pub struct Case {
     pub notes: Vec<String>,
     /// Weights by model; `None` for networks whose inside is not known.
     pub weights: Vec<Option<Arc<Weights>>>,
-    /// By device, which cores of this machine it is.
-    pub units: Vec<Option<Unit>>,
-    /// By device, which agent it is.
-    pub agents: Vec<Option<AgentAddress>>,
-    /// By device, which unit of this board it is, that TensorRT runs.
-    pub tensorrt: Vec<Option<TensorrtUnit>>,
     /// By device, where its profile is.
     pub profiles: Vec<Option<Profile>>,
     /// By model, what traces call it.
@@ -123,9 +114,6 @@ impl Case {
             strategies: Vec::new(),
             notes: self.notes.clone(),
             weights: self.weights.clone(),
-            units: self.units.clone(),
-            agents: self.agents.clone(),
-            tensorrt: self.tensorrt.clone(),
             profiles: self.profiles.clone(),
             profiled_models: self.profiled_models.clone(),
             ..*self

@@ -14,9 +14,9 @@ use coinfer::engine::estimates;
 use coinfer::model::{Activation, Conv, Graph, Layer, LayerId, ModelId, Op, Pooling, Region, Segment, Shape};
 use coinfer::model::{Weights, Window, Work, zoo};
 use coinfer::plan::{Action, CheckedPlan, Lane, LaneId, Plan, StepId, check};
-use coinfer::platform::{Device, DeviceId, DeviceKind, Direction, Link, LinkId, Platform};
+use coinfer::platform::{Cores, Device, DeviceId, DeviceKind, Direction, Link, LinkId, Platform, Runtime};
 use coinfer::problem::{Load, Model, Problem};
-use coinfer::replay::cpu::{Cpu, Host, Network, Runtime, Unit};
+use coinfer::replay::cpu::{Cpu, Host, Library, Network};
 use coinfer::replay::{Backend, BackendError, Limits, Mock, Round, SpeedProbe, assemble, available};
 use coinfer::strategy::{Aofl, Coedge, Deepthings, FullSearch, Legion, Modnn, Ratio, Strategy, Transport};
 use coinfer::units::{Bytes, BytesPerSec, Duration, MacsPerSec, Share};
@@ -64,13 +64,17 @@ const SUM: u32 = 6;
 const POOL: u32 = 7;
 const DENSE: u32 = 10;
 
-/// Two devices with a link in each direction.
+/// Two devices with a link in each direction, on cores of this machine, of which there may be one only; the second is
+/// slowed.
 fn problem(networks: u32, home: Option<DeviceId>) -> Problem {
-    let device = |name: &str| Device::new(name, DeviceKind::Cpu, Bytes(1 << 20));
+    let device = |name: &str, index, slowed| Device {
+        runtime: Runtime::Cores(core(index, slowed)),
+        ..Device::new(name, DeviceKind::Cpu, Bytes(1 << 20))
+    };
     let link = |name: &str, from, to| Link::new(name, (from, to), Direction::OneWay, BytesPerSec::new(1e9).unwrap());
     let model = |index: u32| Model { graph: graph(&format!("net{index}"), 4 + index), home };
     let platform = Platform {
-        devices: vec![device("first"), device("second")],
+        devices: vec![device("first", 0, 1.0), device("second", 1, 1.5)],
         links: vec![link("forth", FIRST, SECOND), link("back", SECOND, FIRST)],
         ..Platform::default()
     };
@@ -78,23 +82,22 @@ fn problem(networks: u32, home: Option<DeviceId>) -> Problem {
     Problem::new(models, platform, Load::Offline { samples: SAMPLES }, PerRow([2, 3, 0]))
 }
 
-/// Both devices on cores of this machine, of which there may be one only; the second is slowed.
-fn units() -> Vec<Option<Unit>> {
+/// One thread on one core of this machine.
+fn core(index: usize, slowed: f64) -> Cores {
     let cores = available().unwrap();
-    let unit = |index: usize, slowed| Some(Unit { cores: vec![cores[index % cores.len()]], threads: 1, slowed });
-    vec![unit(0, 1.0), unit(1, 1.5)]
+    Cores { cores: vec![cores[index % cores.len()]], threads: 1, slowed }
 }
 
-fn host(problem: &Problem, runtime: Runtime, weights: Weights) -> Result<Arc<Host>, BackendError> {
+fn host(problem: &Problem, library: Library, weights: Weights) -> Result<Arc<Host>, BackendError> {
     let weights = Arc::new(weights);
     let network = |model: &Model| Network { graph: model.graph.clone(), weights: weights.clone(), home: model.home };
     let networks = problem.models.iter().map(network).collect();
     // Enough for the probe of speed too.
-    Ok(Arc::new(Host::new(&problem.platform, runtime, &units(), networks, 2 * SAMPLES + 2, 1)?))
+    Ok(Arc::new(Host::new(&problem.platform, library, networks, 2 * SAMPLES + 2, 1)?))
 }
 
 /// The library of ONNX Runtime that the user names, or that a virtual environment below `target` has.
-fn onnx_runtime() -> Result<Runtime, String> {
+fn onnx_runtime() -> Result<Library, String> {
     let libraries = |folder: PathBuf, prefix: &'static str| {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
         entries.filter(move |path| path.file_name().unwrap().to_string_lossy().starts_with(prefix))
@@ -104,26 +107,26 @@ fn onnx_runtime() -> Result<Runtime, String> {
         .flat_map(|python| libraries(python.join("site-packages/onnxruntime/capi"), "libonnxruntime.so"));
     let named = std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from);
     let library = named.or_else(|| found.next()).ok_or("neither ORT_DYLIB_PATH nor target/venv has one")?;
-    Runtime::onnx_runtime(&library)
+    Library::onnx_runtime(&library)
 }
 
-/// The runtimes of the cpu backend that are there. Says which are not, even where output is captured.
+/// The libraries that execute networks on cores and that are there. Says which are not, even where output is captured.
 #[allow(clippy::explicit_write, reason = "tests do not show what `eprintln` prints")]
-static RUNTIMES: LazyLock<Vec<Runtime>> = LazyLock::new(|| {
-    let mut runtimes = vec![Runtime::Rten];
+static LIBRARIES: LazyLock<Vec<Library>> = LazyLock::new(|| {
+    let mut libraries = vec![Library::Rten];
     match onnx_runtime() {
-        Ok(runtime) => runtimes.push(runtime),
+        Ok(library) => libraries.push(library),
         Err(reason) => writeln!(std::io::stderr(), "skipped: conformance of ONNX Runtime: {reason}").unwrap(),
     }
-    runtimes
+    libraries
 });
 
 /// Runs `plan` twice on every backend: timelines obey it, and outputs are a single device's.
 fn check_everywhere(name: &str, problem: &Problem, plan: &CheckedPlan) {
     let times = estimates(problem, plan).unwrap().iter().map(|estimate| estimate.time).collect();
     rounds(name, problem, plan, &Mock::new(times));
-    for runtime in RUNTIMES.iter().cloned() {
-        let cpu = Cpu::new(host(problem, runtime, Weights::Seeded(7)).unwrap());
+    for library in LIBRARIES.iter().cloned() {
+        let cpu = Cpu::new(host(problem, library, Weights::Seeded(7)).unwrap());
         let info = cpu.probe().unwrap();
         rounds(name, problem, plan, &cpu);
         for model in (0..problem.models.len() as u32).map(ModelId) {
@@ -162,7 +165,9 @@ fn plans_of_strategies_compute_what_a_single_device_does() {
 /// A home and three boards with links between every two of them, for strategies that share rows.
 fn boards(graph: Graph) -> Problem {
     let names = ["home", "fast", "slow", "slower"];
-    let devices: Vec<Device> = names.map(|name| Device::new(name, DeviceKind::Board, Bytes(1 << 30))).into();
+    let device =
+        |name| Device { runtime: Runtime::Cores(core(0, 1.0)), ..Device::new(name, DeviceKind::Board, Bytes(1 << 30)) };
+    let devices: Vec<Device> = names.map(device).into();
     let ids = || (0..names.len() as u32).map(DeviceId);
     let pairs = ids().flat_map(|from| ids().filter(move |&to| to != from).map(move |to| (from, to)));
     let link = |ends: (DeviceId, DeviceId)| {
@@ -194,15 +199,12 @@ fn rows_that_strategies_share_compute_what_a_single_device_does() {
     for graph in [graph("net", 4), known("squeezenet_v1.1"), known("resnet-18")] {
         let problem = boards(graph);
         let network = problem.models[0].graph.name().to_owned();
-        let cores = available().unwrap();
-        let unit = Unit { cores: vec![cores[0]], threads: 1, slowed: 1.0 };
-        let units = vec![Some(unit); problem.platform.devices.len()];
         let of_model = |model: &Model| {
             let weights = Arc::new(Weights::Seeded(7));
             Network { graph: model.graph.clone(), weights, home: model.home }
         };
         let networks = problem.models.iter().map(of_model).collect();
-        let host = Arc::new(Host::new(&problem.platform, Runtime::Rten, &units, networks, 2, 1).unwrap());
+        let host = Arc::new(Host::new(&problem.platform, Library::Rten, networks, 2, 1).unwrap());
         // The largest takes seconds for each.
         let of_network = if network == "resnet-18" { &strategies[1..3] } else { &strategies[..] };
         for (name, strategy) in of_network {
@@ -352,7 +354,7 @@ fn a_step_whose_input_has_not_arrived_fails_and_is_not_made_up() {
     // Checked for inputs on the second device, and run with inputs on the first.
     let plan = check(draft.plan, &alone).unwrap();
     let moved = Problem { models: vec![Model { home: Some(FIRST), ..alone.models[0].clone() }], ..alone };
-    let cpu = Cpu::new(host(&moved, Runtime::Rten, Weights::Seeded(7)).unwrap());
+    let cpu = Cpu::new(host(&moved, Library::Rten, Weights::Seeded(7)).unwrap());
     let error = assemble(&plan, &cpu).unwrap().round(&plan, &LIMITS).unwrap_err();
     assert_eq!(error.to_string(), "step 0 failed: its input samples 0..4, rows 0..12 is not there");
     assert_eq!(
@@ -380,7 +382,7 @@ fn outputs_that_are_no_numbers_differ_from_all() {
         })
     });
     let given = Weights::Given(tensors.collect::<BTreeMap<_, _>>());
-    let cpu = Cpu::new(host(&problem, Runtime::Rten, given).unwrap());
+    let cpu = Cpu::new(host(&problem, Library::Rten, given).unwrap());
     rounds("poisoned", &problem, &plan, &cpu);
     assert!(cpu.difference(MODEL, SAMPLES).unwrap().is_nan());
 }
@@ -389,10 +391,11 @@ fn outputs_that_are_no_numbers_differ_from_all() {
 fn a_machine_without_the_cores_or_the_memory_is_told_before_anything_runs() {
     let problem = problem(1, None);
     let network = || Network { graph: graph("net", 4), weights: Arc::new(Weights::Seeded(0)), home: None };
-    let refused = |units: &[Option<Unit>], network: Network, samples| {
-        Host::new(&problem.platform, Runtime::Rten, units, vec![network], samples, 0).unwrap_err().to_string()
+    let refused = |platform: &Platform, network: Network, samples| {
+        Host::new(platform, Library::Rten, vec![network], samples, 0).unwrap_err().to_string()
     };
-    let absent = [Some(Unit { cores: vec![1023], threads: 1, slowed: 1.0 }), None];
+    let mut absent = problem.platform.clone();
+    absent.devices[0].runtime = Runtime::Cores(Cores { cores: vec![1023], threads: 1, slowed: 1.0 });
     let message = refused(&absent, network(), 1);
     assert!(message.starts_with("cpu is not available: there is no core 1023 for this program; there are ["));
     let wide = Graph::new(
@@ -402,12 +405,12 @@ fn a_machine_without_the_cores_or_the_memory_is_told_before_anything_runs() {
             Layer { name: "copy".into(), op: Op::Dropout, inputs: vec![LayerId(0)] },
         ],
     );
-    let message = refused(&units(), Network { graph: wide.unwrap(), ..network() }, u32::MAX);
+    let message = refused(&problem.platform, Network { graph: wide.unwrap(), ..network() }, u32::MAX);
     assert!(message.starts_with("cpu cannot run this plan: inputs and outputs of 4294967295 samples are "));
     assert!(message.ends_with("; use fewer samples"));
     let opaque = Graph::opaque("sizes", 4, 4, Bytes(4), Bytes(4)).unwrap();
     assert_eq!(
-        refused(&units(), Network { graph: opaque, ..network() }, 1),
+        refused(&problem.platform, Network { graph: opaque, ..network() }, 1),
         "cpu cannot run this plan: sizes is known by its sizes only; give its layers by `zoo` or `onnx`"
     );
 }
@@ -415,7 +418,7 @@ fn a_machine_without_the_cores_or_the_memory_is_told_before_anything_runs() {
 #[test]
 fn the_speed_of_devices_is_that_of_those_that_can_run_the_network() {
     let mut problem = problem(1, Some(FIRST));
-    let cpu = Cpu::with_inputs_everywhere(host(&problem, Runtime::Rten, Weights::Seeded(7)).unwrap());
+    let cpu = Cpu::with_inputs_everywhere(host(&problem, Library::Rten, Weights::Seeded(7)).unwrap());
     let speeds = SpeedProbe::new(&problem, &cpu).unwrap().measure(&LIMITS).unwrap();
     assert!(speeds.len() == 2 && speeds.iter().all(|speed| speed.is_finite() && *speed > 0.0), "{speeds:?}");
     problem.platform.devices[1].memory = Bytes(1);

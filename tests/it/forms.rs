@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use coinfer::cost::Trace;
-use coinfer::platform::{BandwidthRule, DeviceId, Host, LinkId, Nic, Package, Power, Precision, SharedMemory, Sharing};
+use coinfer::platform::{
+    AgentAddress, BandwidthRule, Cores, DeviceId, Host, LinkId, Nic, Package, Power, Precision, Runtime, SharedMemory,
+    Sharing, TensorrtUnit,
+};
 use coinfer::problem::{
     Arrivals, Change, Dispatch, Effect, Fault, Jitter, Load, Ratios, Replications, Server, Shape, Spikes, WarmUpRule,
 };
@@ -190,6 +193,26 @@ fn memories_have_one_of_four_rules() {
     );
     let table = rule("table = { file = '../../traces/xavier-shared-bandwidth.csv' }");
     assert_eq!(table.speed(65.7e9, 38.1e9), 46.4 / 65.7);
+}
+
+#[test]
+fn a_runtime_may_be_written_short_and_long() {
+    let of = |text: &str| case(&[text]).problem.platform.devices[0].runtime.clone();
+    assert_eq!(case(&[]).problem.platform.devices[0].runtime, Runtime::Simulated);
+    for (short, runtime) in [
+        ("cpu={ cores = '0-1', slowed = 2.0 }", Runtime::Cores(Cores { cores: vec![0, 1], threads: 2, slowed: 2.0 })),
+        (
+            "agent={ address = '[fd00::2]:7071' }",
+            Runtime::Agent(AgentAddress { address: "[fd00::2]:7071".into(), server_name: None }),
+        ),
+    ] {
+        let (key, table) = short.split_once('=').unwrap();
+        assert_eq!(of(&format!("devices.cpu.{short}")), runtime);
+        assert_eq!(of(&format!("devices.cpu.runtime={{ {key} = {table} }}")), runtime);
+    }
+    let gpu = case(&["devices.gpu.runtime={ tensorrt = {} }"]).problem.platform.devices[1].runtime.clone();
+    let unit = TensorrtUnit { dla_core: None, gpu_fallback: false, precision: Precision::Fp32 };
+    assert_eq!(gpu, Runtime::Tensorrt(unit));
 }
 
 #[test]

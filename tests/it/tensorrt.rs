@@ -11,8 +11,8 @@ use std::sync::atomic::AtomicBool;
 
 use assert_cmd::cargo::CommandCargoExt;
 use coinfer::model::{ModelId, Region, Weights, Work, zoo};
-use coinfer::platform::{Device, DeviceId, DeviceKind, Platform, Precision};
-use coinfer::replay::tensorrt::{Board, Patience, TensorrtUnit};
+use coinfer::platform::{Device, DeviceId, DeviceKind, Platform, Precision, Runtime, TensorrtUnit};
+use coinfer::replay::tensorrt::{Board, Patience};
 use coinfer::units::{Bytes, Duration};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -309,13 +309,14 @@ fn nothing_goes_on_after_an_interruption_or_a_kill() {
 fn trtexec_itself_times_a_network_where_it_is_there() {
     static GO_ON: AtomicBool = AtomicBool::new(false);
     let graph = zoo::graph("squeezenet_v1.1").unwrap();
-    let platform =
-        Platform { devices: vec![Device::new("gpu", DeviceKind::Igpu, Bytes(1 << 32))], ..Platform::default() };
     let unit = TensorrtUnit { dla_core: None, gpu_fallback: false, precision: Precision::Fp16 };
+    let gpu = Device::new("gpu", DeviceKind::Igpu, Bytes(1 << 32));
+    let devices = vec![Device { runtime: Runtime::Tensorrt(unit), ..gpu }];
+    let platform = Platform { devices, ..Platform::default() };
     let engines = tempfile::tempdir().unwrap();
     let patience = Patience { limit: Duration::from_nanos(600_000_000_000), interrupted: &GO_ON };
     let networks = vec![(graph.clone(), Arc::new(Weights::Seeded(0)))];
-    let board = match Board::new(&platform, &[Some(unit)], networks, engines.path(), None, patience) {
+    let board = match Board::new(&platform, networks, engines.path(), None, patience) {
         Ok(board) => board,
         Err(reason) => return writeln!(std::io::stderr(), "skipped: trtexec: {reason}").unwrap(),
     };

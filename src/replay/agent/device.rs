@@ -11,14 +11,15 @@ use tokio::sync::oneshot;
 
 use super::budget::{Budget, Reservation};
 use crate::model::onnx::{Border, inspect};
+use crate::platform::Cores;
 use crate::replay::clock::Clock;
-use crate::replay::cpu::{Engine, Loaded, Port, Runtime, Threads};
+use crate::replay::cores;
+use crate::replay::cpu::{Engine, Library, Loaded, Port, Threads};
 use crate::replay::wire::{Declared, Refusal};
-use crate::replay::{cores, cpu};
 
 /// What an agent computes with. All its sessions share it.
 pub(super) struct Device {
-    pub(super) runtime: Runtime,
+    pub(super) library: Library,
     pub(super) threads: Threads,
     pub(super) slowed: f64,
     pub(super) clock: Clock,
@@ -35,10 +36,10 @@ pub(super) struct Shared {
 }
 
 impl Device {
-    pub(super) fn start(unit: &cpu::Unit, runtime: Runtime, budget: Arc<Budget>) -> Result<Device, String> {
+    pub(super) fn start(unit: &Cores, library: Library, budget: Arc<Budget>) -> Result<Device, String> {
         let threads = Threads::start(&unit.cores, unit.threads)?;
         let (slowed, clock) = (unit.slowed, Clock::start());
-        Ok(Device { runtime, threads, slowed, clock, budget, engines: Mutex::default() })
+        Ok(Device { library, threads, slowed, clock, budget, engines: Mutex::default() })
     }
 
     /// The engine of this declaration, if a session has it.
@@ -57,7 +58,7 @@ impl Device {
         let ports = |ports: &[(String, Port)]| ports.iter().map(|(_, port)| port.clone()).collect();
         let (reads, writes) = (names(&declared.reads), names(&declared.writes));
         // Nobody else has the bytes, so that they are not copied.
-        let load = || Engine::load(&self.runtime, model.into(), reads, writes, &self.threads);
+        let load = || Engine::load(&self.library, model.into(), reads, writes, &self.threads);
         let engine = guarded(load)?.map_err(|reason| Refusal::Malformed(format!("the model cannot run: {reason}")))?;
         let loaded = Loaded { engine, reads: ports(&declared.reads), writes: ports(&declared.writes) };
         let shared = Arc::new(Shared { loaded, _held: held });

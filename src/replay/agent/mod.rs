@@ -28,8 +28,9 @@ use tonic::transport::Server;
 use tonic::transport::server::Connected;
 
 use super::cores;
-use super::cpu::{Runtime, Unit, memory};
+use super::cpu::{Library, memory};
 use super::wire::{AgentServer, CONNECTION_WINDOW, STREAM_WINDOW};
+use crate::platform::Cores;
 use crate::units::{Bytes, Duration};
 use access::{Counted, Gate, log, peer};
 use budget::Budget;
@@ -42,11 +43,11 @@ pub struct Settings {
     /// Where it listens; the system chooses the port if that is 0.
     pub listen: SocketAddr,
     /// What it computes with.
-    pub unit: Unit,
+    pub unit: Cores,
     /// The cores that receive and send.
     pub network_cores: Vec<usize>,
     /// What executes networks.
-    pub runtime: Runtime,
+    pub library: Library,
     /// How long each message is held, for the length of a way that is not there.
     pub delay: Duration,
     /// What callers may take.
@@ -164,7 +165,7 @@ impl Agent {
             )));
         }
         let budget = Budget::new(settings.limits.memory.0);
-        let device = Device::start(&settings.unit, settings.runtime.clone(), budget).map_err(AgentError::Device)?;
+        let device = Device::start(&settings.unit, settings.library.clone(), budget).map_err(AgentError::Device)?;
         let service = Service::new(device, settings);
         let cores = settings.network_cores.clone();
         // What receives and sends is of the board too, and waits for no step that computes.

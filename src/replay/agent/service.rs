@@ -15,8 +15,9 @@ use super::device::Device;
 use super::forward::Peers;
 use super::session::Session;
 use super::{Limits, Settings};
+use crate::platform::Cores;
 use crate::replay::Hold;
-use crate::replay::cpu::{self, processor};
+use crate::replay::cpu::{Gathered, processor};
 use crate::replay::wire::messages::{
     ForwardReply, ForwardRequest, GetReply, GetRequest, HelloReply, HelloRequest, HoldReply, HoldRequest, OpenReply,
     OpenRequest, PutReply, PutRequest, RunReply, RunRequest, StatusReply, StatusRequest, UploadReply, UploadRequest,
@@ -29,7 +30,7 @@ pub(super) struct Service(Arc<Core>);
 
 struct Core {
     device: Arc<Device>,
-    unit: cpu::Unit,
+    unit: Cores,
     limits: Limits,
     delay: Duration,
     sessions: Mutex<BTreeMap<SessionId, Arc<Session>>>,
@@ -144,7 +145,7 @@ impl Agent for Service {
         let reply = HelloReply {
             version: VERSION,
             processor: processor(),
-            software: device.runtime.version(),
+            software: device.library.version(),
             cores: unit.cores.iter().map(|&core| core as u32).collect(),
             threads: unit.threads as u32,
             slowed: unit.slowed,
@@ -283,7 +284,7 @@ async fn first<M>(messages: &mut Streaming<M>) -> Result<M, Status> {
 
 /// A region that is sent in pieces, each made when it is its turn.
 struct Replying {
-    gathered: cpu::Gathered,
+    gathered: Gathered,
     /// The first number that was not sent.
     next: usize,
     _room: super::budget::Reservation,

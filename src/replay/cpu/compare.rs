@@ -3,8 +3,8 @@
 use std::sync::{Arc, PoisonError};
 
 use super::host::{Host, unfit};
+use super::library::Input;
 use super::loaded::{Piece, Port};
-use super::runtime::Input;
 use super::store::Store;
 use crate::model::{ModelId, Region, Work};
 use crate::platform::DeviceId;
@@ -93,20 +93,20 @@ pub(crate) fn worse(one: f64, other: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::model::{Graph, Weights, zoo};
-    use crate::platform::{Device, DeviceKind, Platform};
+    use crate::platform::{Cores, Device, DeviceKind, Platform, Runtime};
     use crate::replay::cores::available;
-    use crate::replay::cpu::{Network, Runtime, Unit};
+    use crate::replay::cpu::{Library, Network};
     use crate::units::Bytes;
 
     const MODEL: ModelId = ModelId(0);
     const DEVICE: DeviceId = DeviceId(0);
 
     fn host(graph: &Graph) -> Host {
-        let device = Device::new("core", DeviceKind::Cpu, Bytes(1 << 30));
+        let cores = Cores { cores: available().unwrap()[..1].into(), threads: 1, slowed: 1.0 };
+        let device = Device { runtime: Runtime::Cores(cores), ..Device::new("core", DeviceKind::Cpu, Bytes(1 << 30)) };
         let platform = Platform { devices: vec![device], ..Platform::default() };
-        let unit = Unit { cores: available().unwrap()[..1].into(), threads: 1, slowed: 1.0 };
         let network = Network { graph: graph.clone(), weights: Arc::new(Weights::Seeded(0)), home: None };
-        Host::new(&platform, Runtime::Rten, &[Some(unit)], vec![network], 2, 0).unwrap()
+        Host::new(&platform, Library::Rten, vec![network], 2, 0).unwrap()
     }
 
     /// The difference after `change` was made to what a single device computes.

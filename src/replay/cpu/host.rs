@@ -1,18 +1,17 @@
 //! What plans on one machine share: networks with their inputs, engines that are loaded once, and threads.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::distr::{Distribution, Uniform};
 use rand::{SeedableRng, rngs::ChaCha8Rng};
 
+use super::library::{Engine, Library, Threads};
 use super::loaded::{Loaded, Port};
 use super::memory;
-use super::runtime::{Engine, Runtime, Threads};
 use super::store::Store;
 use crate::model::{Graph, LayerId, ModelId, Op, Region, Shape, Weights, Work, onnx};
-use crate::platform::{DeviceId, LinkId, Platform};
+use crate::platform::{Cores, DeviceId, LinkId, Platform};
 use crate::replay::cores::{self, Hold};
 use crate::replay::{BackendError, DeviceInfo};
 use crate::units::Bytes;
@@ -28,35 +27,10 @@ pub struct Network {
     pub home: Option<DeviceId>,
 }
 
-/// Cores that are one device.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Unit {
-    /// Which cores, not empty.
-    pub cores: Vec<usize>,
-    /// Threads that compute together.
-    pub threads: usize,
-    /// How many times as long as on these cores each step takes; 1 or more.
-    pub slowed: f64,
-}
-
-impl fmt::Display for Unit {
-    /// As traces record it: `1 thread on core 0, slowed 2 times`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plural = |count: usize| if count == 1 { "" } else { "s" };
-        let cores: Vec<String> = self.cores.iter().map(ToString::to_string).collect();
-        let (threads, count) = (self.threads, cores.len());
-        write!(f, "{threads} thread{} on core{} {}", plural(threads), plural(count), cores.join(","))?;
-        if self.slowed > 1.0 {
-            write!(f, ", slowed {:?} times", self.slowed)?;
-        }
-        Ok(())
-    }
-}
-
 /// A machine's cores as devices, with networks and the inputs of one load.
 pub struct Host {
     pub(in crate::replay) platform: Platform,
-    runtime: Runtime,
+    library: Library,
     /// By device; `None` for those that are not cores of this machine.
     pub(super) units: Vec<Option<Started>>,
     pub(super) networks: Vec<Network>,
@@ -86,27 +60,26 @@ pub(in crate::replay) struct Written {
 type Part = (Option<DeviceId>, ModelId, Vec<LayerId>, (u32, u32));
 
 impl Host {
-    /// Starts the threads of `units`, by device, and draws `samples` inputs of each network from `seed`.
+    /// Starts the threads of the devices that are cores of this machine, and draws `samples` inputs of each network from `seed`.
     ///
     /// # Errors
     /// Cores that this machine does not have, a network whose inside is not known, or more inputs than fit the memory.
     pub fn new(
         platform: &Platform,
-        runtime: Runtime,
-        units: &[Option<Unit>],
+        library: Library,
         networks: Vec<Network>,
         samples: u32,
         seed: u64,
     ) -> Result<Host, BackendError> {
         networks.iter().try_for_each(|network| refuse_opaque(&network.graph))?;
         refuse_large(&networks, samples)?;
-        let started = units.iter().map(|unit| unit.as_ref().map(start).transpose());
+        let started = platform.devices.iter().map(|device| device.runtime.cores().map(start).transpose());
         let started = started.collect::<Result<Vec<_>, _>>();
         let units = started.map_err(|reason| BackendError::Unavailable { backend: "cpu", reason })?;
         let inputs = (0u64..).zip(&networks).map(|(index, network)| draw_inputs(&network.graph, samples, seed, index));
         Ok(Host {
             platform: platform.clone(),
-            runtime,
+            library,
             units,
             inputs: inputs.collect(),
             networks,
@@ -122,7 +95,7 @@ impl Host {
     }
 
     pub(super) fn probe(&self) -> Result<DeviceInfo, BackendError> {
-        Ok(DeviceInfo { name: processor(), software: self.runtime.version(), memory: memory() })
+        Ok(DeviceInfo { name: processor(), software: self.library.version(), memory: memory() })
     }
 
     pub(super) fn unit(&self, device: DeviceId) -> Result<&Started, BackendError> {
@@ -188,7 +161,7 @@ impl Host {
     /// The engine of `work` on `device`, for any number of samples.
     pub(super) fn load(&self, device: DeviceId, work: &Work) -> Result<Arc<Loaded>, BackendError> {
         let unit = self.unit(device)?;
-        let binds = matches!(self.runtime, Runtime::OnnxRuntime(_));
+        let binds = matches!(self.library, Library::OnnxRuntime(_));
         let rows = (work.region.rows.start, work.region.rows.end);
         let part: Part = (binds.then_some(device), work.model, work.segment.layers().collect(), rows);
         let mut engines = self.engines.lock().unwrap_or_else(PoisonError::into_inner);
@@ -206,7 +179,7 @@ impl Host {
         let Written { bytes, reads, writes } = self.write(work)?;
         let names =
             |ports: &[Port]| -> Vec<String> { ports.iter().map(|port| graph.layer(port.layer).name.clone()).collect() };
-        let engine = Engine::load(&self.runtime, bytes, names(&reads), names(&writes), threads);
+        let engine = Engine::load(&self.library, bytes, names(&reads), names(&writes), threads);
         let engine = engine.map_err(|error| unfit(format!("{} of {}: {error}", segment, graph.name())))?;
         Ok(Loaded { engine, reads, writes })
     }
@@ -227,7 +200,7 @@ impl Host {
 
 impl std::fmt::Debug for Host {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Host").field("runtime", &self.runtime.version()).finish_non_exhaustive()
+        f.debug_struct("Host").field("library", &self.library.version()).finish_non_exhaustive()
     }
 }
 
@@ -236,7 +209,7 @@ pub(super) fn unfit(reason: String) -> BackendError {
     BackendError::Unfit { backend: "cpu", reason }
 }
 
-fn start(unit: &Unit) -> Result<Started, String> {
+fn start(unit: &Cores) -> Result<Started, String> {
     let available = cores::available()?;
     if let Some(core) = unit.cores.iter().find(|core| !available.contains(core)) {
         return Err(format!("there is no core {core} for this program; there are {available:?}"));

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::runtime::{Engine, Input, Threads};
+use super::library::{Engine, Input, Threads};
 use super::store::{Gathered, Store};
 use crate::model::{LayerId, ModelId, Region, Shape};
 use crate::platform::DeviceId;

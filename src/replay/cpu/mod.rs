@@ -5,17 +5,17 @@
 
 mod compare;
 mod host;
+mod library;
 mod loaded;
-mod runtime;
 mod store;
 
 pub(crate) use compare::worse;
 pub(super) use host::Written;
-pub use host::{Host, Network, Unit, processor};
-pub use runtime::{OnnxRuntime, Runtime};
+pub use host::{Host, Network, processor};
+pub use library::{Library, OnnxRuntime};
 
+pub(super) use library::{Engine, Threads};
 pub(super) use loaded::{Loaded, Port};
-pub(super) use runtime::{Engine, Threads};
 pub(super) use store::{Gathered, Store};
 
 use std::sync::Arc;

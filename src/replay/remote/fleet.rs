@@ -9,21 +9,11 @@ use tonic::transport::Channel;
 use tonic::{Request, Status};
 
 use super::offset::Offset;
-use crate::platform::{DeviceId, Platform};
-use crate::replay::cpu::Unit;
+use crate::platform::{AgentAddress, Cores, Device, DeviceId, Platform};
 use crate::replay::wire::messages::{HelloReply, HelloRequest, StatusRequest};
 use crate::replay::wire::{AgentClient, Credentials, Security, VERSION, channel};
 use crate::replay::{BackendError, cores};
 use crate::units::Duration;
-
-/// Where the agent of a device is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AgentAddress {
-    /// Host and port.
-    pub address: String,
-    /// The name in its certificate, if it is not the host's.
-    pub server_name: Option<String>,
-}
 
 /// The agents of a platform's devices, all of which answer when this is made.
 pub struct Fleet {
@@ -71,7 +61,7 @@ pub struct BoardInfo {
     /// The runtime that executes networks there, with its version.
     pub software: String,
     /// The cores that compute.
-    pub unit: Unit,
+    pub unit: Cores,
     /// How long it holds each message on purpose.
     pub delay: Duration,
     /// Whether its threads hold their cores against all other programs.
@@ -86,17 +76,13 @@ const IO_THREADS: usize = 2;
 const READINGS: usize = 16;
 
 impl Fleet {
-    /// Connects to the agents at `addresses`, by device.
+    /// Connects to the agents that devices of `platform` are.
     ///
     /// # Errors
     /// One of them does not answer, does not know us, or speaks another version.
-    pub fn connect(
-        platform: &Platform,
-        addresses: &[Option<AgentAddress>],
-        credentials: &Credentials,
-    ) -> Result<Fleet, BackendError> {
-        if addresses.iter().all(Option::is_none) {
-            return Ok(Fleet { boards: vec![None; addresses.len()], tokio: None });
+    pub fn connect(platform: &Platform, credentials: &Credentials) -> Result<Fleet, BackendError> {
+        if platform.devices.iter().all(|device| device.runtime.agent().is_none()) {
+            return Ok(Fleet { boards: vec![None; platform.devices.len()], tokio: None });
         }
         let lead = || {
             cores::lead();
@@ -104,9 +90,8 @@ impl Fleet {
         let tokio = Builder::new_multi_thread().worker_threads(IO_THREADS).on_thread_start(lead).enable_all().build();
         let tokio = tokio.map_err(|error| unavailable(format!("no thread can be started: {error}")))?;
         let mut boards = Vec::new();
-        for (device, address) in platform.device_ids().zip(addresses) {
-            let name = &platform.device(device).name;
-            let connected = address.as_ref().map(|address| {
+        for Device { name, runtime, .. } in &platform.devices {
+            let connected = runtime.agent().map(|address| {
                 let failed = |reason| unavailable(format!("the agent of `{name}` at {}: {reason}", address.address));
                 let board = tokio.block_on(Board::connect(name, address, credentials, tokio.handle()));
                 board.map(Arc::new).map_err(failed)
@@ -135,7 +120,7 @@ impl Fleet {
             address: board.address.address.clone(),
             hardware: processor.clone(),
             software: software.clone(),
-            unit: Unit { cores, threads: *threads as usize, slowed: *slowed },
+            unit: Cores { cores, threads: *threads as usize, slowed: *slowed },
             delay: Duration::from_nanos(*delay),
             is_real_time: *is_real_time,
             clock_error: board.offset.lock().unwrap_or_else(PoisonError::into_inner).error(),

@@ -8,7 +8,7 @@ mod fleet;
 mod link_probe;
 mod offset;
 
-pub use fleet::{AgentAddress, BoardInfo, Fleet};
+pub use fleet::{BoardInfo, Fleet};
 pub use link_probe::{Both, LinkProbe};
 
 use std::ops::Range;

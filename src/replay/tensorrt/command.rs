@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use super::TensorrtUnit;
 use super::program::Program;
-use crate::platform::Precision;
+use crate::platform::{Precision, TensorrtUnit};
 
 /// Iterations of a profile, which says where layers run.
 const PROFILED: &str = "--iterations=10";

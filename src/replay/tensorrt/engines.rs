@@ -3,11 +3,11 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use super::TensorrtUnit;
 use super::command;
 use super::exports::{Placement, placement};
 use super::process::{Patience, Running, Trouble, output};
 use super::program::Program;
+use crate::platform::TensorrtUnit;
 
 /// A built engine.
 #[derive(Clone, Debug)]

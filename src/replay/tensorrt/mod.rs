@@ -23,7 +23,7 @@ use crate::cost::Estimate;
 use crate::engine::simulate_estimated;
 use crate::model::{Conv, Graph, Layer, LayerId, ModelId, Op, Region, Segment, Shape, Weights, Work, onnx, unit_name};
 use crate::plan::{Action, CheckedPlan, Lane, LaneId, StepId};
-use crate::platform::{DeviceId, Platform, Precision};
+use crate::platform::{DeviceId, Platform, TensorrtUnit};
 use crate::problem::Problem;
 use crate::statistics::median;
 use crate::timeline::{Origin, Timeline};
@@ -37,33 +37,9 @@ use program::Program;
 /// Its name in scenarios and reports.
 const NAME: &str = "tensorrt";
 
-/// A unit of this board that TensorRT runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TensorrtUnit {
-    /// The number of the DLA; the GPU if `None`.
-    pub dla_core: Option<u32>,
-    /// Whether the GPU runs what a DLA does not support.
-    pub gpu_fallback: bool,
-    /// In what it computes, at most.
-    pub precision: Precision,
-}
-
-impl fmt::Display for TensorrtUnit {
-    /// As traces record it: `TensorRT on DLA core 0 with GPU fallback, fp16`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fallback = if self.gpu_fallback { " with GPU fallback" } else { "" };
-        let precision = self.precision;
-        match self.dla_core {
-            Some(core) => write!(f, "TensorRT on DLA core {core}{fallback}, {precision}"),
-            None => write!(f, "TensorRT on the GPU, {precision}"),
-        }
-    }
-}
-
 /// A board's GPU and DLAs with networks, and the engines that were built of them. Plans share it.
 pub struct Board {
     platform: Platform,
-    units: Vec<Option<TensorrtUnit>>,
     program: Program,
     networks: Vec<(Graph, Arc<Weights>)>,
     store: Store,
@@ -80,7 +56,7 @@ type Part = (DeviceId, ModelId, Vec<LayerId>, (u32, u32), u32);
 const STARTED: &str = "Starting inference";
 
 impl Board {
-    /// The devices of `platform` that are `units` of this board, with `networks` by model, engines in the folder `store`,
+    /// The devices of `platform` that TensorRT runs on this board, with `networks` by model, engines in the folder `store`,
     /// and the program called `trtexec`, or trtexec where it usually is. A first small engine for each unit shows that it
     /// is there.
     ///
@@ -88,7 +64,6 @@ impl Board {
     /// trtexec is missing or cannot do what is asked of it, or a DLA is missing.
     pub fn new(
         platform: &Platform,
-        units: &[Option<TensorrtUnit>],
         networks: Vec<(Graph, Arc<Weights>)>,
         store: &Path,
         trtexec: Option<&Path>,
@@ -97,12 +72,12 @@ impl Board {
         let store = Store::open(store).map_err(|reason| missing(reason.into()))?;
         let folder = tempfile::tempdir().map_err(|error| missing(error.to_string().into()))?;
         let program = Program::open(trtexec, &folder.path().join("log"), &patience).map_err(missing)?;
-        if let Some(lacking) = units.iter().flatten().find_map(|unit| program.lacks(unit)) {
+        if let Some(lacking) = units(platform).find_map(|unit| program.lacks(unit)) {
             return Err(missing(lacking.into()));
         }
         let info = DeviceInfo { name: processor(), software: program.software(), memory: memory() };
-        let (platform, units) = (platform.clone(), units.to_owned());
-        let mut board = Board { platform, units, program, networks, store, patience, engines: Mutex::default(), info };
+        let platform = platform.clone();
+        let mut board = Board { platform, program, networks, store, patience, engines: Mutex::default(), info };
         board.info.name = board.look()?;
         Ok(board)
     }
@@ -117,7 +92,7 @@ impl Board {
         let (weights, segment) = (Weights::Seeded(0), graph.whole().expect("it has a layer"));
         let onnx = onnx::write(&graph, &weights, &segment, &(0..16), Some(1)).expect("a convolution can be written");
         let mut hardware: BTreeSet<String> = BTreeSet::new();
-        for unit in self.units.iter().flatten() {
+        for unit in units(&self.platform) {
             let engine = self.store.engine(&self.program, unit, &onnx, 1, &self.patience);
             let placement =
                 engine.and_then(|Engine { placement, .. }| Ok(check(unit, &placement).map(|()| placement)?));
@@ -145,7 +120,7 @@ impl Board {
 
     /// What `device` is, if it is of this board.
     pub fn unit(&self, device: DeviceId) -> Option<&TensorrtUnit> {
-        self.units[device.0 as usize].as_ref()
+        self.platform.device(device).runtime.tensorrt()
     }
 
     /// What took the place of NVIDIA's trtexec, by its own name; `None` if nothing did.
@@ -249,6 +224,11 @@ impl Board {
             false => format!("{} of {}", unit_name(graph, segment), graph.name()),
         }
     }
+}
+
+/// The devices of `platform` that TensorRT runs.
+fn units(platform: &Platform) -> impl Iterator<Item = &TensorrtUnit> {
+    platform.devices.iter().filter_map(|device| device.runtime.tensorrt())
 }
 
 /// Whether an engine ran where its device is.
@@ -372,7 +352,7 @@ pub fn assembled(problem: &Problem, plan: &CheckedPlan, estimates: &[Estimate], 
 
 impl fmt::Debug for Board {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Board").field("units", &self.units).finish_non_exhaustive()
+        f.debug_struct("Board").field("units", &units(&self.platform).collect::<Vec<_>>()).finish_non_exhaustive()
     }
 }
 

@@ -22,7 +22,7 @@ impl Board {
         if let Some(standin) = self.standin() {
             notes.insert(0, format!("{standin} took the place of trtexec: no time is of any GPU or DLA"));
         }
-        if self.units.iter().flatten().any(|unit| unit.precision == Precision::Int8) {
+        if super::units(&self.platform).any(|unit| unit.precision == Precision::Int8) {
             notes
                 .push("int8 without calibration, with fp16 where there is no int8: times count, outputs do not".into());
         }

@@ -5,9 +5,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::TensorrtUnit;
 use super::process::{Patience, Running, Trouble, output};
-use crate::platform::Precision;
+use crate::platform::{Precision, TensorrtUnit};
 
 /// A trtexec, or what is given as one.
 #[derive(Clone, Debug, PartialEq, Eq)]

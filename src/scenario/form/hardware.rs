@@ -32,11 +32,13 @@ form! {
         unsupported: Vec<At<Word<OpKind>>>,
         /// What it accepts.
         limits: LimitsForm,
-        /// Which cores of this machine it is, for `profile` and replays.
+        /// What runs it for `profile` and in replays; it is simulated only if nothing does.
+        runtime: RuntimeForm,
+        /// Short for `runtime = { cpu = .. }`.
         cpu: CpuForm,
-        /// Where the agent is that it is, for `profile` and replays; instead of `cpu`.
+        /// Short for `runtime = { agent = .. }`.
         agent: AgentForm,
-        /// Which unit of this board it is, that TensorRT runs, for `profile` and replays; instead of `cpu`.
+        /// Short for `runtime = { tensorrt = .. }`.
         tensorrt: TensorrtForm,
         /// What its steps read from and write to memory that it shares, when alone; if absent, weights, inputs and
         /// outputs once each.
@@ -75,6 +77,16 @@ form! {
         idle: At<Watts> = "idle = \"5 W\"",
         /// While it computes; at least as much.
         active: At<Watts> = "active = \"30 W\"",
+    }
+
+    /// What runs a device.
+    RuntimeForm("`runtime`", one of ["cpu", "agent", "tensorrt"], "cpu = { cores = \"0\" }") {
+        /// Cores of this machine.
+        cpu: CpuForm,
+        /// A device of another machine, by the agent that runs there.
+        agent: AgentForm,
+        /// A unit of this board that TensorRT runs.
+        tensorrt: TensorrtForm,
     }
 
     /// Cores of this machine that are a device.

@@ -2,16 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::platform::{Device, DeviceId, DeviceKind, Direction, Limits, Link, LinkId, Platform, Power, Precision};
-use crate::replay::cpu::Unit;
-use crate::replay::remote::AgentAddress;
-use crate::replay::tensorrt::TensorrtUnit;
-use crate::replay::{CORE_MAX, parse_cores};
-use crate::scenario::decode::{At, shorten};
-use crate::scenario::diagnostic::{Faults, Span};
-use crate::scenario::form::{
-    AgentForm, CpuForm, DeviceForm, Duplex, LimitsForm, LinkForm, PowerForm, ScenarioForm, TensorrtForm,
+use crate::platform::{
+    Device, DeviceId, DeviceKind, Direction, Limits, Link, LinkId, Platform, Power, Precision, Runtime,
 };
+use crate::scenario::decode::At;
+use crate::scenario::diagnostic::{Faults, Span};
+use crate::scenario::form::{DeviceForm, Duplex, LimitsForm, LinkForm, PowerForm, ScenarioForm};
 use crate::scenario::lower::curves::{precision, profiled_device};
 use crate::scenario::names::Names;
 use crate::scenario::scalar::Word;
@@ -89,6 +85,8 @@ fn lower_device(form: &DeviceForm, faults: &mut Faults) -> Option<Device> {
         limits,
         traffic: form.traffic.as_ref().map(|traffic| traffic.value),
         power: form.power.as_ref().and_then(|power| lower_power(power, faults)),
+        // Set once the platform is whole.
+        runtime: Runtime::Simulated,
     })
 }
 
@@ -130,10 +128,6 @@ fn check_precision(
         let cause = format!("the device computes in {}, not in {precision}", names.join(" or "));
         faults.add(at, cause, format!("write `precision = \"{best}\"`"));
     }
-    if precision != Precision::Fp32 && (form.cpu.is_some() || form.agent.is_some()) {
-        let cause = format!("`cpu` and `agent` compute in fp32, not in {precision}");
-        faults.add(at, cause, "leave out `precision`, or `cpu` and `agent`");
-    }
 }
 
 fn lower_power(form: &PowerForm, faults: &mut Faults) -> Option<Power> {
@@ -144,132 +138,6 @@ fn lower_power(form: &PowerForm, faults: &mut Faults) -> Option<Power> {
         fault.beside(&idle.at, "idle");
     }
     Some(Power { idle: idle.value, active: active.value })
-}
-
-/// The cores of this machine that each device is.
-pub(super) fn lower_units(form: &ScenarioForm, faults: &mut Faults) -> Vec<Option<Unit>> {
-    let devices = form.devices.iter().flatten();
-    devices.map(|device| device.cpu.as_ref().and_then(|cpu| lower_unit(cpu, faults))).collect()
-}
-
-/// The agent that each device is.
-pub(super) fn lower_agents(form: &ScenarioForm, faults: &mut Faults) -> Vec<Option<AgentAddress>> {
-    let mut known: BTreeMap<String, Span> = BTreeMap::new();
-    let mut agents = Vec::new();
-    for device in form.devices.iter().flatten() {
-        agents.push(device.agent.as_ref().and_then(|agent| lower_agent(agent, faults)));
-        let Some(address) = device.agent.as_ref().and_then(|agent| agent.address.as_ref()) else { continue };
-        if device.cpu.is_some() {
-            let cause = "a device is cores of this machine or an agent, not both";
-            faults.add(&address.at, cause, "leave out `cpu` or `agent`");
-        }
-        if let Some(earlier) = known.insert(address.value.clone(), address.at.clone()) {
-            let cause = format!("two devices are the agent at `{}`", shorten(&address.value));
-            faults.add(&address.at, cause, "start an agent for each device").label("second").beside(&earlier, "first");
-        }
-    }
-    agents
-}
-
-fn lower_agent(form: &AgentForm, faults: &mut Faults) -> Option<AgentAddress> {
-    let At { value: address, at } = form.address.clone()?;
-    let is_name =
-        |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-.:_[]".contains(c));
-    let parts = address.rsplit_once(':').filter(|(host, _)| is_name(host));
-    if parts.and_then(|(_, port)| port.parse::<u16>().ok()).is_none_or(|port| port == 0) {
-        let cause = format!("`{}` is no host with a port", shorten(&address));
-        faults.add(&at, cause, "write for example `10.0.0.2:7071` or `[fd00::2]:7071`");
-    }
-    let server_name = form.server_name.as_ref();
-    if let Some(name) = server_name.filter(|name| !is_name(&name.value)) {
-        let cause = format!("`{}` is no name of a host", shorten(&name.value));
-        faults.add(&name.at, cause, "write the name that its certificate is for");
-    }
-    Some(AgentAddress { address, server_name: server_name.map(|name| name.value.clone()) })
-}
-
-/// The unit of this board that each device is.
-pub(super) fn lower_tensorrt(form: &ScenarioForm, faults: &mut Faults) -> Vec<Option<TensorrtUnit>> {
-    let mut known: BTreeMap<Option<u64>, Span> = BTreeMap::new();
-    let mut units = Vec::new();
-    for device in form.devices.iter().flatten() {
-        let unit = device.tensorrt.as_ref();
-        units.push(unit.and_then(|unit| lower_tensorrt_unit(device, unit, faults)));
-        let (Some(unit), Some(kind)) = (unit, &device.kind) else { continue };
-        let core = unit.dla_core.as_ref();
-        let at = core.map_or(&kind.at, |core| &core.at);
-        if device.cpu.is_some() || device.agent.is_some() {
-            let cause = "a device is cores of this machine, an agent or of TensorRT, one of these";
-            faults.add(at, cause, "leave out all but one of `cpu`, `agent` and `tensorrt`");
-        }
-        let core = core.map(|core| core.value);
-        let is_known = core.is_some() || kind.value.0.is_gpu();
-        if is_known && let Some(earlier) = known.insert(core, at.clone()) {
-            let unit = core.map_or_else(|| "the GPU".into(), |core| format!("DLA core {core}"));
-            let cause = format!("two devices are {unit} of this board");
-            faults.add(at, cause, "keep one of them").label("second").beside(&earlier, "first");
-        }
-    }
-    units
-}
-
-fn lower_tensorrt_unit(device: &DeviceForm, form: &TensorrtForm, faults: &mut Faults) -> Option<TensorrtUnit> {
-    let kind = device.kind.as_ref()?;
-    let is_dla = kind.value.0 == DeviceKind::Dla;
-    let precision = precision(device);
-    match &form.dla_core {
-        None if matches!(kind.value.0, DeviceKind::Cpu | DeviceKind::Board) => {
-            faults.add(&kind.at, "TensorRT runs a GPU or a DLA", "use `kind = \"igpu\"`, `\"gpu\"` or `\"dla\"`");
-        }
-        None if is_dla => {
-            faults.add(
-                &kind.at,
-                "nothing says which DLA it is",
-                "write `tensorrt = { dla_core = 0 }`, or another `kind`",
-            );
-        }
-        Some(core) if !is_dla => {
-            faults.add(&core.at, "the device is no DLA by its `kind`", "leave `dla_core` out, or use `kind = \"dla\"`");
-        }
-        Some(core) if core.value > CORE_OF_DLA_MAX => {
-            let cause = format!("no board has a DLA core {}", core.value);
-            faults.add(&core.at, cause, "use 0 or 1");
-        }
-        _ => {}
-    }
-    if let (None, Some(fallback)) = (&form.dla_core, &form.gpu_fallback) {
-        faults.add(&fallback.at, "the GPU falls back to nothing", "leave it out, or name a `dla_core`");
-    }
-    Some(TensorrtUnit {
-        dla_core: form.dla_core.as_ref().map(|core| core.value as u32),
-        gpu_fallback: form.dla_core.is_some() && form.gpu_fallback.as_ref().is_none_or(|fallback| fallback.value),
-        precision,
-    })
-}
-
-/// Boards have two DLAs at most.
-const CORE_OF_DLA_MAX: u64 = 1;
-
-fn lower_unit(form: &CpuForm, faults: &mut Faults) -> Option<Unit> {
-    let text = form.cores.as_ref()?;
-    let cores = parse_cores(&text.value);
-    if cores.is_none() {
-        let cause = format!("`{}` names no cores", shorten(&text.value));
-        faults.add(&text.at, cause, format!("write for example `0`, `0-3` or `0,2`, up to {CORE_MAX}"));
-    }
-    let cores = cores?;
-    let threads = form.threads.as_ref().map_or(cores.len() as u64, |threads| threads.value);
-    if !(1..=cores.len() as u64).contains(&threads) {
-        let at = &form.threads.as_ref()?.at;
-        let cause = format!("{threads} threads do not fit on {} cores", cores.len());
-        faults.add(at, cause, format!("use 1 to {}", cores.len()));
-    }
-    let slowed = form.slowed.as_ref().map_or(1.0, |slowed| slowed.value);
-    if !(1.0..=100.0).contains(&slowed) {
-        let cause = format!("no device is slowed {slowed} times");
-        faults.add(&form.slowed.as_ref()?.at, cause, "use how many times as long steps take, from 1 to 100");
-    }
-    Some(Unit { cores, threads: threads as usize, slowed })
 }
 
 struct Links {

@@ -8,6 +8,7 @@ mod hardware;
 mod load;
 mod networks;
 mod nics;
+mod runtimes;
 mod switches;
 mod variation;
 
@@ -46,21 +47,20 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
     let mut hardware = hardware::lower(&form, faults);
     let ports = switches::lower(&form, &counted, &mut hardware, faults);
     let is_platform_whole = faults.len() == known;
+    let runtimes = runtimes::lower(&form, faults);
     hardware.platform.interference = contention::lower(&form, &hardware.devices, &files.bandwidths, faults);
     hardware.platform.interference.nics = nics::lower(&form, &hardware, faults);
     hardware.platform.interference.nics.extend(ports);
     let broken = faults::lower(&form, &hardware, faults);
     let variation = variation::lower(&form, &hardware.links, &files.traces, faults);
     let Hardware { mut platform, devices, .. } = hardware;
+    platform.devices.iter_mut().zip(runtimes).for_each(|(device, runtime)| device.runtime = runtime);
     let is_disturbed = !broken.is_empty();
     let replications = load::lower_replications(form.replications.as_ref(), load.as_ref(), is_disturbed, faults);
     let baseline = Baseline {
         device: form.baseline.as_ref().and_then(|name| devices.find(name, faults)).map(DeviceId),
         is_at_hand: form.baseline_at_hand.as_ref().is_some_and(|at_hand| at_hand.value),
     };
-    let units = hardware::lower_units(&form, faults);
-    let agents = hardware::lower_agents(&form, faults);
-    let tensorrt = hardware::lower_tensorrt(&form, faults);
     let seed = form.seed.as_ref().map_or(0, |seed| seed.value);
     let profiling = form.profiling.as_ref().and_then(|profiling| lower_profiling(profiling, faults));
     let networks = networks::lower(&form, seed, &devices, &files.networks, faults);
@@ -96,11 +96,8 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
         faults: broken,
         ..Problem::new(models, platform, load?, costs)
     };
-    let here = units.iter().zip(&tensorrt);
-    let here = here.map(|(unit, board)| {
-        unit.as_ref().map(ToString::to_string).or_else(|| board.as_ref().map(ToString::to_string))
-    });
-    let profiles = curves.profiles(&here.collect::<Vec<_>>());
+    let recorded = problem.platform.devices.iter().map(|device| device.runtime.recorded());
+    let profiles = curves.profiles(&recorded.collect::<Vec<_>>());
     let mut notes: Vec<String> = notes;
     notes.extend(contention::idle_note(&problem.platform.interference).filter(|_| !contention));
     notes.extend(profiles.iter().flatten().filter_map(|profile| profile.mismatch.clone()));
@@ -117,9 +114,6 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
         replications,
         notes,
         weights,
-        units,
-        agents,
-        tensorrt,
         profiles,
         profiled_models,
     })

@@ -3,8 +3,9 @@
 use std::fs;
 
 use assert_cmd::cargo::CommandCargoExt;
+use coinfer::platform::{AgentAddress, Runtime};
 use coinfer::replay::agent::Access;
-use coinfer::replay::remote::{AgentAddress, Fleet};
+use coinfer::replay::remote::Fleet;
 use coinfer::replay::wire::Credentials;
 use rcgen::{CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
@@ -84,7 +85,9 @@ fn a_certificate_may_have_another_name_than_the_address() {
     let credentials = Credentials { authority: Some(signed.authority), ..Credentials::default() };
     let connect = |name: &str| {
         let address = AgentAddress { server_name: Some(name.into()), ..address(&agent) };
-        Fleet::connect(&problem(None).platform, &[Some(address), None, None], &credentials)
+        let mut platform = problem(None).platform;
+        platform.devices[0].runtime = Runtime::Agent(address);
+        Fleet::connect(&platform, &credentials)
     };
     assert!(connect("board.test").is_ok());
     assert!(connect("other.test").unwrap_err().to_string().contains("certificate"));

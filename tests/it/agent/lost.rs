@@ -7,14 +7,15 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use assert_cmd::cargo::CommandCargoExt;
+use coinfer::platform::AgentAddress;
 use coinfer::replay::agent::Access;
-use coinfer::replay::remote::{AgentAddress, Fleet, Remote};
+use coinfer::replay::remote::{Fleet, Remote};
 use coinfer::replay::wire::Credentials;
 use coinfer::replay::{BackendError, assemble, available};
 use serde_json::Value;
 
 use super::asking::Asking;
-use super::{HOME, LIMITS, Process, address, halos, host, problem, start, wait_until};
+use super::{HOME, LIMITS, Process, address, halos, host, problem, start, wait_until, with_agents};
 
 #[test]
 fn a_lost_board_is_named_before_the_deadline() {
@@ -23,9 +24,8 @@ fn a_lost_board_is_named_before_the_deadline() {
     let mut left = Process::start(&["--delay", "100 ms"]);
     let problem = problem(Some(HOME));
     let plan = halos(&problem);
-    let addresses =
-        [None, Some(AgentAddress { address: left.address.to_string(), server_name: None }), Some(address(&right))];
-    let fleet = Arc::new(Fleet::connect(&problem.platform, &addresses, &Credentials::default()).unwrap());
+    let agents = [AgentAddress { address: left.address.to_string(), server_name: None }, address(&right)];
+    let fleet = Arc::new(Fleet::connect(&with_agents(&problem, agents), &Credentials::default()).unwrap());
     let remote = Remote::new(host(&problem), fleet).unwrap();
     let mut crew = assemble(&plan, &remote).unwrap();
     let killer = std::thread::spawn(move || {

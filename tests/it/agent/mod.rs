@@ -17,11 +17,13 @@ use std::sync::atomic::AtomicBool;
 use assert_cmd::cargo::CommandCargoExt;
 use coinfer::model::{Conv, Graph, Layer, LayerId, ModelId, Op, Region, Segment, Shape, Weights, Work};
 use coinfer::plan::{Action, CheckedPlan, Lane, LaneId, Plan, StepId, check};
-use coinfer::platform::{Device, DeviceId, DeviceKind, Direction, Link, LinkId, Platform};
+use coinfer::platform::{
+    AgentAddress, Cores, Device, DeviceId, DeviceKind, Direction, Link, LinkId, Platform, Runtime,
+};
 use coinfer::problem::{Load, Model, Problem};
 use coinfer::replay::agent::{Access, Agent, Limits as AgentLimits, Settings};
-use coinfer::replay::cpu::{Host, Network, Runtime, Unit};
-use coinfer::replay::remote::{AgentAddress, Fleet, Remote};
+use coinfer::replay::cpu::{Host, Library, Network};
+use coinfer::replay::remote::{Fleet, Remote};
 use coinfer::replay::wire::Credentials;
 use coinfer::replay::{BackendError, Limits, assemble, available};
 use coinfer::units::{Bytes, BytesPerSec, Duration, Share};
@@ -71,8 +73,8 @@ fn problem(home: Option<DeviceId>) -> Problem {
     Problem::new(models, platform, Load::Offline { samples: SAMPLES }, PerRow([1, 1, 1]))
 }
 
-fn unit(slowed: f64) -> Unit {
-    Unit { cores: available().unwrap()[..1].into(), threads: 1, slowed }
+fn unit(slowed: f64) -> Cores {
+    Cores { cores: available().unwrap()[..1].into(), threads: 1, slowed }
 }
 
 fn settings() -> Settings {
@@ -80,7 +82,7 @@ fn settings() -> Settings {
         listen: "127.0.0.1:0".parse().unwrap(),
         unit: unit(1.0),
         network_cores: unit(1.0).cores,
-        runtime: Runtime::Rten,
+        library: Library::Rten,
         delay: Duration::ZERO,
         limits: AgentLimits { session_memory: Bytes(64 << 20), memory: Bytes(128 << 20), ..AgentLimits::default() },
         access: Access::default(),
@@ -95,18 +97,28 @@ fn address(agent: &Agent) -> AgentAddress {
     AgentAddress { address: agent.address().to_string(), server_name: None }
 }
 
+/// The platform of `problem`, whose left and right device are these agents.
+fn with_agents(problem: &Problem, agents: [AgentAddress; 2]) -> Platform {
+    let mut platform = problem.platform.clone();
+    for (device, agent) in platform.devices[1..].iter_mut().zip(agents) {
+        device.runtime = Runtime::Agent(agent);
+    }
+    platform
+}
+
 /// The agents of the left and the right device.
 fn fleet(problem: &Problem, boards: [&Agent; 2], credentials: &Credentials) -> Result<Arc<Fleet>, BackendError> {
-    let addresses = [None, Some(address(boards[0])), Some(address(boards[1]))];
-    Ok(Arc::new(Fleet::connect(&problem.platform, &addresses, credentials)?))
+    let platform = with_agents(problem, [address(boards[0]), address(boards[1])]);
+    Ok(Arc::new(Fleet::connect(&platform, credentials)?))
 }
 
 fn host(problem: &Problem) -> Arc<Host> {
     let model = &problem.models[0];
     let weights = Arc::new(Weights::Seeded(7));
     let network = Network { graph: model.graph.clone(), weights, home: model.home };
-    let units = [Some(unit(1.0)), None, None];
-    Arc::new(Host::new(&problem.platform, Runtime::Rten, &units, vec![network], SAMPLES, 1).unwrap())
+    let mut platform = problem.platform.clone();
+    platform.devices[0].runtime = Runtime::Cores(unit(1.0));
+    Arc::new(Host::new(&platform, Library::Rten, vec![network], SAMPLES, 1).unwrap())
 }
 
 /// A plan and its lanes.

@@ -16,7 +16,7 @@ use crate::units::Duration;
 
 /// What executes networks on the CPU.
 #[derive(Clone, Debug)]
-pub enum Runtime {
+pub enum Library {
     /// rten, which is part of coinfer.
     Rten,
     /// ONNX Runtime, from a library of the user's.
@@ -36,12 +36,12 @@ const RTEN_VERSION: &str = "0.27";
 /// A process loads one library of ONNX Runtime, once.
 static LIBRARY: Mutex<Option<(PathBuf, OnnxRuntime)>> = Mutex::new(None);
 
-impl Runtime {
+impl Library {
     /// ONNX Runtime from the library at `path`.
     ///
     /// # Errors
     /// The library cannot be loaded, or another one is loaded already.
-    pub fn onnx_runtime(path: &Path) -> Result<Runtime, String> {
+    pub fn onnx_runtime(path: &Path) -> Result<Library, String> {
         let mut library = LIBRARY.lock().unwrap_or_else(PoisonError::into_inner);
         let (loaded, runtime) = match &mut *library {
             Some(known) => known,
@@ -50,14 +50,14 @@ impl Runtime {
         if loaded != path {
             return Err(format!("`{}` is loaded already, and a process has one ONNX Runtime", loaded.display()));
         }
-        Ok(Runtime::OnnxRuntime(runtime.clone()))
+        Ok(Library::OnnxRuntime(runtime.clone()))
     }
 
     /// Name and version.
     pub fn version(&self) -> String {
         match self {
-            Runtime::Rten => format!("rten {RTEN_VERSION}"),
-            Runtime::OnnxRuntime(library) => format!("ONNX Runtime {}", library.version),
+            Library::Rten => format!("rten {RTEN_VERSION}"),
+            Library::OnnxRuntime(library) => format!("ONNX Runtime {}", library.version),
         }
     }
 }
@@ -123,14 +123,14 @@ pub(in crate::replay) struct Input<'a> {
 impl Engine {
     /// Loads `onnx`, whose inputs and outputs are known by name, for a device with these threads.
     pub(in crate::replay) fn load(
-        runtime: &Runtime,
+        library: &Library,
         onnx: Vec<u8>,
         inputs: Vec<String>,
         outputs: Vec<String>,
         threads: &Threads,
     ) -> Result<Engine, String> {
-        match runtime {
-            Runtime::Rten => {
+        match library {
+            Library::Rten => {
                 let mut options = ModelOptions::with_all_ops();
                 let model = options.prepack_weights(true).load(onnx).map_err(|error| error.to_string())?;
                 let find = |names: Vec<String>| -> Result<Vec<NodeId>, String> {
@@ -139,8 +139,8 @@ impl Engine {
                 let (inputs, outputs) = (find(inputs)?, find(outputs)?);
                 Ok(Engine::Rten { model: Box::new(model), inputs, outputs })
             }
-            Runtime::OnnxRuntime(library) => {
-                let open = |_| open_session(library, &onnx, threads.count).map_err(|error| error.to_string());
+            Library::OnnxRuntime(loaded) => {
+                let open = |_| open_session(loaded, &onnx, threads.count).map_err(|error| error.to_string());
                 let session = on_cores(&threads.cores, open)??;
                 Ok(Engine::OnnxRuntime { session: Mutex::new(session), inputs, outputs })
             }
@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn a_library_that_is_not_there_stands_in_the_way_of_no_other() {
         for name in ["nowhere/one.so", "nowhere/two.so"] {
-            let message = Runtime::onnx_runtime(Path::new(name)).unwrap_err();
+            let message = Library::onnx_runtime(Path::new(name)).unwrap_err();
             assert_eq!(message, format!("cannot load ONNX Runtime from `{name}`: there is no such file"));
         }
     }
