@@ -71,8 +71,8 @@ fn estimate(problem: &Problem, plan: &CheckedPlan, step: StepId) -> Result<Estim
         (Action::Compute(work), Some(&Lane::Compute { device, share, .. })) => {
             problem.costs.compute(device, share, work)
         }
-        (Action::Transfer { model, layer, region, .. }, Some(&Lane::Link(link))) => {
-            problem.costs.transfer(link, problem.model(*model).graph.bytes(*layer, region))
+        (Action::Transfer { model, layer, region, to }, Some(&Lane::Link(link))) => {
+            problem.costs.transfer(link, problem.sent((link, *to), *model, *layer, region))
         }
         (Action::Join, None) => Ok(Estimate { time: Duration::ZERO, basis: Basis::Measured }),
         _ => unreachable!("a checked plan places every action on a fitting lane"),

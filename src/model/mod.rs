@@ -6,6 +6,7 @@
 mod graph;
 pub mod onnx;
 mod op;
+mod precision;
 mod sizes;
 mod units;
 mod weights;
@@ -14,6 +15,8 @@ pub mod zoo;
 
 pub use graph::{Graph, GraphError, Layer};
 pub use op::{Activation, Conv, Op, OpKind, Parameter, Pooling, Shape, Steps, Window};
+pub use precision::Precision;
+pub use sizes::Sizes;
 pub use units::{unit_name, units};
 pub use weights::Weights;
 pub(crate) use work::count_samples;

@@ -2,18 +2,38 @@
 
 use std::ops::Range;
 
-use super::{Graph, LayerId, Op, Parameter, Region, Segment, Work};
+use super::{Graph, Layer, LayerId, Op, Parameter, Precision, Region, Segment, Shape, Work};
 use crate::units::{Bytes, Macs};
 
+/// How large parts of a network are where numbers are of some precision.
+///
+/// Numbers that the network has in 4 bytes take those of the precision; others, such as bytes, and what is only known by
+/// its size stay as they are.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes<'a> {
+    graph: &'a Graph,
+    precision: Precision,
+}
+
 impl Graph {
-    /// Bytes of `region` of `layer`'s output.
-    pub fn bytes(&self, layer: LayerId, region: &Region) -> Bytes {
-        self.shape(layer).bytes(region.rows.len() as u32) * region.samples.len() as u64
+    /// Its sizes in `precision`.
+    pub fn sizes(&self, precision: Precision) -> Sizes<'_> {
+        Sizes { graph: self, precision }
     }
 
-    /// Weights of the layers of `segment`.
+    /// As [`Sizes::bytes`], in the numbers of the network.
+    pub fn bytes(&self, layer: LayerId, region: &Region) -> Bytes {
+        self.sizes(Precision::Fp32).bytes(layer, region)
+    }
+
+    /// As [`Sizes::parameters`], in the numbers of the network.
     pub fn parameters(&self, segment: &Segment) -> Bytes {
-        segment.layers().map(|id| self.layer_parameters(id)).sum()
+        self.sizes(Precision::Fp32).parameters(segment)
+    }
+
+    /// As [`Sizes::activations`], in the numbers of the network.
+    pub fn activations(&self, work: &Work) -> Bytes {
+        self.sizes(Precision::Fp32).activations(work)
     }
 
     /// The weight tensors of one layer. Empty for layers without weights and for those whose inside is not known.
@@ -58,6 +78,42 @@ impl Graph {
         let per_sample: Bytes = work.segment.layers().map(of_layer).sum();
         self.parameters(&work.segment) + per_sample * work.region.samples.len() as u64
     }
+}
+
+impl Sizes<'_> {
+    /// Bytes of `region` of `layer`'s output.
+    pub fn bytes(&self, layer: LayerId, region: &Region) -> Bytes {
+        self.rows(layer, &region.rows) * region.samples.len() as u64
+    }
+
+    /// Bytes of rows of `layer`'s output, of one sample.
+    fn rows(&self, layer: LayerId, rows: &Range<u32>) -> Bytes {
+        let shape = self.graph.shape(layer);
+        Shape { element_bytes: self.of_number(shape.element_bytes), ..shape }.bytes(rows.len() as u32)
+    }
+
+    /// Bytes of a number that takes `bytes` in the network.
+    fn of_number(&self, bytes: u32) -> u32 {
+        if u64::from(bytes) == Precision::Fp32.bytes() { self.precision.bytes() as u32 } else { bytes }
+    }
+
+    /// Weights of one layer that must be resident to run it.
+    pub fn layer_parameters(&self, id: LayerId) -> Bytes {
+        let stated = self.graph.layer_parameters(id);
+        let Layer { op, inputs, .. } = self.graph.layer(id);
+        match (op, inputs.first()) {
+            (Op::Opaque { .. }, _) | (_, None) => stated,
+            (_, Some(&input)) => {
+                let bytes = self.graph.shape(input).element_bytes;
+                Bytes(stated.0 / u64::from(bytes) * u64::from(self.of_number(bytes)))
+            }
+        }
+    }
+
+    /// Weights of the layers of `segment`.
+    pub fn parameters(&self, segment: &Segment) -> Bytes {
+        segment.layers().map(|id| self.layer_parameters(id)).sum()
+    }
 
     /// The most bytes of activations that are live while `work` runs layer by layer, for all its samples.
     ///
@@ -65,23 +121,24 @@ impl Graph {
     /// read outside stays to the end.
     pub fn activations(&self, work: &Work) -> Bytes {
         let segment = &work.segment;
-        let needed = self.rows_needed(segment, &work.region.rows);
+        let graph = self.graph;
+        let needed = graph.rows_needed(segment, &work.region.rows);
         let order: Vec<LayerId> = segment.layers().collect();
-        let stays: Vec<LayerId> = self.exposed(segment).collect();
+        let stays: Vec<LayerId> = graph.exposed(segment).collect();
         // What each tensor adds when it appears and takes away after its last use, by position in `order`.
         let mut change = vec![(Bytes(0), Bytes(0)); order.len() + 1];
         for (&id, rows) in &needed {
-            let readers = order.iter().rposition(|&layer| self.layer(layer).inputs.contains(&id));
+            let readers = order.iter().rposition(|&layer| graph.layer(layer).inputs.contains(&id));
             let first = order.iter().position(|&layer| layer == id).unwrap_or(0);
             let last = if stays.contains(&id) { order.len() - 1 } else { readers.unwrap_or(first).max(first) };
-            let size = self.shape(id).bytes(rows.len() as u32);
+            let size = self.rows(id, rows);
             change[first].0 = change[first].0 + size;
             change[last + 1].1 = change[last + 1].1 + size;
         }
         let (mut live, mut most) = (Bytes(0), Bytes(0));
         for (&layer, (appear, disappear)) in order.iter().zip(change) {
             live = Bytes((live + appear).0.saturating_sub(disappear.0));
-            let inside = match self.layer(layer).op {
+            let inside = match graph.layer(layer).op {
                 Op::Opaque { activations, .. } => activations,
                 _ => Bytes(0),
             };
@@ -94,7 +151,7 @@ impl Graph {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Conv, Layer, ModelId, Pooling, Shape, Window};
+    use crate::model::{Conv, ModelId, Pooling, Shape, Window};
 
     const INPUT: Op = Op::Input(Shape::fp32(8, 16, 16));
     const CONV: Op = Op::Conv(Conv::square(8, 3).pad(1));

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::ops::Deref;
 
 use super::limits::check_limits;
-use super::presence::check_presence;
+use super::presence::{Holdings, check_presence};
 use super::{Action, Lane, LaneId, Plan, StepId, Violation};
 use crate::model::{LayerId, ModelId, OpKind, Region, Work};
 use crate::platform::DeviceId;
@@ -44,7 +44,8 @@ pub fn check(plan: Plan, problem: &Problem) -> Result<CheckedPlan, Vec<Violation
     if !found.is_empty() {
         return Err(found); // where data is follows from steps that are sound
     }
-    check_presence(&plan, problem, &mut found);
+    let holdings = Holdings::of(&plan, problem);
+    check_presence(&plan, problem, &holdings, &mut found);
     if found.is_empty() { Ok(CheckedPlan(plan)) } else { Err(found) }
 }
 
@@ -197,12 +198,25 @@ pub(crate) fn working_sets(plan: &Plan, problem: &Problem) -> Vec<Bytes> {
     let mut layers: Vec<BTreeSet<(ModelId, LayerId)>> = vec![BTreeSet::new(); plan.lanes.len()];
     let mut activations = vec![Bytes(0); plan.lanes.len()];
     for step in &plan.steps {
-        if let (Some(lane), Action::Compute(work)) = (step.lane, &step.action) {
+        if let (Some(lane), Action::Compute(work)) = (step.lane, &step.action)
+            && let Lane::Compute { device, .. } = plan.lane_at(lane)
+        {
             let lane = lane.0 as usize;
             layers[lane].extend(work.segment.layers().map(|layer| (work.model, layer)));
-            activations[lane] = activations[lane].max(problem.model(work.model).graph.activations(work));
+            activations[lane] = activations[lane].max(problem.sizes(work.model, *device).activations(work));
         }
     }
-    let parameters = |&(model, layer): &(ModelId, LayerId)| problem.model(model).graph.layer_parameters(layer);
-    layers.iter().zip(activations).map(|(layers, live)| layers.iter().map(parameters).sum::<Bytes>() + live).collect()
+    let weights = |(lane, layers): (&Lane, BTreeSet<(ModelId, LayerId)>)| match lane {
+        Lane::Compute { device, .. } => {
+            layers.into_iter().map(|(model, layer)| problem.sizes(model, *device).layer_parameters(layer)).sum()
+        }
+        Lane::Link(_) => Bytes(0),
+    };
+    plan.lanes
+        .iter()
+        .zip(layers)
+        .map(weights)
+        .zip(activations)
+        .map(|(weights, live): (Bytes, Bytes)| weights + live)
+        .collect()
 }

@@ -4,6 +4,7 @@
 
 mod check;
 mod cover;
+mod footprint;
 mod frontier;
 mod limits;
 mod presence;
@@ -11,6 +12,7 @@ mod violation;
 
 pub(crate) use check::working_sets;
 pub use check::{CheckedPlan, check};
+pub use footprint::{Footprint, footprints};
 pub(crate) use frontier::Frontier;
 pub use violation::Violation;
 

@@ -5,39 +5,38 @@ use std::ops::Range;
 
 use super::cover::{intersection, uncovered};
 use super::{Action, Lane, LaneId, Plan, StepId, Violation};
-use crate::model::{LayerId, ModelId, Region};
+use crate::model::{LayerId, ModelId, Region, Work};
 use crate::platform::DeviceId;
 use crate::problem::{Model, Problem};
 
 /// Adds what is read where it is not, computed twice or not at all, or left away from home.
-pub(super) fn check_presence(plan: &Plan, problem: &Problem, found: &mut Vec<Violation>) {
-    let holdings = Holdings::of(plan, problem);
-    check_inputs(plan, problem, &holdings, found);
-    check_outputs(problem, &holdings, found);
+pub(super) fn check_presence(plan: &Plan, problem: &Problem, holdings: &Holdings, found: &mut Vec<Violation>) {
+    check_inputs(plan, problem, holdings, found);
+    check_outputs(problem, holdings, found);
 }
 
 /// A part of a layer's output on a device, and the step that put it there.
-struct Held {
-    by: StepId,
-    region: Region,
+pub(super) struct Held {
+    pub(super) by: StepId,
+    pub(super) region: Region,
 }
 
 /// What steps put where, by device, model and layer; each list in order of its first sample.
-struct Holdings {
+pub(super) struct Holdings {
     computed: BTreeMap<(ModelId, LayerId), Vec<Held>>,
-    on_device: BTreeMap<(DeviceId, ModelId, LayerId), Shelf>,
+    pub(super) on_device: BTreeMap<(DeviceId, ModelId, LayerId), Shelf>,
 }
 
 /// All that is put in one place.
 #[derive(Default)]
-struct Shelf {
-    held: Vec<Held>,
+pub(super) struct Shelf {
+    pub(super) held: Vec<Held>,
     /// The most samples that one entry covers.
     samples_max: u32,
 }
 
 impl Holdings {
-    fn of(plan: &Plan, problem: &Problem) -> Holdings {
+    pub(super) fn of(plan: &Plan, problem: &Problem) -> Holdings {
         let mut holdings = Holdings { computed: BTreeMap::new(), on_device: BTreeMap::new() };
         for by in plan.step_ids() {
             let step = plan.step_at(by);
@@ -77,50 +76,68 @@ impl Holdings {
 
     /// What `place` is given of `samples`.
     fn around(&self, place: (DeviceId, ModelId, LayerId), samples: &Range<u32>) -> impl Iterator<Item = &Held> {
-        let (held, samples_max) =
-            self.on_device.get(&place).map_or((&[][..], 0), |shelf| (&shelf.held, shelf.samples_max));
-        let first = samples.start.saturating_sub(samples_max);
-        let from = held.partition_point(|held| held.region.samples.start < first);
-        let to = held.partition_point(|held| held.region.samples.start < samples.end);
-        held[from..to].iter().filter(|held| held.region.samples.end > samples.start)
+        self.on_device.get(&place).into_iter().flat_map(|shelf| shelf.around(samples.clone()).map(|(_, held)| held))
+    }
+}
+
+impl Shelf {
+    /// What is put here of `samples`, each with its index.
+    pub(super) fn around(&self, samples: Range<u32>) -> impl Iterator<Item = (usize, &Held)> {
+        let first = samples.start.saturating_sub(self.samples_max);
+        let from = self.held.partition_point(|held| held.region.samples.start < first);
+        let to = self.held.partition_point(|held| held.region.samples.start < samples.end);
+        (from..to).zip(&self.held[from..to]).filter(move |(_, held)| held.region.samples.end > samples.start)
+    }
+}
+
+/// A part of a layer's output that a step reads on a device.
+pub(super) struct Reading {
+    pub(super) step: StepId,
+    pub(super) lane: LaneId,
+    pub(super) device: DeviceId,
+    pub(super) model: ModelId,
+    pub(super) layer: LayerId,
+    pub(super) region: Region,
+}
+
+/// Tells all that steps read outside of what they compute.
+pub(super) fn each_reading(plan: &Plan, problem: &Problem, mut tell: impl FnMut(Reading)) {
+    for id in plan.step_ids() {
+        let step = plan.step_at(id);
+        let Some(lane) = step.lane else { continue };
+        match (&step.action, plan.lane_at(lane)) {
+            (Action::Compute(Work { model, segment, region }), &Lane::Compute { device, .. }) => {
+                for (layer, rows) in problem.model(*model).graph.rows_needed(segment, &region.rows) {
+                    if !segment.contains(layer) && !rows.is_empty() {
+                        let region = Region { samples: region.samples.clone(), rows };
+                        tell(Reading { step: id, lane, device, model: *model, layer, region });
+                    }
+                }
+            }
+            (Action::Transfer { model, layer, region, to }, &Lane::Link(link)) => {
+                let device = problem.platform.link(link).opposite(*to);
+                tell(Reading { step: id, lane, device, model: *model, layer: *layer, region: region.clone() });
+            }
+            _ => {}
+        }
     }
 }
 
 fn check_inputs(plan: &Plan, problem: &Problem, holdings: &Holdings, found: &mut Vec<Violation>) {
     let mut order = Order::of(plan);
-    for id in plan.step_ids() {
-        let step = plan.step_at(id);
-        let Some(lane) = step.lane else { continue };
-        let mut read = |device: DeviceId, model: ModelId, layer: LayerId, region: Region| {
-            let Model { graph, home, .. } = problem.model(model);
-            if graph.is_input(layer) && home.is_none_or(|home| home == device) {
-                return;
-            }
-            let candidates: Vec<&Held> = holdings.around((device, model, layer), &region.samples).collect();
-            let there = order.before(plan, id, lane, candidates);
-            if let Some(region) = uncovered(&region, &there) {
-                let layer = graph.layer(layer).name.clone();
-                let device = problem.platform.device(device).name.clone();
-                found.push(Violation::MissingInput { step: id, region, layer, model: graph.name().to_owned(), device });
-            }
-        };
-        match (&step.action, plan.lane_at(lane)) {
-            (Action::Compute(work), &Lane::Compute { device, .. }) => {
-                let graph = &problem.model(work.model).graph;
-                for (layer, rows) in graph.rows_needed(&work.segment, &work.region.rows) {
-                    if !work.segment.contains(layer) && !rows.is_empty() {
-                        read(device, work.model, layer, Region { samples: work.region.samples.clone(), rows });
-                    }
-                }
-            }
-            (Action::Transfer { model, layer, region, to }, &Lane::Link(link)) => {
-                let link = problem.platform.link(link);
-                let from = if link.to == *to { link.from } else { link.to };
-                read(from, *model, *layer, region.clone());
-            }
-            _ => {}
+    each_reading(plan, problem, |Reading { step, lane, device, model, layer, region }| {
+        let Model { graph, home, .. } = problem.model(model);
+        if graph.is_input(layer) && home.is_none_or(|home| home == device) {
+            return;
         }
-    }
+        let candidates: Vec<&Held> = holdings.around((device, model, layer), &region.samples).collect();
+        let there = order.before(plan, step, lane, candidates);
+        if let Some(region) = uncovered(&region, &there) {
+            let layer = graph.layer(layer).name.clone();
+            let device = problem.platform.device(device).name.clone();
+            found.push(Violation::MissingInput { step, region, layer, model: graph.name().to_owned(), device });
+        }
+    });
 }
 
 /// Which steps have ended before which begin.

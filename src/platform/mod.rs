@@ -13,9 +13,10 @@ use serde::{Deserialize, Serialize};
 
 pub use bandwidth_table::BandwidthTable;
 pub use interference::{BandwidthRule, Host, Interference, Nic, Package, SharedMemory, Sharing, Slowdown};
-pub use limits::{Limits, Precision};
+pub use limits::Limits;
 pub use runtime::{AgentAddress, CORE_MAX, Cores, Runtime, TensorrtUnit, parse_cores};
 
+pub use crate::model::Precision;
 use crate::model::{Graph, Layer, OpKind, Segment};
 use crate::units::{Bytes, BytesPerSec, Duration, JoulesPerByte, Watts};
 
@@ -187,6 +188,11 @@ impl Link {
     ) -> Link {
         let [overhead, latency] = [Duration::ZERO; 2];
         Link { name: name.into(), from, to, direction, overhead, latency, bandwidth, energy: None }
+    }
+
+    /// The other end than `end`, which is one of both.
+    pub fn opposite(&self, end: DeviceId) -> DeviceId {
+        if self.to == end { self.from } else { self.to }
     }
 
     /// Whether data can enter at `from` and leave at `to`.

@@ -96,7 +96,7 @@ impl Ledger {
                 cost.layers_built += layers;
                 cost.build += profiling.build * layers as u32;
             }
-            let weights = model.graph.parameters(&work.segment);
+            let weights = problem.sizes(entry.model, entry.device).parameters(&work.segment);
             let route = model.home.and_then(|home| problem.platform.route(home, entry.device).ok());
             cost.upload += profiling.session;
             for (link, _) in route.unwrap_or_default() {

@@ -5,6 +5,7 @@ mod faults;
 mod ledger;
 mod load;
 mod replications;
+mod sizes;
 mod variation;
 
 pub use arrivals::{Arrivals, ArrivalsError};

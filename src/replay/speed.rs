@@ -126,8 +126,9 @@ fn in_turn(problem: &Problem, whole: &Segment, expected: &[Option<Duration>]) ->
 
 /// Whether `device` supports the layers of `work` and has the memory for it.
 fn runs(device: &Device, graph: &Graph, work: &Work) -> bool {
+    let sizes = graph.sizes(device.precision);
     let is_supported = |layer| !device.unsupported.contains(&graph.layer(layer).op.kind());
-    graph.parameters(&work.segment) + graph.activations(work) <= device.memory
+    sizes.parameters(&work.segment) + sizes.activations(work) <= device.memory
         && work.segment.layers().all(is_supported)
 }
 

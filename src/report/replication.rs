@@ -267,8 +267,8 @@ fn limited(spans: impl Iterator<Item = ((Time, Time), f64)>, budget: f64) -> f64
 /// By step, what the link takes for it.
 fn joules_sent(problem: &Problem, plan: &CheckedPlan) -> Vec<f64> {
     let of_step = |step: &crate::plan::Step| match (&step.action, step.lane.map(|lane| plan.lane_at(lane))) {
-        (Action::Transfer { model, layer, region, .. }, Some(Lane::Link(link))) => {
-            let bytes = problem.model(*model).graph.bytes(*layer, region).0 as f64;
+        (Action::Transfer { model, layer, region, to }, Some(Lane::Link(link))) => {
+            let bytes = problem.sent((*link, *to), *model, *layer, region).0 as f64;
             problem.platform.link(*link).energy.map_or(0.0, |energy| energy.as_f64() * bytes)
         }
         _ => 0.0,

@@ -65,9 +65,12 @@ impl<'a> Whole<'a> {
         if let Some(layer) = self.problem.platform.device(device).lacks(self.graph(), &self.segment) {
             return Err(format!("`{name}` does not support `{}`", layer.name));
         }
-        let activations = self.graph().activations(&self.work(0..1)).0;
-        let weights = |graph: &Graph| graph.whole().map_or(Bytes(0), |segment| graph.parameters(&segment));
-        let weights: Bytes = self.problem.models.iter().map(|model| weights(&model.graph)).sum();
+        let activations = self.problem.sizes(self.model, device).activations(&self.work(0..1)).0;
+        let weights = |model: ModelId| {
+            let whole = self.problem.model(model).graph.whole();
+            whole.map_or(Bytes(0), |segment| self.problem.sizes(model, device).parameters(&segment))
+        };
+        let weights: Bytes = (0..self.problem.models.len() as u32).map(|model| weights(ModelId(model))).sum();
         let left = memory.0.checked_sub(weights.0);
         match left.map(|left| left.checked_div(activations).unwrap_or(u64::MAX)) {
             None | Some(0) => Err(format!("`{name}` has {memory}, too little for one sample")),
@@ -103,9 +106,9 @@ impl<'a> BatchSplit<'a> {
         Ok(BatchSplit { whole, units, obstacles })
     }
 
-    /// Weights that each device needs.
-    pub(super) fn parameters(&self) -> Bytes {
-        self.whole.graph().parameters(&self.whole.segment)
+    /// Weights that a device needs.
+    pub(super) fn parameters(&self, device: DeviceId) -> Bytes {
+        self.whole.problem.sizes(self.whole.model, device).parameters(&self.whole.segment)
     }
 
     /// Samples to share.
@@ -128,15 +131,15 @@ impl<'a> BatchSplit<'a> {
         let Unit { device, inward, outward, .. } = &self.units[unit];
         let mut total = self.whole.compute_time(*device, batch)?;
         if batch > 0 && !(inward.is_empty() && outward.is_empty()) {
-            let (graph, problem) = (self.whole.graph(), self.whole.problem);
-            let moved = |layer| graph.bytes(layer, &self.whole.all_rows(layer, 0..batch));
+            let Whole { problem, model, .. } = self.whole;
+            let moved = |hop, layer| problem.sent(hop, model, layer, &self.whole.all_rows(layer, 0..batch));
             for layer in self.inputs() {
-                for &(link, _) in inward {
-                    total += problem.arrival(link, moved(layer))?;
+                for &hop in inward {
+                    total += problem.arrival(hop.0, moved(hop, layer))?;
                 }
             }
-            for &(link, _) in outward {
-                total += problem.arrival(link, moved(graph.output()))?;
+            for &hop in outward {
+                total += problem.arrival(hop.0, moved(hop, self.whole.graph().output()))?;
             }
         }
         Ok(total)
@@ -252,7 +255,8 @@ impl Builder<'_> {
     fn compute_lane(&mut self, unit: &Unit, sizes: &[u32]) -> Option<LaneId> {
         let largest = *sizes.iter().max()?;
         let whole = &self.split.whole;
-        let memory = whole.graph().parameters(&whole.segment) + whole.graph().activations(&whole.work(0..largest));
+        let sizes = whole.problem.sizes(whole.model, unit.device);
+        let memory = sizes.parameters(&whole.segment) + sizes.activations(&whole.work(0..largest));
         Some(self.plan.lane(Lane::Compute { device: unit.device, share: Share::FULL, memory }))
     }
 

@@ -107,8 +107,9 @@ fn interval(problem: &Problem, fronts: &Fronts<'_>) -> Result<f64, PlanError> {
         return Err(PlanError::Unsupported(format!("{} {reason}", graph.name())));
     };
     let inputs = graph.layer_ids().filter(|&layer| graph.is_input(layer));
+    let sizes = problem.sizes(MODEL, home);
     let size: Bytes =
-        inputs.map(|layer| graph.bytes(layer, &Region { samples: 0..1, rows: 0..graph.shape(layer).rows })).sum();
+        inputs.map(|layer| sizes.bytes(layer, &Region { samples: 0..1, rows: 0..graph.shape(layer).rows })).sum();
     let mut first: Vec<LinkId> = Vec::new();
     for device in fronts.devices() {
         let Some(&(link, _)) = route(&problem.platform, home, device)?.first() else {

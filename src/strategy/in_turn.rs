@@ -4,6 +4,7 @@ use super::PlanError;
 use super::batch_split::BatchSplit;
 use crate::model::ModelId;
 use crate::plan::{Action, Lane, LaneId, Plan, StepId};
+use crate::platform::DeviceId;
 use crate::problem::Problem;
 use crate::units::Bytes;
 
@@ -20,25 +21,25 @@ pub(super) fn in_turn(
     let mut beside_weights: Vec<Bytes> = Vec::new();
     for model in (0..problem.models.len() as u32).map(ModelId) {
         let split = BatchSplit::new(problem, model)?;
-        append(&mut whole, &mut beside_weights, plan(&split)?, split.parameters());
+        append(&mut whole, &mut beside_weights, plan(&split)?, |device| split.parameters(device));
     }
     Ok(whole)
 }
 
-/// Adds the steps of `plan`, whose computing lanes hold weights of `parameters`, behind those of `whole`.
-fn append(whole: &mut Plan, beside_weights: &mut Vec<Bytes>, plan: Plan, parameters: Bytes) {
+/// Adds the steps of `plan`, whose computing lanes hold weights of `parameters` of their device, behind those of `whole`.
+fn append(whole: &mut Plan, beside_weights: &mut Vec<Bytes>, plan: Plan, parameters: impl Fn(DeviceId) -> Bytes) {
     let lanes: Vec<LaneId> = plan
         .lanes
         .into_iter()
         .map(|lane| {
             let beside = match lane {
-                Lane::Compute { memory, .. } => Bytes(memory.0.saturating_sub(parameters.0)),
+                Lane::Compute { device, memory, .. } => Bytes(memory.0.saturating_sub(parameters(device).0)),
                 Lane::Link(_) => Bytes(0),
             };
             let known =
                 whole.lanes.iter_mut().zip(&mut *beside_weights).position(|(known, most)| match (known, &lane) {
                     (Lane::Compute { device, memory, .. }, Lane::Compute { device: other, .. }) if device == other => {
-                        let weights = Bytes(memory.0 - most.0) + parameters;
+                        let weights = Bytes(memory.0 - most.0) + parameters(*other);
                         *most = beside.max(*most);
                         *memory = weights + *most;
                         true

@@ -186,10 +186,10 @@ pub(super) fn reads(graph: &Graph, segment: &Segment) -> Vec<LayerId> {
 /// The most samples that a device's memory, if it holds nothing else, and its limits let a step of `segment` have.
 pub(super) fn samples_max(problem: &Problem, device: DeviceId, (model, segment): (ModelId, &Segment)) -> u32 {
     let Device { memory, limits, .. } = problem.platform.device(device);
-    let graph = &problem.model(model).graph;
-    let one = Region { samples: 0..1, rows: 0..graph.shape(segment.last()).rows };
-    let each = graph.activations(&Work { model, segment: segment.clone(), region: one });
-    let left = memory.0.saturating_sub(graph.parameters(segment).0);
+    let sizes = problem.sizes(model, device);
+    let one = Region { samples: 0..1, rows: 0..problem.model(model).graph.shape(segment.last()).rows };
+    let each = sizes.activations(&Work { model, segment: segment.clone(), region: one });
+    let left = memory.0.saturating_sub(sizes.parameters(segment).0);
     let fit = left.checked_div(each.0).map_or(u32::MAX, |fit| fit.min(u32::MAX.into()) as u32);
     fit.min(limits.batch_max.unwrap_or(u32::MAX))
 }

@@ -163,8 +163,9 @@ impl<'a> Fronts<'a> {
         let route = self.problem.platform.route(device, self.gpu).unwrap_or_default();
         let rows = 0..self.graph().shape(layer).rows;
         let time = |samples: u32| -> f64 {
-            let size = self.graph().bytes(layer, &Region { samples: 0..samples, rows: rows.clone() });
-            let hops = route.iter().filter_map(|&(link, _)| self.problem.arrival(link, size).ok());
+            let region = Region { samples: 0..samples, rows: rows.clone() };
+            let size = |hop| self.problem.sent(hop, MODEL, layer, &region);
+            let hops = route.iter().filter_map(|&hop| self.problem.arrival(hop.0, size(hop)).ok());
             // Several rounds pass several hops at the same time.
             hops.map(Duration::as_nanos_f64).fold(0.0, f64::max)
         };

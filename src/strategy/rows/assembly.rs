@@ -91,9 +91,9 @@ impl Assembly<'_, '_> {
     }
 
     fn add_lane(&mut self, device: DeviceId, works: &[Work]) {
-        let graph = self.split.graph();
-        let weights: Bytes = works.iter().map(|work| graph.parameters(&work.segment)).sum();
-        let live = works.iter().map(|work| graph.activations(work)).max().unwrap_or_default();
+        let sizes = self.split.problem.sizes(MODEL, device);
+        let weights: Bytes = works.iter().map(|work| sizes.parameters(&work.segment)).sum();
+        let live = works.iter().map(|work| sizes.activations(work)).max().unwrap_or_default();
         let lane = self.plan.lane(Lane::Compute { device, share: Share::FULL, memory: weights + live });
         self.lanes.insert(Place::Device(device), lane);
     }

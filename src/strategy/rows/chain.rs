@@ -3,7 +3,6 @@
 use std::ops::Range;
 
 use crate::model::{Graph, LayerId, Op, Segment, units};
-use crate::units::Bytes;
 
 /// Units that boards can run, each after those that it reads.
 pub(in crate::strategy) struct Chain<'a> {
@@ -112,11 +111,6 @@ impl<'a> Chain<'a> {
     pub(in crate::strategy) fn is_group(&self, units: &Range<usize>) -> bool {
         let inner = &self.units[units.start..units.end - 1];
         inner.iter().all(|unit| unit.read_until < units.end)
-    }
-
-    /// Bytes of rows of a layer's output, of one sample.
-    pub(super) fn bytes(&self, layer: LayerId, rows: &Range<u32>) -> Bytes {
-        self.graph.shape(layer).bytes(rows.len() as u32)
     }
 
     /// Starts at `rows` of the output of a group that ends with `last`.

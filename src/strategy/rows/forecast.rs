@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use super::chain::{Reading, is_input};
 use super::grouping::{Grouping, best};
 use super::shares::{earliest, proportional};
-use super::{Group, RowSplit, Transport};
+use super::{Group, MODEL, RowSplit, Transport};
 use crate::cost::Uncalibrated;
-use crate::model::LayerId;
+use crate::model::{LayerId, Region};
 use crate::plan::Plan;
 use crate::platform::{DeviceId, LinkId};
 use crate::strategy::PlanError;
@@ -326,8 +326,9 @@ impl<'s, 'a> Forecast<'s, 'a> {
 
     /// Nanoseconds for which the links of a route are kept to send so many rows of a layer's output along it.
     fn send(&self, route: &[(LinkId, DeviceId)], layer: LayerId, rows: usize) -> f64 {
-        let size = self.split.chain.bytes(layer, &(0..rows as u32)) * self.split.samples().len() as u64;
-        route.iter().map(|&(link, _)| self.split.transfer(link, size)).sum()
+        let region = Region { samples: self.split.samples(), rows: 0..rows as u32 };
+        let size = |hop| self.split.problem.sent(hop, MODEL, layer, &region);
+        route.iter().map(|&hop| self.split.transfer(hop.0, size(hop))).sum()
     }
 }
 

@@ -233,7 +233,7 @@ impl Board {
         if let Some(layer) = problem.platform.device(device).lacks(graph, front) {
             return Err(format!("`{name}` does not support `{}`", layer.name));
         }
-        let weights = graph.parameters(front);
+        let weights = problem.sizes(MODEL, device).parameters(front);
         if weights > *memory {
             return Err(format!("`{name}` has {memory}, too little for weights of {weights}"));
         }

@@ -44,7 +44,7 @@ fn constants_fitted_to_three_batches_predict_the_other_six_within_5_percent() {
     // The fit on 4, 64 and 1024 by scripts/fit_ksc2022.py: 7.496 ms an image, 0.581 ms serial, 11.883 ms for each batch. The
     // DLA's time is in the trace, within 0.1 % of it.
     let fitted = [4, 64, 1024];
-    let bandwidth = 4096.0 / (2.0 * 0.581);
+    let bandwidth = 2048.0 / (2.0 * 0.581);
     let links = ["dla1-gpu", "dla2-gpu"];
     let constants = links.map(|link| {
         [format!("links.{link}.overhead=\"11.883 ms\""), format!("links.{link}.bandwidth=\"{bandwidth} kB/s\"")]
