@@ -14,7 +14,7 @@ pub struct Curve {
     pub(super) points: Vec<Profiled>,
     lookup: Lookup,
     /// In waves of one sample but for [`Lookup::Wave`], and beyond a table.
-    wave: Wave,
+    pub(super) wave: Wave,
     unpredictable: Option<String>,
     extrapolate_unpredictable: bool,
     at_points: Basis,

@@ -7,6 +7,7 @@ mod curve;
 mod fit;
 pub mod import;
 mod kcc2020;
+mod least;
 mod lookup;
 mod noise;
 mod parts;
@@ -22,6 +23,7 @@ mod write;
 
 pub use bandwidth::parse_bandwidth;
 pub use curve::{Curve, Refusal};
+pub use least::{Piece, Scope};
 pub use lookup::{Lookup, Score};
 pub use noise::Noise;
 pub use parts::Parts;
@@ -104,9 +106,19 @@ pub trait CostModel: Send + Sync {
     /// Time of `work` on `device` when it holds `share` of the device and nothing else runs.
     fn compute(&self, device: DeviceId, share: Share, work: &Work) -> Result<Estimate, Uncalibrated>;
 
-    /// How long a transfer of `size` keeps `link` from sending anything else, when it alone is sent. It has arrived the
-    /// link's latency later: [`crate::problem::Problem::arrival`].
+    /// How long a transfer of `size` keeps `link` from sending anything else, when it alone is sent; no less for more. It has
+    /// arrived the link's latency later: [`crate::problem::Problem::arrival`].
     fn transfer(&self, link: LinkId, size: Bytes) -> Result<Estimate, Uncalibrated>;
+
+    /// The least that work of a network takes on a device: pieces of the network, each with a time. `None` if that is not
+    /// known, as of models that do not say; then there is no lower bound.
+    ///
+    /// Whatever `compute` prices within `scope` is made of pieces, each of layers of that work, so many of each that they
+    /// are worth no less than the work in all of its layers (see [`Coverage`](crate::model::Coverage)) and take no longer
+    /// together than its share of the device for its time. No pieces say that nothing is priced.
+    fn least(&self, _device: DeviceId, _model: ModelId, _scope: &Scope<'_>) -> Option<Vec<Piece>> {
+        None
+    }
 }
 
 /// Costs from traces of networks and their units on whole devices, or from the rates of devices without any, and from
@@ -200,5 +212,19 @@ impl CostModel for TraceCosts {
     fn transfer(&self, link: LinkId, size: Bytes) -> Result<Estimate, Uncalibrated> {
         let link = self.platform.link(link);
         Ok(Estimate { time: link.overhead + size / link.bandwidth, basis: Basis::Modelled })
+    }
+
+    fn least(&self, device: DeviceId, model: ModelId, scope: &Scope<'_>) -> Option<Vec<Piece>> {
+        let Profiled { graph, whole: segment, .. } = &self.models[model.0 as usize];
+        let Profile { whole, parts, speed } = &self.profiles[device.0 as usize * self.models.len() + model.0 as usize];
+        if let (None, None, Some(speed)) = (whole, parts, speed) {
+            return Some(speed.least(graph, scope));
+        }
+        let mut pieces = parts.as_ref().map_or(Vec::new(), |parts| parts.least(whole.as_ref(), scope));
+        if let (Some(whole), Some(segment)) = (whole, segment) {
+            let nanos = whole.least((scope.samples_whole)(segment));
+            pieces.extend(nanos.map(|nanos| Piece { segment: segment.clone(), nanos }));
+        }
+        Some(pieces)
     }
 }

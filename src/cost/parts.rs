@@ -19,18 +19,18 @@ use crate::units::Duration;
 #[derive(Clone, Debug)]
 pub struct Parts {
     graph: Graph,
-    units: Vec<Unit>,
-    segments: Vec<Unit>,
+    pub(super) units: Vec<Unit>,
+    pub(super) segments: Vec<Unit>,
     /// Of the segments, those of whole units of which one was not profiled; the longest first.
     longer: Vec<usize>,
 }
 
 #[derive(Clone, Debug)]
-struct Unit {
+pub(super) struct Unit {
     name: String,
-    segment: Segment,
+    pub(super) segment: Segment,
     /// By rows of the output, all of them being its height. Empty if it was not profiled.
-    curves: BTreeMap<u32, Curve>,
+    pub(super) curves: BTreeMap<u32, Curve>,
 }
 
 impl Parts {
@@ -127,6 +127,11 @@ impl Parts {
         Ok(Estimate { time: Duration::from_nanos_f64(nanos).max(Duration::from_nanos(1)), basis })
     }
 
+    /// All rows of a unit's output.
+    pub(super) fn height(&self, unit: &Unit) -> u32 {
+        self.graph.shape(unit.segment.last()).rows
+    }
+
     /// Segments inside `segment`, none of which overlap, that stand for units that were not profiled; the longest first.
     fn longer(&self, segment: &Segment) -> Vec<&Unit> {
         let mut taken: Vec<&Unit> = Vec::new();
@@ -141,8 +146,7 @@ impl Parts {
     /// The share of their time that units save which run in one step with the one before them; `None` if it is not known.
     /// Layers that run together take no longer than one by one: where it looks so, times vary more than there is to save.
     fn saved(&self, batch: u32, whole: Option<Duration>) -> Option<f64> {
-        let height = |unit: &Unit| self.graph.shape(unit.segment.last()).rows;
-        let time = |unit: &Unit| Some(unit.estimate(height(unit), batch).ok()?.time.as_nanos_f64());
+        let time = |unit: &Unit| Some(unit.estimate(self.height(unit), batch).ok()?.time.as_nanos_f64());
         let (first, others) = self.units.split_first()?;
         let (first, others) = (time(first)?, others.iter().map(time).sum::<Option<f64>>()?);
         Some(((first + others - whole?.as_nanos_f64()) / others).clamp(0.0, 1.0))
@@ -160,7 +164,7 @@ impl Unit {
 
     /// The time of `rows` rows of `batch` samples: linear between profiled numbers of rows, and in proportion to rows
     /// below the smallest.
-    fn estimate(&self, rows: u32, batch: u32) -> Result<Estimate, String> {
+    pub(super) fn estimate(&self, rows: u32, batch: u32) -> Result<Estimate, String> {
         let at = |curve: &Curve| curve.estimate(batch).map_err(|refusal| format!("`{}`: {refusal}", self.name));
         if let Some(curve) = self.curves.get(&rows) {
             return at(curve);

@@ -3,6 +3,7 @@
 //! Shapes, halos, byte counts and working sets are derived here from the graph.
 //! Nothing here knows how long anything takes.
 
+mod coverage;
 mod graph;
 pub mod onnx;
 mod op;
@@ -13,6 +14,7 @@ mod weights;
 mod work;
 pub mod zoo;
 
+pub use coverage::Coverage;
 pub use graph::{Graph, GraphError, Layer};
 pub use op::{Activation, Conv, Op, OpKind, Parameter, Pooling, Shape, Steps, Window};
 pub use precision::Precision;

@@ -64,6 +64,20 @@ impl Graph {
         input.map_or(Macs(0), |input| layer.op.macs(input, self.shape(id), rows))
     }
 
+    /// The fewest multiply-accumulates of a row of one layer, on an average of rows that follow each other.
+    pub(crate) fn macs_of_row(&self, id: LayerId) -> f64 {
+        let height = self.shape(id).rows;
+        let of = |rows: Range<u32>| self.layer_macs(id, &rows).0 as f64 / rows.len() as f64;
+        match self.layer(id).op {
+            // Few rows may be gathered from as few as one, which others are gathered from too.
+            Op::ConvTransposed { .. } => {
+                let all = (0..height).flat_map(|start| (start + 1..=height).map(move |end| start..end));
+                all.map(of).fold(f64::INFINITY, f64::min)
+            }
+            _ => of(0..height),
+        }
+    }
+
     /// Bytes that `work` reads and writes if nothing stays in a cache: the weights once, and for each sample what every
     /// layer reads and computes.
     pub fn traffic(&self, work: &Work) -> Bytes {

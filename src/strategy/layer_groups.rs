@@ -302,7 +302,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::cost::{Basis, CostModel, Estimate, Uncalibrated};
+    use crate::cost::{Basis, CostModel, Estimate, Piece, Scope, Uncalibrated};
     use crate::model::{Activation, Conv, Layer, LayerId, Op, OpKind, Shape};
     use crate::plan::{Action, check};
     use crate::platform::{BandwidthRule, Device, Direction, Link, LinkId, Platform, Precision, SharedMemory};
@@ -341,6 +341,16 @@ mod tests {
 
         fn transfer(&self, _: LinkId, _: Bytes) -> Result<Estimate, Uncalibrated> {
             Ok(Estimate { time: Duration::from_nanos(20_000), basis: Basis::Modelled })
+        }
+
+        /// Each layer in a step of all samples, which take as long as one.
+        fn least(&self, device: DeviceId, model: ModelId, scope: &Scope<'_>) -> Option<Vec<Piece>> {
+            let of_layer = self.0[model.0 as usize][device.0 as usize];
+            let piece = |layer: u32| Piece {
+                segment: Segment::range(LayerId(layer), LayerId(layer)),
+                nanos: f64::from(of_layer / layer) * 1000.0 / f64::from(scope.samples),
+            };
+            Some((1..=5 - model.0).map(piece).collect())
         }
     }
 

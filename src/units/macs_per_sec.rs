@@ -20,6 +20,11 @@ impl MacsPerSec {
     pub fn new(rate: f64) -> Option<MacsPerSec> {
         (rate.is_finite() && rate > 0.0).then_some(MacsPerSec(rate))
     }
+
+    /// Nanoseconds of one multiply-accumulate.
+    pub(crate) fn nanos(self) -> f64 {
+        1e9 / self.0
+    }
 }
 
 impl Div<MacsPerSec> for Macs {

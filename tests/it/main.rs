@@ -1,6 +1,7 @@
 //! Everything that is tested from outside the crate, in one binary.
 
 mod agent;
+mod bound;
 mod calibrate;
 mod cli;
 mod conformance;

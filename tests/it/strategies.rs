@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use coinfer::cost::{Basis, CostModel, Estimate, Uncalibrated};
+use coinfer::cost::{Basis, CostModel, Estimate, Piece, Scope, Uncalibrated};
 use coinfer::engine::simulate;
-use coinfer::model::{Graph, ModelId, Work};
+use coinfer::model::{Graph, LayerId, ModelId, Segment, Work};
 use coinfer::plan::{Action, Lane, Plan, check};
 use coinfer::platform::{Device, DeviceId, DeviceKind, Direction, Link, LinkId, Platform};
 use coinfer::problem::{Load, Model, Problem};
@@ -31,6 +31,13 @@ impl CostModel for Table {
     fn transfer(&self, _: LinkId, size: Bytes) -> Result<Estimate, Uncalibrated> {
         let rate = BytesPerSec::new(f64::from(self.bandwidth)).unwrap();
         Ok(Estimate { time: size / rate, basis: Basis::Modelled })
+    }
+    fn least(&self, device: DeviceId, _: ModelId, scope: &Scope<'_>) -> Option<Vec<Piece>> {
+        let segment = Segment::range(LayerId(1), LayerId(1));
+        let of_batch =
+            |samples: u32| self.micros[device.0 as usize][samples as usize - 1] as f64 * 1000.0 / f64::from(samples);
+        let nanos = (1..=(scope.samples_whole)(&segment)).map(of_batch).reduce(f64::min);
+        Some(nanos.map(|nanos| Piece { segment, nanos }).into_iter().collect())
     }
 }
 

@@ -1,0 +1,218 @@
+//! Prices of work: the dual of the linear programme that divides all work over all devices.
+
+use std::collections::BTreeMap;
+
+use good_lp::{Expression, Solution, SolverModel, Variable, constraint, microlp, variable, variables};
+
+/// Devices of one kind, which sell their time.
+#[derive(Clone, Debug)]
+pub(super) struct Seller {
+    /// Nanoseconds of a run in which each has none to sell.
+    pub(super) away: f64,
+    /// How many of them there are.
+    pub(super) count: f64,
+}
+
+/// What a seller can do, a sample of it.
+#[derive(Clone, Debug)]
+pub(super) struct Column {
+    pub(super) seller: usize,
+    /// Which work it is.
+    pub(super) work: Vec<usize>,
+    /// Nanoseconds.
+    pub(super) nanos: f64,
+}
+
+/// Work that is to be bought.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Program {
+    pub(super) sellers: Vec<Seller>,
+    /// Samples of each work.
+    pub(super) amounts: Vec<f64>,
+    pub(super) columns: Vec<Column>,
+}
+
+/// More columns than this are not given to the solver, whose work grows faster than they do: prices that are guessed then
+/// have to do.
+const COLUMNS_MAX: usize = 3000;
+
+/// Programmes that are solved at most, each without sellers that are away for too long to be of use.
+const ROUNDS_MAX: usize = 8;
+
+impl Program {
+    /// The time before which no makespan can be, by the best prices that were found; `None` if work costs nothing.
+    pub(super) fn bound(mut self) -> Option<f64> {
+        self.drop_what_is_free();
+        let fastest = self.fastest();
+        // With one work, these prices are the best.
+        let mut best = self.time(&fastest);
+        let (merged, parts) = self.merged(&fastest);
+        if merged.amounts.len() < 2 || merged.columns.len() > COLUMNS_MAX {
+            return best;
+        }
+        let fastest_merged = merged.fastest();
+        let mut is_used = vec![true; self.sellers.len()];
+        for _ in 0..ROUNDS_MAX {
+            let Some(solved) = merged.solved(&fastest_merged, &is_used) else { break };
+            let prices: Vec<f64> = parts.iter().map(|&(work, part)| solved[work] * part).collect();
+            let Some(time) = self.time(&self.raised(prices)) else { break };
+            // What is gained by rounding is no gain over prices that are known exactly.
+            best = best.map(|best| if time > best * (1.0 + 1e-9) { time } else { best }).or(Some(time));
+            let is_late = |seller: &usize| is_used[*seller] && self.sellers[*seller].away >= time;
+            let late: Vec<usize> = (0..self.sellers.len()).filter(is_late).collect();
+            if late.is_empty() {
+                break;
+            }
+            late.into_iter().for_each(|seller| is_used[seller] = false);
+        }
+        best
+    }
+
+    /// Leaves out work that somebody does in no time, which has no price.
+    fn drop_what_is_free(&mut self) {
+        let mut is_free = vec![false; self.amounts.len()];
+        for column in self.columns.iter().filter(|column| column.nanos <= 0.0) {
+            column.work.iter().for_each(|&work| is_free[work] = true);
+        }
+        for column in &mut self.columns {
+            column.work.retain(|&work| !is_free[work]);
+        }
+        self.columns.retain(|column| !column.work.is_empty());
+        self.amounts.iter_mut().zip(is_free).filter(|(_, is_free)| *is_free).for_each(|(amount, _)| *amount = 0.0);
+    }
+
+    /// By work, what it takes at least by itself, or as an even part of a piece if nobody does it by itself.
+    fn fastest(&self) -> Vec<f64> {
+        let least = |columns: &mut dyn Iterator<Item = &Column>| {
+            let mut least = vec![f64::INFINITY; self.amounts.len()];
+            for column in columns {
+                let each = column.nanos / column.work.len() as f64;
+                column.work.iter().for_each(|&work| least[work] = least[work].min(each));
+            }
+            least
+        };
+        let alone = least(&mut self.columns.iter().filter(|column| column.work.len() == 1));
+        let any = least(&mut self.columns.iter());
+        let or_any = alone.into_iter().zip(any).map(|(alone, any)| if alone.is_finite() { alone } else { any });
+        or_any.map(|time| if time.is_finite() { time } else { 0.0 }).collect()
+    }
+
+    /// By seller, the least price of a nanosecond at which nothing is sold below its price.
+    fn sellers_prices(&self, prices: &[f64]) -> Vec<f64> {
+        let mut sellers = vec![0.0f64; self.sellers.len()];
+        for column in &self.columns {
+            let worth: f64 = column.work.iter().map(|&work| prices[work]).sum();
+            sellers[column.seller] = sellers[column.seller].max(worth / column.nanos);
+        }
+        sellers
+    }
+
+    /// The prices with those raised of work that is sold by itself only, as far as sellers need not raise theirs.
+    fn raised(&self, prices: Vec<f64>) -> Vec<f64> {
+        let sellers = self.sellers_prices(&prices);
+        let mut raised = vec![f64::INFINITY; prices.len()];
+        for column in &self.columns {
+            let cost = sellers[column.seller] * column.nanos;
+            for &work in &column.work {
+                raised[work] = if column.work.len() == 1 { raised[work].min(cost) } else { 0.0 };
+            }
+        }
+        let higher = raised
+            .into_iter()
+            .zip(prices)
+            .map(|(raised, price)| if raised.is_finite() { raised.max(price) } else { price });
+        higher.collect()
+    }
+
+    /// When the time that sellers have is worth the work, at these prices of work; `None` if that is worth nothing.
+    fn time(&self, prices: &[f64]) -> Option<f64> {
+        let worth: f64 = prices.iter().zip(&self.amounts).map(|(price, amount)| price * amount).sum();
+        let sellers = self.sellers.iter().zip(self.sellers_prices(prices));
+        earliest(sellers.map(|(seller, price)| (seller.away, price * seller.count)).collect(), worth)
+    }
+
+    /// The programme with works as one whose prices are in proportion whatever they are, since all sellers take times for
+    /// them that are; by work, which one it is then, and how many of it.
+    fn merged(&self, fastest: &[f64]) -> (Program, Vec<(usize, f64)>) {
+        let mut sold: Vec<Vec<(usize, usize, u64)>> = vec![Vec::new(); self.amounts.len()];
+        for column in &self.columns {
+            // As exact as prices have to be, which need not be right.
+            let relative = |work: usize| (column.nanos / fastest[work]).to_bits() >> 20;
+            match column.work[..] {
+                [work] => sold[work].push((column.seller, 0, relative(work))),
+                // In a piece with others it is told apart.
+                _ => column.work.iter().for_each(|&work| sold[work].push((column.seller, work + 1, 0))),
+            }
+        }
+        let mut merged = Program { sellers: self.sellers.clone(), ..Program::default() };
+        let mut known: BTreeMap<&[(usize, usize, u64)], usize> = BTreeMap::new();
+        let mut firsts = Vec::new();
+        let parts: Vec<(usize, f64)> = (0..self.amounts.len())
+            .map(|work| {
+                let index = *known.entry(&sold[work]).or_insert_with(|| {
+                    merged.amounts.push(0.0);
+                    firsts.push(work);
+                    merged.amounts.len() - 1
+                });
+                let part = if fastest[work] > 0.0 { fastest[work] / fastest[firsts[index]] } else { 1.0 };
+                merged.amounts[index] += self.amounts[work] * part;
+                (index, part)
+            })
+            .collect();
+        let is_first = |column: &&Column| column.work.len() > 1 || firsts[parts[column.work[0]].0] == column.work[0];
+        let renamed = |column: &Column| Column {
+            work: column.work.iter().map(|&work| parts[work].0).collect(),
+            ..column.clone()
+        };
+        merged.columns = self.columns.iter().filter(is_first).map(renamed).collect();
+        (merged, parts)
+    }
+
+    /// The prices of work at which all of it is worth the most, if used sellers get one for a nanosecond of all of them.
+    /// `None` if the solver fails.
+    fn solved(&self, fastest: &[f64], is_used: &[bool]) -> Option<Vec<f64>> {
+        let mut variables = variables!();
+        // In parts of the fastest times, so that all numbers are about as large.
+        let sellers: Vec<Variable> = self.sellers.iter().map(|_| variables.add(variable().min(0.0))).collect();
+        let prices: Vec<Variable> = self.amounts.iter().map(|_| variables.add(variable().min(0.0))).collect();
+        let all: f64 = self.amounts.iter().zip(fastest).map(|(amount, fastest)| amount * fastest).sum();
+        let used =
+            || sellers.iter().zip(&self.sellers).zip(is_used).filter(|(_, is_used)| **is_used).map(|(pair, _)| pair);
+        let mut worth = Expression::with_capacity(prices.len() + sellers.len());
+        prices
+            .iter()
+            .zip(&self.amounts)
+            .zip(fastest)
+            .for_each(|((&price, amount), fastest)| worth.add_mul(amount * fastest / all, price));
+        used().for_each(|(&price, seller)| worth.add_mul(seller.count * seller.away / all, price));
+        let mut time = Expression::with_capacity(sellers.len());
+        used().for_each(|(&price, seller)| time.add_mul(seller.count, price));
+        let mut problem = variables.maximise(worth).using(microlp).with(constraint!(time == 1.0));
+        for column in self.columns.iter().filter(|column| is_used[column.seller]) {
+            let mut sold = Expression::with_capacity(column.work.len());
+            column.work.iter().for_each(|&work| sold.add_mul(fastest[work] / column.nanos, prices[work]));
+            problem = problem.with(constraint!(sold <= sellers[column.seller]));
+        }
+        let solution = problem.solve().ok()?;
+        let price = |(&price, fastest): (&Variable, &f64)| solution.value(price).max(0.0) * fastest;
+        let prices: Vec<f64> = prices.iter().zip(fastest).map(price).collect();
+        prices.iter().all(|price| price.is_finite()).then_some(prices)
+    }
+}
+
+/// When sellers that are away for some time and then earn at some rate have earned `worth`; `None` if never, or at once.
+fn earliest(mut sellers: Vec<(f64, f64)>, worth: f64) -> Option<f64> {
+    sellers.retain(|&(_, rate)| rate > 0.0);
+    sellers.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (mut rate, mut lost) = (0.0, 0.0);
+    let mut time = f64::INFINITY;
+    for (away, own) in sellers {
+        if away >= time {
+            break; // all is done before it could help
+        }
+        rate += own;
+        lost += own * away;
+        time = (worth + lost) / rate;
+    }
+    (rate.is_finite() && time.is_finite() && worth > 0.0).then_some(time)
+}
