@@ -11,6 +11,7 @@ mod evidence;
 mod exact;
 mod fixture;
 mod forms;
+mod fuzz;
 mod import;
 mod links;
 mod networks;
