@@ -5,6 +5,7 @@ pub mod cost;
 pub mod engine;
 pub mod evaluate;
 mod execute;
+pub mod measure;
 pub mod model;
 pub mod plan;
 pub mod platform;

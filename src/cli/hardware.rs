@@ -1,21 +1,22 @@
 //! The hardware that a command uses, and what it was asked to do when the user interrupts it.
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
+use indicatif::ProgressBar;
 
-use super::Error;
 use super::file::read_whole;
-use crate::model::Weights;
-use crate::problem::Model;
-use crate::replay::BackendError;
-use crate::replay::cpu::{Host, Library, Network};
+use super::{Error, Terminal};
+use crate::measure::{Heard, MeasureError};
+use crate::replay::cpu::Library;
 use crate::replay::remote::Fleet;
-use crate::replay::tensorrt::{Board, Patience};
+use crate::replay::tensorrt::{self, Patience};
 use crate::replay::wire::Credentials;
+use crate::replay::{BackendError, Settings};
 use crate::scenario::Case;
 use crate::units::Duration;
 
@@ -74,12 +75,22 @@ pub(super) fn read_token(path: &Path) -> Result<String, Error> {
 }
 
 impl HardwareArgs {
-    pub(super) fn library(&self) -> Result<Library, Error> {
+    /// With what devices are driven.
+    pub(super) fn settings(&self) -> Result<Settings, Error> {
         // An empty variable names nothing.
-        match self.onnxruntime.as_ref().filter(|path| !path.is_empty()) {
-            None => Ok(Library::Rten),
-            Some(path) => Library::onnx_runtime(Path::new(path)).map_err(Error::Usage),
-        }
+        let library = match self.onnxruntime.as_ref().filter(|path| !path.is_empty()) {
+            None => Library::Rten,
+            Some(path) => Library::onnx_runtime(Path::new(path)).map_err(Error::Usage)?,
+        };
+        let cache = || {
+            let cache = std::env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
+            cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))
+        };
+        let engines = self.engines.clone().or_else(|| Some(cache()?.join("coinfer/engines")));
+        let limit = Duration::from_nanos(self.trtexec_limit * 1_000_000_000);
+        let patience = Patience { limit, interrupted: interruption() };
+        let tensorrt = tensorrt::Settings { program: self.trtexec.clone(), engines, patience };
+        Ok(Settings { library, credentials: self.credentials.read()?, tensorrt })
     }
 
     /// The agents of the devices of `case`.
@@ -87,42 +98,16 @@ impl HardwareArgs {
         let credentials = self.credentials.read()?;
         Ok(Arc::new(Fleet::connect(&case.problem.platform, &credentials)?))
     }
-
-    /// The board with the devices of `case` that TensorRT runs, and `models`; `None` if there is no such device.
-    pub(super) fn board(&self, case: &Case, models: &[(Model, Arc<Weights>)]) -> Result<Option<Arc<Board>>, Error> {
-        if case.problem.platform.devices.iter().all(|device| device.runtime.tensorrt().is_none()) {
-            return Ok(None);
-        }
-        let cache = || {
-            let cache = std::env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
-            cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))
-        };
-        let store = self.engines.clone().or_else(|| Some(cache()?.join("coinfer/engines"))).ok_or_else(|| {
-            Error::Usage("there is no folder for engines, since HOME is not set; name one by --engines".into())
-        })?;
-        let networks = models.iter().map(|(model, weights)| (model.graph.clone(), weights.clone())).collect();
-        let limit = Duration::from_nanos(self.trtexec_limit * 1_000_000_000);
-        let patience = Patience { limit, interrupted: interruption() };
-        let (platform, trtexec) = (&case.problem.platform, self.trtexec.as_deref());
-        let board = Board::new(platform, networks, &store, trtexec, patience)?;
-        Ok(Some(Arc::new(board)))
-    }
 }
 
-/// The cores of this machine as the devices of `case`, with `models` and `samples` inputs of each.
-pub(super) fn host(
-    case: &Case,
-    models: &[(Model, Arc<Weights>)],
-    library: Library,
-    samples: u32,
-) -> Result<Arc<Host>, Error> {
-    let network = |(model, weights): &(Model, Arc<Weights>)| Network {
-        graph: model.graph.clone(),
-        weights: weights.clone(),
-        home: model.home,
-    };
-    let networks = models.iter().map(network).collect();
-    Ok(Arc::new(Host::new(&case.problem.platform, library, networks, samples, case.seed)?))
+impl From<MeasureError> for Error {
+    fn from(error: MeasureError) -> Error {
+        match error {
+            MeasureError::Backend(error) => error.into(),
+            MeasureError::Input(diagnostics) => Error::Input(diagnostics),
+            _ => Error::Usage(error.to_string()),
+        }
+    }
 }
 
 impl From<BackendError> for Error {
@@ -130,9 +115,23 @@ impl From<BackendError> for Error {
         match error {
             BackendError::Interrupted => Error::Interrupted,
             BackendError::Gone { device, reason } => Error::Gone { device, reason },
-            BackendError::Unavailable { .. } | BackendError::Unfit { .. } => Error::Usage(error.to_string()),
+            BackendError::Simulated { .. } | BackendError::Unavailable { .. } | BackendError::Unfit { .. } => {
+                Error::Usage(error.to_string())
+            }
             _ => Error::Failed(error.to_string()),
         }
+    }
+}
+
+/// What shows on `terminal` how far something is.
+pub(super) fn heard(terminal: &Terminal) -> impl Fn(Heard<'_>) {
+    let bar = RefCell::new(ProgressBar::hidden());
+    move |heard| match heard {
+        Heard::Begun(count, what) => drop(bar.replace(terminal.progress(count, what))),
+        Heard::Advanced => bar.borrow().inc(1),
+        Heard::Ended => bar.borrow().finish_and_clear(),
+        Heard::Said(text) => terminal.tell(text),
+        Heard::Explained(text) => terminal.tell_more(|| text.to_owned()),
     }
 }
 

@@ -1,7 +1,6 @@
 //! The command line: one file for each command, and what they share.
 
 mod agent;
-mod bench;
 mod calibrate;
 mod caught;
 mod check;
@@ -11,7 +10,6 @@ mod file;
 mod hardware;
 mod journal;
 mod links;
-mod machine;
 mod material;
 mod merge;
 mod models;
@@ -19,7 +17,6 @@ mod network;
 mod plan;
 mod plot;
 mod profile;
-mod profile_trace;
 mod replay;
 mod report;
 mod results;

@@ -5,25 +5,17 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::file::read_whole;
-use super::hardware::{HardwareArgs, interruption};
-use super::machine::{BackendKind, Machine};
+use super::hardware::{HardwareArgs, heard, interruption};
 use super::results::Results;
 use super::{Error, Terminal};
-use crate::cost::Estimate;
-use crate::engine::{Sampler, Streams, estimates, simulate_estimated};
-use crate::evaluate::Evaluated;
-use crate::model::ModelId;
-use crate::plan::{self, CheckedPlan, Lane, Step};
-use crate::problem::{Load, Problem};
-use crate::replay::cpu::worse;
-use crate::replay::remote::BoardInfo;
-use crate::replay::{Crew, Limits, Round, SpeedProbe, Unfinished};
+use crate::engine::estimates;
+use crate::measure::{self, Candidate, Options, Replays, Watch, check_load};
+use crate::plan::{self, CheckedPlan};
+use crate::problem::Problem;
+use crate::replay::Round;
 use crate::report;
-use crate::report::{
-    Board, Comparison, Lost, Replayed, both_rows, plot, replay_csv, replay_json, replay_table, slugs, unfinished_csv,
-};
+use crate::report::{Lost, both_rows, plot, replay_csv, replay_json, replay_table, slugs, unfinished_csv};
 use crate::scenario::{Case, Scenario};
-use crate::statistics::median;
 use crate::timeline::Timeline;
 use crate::units::Duration;
 
@@ -60,11 +52,21 @@ enum Format {
     Json,
 }
 
+/// What plans run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum BackendKind {
+    /// What each device says that runs it
+    #[value(aliases = ["cpu", "tensorrt"])]
+    Devices,
+    /// No hardware: each step takes the time that is predicted for it
+    Mock,
+}
+
 /// How plans are replayed.
 #[derive(Clone, Debug, Args)]
 pub(super) struct ReplayArgs {
     /// What plans run on in a replay
-    #[arg(long, value_enum, default_value_t = BackendKind::Cpu, requires = "replay")]
+    #[arg(long, value_enum, default_value_t = BackendKind::Devices, requires = "replay")]
     backend: BackendKind,
     /// Rounds of each plan in a replay
     #[arg(long, value_name = "COUNT", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000), requires = "replay")]
@@ -109,51 +111,14 @@ fn percent(text: &str) -> Result<f64, String> {
     if (0.0..=1000.0).contains(&percent) { Ok(percent) } else { Err("use 0 to 1000".to_owned()) }
 }
 
-/// A plan with its prediction.
-pub(super) struct Candidate<'a> {
-    pub(super) strategy: &'a str,
-    pub(super) plan: &'a CheckedPlan,
-    pub(super) estimates: &'a [Estimate],
-}
-
-impl<'a> From<&'a Evaluated> for Candidate<'a> {
-    fn from(run: &'a Evaluated) -> Candidate<'a> {
-        Candidate { strategy: &run.outcome.strategy, plan: &run.plan, estimates: &run.estimates }
-    }
-}
-
-/// All replays of a run.
-pub(super) struct Replays {
-    pub(super) replay: report::Replay,
-    replayed: Vec<Replayed>,
-    /// The round that was given up when a device was lost, by the index of its plan.
-    unfinished: Option<(usize, Unfinished)>,
-}
-
-impl Replays {
-    /// What is to be said to the user of a device that was lost, and without which nothing was planned.
-    pub(super) fn into_result(self, folder: &Path) -> Result<(), Error> {
-        match self.replay.lost.into_iter().find(|lost| !lost.is_replanned) {
-            None => Ok(()),
-            Some(Lost { device, reason, .. }) => {
-                let reason = format!("{reason}; what was measured before is in {}", folder.display());
-                Err(Error::Gone { device, reason })
-            }
+/// What is to be said to the user of a device that was lost, and without which nothing was planned.
+pub(super) fn said_of_loss(replays: Replays, folder: &Path) -> Result<(), Error> {
+    match replays.replay.lost.into_iter().find(|lost| !lost.is_replanned) {
+        None => Ok(()),
+        Some(Lost { device, reason, .. }) => {
+            let reason = format!("{reason}; what was measured before is in {}", folder.display());
+            Err(Error::Gone { device, reason })
         }
-    }
-
-    /// Adds what was replayed without the device that was lost last.
-    pub(super) fn go_on(&mut self, without: Replays) {
-        // What speaks against traces was said when all devices were there.
-        let report::Replay { boards, lost, comparisons, notes, .. } = without.replay;
-        if let Some(lost) = self.replay.lost.last_mut() {
-            lost.is_replanned = true;
-        }
-        self.replay.boards = boards;
-        self.replay.lost.extend(lost);
-        self.replay.comparisons.extend(comparisons);
-        let notes: Vec<String> = notes.into_iter().filter(|note| !self.replay.notes.contains(note)).collect();
-        self.replay.notes.extend(notes);
     }
 }
 
@@ -184,7 +149,7 @@ impl Replay {
             Format::Json => replay_json(&replays.replay),
         })?;
         terminal.tell(&format!("results in {}", folder.display()));
-        replays.into_result(&folder)
+        said_of_loss(replays, &folder)
     }
 }
 
@@ -200,206 +165,28 @@ pub(super) fn read_plan(path: &Path, problem: &Problem) -> Result<CheckedPlan, E
     })
 }
 
-/// Whether the load of a problem can be replayed.
-pub(super) fn check_load(problem: &Problem) -> Result<(), Error> {
-    match problem.load {
-        Load::Offline { .. } if !problem.faults.is_empty() => Err(Error::Usage(
-            "hardware breaks by itself: a replay has no `faults`; leave them out with `--set 'faults=[]'`".to_owned(),
-        )),
-        Load::Offline { .. } => Ok(()),
-        _ => Err(Error::Usage(format!(
-            "only offline loads are replayed, and the scenario has a `{}` one; use for example \
-             `--set 'load={{ offline = {{ samples = {} }} }}'`",
-            problem.load.name(),
-            problem.samples()
-        ))),
-    }
-}
-
-/// Replays `candidates` in turn, round by round, so that drift meets them all alike. It is not judged yet. If a device is
-/// lost, it ends with what was measured before.
+/// Replays `candidates` of the case called `name` as the user asks for it.
 pub(super) fn replay(
     name: &str,
     case: &Case,
     candidates: &[Candidate<'_>],
-    options: &ReplayArgs,
+    args: &ReplayArgs,
     terminal: &Terminal,
 ) -> Result<Replays, Error> {
-    let problem = &case.problem;
-    let deadline = Duration::from_nanos(options.deadline * 1_000_000_000);
-    let limits = Limits { deadline, interrupted: interruption() };
-    let machine = Machine::new(case, options.backend, &options.hardware)?;
-    let info = machine.probe()?;
-    terminal.tell_more(|| format!("replaying on {} ({})", info.name, info.software));
-    let mut runs = Vec::new();
-    let (mut lost, mut unfinished) = (Vec::new(), None);
-    match rounds(&machine, problem, candidates, options, &limits, &mut runs, terminal) {
-        Ok(()) => {}
-        Err(Error::Gone { device, reason }) => {
-            let during = runs.iter().enumerate().find_map(|(index, run)| Some((index, run.crew.unfinished()?)));
-            let strategy = during.map(|(index, _)| runs[index].replayed.strategy.clone());
-            let steps_ended = during.map_or(0, |(_, round)| round.spans.iter().flatten().count());
-            unfinished = during.map(|(index, round)| (index, round.clone()));
-            lost.push(Lost { device, reason, strategy, steps_ended, is_replanned: false });
-        }
-        Err(error) => return Err(error),
-    }
-    let measured = runs.iter().filter(|run| !run.replayed.rounds.is_empty());
-    let varies = !problem.variation.is_none();
-    let replay = report::Replay {
-        scenario: name.to_owned(),
-        backend: info.name.clone(),
-        runtime: info.software.clone(),
-        is_real: machine.is_real(),
-        is_assembled: machine.assembles(),
-        is_as_profiled: options.as_profiled || machine.assembles(),
-        emulated: machine.emulated(case),
-        boards: machine.boards().map(board).collect(),
-        lost,
-        comparisons: measured.map(|run| Comparison::new(run.candidate.plan, &run.replayed)).collect(),
-        kendall_tau: None,
-        notes: machine.notes().into_iter().chain(varies.then(|| {
-            format!("predicted makespans are the median of {WORLDS} random worlds, in which times vary as the scenario says")
-        })).collect(),
-        tolerance: options.tolerance / 100.0,
-        objections: machine.foreign_traces(case, &info),
+    let settings = match args.backend {
+        BackendKind::Devices => Some(args.hardware.settings()?),
+        BackendKind::Mock => None,
     };
-    Ok(Replays { replay, replayed: runs.into_iter().map(|run| run.replayed).collect(), unfinished })
-}
-
-/// Opens all `candidates` as `runs` and runs each as often as `options` say.
-fn rounds<'a>(
-    machine: &Machine,
-    problem: &Problem,
-    candidates: &'a [Candidate<'a>],
-    options: &ReplayArgs,
-    limits: &Limits<'_>,
-    runs: &mut Vec<Run<'a>>,
-    terminal: &Terminal,
-) -> Result<(), Error> {
-    let mut speed = if options.as_profiled { None } else { machine.speed(problem)? };
-    let progress = terminal.progress(candidates.len() as u64 * u64::from(options.rounds + 1), "rounds");
-    for (index, candidate) in candidates.iter().enumerate() {
-        runs.push(Run::open(machine, problem, candidate, &candidates[..index], limits)?);
-        progress.inc(1);
-    }
-    for _ in 0..options.rounds {
-        for run in &mut *runs {
-            machine.synchronise()?;
-            run.round(machine, problem, speed.as_mut(), limits)?;
-            progress.inc(1);
-        }
-    }
-    progress.finish_and_clear();
-    Ok(())
-}
-
-/// As reports have it.
-fn board(info: BoardInfo) -> Board {
-    let BoardInfo { name, address, hardware, software, unit, delay, clock_error, .. } = info;
-    Board {
-        device: name,
-        address,
-        hardware,
-        software,
-        unit: unit.to_string(),
-        clock_error_ms: clock_error.as_millis_f64(),
-        delay_ms: delay.as_millis_f64(),
-    }
-}
-
-/// A plan that is being replayed.
-struct Run<'a> {
-    candidate: &'a Candidate<'a>,
-    crew: Crew,
-    replayed: Replayed,
-}
-
-impl<'a> Run<'a> {
-    /// Opens the lanes of `candidate` and runs it once, which warms up and shows whether its outputs are right.
-    fn open(
-        machine: &Machine,
-        problem: &Problem,
-        candidate: &'a Candidate<'a>,
-        earlier: &[Candidate<'_>],
-        limits: &Limits<'_>,
-    ) -> Result<Run<'a>, Error> {
-        let Candidate { strategy, plan, estimates } = *candidate;
-        let (mut crew, remote) = machine.open(plan, estimates)?;
-        machine.round(&mut crew, problem, plan, estimates, limits)?;
-        let difference = remote.map(|remote| {
-            let models = (0..problem.models.len() as u32).map(ModelId);
-            let differences = models.map(|model| remote.difference(model, problem.samples()));
-            differences.collect::<Result<Vec<f64>, _>>().map(|all| all.into_iter().fold(0.0, worse))
-        });
-        let same = earlier.iter().find(|earlier| **earlier.plan == **plan);
-        let replayed = Replayed {
-            strategy: strategy.to_owned(),
-            same_plan_as: same.map(|earlier| earlier.strategy.to_owned()),
-            predicted: simulate_estimated(problem, plan, estimates),
-            stretch: stretch(problem, plan, estimates),
-            rounds: Vec::new(),
-            difference: difference.transpose()?,
-        };
-        Ok(Run { candidate, crew, replayed })
-    }
-
-    /// Runs it once more, just after a look at the speed of the devices.
-    fn round(
-        &mut self,
-        machine: &Machine,
-        problem: &Problem,
-        speed: Option<&mut SpeedProbe>,
-        limits: &Limits<'_>,
-    ) -> Result<(), Error> {
-        let speeds = match speed {
-            Some(probe) => probe.measure(limits)?,
-            None => vec![1.0; problem.platform.devices.len()],
-        };
-        let Candidate { plan, estimates, .. } = *self.candidate;
-        let round = machine.round(&mut self.crew, problem, plan, estimates, limits)?;
-        self.replayed.rounds.push((round, recalibrated(problem, self.candidate, &speeds)));
-        Ok(())
-    }
-}
-
-/// Random worlds of which the median counts.
-const WORLDS: u32 = 201;
-
-/// See [`Replayed::stretch`].
-fn stretch(problem: &Problem, plan: &CheckedPlan, estimates: &[Estimate]) -> f64 {
-    if problem.variation.is_none() {
-        return 1.0;
-    }
-    let makespan = |estimates: &[Estimate]| simulate_estimated(problem, plan, estimates).makespan().as_nanos_f64();
-    let worlds = (0..WORLDS).map(|world| {
-        let streams = Streams::new(0, world);
-        let sampler = |lane: &Lane| match lane {
-            Lane::Compute { device, .. } => Sampler::of_device(&problem.variation, &streams, *device),
-            Lane::Link(link) => Sampler::of_link(&problem.variation, &streams, *link),
-        };
-        let mut samplers: Vec<Sampler> = plan.lanes.iter().map(sampler).collect();
-        let varied = plan.steps.iter().zip(estimates).map(|(step, estimate)| match step.lane {
-            Some(lane) => Estimate { time: samplers[lane.0 as usize].stretch(estimate.time), ..*estimate },
-            None => *estimate,
-        });
-        makespan(&varied.collect::<Vec<_>>())
-    });
-    let alone = makespan(estimates);
-    if alone > 0.0 { median(worlds).map_or(1.0, |typical| typical / alone) } else { 1.0 }
-}
-
-/// What the traces predict if devices take `speeds` times as long as they say.
-fn recalibrated(problem: &Problem, candidate: &Candidate<'_>, speeds: &[f64]) -> Timeline {
-    let scaled = |(estimate, step): (&Estimate, &Step)| match step.lane.map(|lane| candidate.plan.lane_at(lane)) {
-        Some(Lane::Compute { device, .. }) => {
-            let nanos = estimate.time.as_nanos_f64() * speeds[device.0 as usize];
-            Estimate { time: Duration::from_nanos_f64(nanos), ..*estimate }
-        }
-        _ => *estimate,
+    let options = Options {
+        settings: settings.as_ref(),
+        rounds: args.rounds,
+        tolerance: args.tolerance / 100.0,
+        as_profiled: args.as_profiled,
+        deadline: Duration::from_nanos(args.deadline * 1_000_000_000),
     };
-    let estimates: Vec<Estimate> = candidate.estimates.iter().zip(&candidate.plan.steps).map(scaled).collect();
-    simulate_estimated(problem, candidate.plan, &estimates)
+    let heard = heard(terminal);
+    let watch = Watch { interrupted: interruption(), heard: &heard };
+    Ok(measure::replay(name, case, candidates, &options, &watch)?)
 }
 
 /// Writes what replays of plans have shown.
@@ -409,12 +196,13 @@ pub(super) fn write_results(
     candidates: &[Candidate<'_>],
     replays: &Replays,
 ) -> Result<(), Error> {
-    let report::Replay { scenario, backend, runtime, is_real, .. } = &replays.replay;
-    let by = if *is_real { String::new() } else { format!(", by {runtime} on {backend}") };
+    let report::Replay { scenario, backend, runtime, is_real, unreal, .. } = &replays.replay;
+    let by = if *is_real && unreal.is_empty() { String::new() } else { format!(", by {runtime} on {backend}") };
     let folders = slugs(candidates.iter().map(|candidate| candidate.strategy));
     for (index, ((candidate, replayed), folder)) in candidates.iter().zip(&replays.replayed).zip(folders).enumerate() {
         let Candidate { plan, strategy, .. } = candidate;
-        results.write(&format!("{folder}/replay.csv"), replay_csv(problem, plan, &replayed.rounds, runtime))?;
+        results
+            .write(&format!("{folder}/replay.csv"), replay_csv(problem, plan, &replayed.rounds, &replays.softwares))?;
         if let Some((_, unfinished)) = replays.unfinished.as_ref().filter(|(of, _)| *of == index) {
             results.write(&format!("{folder}/partial.csv"), unfinished_csv(problem, plan, unfinished))?;
         }

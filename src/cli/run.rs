@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::replay::{self, Candidate, ReplayArgs, Replays, replay};
+use super::replay::{self, ReplayArgs, replay};
 use super::results::Results;
 use super::stopwatch::Stopwatch;
 use super::{Error, ScenarioArgs, Terminal};
 use crate::evaluate::{Evaluated, Reference, Replicated};
+use crate::measure::{Candidate, Replays, check_load};
 use crate::plan::Plan;
 use crate::platform::{DeviceId, Runtime};
 use crate::problem::{Change, Condition, Load};
@@ -59,7 +60,7 @@ impl Run {
         let scenario = Scenario::read(path, overrides)?;
         let case = scenario.case()?;
         if self.replay {
-            replay::check_load(&case.problem)?;
+            check_load(&case.problem)?;
         }
         let (prefix, options) = if self.replay { ("replay-", self.options.settings()) } else { ("", vec![]) };
         let results = Results::begin(&self.out, prefix, "run", &scenario, &[overrides.as_slice(), &options].concat())?;
@@ -83,7 +84,7 @@ impl Run {
         }
         terminal.tell(&format!("results in {}", folder.display()));
         if let Some(replays) = replays {
-            replays.into_result(&folder)?;
+            replay::said_of_loss(replays, &folder)?;
         }
         let reason = |Failure { strategy, reason }: &Failure| format!("{strategy}: {reason}");
         let reasons: Vec<String> = summary.failures.iter().map(reason).collect();

@@ -1,23 +1,10 @@
 //! What a profile has measured so far, in a journal, so that it can go on after an interruption.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-
-use serde::{Deserialize, Serialize};
 
 use super::Error;
 use super::journal::{self, Journal};
-use crate::replay::profile::Measured;
-
-/// The measurements of one visit to a target.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Visit {
-    /// Unique in the profile.
-    pub(super) name: String,
-    /// Index of the network.
-    pub(super) network: usize,
-    pub(super) measured: Vec<Measured>,
-}
+use crate::measure::Visit;
 
 /// All visits of a profile. Their journal has a line for each, after one that says what is measured.
 pub(super) struct Visits {
@@ -26,7 +13,6 @@ pub(super) struct Visits {
     /// Open from the first new visit on.
     journal: Option<Journal>,
     visits: Vec<Visit>,
-    names: BTreeSet<String>,
 }
 
 impl Visits {
@@ -44,13 +30,7 @@ impl Visits {
         let is_same = lines.next() == Some(&head);
         let read = lines.map_while(|line| serde_json::from_str(line).ok()).take_while(known);
         let visits: Vec<Visit> = if is_same { read.collect() } else { vec![] };
-        let names = visits.iter().map(|visit| visit.name.clone()).collect();
-        Visits { path: path.to_owned(), head, journal: None, visits, names }
-    }
-
-    /// Whether it has the visit called `name`.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.names.contains(name)
+        Visits { path: path.to_owned(), head, journal: None, visits }
     }
 
     /// All visits.
@@ -65,7 +45,6 @@ impl Visits {
         }
         let journal = self.journal.as_mut().expect("it was just opened");
         journal.add(&line(&visit))?;
-        self.names.insert(visit.name.clone());
         self.visits.push(visit);
         Ok(())
     }
@@ -120,7 +99,7 @@ mod tests {
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, &text[..text.len() - 4]).unwrap();
         let mut visits = open(&path, "one");
-        assert!(visits.has("a") && !visits.has("b"));
+        assert_eq!(visits.all(), [visit("a", 0)]);
         visits.add(visit("c", 1)).unwrap();
         drop(visits);
         assert_eq!(open(&path, "one").all(), [visit("a", 0), visit("c", 1)]);

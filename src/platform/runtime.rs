@@ -11,6 +11,8 @@ pub enum Runtime {
     /// Nothing: it is simulated only.
     #[default]
     Simulated,
+    /// Nothing either: in a replay, its steps take the time that is predicted for them.
+    Mock,
     /// Cores of this machine.
     Cores(Cores),
     /// A device of another machine, by the agent that runs there.
@@ -20,6 +22,11 @@ pub enum Runtime {
 }
 
 impl Runtime {
+    /// Whether hardware is to run the device.
+    pub fn is_hardware(&self) -> bool {
+        !matches!(self, Runtime::Simulated | Runtime::Mock)
+    }
+
     /// The cores of this machine that the device is.
     pub fn cores(&self) -> Option<&Cores> {
         if let Runtime::Cores(cores) = self { Some(cores) } else { None }
@@ -38,7 +45,7 @@ impl Runtime {
     /// What traces record of it, as far as that is known before anything is opened: an agent says it itself.
     pub fn recorded(&self) -> Option<String> {
         match self {
-            Runtime::Simulated | Runtime::Agent(_) => None,
+            Runtime::Simulated | Runtime::Mock | Runtime::Agent(_) => None,
             Runtime::Cores(cores) => Some(cores.to_string()),
             Runtime::Tensorrt(unit) => Some(unit.to_string()),
         }

@@ -24,6 +24,12 @@ impl Clock {
     }
 }
 
+/// This moment, for what is told by another clock afterwards.
+#[allow(clippy::disallowed_methods, reason = "a replay measures")]
+pub(super) fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
 /// As a duration of ours.
 pub(super) fn duration(duration: std::time::Duration) -> Duration {
     Duration::from_nanos(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))

@@ -1,48 +1,43 @@
-//! Hardware that is not there: every step takes the time that it is told.
+//! Hardware that is not there: every step takes the time that was predicted for it.
 //!
 //! It runs everywhere and proves the loop, the clock and the reports; what it measures says nothing of any device.
 
+use std::sync::Arc;
+
 use super::clock::sleep;
-use super::{Backend, BackendError, DeviceInfo, Ran, Session};
-use crate::plan::{CheckedPlan, LaneId, StepId};
-use crate::units::{Bytes, Duration};
+use super::{BackendError, DeviceInfo, Driver, Gathered, Job, Prepared, Ran, Tensor, Timing, Trouble, Workspace};
 
-/// The mock backend.
-#[derive(Clone, Debug)]
-pub struct Mock {
-    /// How long each step takes, by step id.
-    times: Vec<Duration>,
-}
+/// Runs a device by sleeping.
+#[derive(Clone, Copy, Debug)]
+pub struct Mock;
 
-impl Mock {
-    /// Hardware on which step *i* takes `times[i]`.
-    pub fn new(times: Vec<Duration>) -> Mock {
-        Mock { times }
+impl Driver for Mock {
+    fn describe(&self) -> DeviceInfo {
+        DeviceInfo { is_real: false, ..DeviceInfo::new("no hardware", "mock") }
+    }
+
+    fn timing(&self) -> Timing {
+        Timing::Predicted
+    }
+
+    fn open(&self, _: &[(Tensor, Gathered)]) -> Result<Arc<dyn Workspace>, BackendError> {
+        Ok(Arc::new(Mock))
     }
 }
 
-impl Backend for Mock {
-    fn name(&self) -> &'static str {
-        "mock"
+impl Workspace for Mock {
+    fn prepare(self: Arc<Self>, &Job { predicted, .. }: &Job<'_>) -> Result<Prepared, BackendError> {
+        Ok(Box::new(move || {
+            sleep(predicted);
+            Ok(Ran::from(predicted))
+        }))
     }
 
-    fn probe(&self) -> Result<DeviceInfo, BackendError> {
-        Ok(DeviceInfo { name: "no hardware".into(), software: "mock".into(), memory: Bytes(u64::MAX) })
+    fn put(&self, _: &Tensor, _: &Gathered) -> Result<(), Trouble> {
+        Ok(())
     }
 
-    fn open(&self, plan: &CheckedPlan, _: LaneId) -> Result<Box<dyn Session>, BackendError> {
-        if self.times.len() != plan.steps.len() {
-            let reason = format!("it knows {} steps, and the plan has {}", self.times.len(), plan.steps.len());
-            return Err(BackendError::Unfit { backend: self.name(), reason });
-        }
-        Ok(Box::new(self.clone()))
-    }
-}
-
-impl Session for Mock {
-    fn run(&mut self, step: StepId) -> Result<Ran, BackendError> {
-        let time = self.times[step.0 as usize];
-        sleep(time);
-        Ok(time.into())
+    fn get(&self, _: &Tensor) -> Result<Gathered, Trouble> {
+        Err(Trouble::Step("a mock computes nothing".into()))
     }
 }

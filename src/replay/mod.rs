@@ -1,79 +1,41 @@
 //! Hardware lanes: a checked plan run on real devices, in real time, by the same loop that simulates it.
 //!
-//! A [`Backend`] opens a [`Session`] for each lane; a [`Crew`] gives each session a thread of its own and takes the
-//! times of all steps from one clock. The only module that may read clocks, start threads or call device runtimes.
+//! What runs a device is its [`Driver`]; there, a plan has a [`Workspace`] with its tensors and prepared steps. One plan
+//! may use devices of any kinds at once: [`Hardware`] has the drivers of a platform and opens plans on them. A [`Crew`]
+//! gives each lane a thread of its own and takes the times of all steps from one clock. The only module that may read
+//! clocks, start threads or call device runtimes.
 
 pub mod agent;
 mod clock;
 mod cores;
 pub mod cpu;
 mod crew;
+mod driver;
+mod hardware;
 mod mock;
+mod networks;
+mod opened;
+mod outputs;
 pub mod profile;
 pub mod remote;
 mod speed;
+mod tensor;
 pub mod tensorrt;
 pub mod wire;
 
 pub use cores::{Hold, available};
+pub use cpu::Gathered;
 pub use crew::{Crew, Limits, Round, Unfinished};
+pub use driver::{DeviceInfo, Driver, Job, Prepared, Timing, Trouble, Workspace};
+pub use hardware::{Hardware, Settings};
 pub use mock::Mock;
+pub use networks::{Network, Networks};
+pub use opened::{Inputs, Opened};
 pub use speed::{PROBE_SAMPLES, SpeedProbe};
+pub use tensor::Tensor;
 
-use crate::plan::{CheckedPlan, LaneId, StepId};
-use crate::units::{Bytes, Duration};
-
-/// A kind of hardware that can run lanes.
-///
-/// ```
-/// use coinfer::plan::{CheckedPlan, LaneId, StepId};
-/// use coinfer::replay::{Backend, BackendError, DeviceInfo, Ran, Session};
-/// use coinfer::units::{Bytes, Duration};
-///
-/// /// Hardware that does nothing, at once.
-/// struct Instant;
-///
-/// impl Backend for Instant {
-///     fn name(&self) -> &'static str {
-///         "instant"
-///     }
-///     fn probe(&self) -> Result<DeviceInfo, BackendError> {
-///         Ok(DeviceInfo { name: "nothing".into(), software: "none".into(), memory: Bytes(0) })
-///     }
-///     fn open(&self, _: &CheckedPlan, _: LaneId) -> Result<Box<dyn Session>, BackendError> {
-///         struct Idle;
-///         impl Session for Idle {
-///             fn run(&mut self, _: StepId) -> Result<Ran, BackendError> {
-///                 Ok(Ran::from(Duration::ZERO))
-///             }
-///         }
-///         Ok(Box::new(Idle))
-///     }
-/// }
-/// ```
-pub trait Backend {
-    /// Its name in scenarios and reports.
-    fn name(&self) -> &'static str;
-
-    /// Whether the hardware is there and can be used.
-    fn probe(&self) -> Result<DeviceInfo, BackendError>;
-
-    /// Loads everything that `lane` of `plan` will run: weights, engines, buffers. Not timed.
-    fn open(&self, plan: &CheckedPlan, lane: LaneId) -> Result<Box<dyn Session>, BackendError>;
-}
-
-/// Opens every lane of `plan` on `backend`.
-///
-/// # Errors
-/// The backend cannot run one of them.
-pub fn assemble(plan: &CheckedPlan, backend: &dyn Backend) -> Result<Crew, BackendError> {
-    let lanes = (0..plan.lanes.len() as u32).map(LaneId);
-    let sessions = lanes.map(|lane| backend.open(plan, lane)).collect::<Result<_, _>>()?;
-    Crew::new(sessions).map_err(|error| BackendError::Unavailable {
-        backend: backend.name(),
-        reason: format!("the plan has {} lanes, and a thread for each cannot be started: {error}", plan.lanes.len()),
-    })
-}
+use crate::plan::{LaneId, StepId};
+use crate::units::Duration;
 
 /// An open lane. It lives on a thread of its own.
 pub trait Session: Send {
@@ -106,20 +68,15 @@ impl From<Duration> for Ran {
     }
 }
 
-/// What a probe found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeviceInfo {
-    /// The vendor's name of the hardware.
-    pub name: String,
-    /// The runtime that executes networks, with its version.
-    pub software: String,
-    /// Memory that lanes may reserve.
-    pub memory: Bytes,
-}
-
 /// Why hardware did not do what a plan asks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BackendError {
+    /// A device of the plan is simulated only.
+    #[error("`{device}` does not say what runs it; write for example `runtime = {{ cpu = {{ cores = \"0\" }} }}`")]
+    Simulated {
+        /// Its name.
+        device: String,
+    },
     /// It is not there, or cannot be used.
     #[error("{backend} is not available: {reason}")]
     Unavailable {

@@ -105,15 +105,21 @@ impl Target {
         }
     }
 
-    /// The plan that measures it for `graph` on `platform`.
+    /// The plan that measures it for `model` of the networks `graphs` on `platform`.
     ///
     /// # Errors
     /// A device cannot run the network.
     ///
     /// # Panics
     /// If the graph does not have what it measures, see [`Target::is_of`].
-    pub fn measurement(&self, platform: &Platform, graph: &Graph) -> Result<Measurement, Vec<Violation>> {
-        let mut drafts = Drafts { platform, graph, plan: Plan::default(), steps: BTreeMap::new() };
+    pub fn measurement(
+        &self,
+        platform: &Platform,
+        graphs: &[&Graph],
+        model: ModelId,
+    ) -> Result<Measurement, Vec<Violation>> {
+        let graph = graphs[model.0 as usize];
+        let mut drafts = Drafts { platform, graph, model, plan: Plan::default(), steps: BTreeMap::new() };
         match *self {
             Target::Whole { device, batch } => {
                 let lane = drafts.lane(device);
@@ -138,11 +144,11 @@ impl Target {
             }
         }
         let Drafts { plan, steps, .. } = drafts;
-        let model = Model { graph: graph.clone(), home: None };
+        let models = graphs.iter().map(|&graph| Model { graph: graph.clone(), home: None }).collect();
         let (mut platform, load) = (platform.clone(), Load::Offline { samples: self.samples() });
         // One segment after the other is loaded, whatever a device could keep of them at once.
         platform.devices.iter_mut().for_each(|device| device.limits.loadables_max = None);
-        let problem = Problem::new(vec![model], platform, load, NoCosts);
+        let problem = Problem::new(models, platform, load, NoCosts);
         Ok(Measurement { plan: check(plan, &problem)?, steps })
     }
 }
@@ -176,6 +182,7 @@ impl Measurement {
 struct Drafts<'a> {
     platform: &'a Platform,
     graph: &'a Graph,
+    model: ModelId,
     plan: Plan,
     steps: BTreeMap<StepId, Measured>,
 }
@@ -253,7 +260,7 @@ impl Drafts<'_> {
     }
 
     fn compute(&mut self, lane: LaneId, segment: Segment, region: Region, after: &[StepId]) -> StepId {
-        self.plan.step(lane, Action::Compute(Work { model: ModelId(0), segment, region }), after)
+        self.plan.step(lane, Action::Compute(Work { model: self.model, segment, region }), after)
     }
 }
 

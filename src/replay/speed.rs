@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use super::{Backend, BackendError, Crew, Limits, assemble};
+use super::{BackendError, Hardware, Inputs, Limits, Opened, Timing};
 use crate::cost::{CostModel, Estimate, Uncalibrated};
 use crate::model::{Graph, ModelId, Region, Segment, Work};
 use crate::plan::{Action, CheckedPlan, Lane, LaneId, Plan, check};
@@ -19,7 +19,7 @@ use crate::units::{Bytes, Duration, Share};
 /// Single samples of one network on each device in turn, ready to run.
 pub struct SpeedProbe {
     plan: CheckedPlan,
-    crew: Crew,
+    opened: Opened,
     /// What the traces say of one sample, by device.
     expected: Vec<Option<Duration>>,
     /// The latest probes, by device.
@@ -47,28 +47,36 @@ impl CostModel for NoCosts {
 }
 
 impl SpeedProbe {
-    /// Of the devices that can run the problem's first network and whose time for one sample of it is known, on
-    /// `backend`, which has the network's inputs on every device.
+    /// Of the devices of `hardware` that run when plans let them, that can run the problem's first network, and whose
+    /// time for one sample of it is known. `None` if no device runs so.
     ///
     /// # Errors
-    /// The backend cannot run it.
-    pub fn new(problem: &Problem, backend: &dyn Backend) -> Result<SpeedProbe, BackendError> {
+    /// A device cannot run it.
+    pub fn new(problem: &Problem, hardware: &Hardware) -> Result<Option<SpeedProbe>, BackendError> {
+        let is_measured =
+            |&device: &DeviceId| hardware.driver(device).is_some_and(|driver| driver.timing() == Timing::Measured);
+        if !problem.platform.device_ids().any(|device| is_measured(&device)) {
+            return Ok(None);
+        }
         let graph = &problem.models[0].graph;
-        let whole = graph.whole().ok_or_else(|| unfit(backend, format!("{} has nothing to compute", graph.name())))?;
+        let whole = graph.whole().ok_or_else(|| unfit(format!("{} has nothing to compute", graph.name())))?;
         let one = work(&whole, graph, 0..1);
         let time = |device| Some(problem.costs.compute(device, Share::FULL, &one).ok()?.time);
         let can_run = |&device: &DeviceId| runs(problem.platform.device(device), graph, &one);
-        let expected: Vec<Option<Duration>> =
-            problem.platform.device_ids().map(|device| Some(device).filter(can_run).and_then(time)).collect();
+        let expected: Vec<Option<Duration>> = problem
+            .platform
+            .device_ids()
+            .map(|device| Some(device).filter(is_measured).filter(can_run).and_then(time))
+            .collect();
         let (plan, samples) = in_turn(problem, &whole, &expected);
         let model = Model { graph: graph.clone(), home: None };
         let (platform, load) = (problem.platform.clone(), Load::Offline { samples });
         let probed = Problem::new(vec![model], platform, load, NoCosts);
         let plan = check(plan, &probed)
-            .map_err(|violations| unfit(backend, violations.first().map(ToString::to_string).unwrap_or_default()))?;
-        let crew = assemble(&plan, backend)?;
+            .map_err(|violations| unfit(violations.first().map(ToString::to_string).unwrap_or_default()))?;
+        let opened = hardware.open(&plan, &vec![Duration::ZERO; plan.steps.len()], Inputs::Everywhere)?;
         let latest = vec![VecDeque::new(); expected.len()];
-        Ok(SpeedProbe { plan, crew, expected, latest })
+        Ok(Some(SpeedProbe { plan, opened, expected, latest }))
     }
 
     /// Probes each device. By device, how many times as long as its trace says a sample takes, the median of the latest
@@ -77,7 +85,7 @@ impl SpeedProbe {
     /// # Errors
     /// Hardware failed.
     pub fn measure(&mut self, limits: &Limits<'_>) -> Result<Vec<f64>, BackendError> {
-        let round = self.crew.round(&self.plan, limits)?;
+        let round = self.opened.measured(&self.plan, limits)?;
         for (index, (expected, latest)) in self.expected.iter().zip(&mut self.latest).enumerate() {
             let Some(expected) = expected else { continue };
             let is_here = |lane| {
@@ -137,8 +145,8 @@ fn work(whole: &Segment, graph: &Graph, samples: Range<u32>) -> Work {
     Work { model: ModelId(0), segment: whole.clone(), region: Region { samples, rows } }
 }
 
-fn unfit(backend: &dyn Backend, reason: String) -> BackendError {
-    BackendError::Unfit { backend: backend.name(), reason }
+fn unfit(reason: String) -> BackendError {
+    BackendError::Unfit { backend: "the probe of speed", reason }
 }
 
 impl std::fmt::Debug for SpeedProbe {
@@ -149,15 +157,15 @@ impl std::fmt::Debug for SpeedProbe {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::sync::atomic::AtomicBool;
 
     use super::*;
     use crate::cost::Basis;
     use crate::model::{Graph, Layer, LayerId, Op, Shape};
-    use crate::plan::{LaneId, StepId};
     use crate::platform::{Device, DeviceKind, Platform};
     use crate::replay::clock::sleep;
-    use crate::replay::{DeviceInfo, Ran, Session};
+    use crate::replay::{DeviceInfo, Driver, Gathered, Job, Networks, Prepared, Tensor, Trouble, Workspace};
 
     /// The first device is said to take 2 ms a sample; nothing is known of the second.
     struct FirstOnly;
@@ -183,22 +191,30 @@ mod tests {
     /// Every step takes 4 ms or a little more.
     struct Slow;
 
-    impl Backend for Slow {
-        fn name(&self) -> &'static str {
-            "slow"
+    impl Driver for Slow {
+        fn describe(&self) -> DeviceInfo {
+            DeviceInfo::new("slow", "none")
         }
-        fn probe(&self) -> Result<DeviceInfo, BackendError> {
-            Ok(DeviceInfo { name: "slow".into(), software: "none".into(), memory: Bytes(0) })
+        fn timing(&self) -> Timing {
+            Timing::Measured
         }
-        fn open(&self, _: &CheckedPlan, _: LaneId) -> Result<Box<dyn Session>, BackendError> {
-            struct Sleeping;
-            impl Session for Sleeping {
-                fn run(&mut self, _: StepId) -> Result<Ran, BackendError> {
-                    sleep(Duration::from_nanos(4_000_000));
-                    Ok(Duration::ZERO.into())
-                }
-            }
-            Ok(Box::new(Sleeping))
+        fn open(&self, _: &[(Tensor, Gathered)]) -> Result<Arc<dyn Workspace>, BackendError> {
+            Ok(Arc::new(Slow))
+        }
+    }
+
+    impl Workspace for Slow {
+        fn prepare(self: Arc<Self>, _: &Job<'_>) -> Result<Prepared, BackendError> {
+            Ok(Box::new(|| {
+                sleep(Duration::from_nanos(4_000_000));
+                Ok(Duration::ZERO.into())
+            }))
+        }
+        fn put(&self, _: &Tensor, _: &Gathered) -> Result<(), Trouble> {
+            Ok(())
+        }
+        fn get(&self, _: &Tensor) -> Result<Gathered, Trouble> {
+            unreachable!("nothing is moved")
         }
     }
 
@@ -212,7 +228,9 @@ mod tests {
         let models = vec![Model { graph: Graph::new("net", layers).unwrap(), home: None }];
         let platform = Platform { devices, ..Platform::default() };
         let problem = Problem::new(models, platform, Load::Offline { samples: 1 }, FirstOnly);
-        let mut probe = SpeedProbe::new(&problem, &Slow).unwrap();
+        let driver = || Some(Arc::new(Slow) as Arc<dyn Driver>);
+        let hardware = Hardware::with(&problem.platform, Networks::default(), vec![driver(), driver()]);
+        let mut probe = SpeedProbe::new(&problem, &hardware).unwrap().unwrap();
         let limits = Limits { deadline: Duration::from_nanos(60_000_000_000), interrupted: &AtomicBool::new(false) };
         for _ in 0..2 {
             let speeds = probe.measure(&limits).unwrap();

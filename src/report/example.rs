@@ -105,6 +105,7 @@ pub(super) fn replay() -> Replay {
         backend: "Processor 2000".into(),
         runtime: "runtime 1.0".into(),
         is_real: true,
+        unreal: vec![],
         is_assembled: false,
         is_as_profiled: false,
         emulated: vec![],

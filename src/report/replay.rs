@@ -71,6 +71,9 @@ pub struct Replay {
     pub runtime: String,
     /// Whether real hardware computed.
     pub is_real: bool,
+    /// Devices of which no hardware took part, if it did of others.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreal: Vec<String>,
     /// Whether timelines were put together from steps that were timed one by one.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_assembled: bool,
@@ -163,6 +166,8 @@ impl Replay {
         if !self.is_real {
             self.objections.push("no hardware took part".into());
         }
+        let unreal = self.unreal.iter().map(|device| format!("no hardware of `{device}` took part"));
+        self.objections.extend(unreal);
         if self.is_assembled {
             let reason = "no plan ran as a whole: steps were timed one by one, and transfers, and what steps that run at \
                           once take from each other, are as predicted";

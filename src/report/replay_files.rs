@@ -7,7 +7,8 @@ use super::grid::{NAME_BREAKS, grid, page, room, wrap};
 use super::replay::{Comparison, DIFFERENCE_MAX, Replay, relative};
 use super::rows::csv_bytes;
 use super::summary::{Object, json_text};
-use crate::plan::{Action, CheckedPlan};
+use crate::plan::{Action, CheckedPlan, Lane};
+use crate::platform::DeviceId;
 use crate::problem::Problem;
 use crate::replay::Round;
 use crate::report::files::place;
@@ -135,8 +136,14 @@ const COLUMNS: [&str; 14] = [
     "runtime",
 ];
 
-/// The steps of a plan in every round, beside their prediction for it, as CSV; `runtime` executed them.
-pub fn replay_csv(problem: &Problem, plan: &CheckedPlan, rounds: &[(Round, Timeline)], runtime: &str) -> Vec<u8> {
+/// The steps of a plan in every round, beside their prediction for it, as CSV; `softwares`, by device,
+/// executed them.
+pub fn replay_csv(
+    problem: &Problem,
+    plan: &CheckedPlan,
+    rounds: &[(Round, Timeline)],
+    softwares: &[String],
+) -> Vec<u8> {
     let lines = rounds.iter().enumerate().flat_map(|(index, (round, predicted))| {
         plan.step_ids().filter_map(move |id| {
             let step = plan.step_at(id);
@@ -153,11 +160,27 @@ pub fn replay_csv(problem: &Problem, plan: &CheckedPlan, rounds: &[(Round, Timel
             line.extend([place(problem, plan.lane_at(lane)).0.to_owned(), action.to_owned(), samples.to_string()]);
             line.extend(times);
             line.extend([round.busy[id.0 as usize].as_nanos().to_string(), format!("{error:.4}")]);
-            line.extend([origin(&round.timeline).to_owned(), runtime.to_owned()]);
+            line.extend([origin(&round.timeline).to_owned(), by(problem, plan.lane_at(lane), softwares)]);
             Some(line)
         })
     });
     csv_bytes(COLUMNS, lines)
+}
+
+/// What executed the steps of a lane; of a link, what its ends have.
+fn by(problem: &Problem, lane: &Lane, softwares: &[String]) -> String {
+    let of = |device: DeviceId| softwares[device.0 as usize].as_str();
+    match *lane {
+        Lane::Compute { device, .. } => of(device).to_owned(),
+        Lane::Link(link) => {
+            let link = problem.platform.link(link);
+            match (of(link.from), of(link.to)) {
+                (from, to) if from == to || to.is_empty() => from.to_owned(),
+                ("", to) => to.to_owned(),
+                (from, to) => format!("{from} and {to}"),
+            }
+        }
+    }
 }
 
 /// How a timeline of a replay came about.
@@ -320,7 +343,8 @@ mod tests {
         let busy = vec![Duration::from_nanos(5); run.plan.steps.len()];
         let round = Round { timeline: run.timeline.clone(), busy, there: vec![] };
         let rounds = vec![(round.clone(), run.timeline.clone()), (round, run.timeline.clone())];
-        let text = String::from_utf8(replay_csv(&run.problem, &run.plan, &rounds, "rten")).unwrap();
+        let text =
+            String::from_utf8(replay_csv(&run.problem, &run.plan, &rounds, &["rten".into(), "rten".into()])).unwrap();
         insta::assert_snapshot!(text, @"
         round,step,lane,device_or_link,action,samples,predicted_start_ns,predicted_end_ns,measured_start_ns,measured_end_ns,busy_ns,error,timeline,runtime
         0,0,0,cpu,compute,4,0,12000000,0,12000000,5,0.0000,measured,rten

@@ -146,6 +146,7 @@ macro_rules! form {
                 let known = [$(stringify!($field)),*];
                 let at = node.at.clone();
                 // So that it still counts as an entry, whose name is not known.
+                #[allow(unused_variables, reason = "a table may have no keys")]
                 let Some(fields) = $crate::scenario::decode::Fields::open(node, $noun, &known, faults) else {
                     return Some($name { $($field: None,)* at });
                 };

@@ -1,6 +1,6 @@
-//! One suite for every backend: plans of strategies and plans by hand give a single device's outputs, in order.
+//! One suite for every runtime: plans of strategies and plans by hand give a single device's outputs, in order.
 //!
-//! Backends that are not there are reported as skipped, with the reason.
+//! Runtimes that are not there are reported as skipped, with the reason.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -14,14 +14,19 @@ use coinfer::engine::estimates;
 use coinfer::model::{Activation, Conv, Graph, Layer, LayerId, ModelId, Op, Pooling, Region, Segment, Shape};
 use coinfer::model::{Weights, Window, Work, zoo};
 use coinfer::plan::{Action, CheckedPlan, Lane, LaneId, Plan, StepId, check};
-use coinfer::platform::{Cores, Device, DeviceId, DeviceKind, Direction, Link, LinkId, Platform, Runtime};
+use coinfer::platform::{
+    AgentAddress, Cores, Device, DeviceId, DeviceKind, Direction, Link, LinkId, Platform, Precision, Runtime,
+    TensorrtUnit,
+};
 use coinfer::problem::{Load, Model, Problem};
-use coinfer::replay::cpu::{Cpu, Host, Library, Network};
-use coinfer::replay::{Backend, BackendError, Limits, Mock, Round, SpeedProbe, assemble, available};
+use coinfer::replay::agent::{self, Agent};
+use coinfer::replay::cpu::Library;
+use coinfer::replay::{Hardware, Inputs, Limits, Network, Networks, Opened, Settings, SpeedProbe, Timing, available};
 use coinfer::strategy::{Aofl, Coedge, Deepthings, FullSearch, Legion, Modnn, Ratio, Strategy, Transport};
+use coinfer::timeline::Origin;
 use coinfer::units::{Bytes, BytesPerSec, Duration, MacsPerSec, Share};
 
-use crate::fixture::PerRow;
+use crate::fixture::{PerRow, settings};
 use crate::strategies::strategies;
 
 const FIRST: DeviceId = DeviceId(0);
@@ -64,17 +69,13 @@ const SUM: u32 = 6;
 const POOL: u32 = 7;
 const DENSE: u32 = 10;
 
-/// Two devices with a link in each direction, on cores of this machine, of which there may be one only; the second is
-/// slowed.
+/// Two devices with a link in each direction.
 fn problem(networks: u32, home: Option<DeviceId>) -> Problem {
-    let device = |name: &str, index, slowed| Device {
-        runtime: Runtime::Cores(core(index, slowed)),
-        ..Device::new(name, DeviceKind::Cpu, Bytes(1 << 20))
-    };
+    let device = |name: &str| Device::new(name, DeviceKind::Cpu, Bytes(1 << 20));
     let link = |name: &str, from, to| Link::new(name, (from, to), Direction::OneWay, BytesPerSec::new(1e9).unwrap());
     let model = |index: u32| Model { graph: graph(&format!("net{index}"), 4 + index), home };
     let platform = Platform {
-        devices: vec![device("first", 0, 1.0), device("second", 1, 1.5)],
+        devices: vec![device("first"), device("second")],
         links: vec![link("forth", FIRST, SECOND), link("back", SECOND, FIRST)],
         ..Platform::default()
     };
@@ -82,19 +83,80 @@ fn problem(networks: u32, home: Option<DeviceId>) -> Problem {
     Problem::new(models, platform, Load::Offline { samples: SAMPLES }, PerRow([2, 3, 0]))
 }
 
-/// One thread on one core of this machine.
-fn core(index: usize, slowed: f64) -> Cores {
+/// One thread on one core of this machine, of which there may be one only.
+fn core(index: usize, slowed: f64) -> Runtime {
     let cores = available().unwrap();
-    Cores { cores: vec![cores[index % cores.len()]], threads: 1, slowed }
+    Runtime::Cores(Cores { cores: vec![cores[index % cores.len()]], threads: 1, slowed })
 }
 
-fn host(problem: &Problem, library: Library, weights: Weights) -> Result<Arc<Host>, BackendError> {
+fn networks(problem: &Problem, weights: Weights, samples: u32) -> Networks {
     let weights = Arc::new(weights);
     let network = |model: &Model| Network { graph: model.graph.clone(), weights: weights.clone(), home: model.home };
-    let networks = problem.models.iter().map(network).collect();
-    // Enough for the probe of speed too.
-    Ok(Arc::new(Host::new(&problem.platform, library, networks, 2 * SAMPLES + 2, 1)?))
+    Networks::new(problem.models.iter().map(network).collect(), samples, 1).unwrap()
 }
+
+/// What runs the devices of `problem` if they are `runtimes`.
+fn start(problem: &Problem, runtimes: &[Runtime], weights: Weights, settings: &Settings) -> Hardware {
+    let mut platform = problem.platform.clone();
+    platform.devices.iter_mut().zip(runtimes).for_each(|(device, runtime)| device.runtime = runtime.clone());
+    // Enough for the probe of speed too.
+    Hardware::start(&platform, networks(problem, weights, 2 * SAMPLES + 2), settings).unwrap()
+}
+
+/// What runs two devices.
+struct Kind {
+    name: &'static str,
+    runtimes: [Runtime; 2],
+    library: Library,
+    /// Whether steps are processes, which take long to start.
+    is_slow: bool,
+}
+
+/// Agents on this machine, which last as long as all tests.
+static AGENTS: LazyLock<[Agent; 2]> = LazyLock::new(|| {
+    let settings = || agent::Settings {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        unit: Cores { cores: available().unwrap()[..1].into(), threads: 1, slowed: 1.0 },
+        network_cores: available().unwrap()[..1].into(),
+        library: Library::Rten,
+        delay: Duration::ZERO,
+        limits: agent::Limits::default(),
+        access: agent::Access::default(),
+    };
+    [(); 2].map(|()| Agent::start(&settings()).unwrap())
+});
+
+fn on_agent(index: usize) -> Runtime {
+    Runtime::Agent(AgentAddress { address: AGENTS[index].address().to_string(), server_name: None })
+}
+
+fn on_board(dla_core: Option<u32>) -> Runtime {
+    Runtime::Tensorrt(TensorrtUnit { dla_core, gpu_fallback: dla_core.is_some(), precision: Precision::Fp16 })
+}
+
+/// All kinds of runtimes that are there, alone and mixed. Says which are not, even where output is captured.
+#[allow(clippy::explicit_write, reason = "tests do not show what `eprintln` prints")]
+static KINDS: LazyLock<Vec<Kind>> = LazyLock::new(|| {
+    let kind = |name, runtimes, is_slow| Kind { name, runtimes, library: Library::Rten, is_slow };
+    let cores = || [core(0, 1.0), core(1, 1.5)];
+    let mut kinds = vec![
+        kind("a mock", [Runtime::Mock, Runtime::Mock], false),
+        kind("rten", cores(), false),
+        kind("agents", [on_agent(0), on_agent(1)], false),
+        kind("cores and an agent", [core(0, 1.0), on_agent(0)], false),
+        kind("an agent and a mock", [on_agent(1), Runtime::Mock], false),
+        kind("a stand-in of TensorRT", [on_board(None), on_board(Some(0))], true),
+        kind("cores and a stand-in of TensorRT", [core(0, 1.0), on_board(None)], true),
+    ];
+    let skip = |what: &str, reason: &str| writeln!(std::io::stderr(), "skipped: conformance of {what}: {reason}");
+    match onnx_runtime() {
+        Ok(library) => kinds.push(Kind { name: "ONNX Runtime", runtimes: cores(), library, is_slow: false }),
+        Err(reason) => skip("ONNX Runtime", &reason).unwrap(),
+    }
+    skip("TensorRT", "its stand-in is tested; trtexec itself is looked for by `trtexec_itself_times_a_network`")
+        .unwrap();
+    kinds
+});
 
 /// The library of ONNX Runtime that the user names, or that a virtual environment below `target` has.
 fn onnx_runtime() -> Result<Library, String> {
@@ -110,38 +172,151 @@ fn onnx_runtime() -> Result<Library, String> {
     Library::onnx_runtime(&library)
 }
 
-/// The libraries that execute networks on cores and that are there. Says which are not, even where output is captured.
-#[allow(clippy::explicit_write, reason = "tests do not show what `eprintln` prints")]
-static LIBRARIES: LazyLock<Vec<Library>> = LazyLock::new(|| {
-    let mut libraries = vec![Library::Rten];
-    match onnx_runtime() {
-        Ok(library) => libraries.push(library),
-        Err(reason) => writeln!(std::io::stderr(), "skipped: conformance of ONNX Runtime: {reason}").unwrap(),
-    }
-    libraries
-});
-
-/// Runs `plan` twice on every backend: timelines obey it, and outputs are a single device's.
-fn check_everywhere(name: &str, problem: &Problem, plan: &CheckedPlan) {
-    let times = estimates(problem, plan).unwrap().iter().map(|estimate| estimate.time).collect();
-    rounds(name, problem, plan, &Mock::new(times));
-    for library in LIBRARIES.iter().cloned() {
-        let cpu = Cpu::new(host(problem, library, Weights::Seeded(7)).unwrap());
-        let info = cpu.probe().unwrap();
-        rounds(name, problem, plan, &cpu);
-        for model in (0..problem.models.len() as u32).map(ModelId) {
-            let difference = cpu.difference(model, SAMPLES).unwrap();
-            assert!(difference <= 1e-4, "{name} on {}, model {}: {difference}", info.software, model.0);
+/// Runs `plan` twice on every kind of runtime: timelines obey it, and outputs, where there are such, are a single
+/// device's.
+fn check_everywhere(name: &str, problem: &Problem, plan: &CheckedPlan, is_patient: bool) {
+    for kind in KINDS.iter().filter(|kind| is_patient || !kind.is_slow) {
+        let name = format!("{name} on {}", kind.name);
+        let settings = Settings { library: kind.library.clone(), ..settings() };
+        let hardware = start(problem, &kind.runtimes, Weights::Seeded(7), &settings);
+        let used: Vec<Timing> = plan
+            .lanes
+            .iter()
+            .flat_map(|lane| ends(problem, lane))
+            .map(|device| hardware.driver(device).unwrap().timing())
+            .collect();
+        let opened = rounds(&name, problem, plan, &hardware);
+        let expected = used.contains(&Timing::Alone);
+        assert_eq!(opened.is_assembled(), expected, "{name}");
+        let difference = opened.difference(plan, problem.models.len() as u32, SAMPLES).unwrap();
+        match used.iter().all(|timing| *timing == Timing::Measured) {
+            true => assert!(difference.unwrap() <= 1e-4, "{name}: {difference:?}"),
+            false => assert_eq!(difference, None, "{name}: what computes nothing has no outputs"),
         }
     }
 }
 
-fn rounds(name: &str, problem: &Problem, plan: &CheckedPlan, backend: &dyn Backend) -> Vec<Round> {
-    backend.probe().unwrap();
-    let mut crew = assemble(plan, backend).unwrap();
-    let rounds: Vec<Round> = (0..2).map(|_| crew.round(plan, &LIMITS).unwrap()).collect();
-    assert!(rounds.iter().all(|round| round.timeline.obeys(plan, &problem.platform)), "{name} on {}", backend.name());
-    rounds
+/// The devices that have to do with a lane.
+fn ends(problem: &Problem, lane: &Lane) -> Vec<DeviceId> {
+    match *lane {
+        Lane::Compute { device, .. } => vec![device],
+        Lane::Link(link) => vec![problem.platform.link(link).from, problem.platform.link(link).to],
+    }
+}
+
+/// `plan` after two rounds on `hardware`.
+fn rounds(name: &str, problem: &Problem, plan: &CheckedPlan, hardware: &Hardware) -> Opened {
+    let estimates = estimates(problem, plan).unwrap();
+    let times: Vec<Duration> = estimates.iter().map(|estimate| estimate.time).collect();
+    let mut opened = hardware.open(plan, &times, Inputs::AtHome).unwrap();
+    for _ in 0..2 {
+        let round = opened.round(problem, plan, &estimates, &LIMITS).unwrap();
+        assert!(round.timeline.obeys(plan, &problem.platform), "{name}");
+        assert_eq!(round.timeline.origin == Origin::Assembled, opened.is_assembled(), "{name}");
+    }
+    opened
+}
+
+#[test]
+fn every_device_says_what_it_is() {
+    let problem = problem(1, None);
+    for kind in KINDS.iter() {
+        let settings = Settings { library: kind.library.clone(), ..settings() };
+        let hardware = start(&problem, &kind.runtimes, Weights::Seeded(7), &settings);
+        hardware.synchronise().unwrap();
+        for (info, runtime) in hardware.devices().into_iter().flatten().zip(&kind.runtimes) {
+            let is_real = matches!(runtime, Runtime::Cores(_) | Runtime::Agent(_));
+            assert_eq!(info.is_real, is_real, "{}: {info:?}", kind.name);
+            assert!(!info.hardware.is_empty() && !info.software.is_empty(), "{}: {info:?}", kind.name);
+            assert_eq!(info.board.is_some(), runtime.agent().is_some(), "{}: {info:?}", kind.name);
+            assert_eq!(info.standin.is_some(), runtime.tensorrt().is_some(), "{}: {info:?}", kind.name);
+            let recorded = runtime.recorded().unwrap_or_else(|| info.unit.clone());
+            assert_eq!(info.unit, recorded, "{}: traces record the same before and after", kind.name);
+        }
+    }
+}
+
+/// Cores, an agent and a GPU, each joined to each, on which every sample takes a device as long as its step costs.
+fn three() -> (Problem, CheckedPlan) {
+    let device = |name: &str| Device::new(name, DeviceKind::Igpu, Bytes(1 << 20));
+    let link = |name: &str, from, to| Link::new(name, (from, to), Direction::EitherWay, BytesPerSec::new(1e9).unwrap());
+    let [cores, agent, gpu] = [0, 1, 2].map(DeviceId);
+    let platform = Platform {
+        devices: ["cores", "agent", "gpu"].map(device).into(),
+        links: vec![link("to agent", cores, agent), link("to gpu", cores, gpu), link("across", agent, gpu)],
+        ..Platform::default()
+    };
+    let models = vec![Model { graph: graph("net", 4), home: Some(cores) }];
+    let problem = Problem::new(models, platform, Load::Offline { samples: SAMPLES }, PerRow([2, 3, 1]));
+    let mut plan = Plan::default();
+    let mut lane = |device| plan.lane(Lane::Compute { device, share: Share::FULL, memory: Bytes(1 << 20) });
+    let [on_cores, on_agent, on_gpu] = [lane(cores), lane(agent), lane(gpu)];
+    let [to_agent, to_gpu, across] = [0, 1, 2].map(|link| plan.lane(Lane::Link(LinkId(link))));
+    let work = |layers: [u32; 2], samples: Range<u32>, rows: u32| {
+        let segment = Segment::range(LayerId(layers[0]), LayerId(layers[1]));
+        Action::Compute(Work { model: MODEL, segment, region: Region { samples, rows: 0..rows } })
+    };
+    let copy = |to, layer, samples: Range<u32>, rows: u32| Action::Transfer {
+        model: MODEL,
+        layer: LayerId(layer),
+        region: Region { samples, rows: 0..rows },
+        to,
+    };
+    // One sample stays, one is the agent's, and the GPU begins two, of which the agent ends one.
+    plan.step(on_cores, work([1, DENSE], 0..1, 1), &[]);
+    let sent = plan.step(to_agent, copy(agent, 0, 1..2, ROWS), &[]);
+    let done = plan.step(on_agent, work([1, DENSE], 1..2, 1), &[sent]);
+    plan.step(to_agent, copy(cores, DENSE, 1..2, 1), &[done]);
+    let sent = plan.step(to_gpu, copy(gpu, 0, 2..4, ROWS), &[]);
+    let front = plan.step(on_gpu, work([1, POOL], 2..4, ROWS / 2), &[sent]);
+    let back = plan.step(on_gpu, work([8, DENSE], 2..3, 1), &[front]);
+    plan.step(to_gpu, copy(cores, DENSE, 2..3, 1), &[back]);
+    let passed = plan.step(across, copy(agent, POOL, 3..4, ROWS / 2), &[front]);
+    let ended = plan.step(on_agent, work([8, DENSE], 3..4, 1), &[passed]);
+    plan.step(to_agent, copy(cores, DENSE, 3..4, 1), &[ended]);
+    let plan = check(plan, &problem).unwrap_or_else(|found| panic!("{found:?}"));
+    (problem, plan)
+}
+
+#[test]
+fn one_plan_runs_on_cores_an_agent_and_tensorrt_at_once() {
+    let (problem, plan) = three();
+    let hardware = start(&problem, &[core(0, 1.0), on_agent(0), on_board(None)], Weights::Seeded(7), &settings());
+    let estimates = estimates(&problem, &plan).unwrap();
+    let times: Vec<Duration> = estimates.iter().map(|estimate| estimate.time).collect();
+    let mut opened = hardware.open(&plan, &times, Inputs::AtHome).unwrap();
+    let round = opened.round(&problem, &plan, &estimates, &LIMITS).unwrap();
+    assert!(round.timeline.obeys(&plan, &problem.platform) && round.timeline.origin == Origin::Assembled);
+    for step in plan.step_ids() {
+        let (index, span) = (step.0 as usize, round.timeline.span(step).duration());
+        let Some(lane) = plan.step_at(step).lane else { continue };
+        match ends(&problem, plan.lane_at(lane)).as_slice() {
+            // What trtexec says, and not how long its processes took.
+            [DeviceId(2)] => assert_eq!(span, round.busy[index]),
+            [_] => assert!(span >= round.busy[index] && round.busy[index] > Duration::ZERO, "step {index}"),
+            ends if ends.contains(&DeviceId(2)) => assert_eq!(span, times[index], "as predicted: nothing was moved"),
+            _ => assert!(span > Duration::ZERO, "step {index}"),
+        }
+    }
+    assert_eq!(opened.difference(&plan, 1, SAMPLES).unwrap(), None, "TensorRT gives no outputs");
+}
+
+#[test]
+fn one_plan_runs_on_cores_an_agent_and_what_is_not_there() {
+    let (problem, plan) = three();
+    let hardware = start(&problem, &[core(0, 1.0), on_agent(0), Runtime::Mock], Weights::Seeded(7), &settings());
+    let opened = rounds("a mock among others", &problem, &plan, &hardware);
+    assert!(!opened.is_assembled(), "a mock takes its time by the clock");
+    let hardware = start(&problem, &[core(0, 1.0), on_agent(0), core(1, 1.0)], Weights::Seeded(7), &settings());
+    let opened = rounds("all that computes", &problem, &plan, &hardware);
+    assert!(opened.difference(&plan, 1, SAMPLES).unwrap().unwrap() <= 1e-4);
+    let hardware = start(&problem, &[core(0, 1.0), on_agent(0)], Weights::Seeded(7), &settings());
+    let nothing = vec![Duration::ZERO; plan.steps.len()];
+    let error = hardware.open(&plan, &nothing, Inputs::AtHome).map(drop).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`gpu` does not say what runs it; write for example `runtime = { cpu = { cores = \"0\" } }`"
+    );
 }
 
 #[test]
@@ -154,7 +329,7 @@ fn plans_of_strategies_compute_what_a_single_device_does() {
             let plan = strategy.plan(&problem).unwrap_or_else(|error| panic!("{name}: {error}"));
             let plan = check(plan, &problem).unwrap_or_else(|found| panic!("{name}: {found:?}"));
             if plans.iter().all(|known| **known != *plan) {
-                check_everywhere(&name, &problem, &plan);
+                check_everywhere(&name, &problem, &plan, false);
                 plans.push(plan);
             }
         }
@@ -165,8 +340,7 @@ fn plans_of_strategies_compute_what_a_single_device_does() {
 /// A home and three boards with links between every two of them, for strategies that share rows.
 fn boards(graph: Graph) -> Problem {
     let names = ["home", "fast", "slow", "slower"];
-    let device =
-        |name| Device { runtime: Runtime::Cores(core(0, 1.0)), ..Device::new(name, DeviceKind::Board, Bytes(1 << 30)) };
+    let device = |name| Device { runtime: core(0, 1.0), ..Device::new(name, DeviceKind::Board, Bytes(1 << 30)) };
     let devices: Vec<Device> = names.map(device).into();
     let ids = || (0..names.len() as u32).map(DeviceId);
     let pairs = ids().flat_map(|from| ids().filter(move |&to| to != from).map(move |to| (from, to)));
@@ -199,21 +373,16 @@ fn rows_that_strategies_share_compute_what_a_single_device_does() {
     for graph in [graph("net", 4), known("squeezenet_v1.1"), known("resnet-18")] {
         let problem = boards(graph);
         let network = problem.models[0].graph.name().to_owned();
-        let of_model = |model: &Model| {
-            let weights = Arc::new(Weights::Seeded(7));
-            Network { graph: model.graph.clone(), weights, home: model.home }
-        };
-        let networks = problem.models.iter().map(of_model).collect();
-        let host = Arc::new(Host::new(&problem.platform, Library::Rten, networks, 2, 1).unwrap());
+        let hardware =
+            Hardware::start(&problem.platform, networks(&problem, Weights::Seeded(7), 2), &settings()).unwrap();
         // The largest takes seconds for each.
         let of_network = if network == "resnet-18" { &strategies[1..3] } else { &strategies[..] };
         for (name, strategy) in of_network {
             let plan = strategy.plan(&problem).unwrap();
             let plan = check(plan, &problem).unwrap_or_else(|found| panic!("{name} of {network}: {found:?}"));
-            let cpu = Cpu::new(host.clone());
-            let mut crew = assemble(&plan, &cpu).unwrap();
-            assert!(crew.round(&plan, &LIMITS).unwrap().timeline.obeys(&plan, &problem.platform));
-            let difference = cpu.difference(MODEL, 2).unwrap();
+            let mut opened = hardware.open(&plan, &vec![Duration::ZERO; plan.steps.len()], Inputs::AtHome).unwrap();
+            assert!(opened.measured(&plan, &LIMITS).unwrap().timeline.obeys(&plan, &problem.platform));
+            let difference = opened.difference(&plan, 1, 2).unwrap().unwrap();
             assert!(difference <= 1e-4, "{name} of {network}: {difference}");
         }
     }
@@ -258,7 +427,7 @@ impl Draft {
 
     fn check(self, name: &str, problem: &Problem) {
         let plan = check(self.plan, problem).unwrap_or_else(|found| panic!("{name}: {found:?}"));
-        check_everywhere(name, problem, &plan);
+        check_everywhere(name, problem, &plan, true);
     }
 }
 
@@ -354,11 +523,12 @@ fn a_step_whose_input_has_not_arrived_fails_and_is_not_made_up() {
     // Checked for inputs on the second device, and run with inputs on the first.
     let plan = check(draft.plan, &alone).unwrap();
     let moved = Problem { models: vec![Model { home: Some(FIRST), ..alone.models[0].clone() }], ..alone };
-    let cpu = Cpu::new(host(&moved, Library::Rten, Weights::Seeded(7)).unwrap());
-    let error = assemble(&plan, &cpu).unwrap().round(&plan, &LIMITS).unwrap_err();
+    let hardware = start(&moved, &[core(0, 1.0), core(1, 1.5)], Weights::Seeded(7), &settings());
+    let mut opened = hardware.open(&plan, &[Duration::ZERO], Inputs::AtHome).unwrap();
+    let error = opened.measured(&plan, &LIMITS).unwrap_err();
     assert_eq!(error.to_string(), "step 0 failed: its input samples 0..4, rows 0..12 is not there");
     assert_eq!(
-        cpu.difference(MODEL, SAMPLES).unwrap_err().to_string(),
+        opened.difference(&plan, 1, SAMPLES).unwrap_err().to_string(),
         "cpu cannot run this plan: samples 0..1, rows 0..1 of net0 was not computed"
     );
 }
@@ -382,21 +552,18 @@ fn outputs_that_are_no_numbers_differ_from_all() {
         })
     });
     let given = Weights::Given(tensors.collect::<BTreeMap<_, _>>());
-    let cpu = Cpu::new(host(&problem, Library::Rten, given).unwrap());
-    rounds("poisoned", &problem, &plan, &cpu);
-    assert!(cpu.difference(MODEL, SAMPLES).unwrap().is_nan());
+    let hardware = start(&problem, &[core(0, 1.0), core(1, 1.5)], given, &settings());
+    let opened = rounds("poisoned", &problem, &plan, &hardware);
+    assert!(opened.difference(&plan, 1, SAMPLES).unwrap().unwrap().is_nan());
 }
 
 #[test]
 fn a_machine_without_the_cores_or_the_memory_is_told_before_anything_runs() {
     let problem = problem(1, None);
-    let network = || Network { graph: graph("net", 4), weights: Arc::new(Weights::Seeded(0)), home: None };
-    let refused = |platform: &Platform, network: Network, samples| {
-        Host::new(platform, Library::Rten, vec![network], samples, 0).unwrap_err().to_string()
-    };
     let mut absent = problem.platform.clone();
     absent.devices[0].runtime = Runtime::Cores(Cores { cores: vec![1023], threads: 1, slowed: 1.0 });
-    let message = refused(&absent, network(), 1);
+    let networks = networks(&problem, Weights::Seeded(0), 1);
+    let message = Hardware::start(&absent, networks, &settings()).map(drop).unwrap_err().to_string();
     assert!(message.starts_with("cpu is not available: there is no core 1023 for this program; there are ["));
     let wide = Graph::new(
         "wide",
@@ -405,12 +572,30 @@ fn a_machine_without_the_cores_or_the_memory_is_told_before_anything_runs() {
             Layer { name: "copy".into(), op: Op::Dropout, inputs: vec![LayerId(0)] },
         ],
     );
-    let message = refused(&problem.platform, Network { graph: wide.unwrap(), ..network() }, u32::MAX);
-    assert!(message.starts_with("cpu cannot run this plan: inputs and outputs of 4294967295 samples are "));
-    assert!(message.ends_with("; use fewer samples"));
+    let network = |graph: Graph| Network { graph, weights: Arc::new(Weights::Seeded(0)), home: None };
+    let wide = wide.unwrap();
+    let large = Networks::new(vec![network(wide.clone())], u32::MAX, 0).unwrap();
+    let mut platform = problem.platform.clone();
+    platform.devices[0].runtime = core(0, 1.0);
+    let mut plan = Plan::default();
+    let lane = plan.lane(Lane::Compute { device: FIRST, share: Share::FULL, memory: Bytes(1 << 40) });
+    let segment = wide.whole().unwrap();
+    let region = Region { samples: 0..1, rows: 0..1 << 10 };
+    plan.step(lane, Action::Compute(Work { model: MODEL, segment, region }), &[]);
+    platform.devices[0].memory = Bytes(1 << 40);
+    let models = vec![Model { graph: wide, home: None }];
+    let wide = Problem::new(models, platform.clone(), Load::Offline { samples: 1 }, PerRow([1, 1, 1]));
+    let plan = check(plan, &wide).unwrap();
+    let hardware = Hardware::start(&platform, large, &settings()).unwrap();
+    let message = hardware.open(&plan, &[Duration::ZERO], Inputs::AtHome).map(drop).unwrap_err().to_string();
+    assert!(
+        message.starts_with("cpu cannot run this plan: inputs and outputs of 4294967295 samples are "),
+        "{message}"
+    );
+    assert!(message.ends_with("; use fewer samples"), "{message}");
     let opaque = Graph::opaque("sizes", 4, 4, Bytes(4), Bytes(4)).unwrap();
     assert_eq!(
-        refused(&problem.platform, Network { graph: opaque, ..network() }, 1),
+        Networks::new(vec![network(opaque)], 1, 0).map(drop).unwrap_err().to_string(),
         "cpu cannot run this plan: sizes is known by its sizes only; give its layers by `zoo` or `onnx`"
     );
 }
@@ -418,10 +603,14 @@ fn a_machine_without_the_cores_or_the_memory_is_told_before_anything_runs() {
 #[test]
 fn the_speed_of_devices_is_that_of_those_that_can_run_the_network() {
     let mut problem = problem(1, Some(FIRST));
-    let cpu = Cpu::with_inputs_everywhere(host(&problem, Library::Rten, Weights::Seeded(7)).unwrap());
-    let speeds = SpeedProbe::new(&problem, &cpu).unwrap().measure(&LIMITS).unwrap();
-    assert!(speeds.len() == 2 && speeds.iter().all(|speed| speed.is_finite() && *speed > 0.0), "{speeds:?}");
+    let hardware = start(&problem, &[core(0, 1.0), core(1, 1.5)], Weights::Seeded(7), &settings());
+    let speeds = |problem: &Problem| {
+        let mut probe = SpeedProbe::new(problem, &hardware).unwrap().expect("cores have a speed");
+        probe.measure(&LIMITS).unwrap()
+    };
+    let both = speeds(&problem);
+    assert!(both.len() == 2 && both.iter().all(|speed| speed.is_finite() && *speed > 0.0), "{both:?}");
     problem.platform.devices[1].memory = Bytes(1);
-    let speeds = SpeedProbe::new(&problem, &cpu).unwrap().measure(&LIMITS).unwrap();
-    assert_eq!(speeds[1], 1.0, "nothing can be said of a device that cannot run it");
+    assert_eq!(speeds(&problem)[1], 1.0, "nothing can be said of a device that cannot run it");
+    assert!(SpeedProbe::new(&problem, &Hardware::mock(&problem.platform)).unwrap().is_none());
 }

@@ -8,7 +8,7 @@ use std::thread::sleep;
 use coinfer::engine::estimates;
 use coinfer::plan::{CheckedPlan, LaneId, Plan, StepId, check};
 use coinfer::problem::Problem;
-use coinfer::replay::{BackendError, Crew, Limits, Mock, Ran, Session, assemble};
+use coinfer::replay::{BackendError, Crew, Hardware, Inputs, Limits, Ran, Session};
 use coinfer::timeline::Origin;
 use coinfer::units::Duration;
 use proptest::prelude::*;
@@ -162,13 +162,6 @@ fn joins_take_no_time_and_need_no_lane() {
     assert_eq!(joins, [Duration::ZERO; 2]);
 }
 
-#[test]
-fn there_is_one_session_for_each_step_of_the_mock_and_no_other() {
-    let plan = side_by_side();
-    let error = assemble(&plan, &Mock::new(vec![Duration::ZERO])).map(drop).unwrap_err();
-    assert_eq!(error.to_string(), "mock cannot run this plan: it knows 1 steps, and the plan has 3");
-}
-
 /// A plan of one of the fixture's shapes with its problem.
 fn shaped(shape: u32, samples: u32, cut: u32) -> (Problem, Plan) {
     match shape {
@@ -189,9 +182,9 @@ proptest! {
         let plan = check(plan, &problem).unwrap();
         // The fixture's times are a few dozen microseconds a step.
         let times: Vec<Duration> = estimates(&problem, &plan).unwrap().iter().map(|estimate| estimate.time).collect();
-        let mut crew = assemble(&plan, &Mock::new(times.clone())).unwrap();
+        let mut opened = Hardware::mock(&problem.platform).open(&plan, &times, Inputs::AtHome).unwrap();
         for _ in 0..3 {
-            let round = crew.round(&plan, &patient()).unwrap();
+            let round = opened.measured(&plan, &patient()).unwrap();
             prop_assert_eq!(round.timeline.origin, Origin::Measured);
             prop_assert!(round.timeline.obeys(&plan, &problem.platform));
             for (step, &time) in plan.step_ids().zip(&times) {

@@ -2,13 +2,21 @@
 
 use std::collections::BTreeSet;
 use std::ops::{Range, RangeInclusive};
+use std::path::Path;
+use std::sync::LazyLock;
+use std::sync::atomic::AtomicBool;
 
 use coinfer::cost::{Basis, CostModel, Estimate, Uncalibrated};
 use coinfer::model::{Conv, Graph, Layer, LayerId, ModelId, Op, OpKind, Region, Segment, Shape, Work};
 use coinfer::plan::{Action, Lane, Plan};
 use coinfer::platform::{Device, DeviceId, DeviceKind, Direction, Link, LinkId, Platform, Precision, Slowdown};
 use coinfer::problem::{Load, Model, Problem};
+use coinfer::replay::Settings;
+use coinfer::replay::cpu::Library;
+use coinfer::replay::tensorrt::{self, Patience};
+use coinfer::replay::wire::Credentials;
 use coinfer::units::{Bytes, BytesPerSec, Duration, Share};
+use tempfile::TempDir;
 
 pub(crate) const MODEL: ModelId = ModelId(0);
 pub(crate) const CPU: DeviceId = DeviceId(0);
@@ -18,6 +26,22 @@ pub(crate) const CPU_TO_GPU: LinkId = LinkId(0);
 pub(crate) const GPU_TO_CPU: LinkId = LinkId(1);
 pub(crate) const GPU_DLA: LinkId = LinkId(2);
 pub(crate) const ROWS: u32 = 8;
+
+/// With what devices are driven: rten, no TLS, and the stand-in of trtexec with engines in a folder that lasts as long as
+/// all tests.
+pub(crate) fn settings() -> Settings {
+    static ENGINES: LazyLock<TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
+    static GO_ON: AtomicBool = AtomicBool::new(false);
+    Settings {
+        library: Library::Rten,
+        credentials: Credentials::default(),
+        tensorrt: tensorrt::Settings {
+            program: Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/standins/trtexec")),
+            engines: Some(ENGINES.path().to_owned()),
+            patience: Patience { limit: Duration::from_nanos(600_000_000_000), interrupted: &GO_ON },
+        },
+    }
+}
 
 /// A device takes so many microseconds for each layer, sample and row.
 pub(crate) struct PerRow(pub(crate) [u64; 3]);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use coinfer::cost::{LayerKey, Rows};
-use coinfer::model::{Graph, unit_name, units, zoo};
+use coinfer::model::{Graph, ModelId, unit_name, units, zoo};
 use coinfer::plan::{Action, Violation};
 use coinfer::platform::{Device, DeviceId, DeviceKind, Platform};
 use coinfer::replay::Round;
@@ -21,7 +21,7 @@ fn platform(memory: Bytes) -> Platform {
 }
 
 fn measurement(target: &Target, graph: &Graph) -> Measurement {
-    let found = target.measurement(&platform(Bytes(1 << 34)), graph);
+    let found = target.measurement(&platform(Bytes(1 << 34)), &[graph], ModelId(0));
     found.unwrap_or_else(|violations| panic!("{target:?} of {}: {violations:?}", graph.name()))
 }
 
@@ -148,7 +148,7 @@ fn a_device_that_cannot_hold_the_network_is_told() {
     let graph = zoo::graph("alexnet").unwrap();
     for target in [Target::Whole { device: FIRST, batch: 1 }, Target::Units { device: FIRST, batch: 1, parts: 1 }, PAIR]
     {
-        let violations = target.measurement(&platform(Bytes(1 << 20)), &graph).unwrap_err();
+        let violations = target.measurement(&platform(Bytes(1 << 20)), &[&graph], ModelId(0)).unwrap_err();
         assert!(violations.iter().all(|found| matches!(found, Violation::WorkingSet { .. })), "{violations:?}");
     }
 }

@@ -258,6 +258,24 @@ fn a_killed_profile_goes_on_unless_it_is_another_one_or_to_begin_afresh() {
 }
 
 #[test]
+fn equal_plans_run_once_a_round_and_are_reported_under_all_their_names() {
+    let folder = folder(&[("two.toml", &scenario()), ("two.csv", &trace())]);
+    let strategies =
+        "strategies=[{ name = 'one', even = {} }, { single = { device = 'fast' } }, { name = 'two', even = {} }]";
+    let mock = ["--replay", "--backend", "mock", "--rounds", "3", "--format", "json"];
+    let replay = printed(&folder, &[&["run", "two.toml", "--set", strategies], &mock[..]].concat());
+    let replay: Value = serde_json::from_str(&replay).unwrap();
+    let comparisons = replay["replay"]["comparisons"].as_array().unwrap();
+    let names: Vec<&Value> = comparisons.iter().map(|comparison| &comparison["strategy"]).collect();
+    assert_eq!(names, ["one", "single", "two"]);
+    assert_eq!((&comparisons[0]["same_plan_as"], &comparisons[2]["same_plan_as"]), (&Value::Null, &"one".into()));
+    // To the nanosecond, which no two runs are.
+    let csv = |name: &str| fs::read_to_string(results(&folder).join(name).join("replay.csv")).unwrap();
+    assert_eq!((csv("one"), &comparisons[0]["measured_ms"]), (csv("two"), &comparisons[2]["measured_ms"]));
+    assert_ne!(csv("one"), csv("single"));
+}
+
+#[test]
 fn an_interrupted_replay_leaves_no_results() {
     let folder = folder(&[("two.toml", &scenario()), ("two.csv", &trace())]);
     for backend in ["mock", "cpu"] {
@@ -315,7 +333,7 @@ fn wrong_hardware_is_told_with_a_remedy() {
     check("run", &["--tolerance", "nan"], &["--tolerance", "use 0 to 1000"]);
     check("run", &["--tolerance=-1"], &["--tolerance", "use 0 to 1000"]);
     check("run", &["--deadline", "0"], &["--deadline"]);
-    check("run", &["--backend", "gpu"], &["--backend", "possible values: cpu, tensorrt, mock"]);
+    check("run", &["--backend", "gpu"], &["--backend", "possible values: devices, mock"]);
     for wrong in ["--batches=0", "--repeats=0", "--parts=0", "--batches=x"] {
         check("profile", &[wrong], &[wrong.split('=').next().unwrap()]);
     }
@@ -337,8 +355,8 @@ fn devices_that_are_no_cores_and_networks_without_layers_cannot_be_run() {
         let message = refused(&folder, arguments, 2);
         assert!(message.contains(expected), "{arguments:?}: {message}");
     };
-    check(&["run", "bare.toml", "--replay"], "`fast` does not say which cores it is; write for example `cpu = {");
-    check(&["profile", "bare.toml"], "no device of the scenario says which cores it is; write `cpu = {");
+    check(&["run", "bare.toml", "--replay"], "`fast` does not say what runs it; write for example `runtime = {");
+    check(&["profile", "bare.toml"], "no device of the scenario says what runs it; write `cpu = {");
     check(&["run", "opaque.toml", "--replay"], "net is known by its sizes only and cannot be run; name its layers by");
     check(&["profile", "opaque.toml"], "no model of the scenario has layers; name one by `zoo` or `onnx`");
     check(&["profile", "untraced.toml"], "`fast` names no trace to write; add `trace = \"..\"`, or use -o FILE");

@@ -13,6 +13,7 @@ use assert_cmd::cargo::CommandCargoExt;
 use coinfer::model::{ModelId, Region, Weights, Work, zoo};
 use coinfer::platform::{Device, DeviceId, DeviceKind, Platform, Precision, Runtime, TensorrtUnit};
 use coinfer::replay::tensorrt::{Board, Patience};
+use coinfer::replay::{Network, Networks, available};
 use coinfer::units::{Bytes, Duration};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -202,24 +203,37 @@ fn a_replay_is_put_together_from_single_steps_and_never_valid() {
 }
 
 #[test]
-fn a_replay_on_cores_refuses_what_is_of_tensorrt_and_the_other_way_round() {
+fn a_replay_mixes_cores_and_tensorrt_and_says_of_each_step_what_ran_it() {
     let folder = board();
-    fs::write(folder.path().join("board.csv"), TRACE).unwrap();
-    let said = |arguments: &[&str]| {
-        let output = command(&folder, "", arguments).output().unwrap();
-        assert_eq!(output.status.code(), Some(2));
-        String::from_utf8(output.stderr).unwrap()
-    };
-    let on_cores = said(&["run", "board.toml", "--replay"]);
-    assert!(on_cores.contains("`gpu` is of TensorRT; replay its plans with `--backend tensorrt`"), "{on_cores}");
-    let scenario = SCENARIO.replace("tensorrt = {}", "cpu = { cores = \"0\" }").replace("fp16", "fp32");
+    let core = available().unwrap()[0];
+    let cores = format!("runtime = {{ cpu = {{ cores = \"{core}\" }} }}");
+    let scenario = SCENARIO.replace("tensorrt = {}", &cores).replace("\"fp16\"", "\"fp32\"");
     fs::write(folder.path().join("board.toml"), &scenario).unwrap();
     fs::write(folder.path().join("board.csv"), TRACE.replace("fp16", "fp32")).unwrap();
-    let mixed = said(&REPLAY);
-    assert!(mixed.contains("`gpu` is not one of its devices, and it runs plans of those only"), "{mixed}");
-    let neither = scenario.replace(", tensorrt = { dla_core = 0 }", "");
+    let mixed = ["run", "board.toml", "--replay", "--rounds", "1", "--format", "json"];
+    let replay = printed(&command(&folder, "", &mixed).output().unwrap());
+    let replay: Value = serde_json::from_str(&replay).unwrap();
+    let replay = &replay["replay"];
+    assert_eq!((&replay["verdict"], &replay["is_real"]), (&"INVALID".into(), &true.into()));
+    assert_eq!(replay["unreal"], serde_json::json!(["dla0"]));
+    let objections = replay["objections"].to_string();
+    for objection in [&format!("{NAME} took the place of TensorRT"), "no hardware of `dla0` took part"] {
+        assert!(objections.contains(objection), "{objections}");
+    }
+    let [even, alone] = [0, 1].map(|index| &replay["comparisons"][index]);
+    assert_eq!(even["difference"], Value::Null, "half of the outputs are of TensorRT");
+    assert!(alone["difference"].as_f64().unwrap() <= 1e-4, "cores alone compute all");
+    let results = fs::read_dir(folder.path().join("results/board")).unwrap().next().unwrap().unwrap().path();
+    let csv = fs::read_to_string(results.join("even/replay.csv")).unwrap();
+    let line = |device: &str| csv.lines().find(|line| line.contains(device)).unwrap().to_owned();
+    assert!(line("dla0").ends_with(&format!("assembled,\"{NAME}, in place of TensorRT 8.5.2\"")), "{csv}");
+    assert!(line("gpu").contains("assembled,rten "), "{csv}");
+    let neither = scenario.replace(&format!(", {cores}"), "");
     fs::write(folder.path().join("board.toml"), neither).unwrap();
-    assert!(said(&REPLAY).contains("no device of the scenario is of TensorRT"));
+    let output = command(&folder, "", &mixed).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(errors.contains("`gpu` does not say what runs it; write for example `runtime = {"), "{errors}");
 }
 
 #[test]
@@ -315,7 +329,8 @@ fn trtexec_itself_times_a_network_where_it_is_there() {
     let platform = Platform { devices, ..Platform::default() };
     let engines = tempfile::tempdir().unwrap();
     let patience = Patience { limit: Duration::from_nanos(600_000_000_000), interrupted: &GO_ON };
-    let networks = vec![(graph.clone(), Arc::new(Weights::Seeded(0)))];
+    let network = Network { graph: graph.clone(), weights: Arc::new(Weights::Seeded(0)), home: None };
+    let networks = Arc::new(Networks::new(vec![network], 1, 0).unwrap());
     let board = match Board::new(&platform, networks, engines.path(), None, patience) {
         Ok(board) => board,
         Err(reason) => return writeln!(std::io::stderr(), "skipped: trtexec: {reason}").unwrap(),

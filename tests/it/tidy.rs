@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules from bottom to top; each uses only those before it.
-const ORDER: [&str; 17] = [
+const ORDER: [&str; 18] = [
     "units",
     "statistics",
     "model",
@@ -20,6 +20,7 @@ const ORDER: [&str; 17] = [
     "report",
     "scenario",
     "evaluate",
+    "measure",
     "cli",
     "main",
 ];

@@ -20,10 +20,11 @@ use clap::Args;
 
 use super::hardware::interruption;
 use super::merge::merge;
-use super::replay::{ReplayArgs, check_load};
+use super::replay::ReplayArgs;
 use super::results::{Origin, Results};
 use super::run::Format;
 use super::{Error, Terminal};
+use crate::measure::check_load;
 use crate::report::{replay_sweep_csv, replay_sweep_json, replay_sweep_table};
 use crate::scenario::{Overrides, Points, Scenario};
 

@@ -3,9 +3,10 @@
 use super::record::settings;
 use super::simulate::{attempts, line};
 use super::store::Store;
-use crate::cli::replay::{Candidate, ReplayArgs, replay};
+use crate::cli::replay::{ReplayArgs, replay};
 use crate::cli::results::Results;
 use crate::cli::{Error, Terminal};
+use crate::measure::Candidate;
 use crate::report::{Lost, ReplayedPoint, replay_sweep_csv, replay_sweep_json};
 use crate::scenario::{Points, Scenario};
 

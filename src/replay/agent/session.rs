@@ -10,15 +10,12 @@ use tokio::sync::Mutex as Turn;
 use super::budget::{Budget, Reservation};
 use super::device::{Device, Shared, Worker};
 use crate::model::{LayerId, ModelId, Region, Shape};
-use crate::platform::DeviceId;
 use crate::replay::clock::sleep;
 use crate::replay::cpu::{Gathered, Port, Store};
 use crate::replay::wire::messages::RunReply;
 use crate::replay::wire::{Declared, Refusal, Sent, count};
 use crate::units::Duration;
 
-/// An agent is one device.
-const HERE: DeviceId = DeviceId(0);
 /// What a segment needs beside its model.
 const SEGMENT_BYTES: u64 = 64 * 1024;
 /// What it needs for each input and output, with a name and a shape.
@@ -137,7 +134,7 @@ impl Session {
         let transient = self.reserve_here(read)?;
         let (device, store) = (self.device.clone(), self.store.clone());
         let run = move || {
-            let computed = shared.loaded.run((&*store, HERE), model, &samples, &device.threads);
+            let computed = shared.loaded.run(&store, model, &samples, &device.threads);
             drop(transient);
             computed.map_err(Refusal::Failed)
         };
@@ -164,7 +161,7 @@ impl Session {
 
     /// Puts the numbers of a region that room was made for.
     pub(super) fn put(&self, sent: &Sent, numbers: Arc<Vec<f32>>) {
-        self.store.put((HERE, sent.model, sent.port.layer), sent.region(), numbers);
+        self.store.put(&sent.tensor(), numbers);
     }
 
     /// A region that it holds.
@@ -172,7 +169,7 @@ impl Session {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).check_shape(sent.model, &sent.port)?;
         let region = sent.region();
         let reservation = self.reserve_here(sent.count().saturating_mul(FLOAT_BYTES))?;
-        let gathered = self.store.gather((HERE, sent.model, sent.port.layer), &region, sent.port.shape);
+        let gathered = self.store.gather(sent.model, sent.port.layer, &region, sent.port.shape);
         let absent = || Refusal::Absent(format!("{region} of layer {} is not there", sent.port.layer.0));
         Ok((gathered.ok_or_else(absent)?, reservation))
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::library::{Engine, Input, Threads};
 use super::store::{Gathered, Store};
 use crate::model::{LayerId, ModelId, Region, Shape};
-use crate::platform::DeviceId;
+use crate::replay::Tensor;
 use crate::replay::clock::Clock;
 use crate::units::Duration;
 
@@ -49,18 +49,18 @@ impl Port {
     }
 
     /// What `device` has of it.
-    pub(super) fn gather(&self, store: &Store, device: DeviceId, model: ModelId, region: Region) -> Option<Piece> {
-        let numbers = store.gather((device, model, self.layer), &region, self.shape)?;
+    pub(super) fn gather(&self, store: &Store, model: ModelId, region: Region) -> Option<Piece> {
+        let numbers = store.gather(model, self.layer, &region, self.shape)?;
         Some(Piece { numbers, region, shape: self.shape })
     }
 }
 
 impl Loaded {
-    /// Runs it over `samples` of what `device` has in `store`, and puts there what comes out. Returns how long it
+    /// Runs it over `samples` of what is in `store`, and puts there what comes out. Returns how long it
     /// computed.
     pub(in crate::replay) fn run(
         &self,
-        (store, device): (&Store, DeviceId),
+        store: &Store,
         model: ModelId,
         samples: &Range<u32>,
         threads: &Threads,
@@ -69,19 +69,19 @@ impl Loaded {
         let gather = |port: &Port| {
             let region = port.region(samples);
             let absent = format!("its input {region} is not there");
-            port.gather(store, device, model, region).ok_or(absent)
+            port.gather(store, model, region).ok_or(absent)
         };
         let pieces = self.reads.iter().map(gather).collect::<Result<Vec<_>, _>>()?;
         let inputs: Vec<Input<'_>> = pieces.iter().map(Piece::input).collect();
         let (outputs, computed) = self.engine.run(&inputs, threads)?;
         drop(inputs);
         for (port, numbers) in self.writes.iter().zip(outputs) {
-            let (region, shape) = (port.region(samples), port.shape);
-            let expected = shape.channels as usize * shape.cols as usize * region.rows.len() * region.samples.len();
-            if numbers.len() != expected {
-                return Err(format!("the runtime gave {} numbers for {region}, which has {expected}", numbers.len()));
+            let tensor = Tensor { model, layer: port.layer, region: port.region(samples), shape: port.shape };
+            let (found, expected, region) = (numbers.len(), tensor.count(), &tensor.region);
+            if found != expected {
+                return Err(format!("the runtime gave {found} numbers for {region}, which has {expected}"));
             }
-            store.put((device, model, port.layer), region, Arc::new(numbers));
+            store.put(&tensor, Arc::new(numbers));
         }
         // Several threads compute at once, and only the time on the wall covers them all.
         Ok(if threads.count > 1 { clock.now().since_start() } else { computed })

@@ -1,174 +1,146 @@
-//! The CPU backend: devices are sets of cores, and data moves between them through memory.
+//! Devices that are cores of this machine: data moves between them through memory.
 //!
 //! A device may be slowed on purpose, to stand for a slower one; then each of its steps takes a fixed multiple of the
 //! time that its thread computed. Reports call such devices emulated.
 
-mod compare;
-mod host;
+mod engines;
 mod library;
 mod loaded;
 mod store;
 
-pub(crate) use compare::worse;
-pub(super) use host::Written;
-pub use host::{Host, Network, processor};
+pub use engines::Engines;
 pub use library::{Library, OnnxRuntime};
+pub use store::Gathered;
 
 pub(super) use library::{Engine, Threads};
 pub(super) use loaded::{Loaded, Port};
-pub(super) use store::{Gathered, Store};
+pub(super) use store::Store;
 
+use std::any::Any;
 use std::sync::Arc;
 
 use super::clock::{Clock, sleep, thread_time};
-use super::{Backend, BackendError, DeviceInfo, Ran, Session, cores};
-use crate::model::{LayerId, ModelId, Region, Work};
-use crate::plan::{Action, CheckedPlan, Lane, LaneId, StepId};
-use crate::platform::DeviceId;
+use super::cores::{self, Hold};
+use super::{BackendError, DeviceInfo, Driver, Job, Prepared, Ran, Tensor, Timing, Trouble, Workspace};
+use crate::platform::Cores;
 use crate::units::{Bytes, Duration};
 
-/// The cores of this machine as the devices of one plan.
-///
-/// Backends of several plans share a [`Host`] with its networks; each has the data of its own plan.
-pub struct Cpu {
-    pub(super) host: Arc<Host>,
-    pub(super) store: Arc<Store>,
+/// Its name in messages.
+const NAME: &str = "cpu";
+
+/// Runs a device that is cores of this machine.
+#[derive(Clone, Debug)]
+pub struct CoresDriver {
+    unit: Cores,
+    threads: Threads,
+    engines: Arc<Engines>,
 }
 
-impl Cpu {
-    /// A backend for one plan on `host`, with inputs at the networks' homes.
-    pub fn new(host: Arc<Host>) -> Cpu {
-        Cpu::filled(host, false)
-    }
-
-    /// As [`Cpu::new`], with inputs on every device, wherever homes are.
-    pub fn with_inputs_everywhere(host: Arc<Host>) -> Cpu {
-        Cpu::filled(host, true)
-    }
-
-    fn filled(host: Arc<Host>, everywhere: bool) -> Cpu {
-        let store = Arc::new(Store::default());
-        host.fill(&store, everywhere);
-        Cpu { host, store }
-    }
-
-    /// How far the outputs of the first `samples` of `model`, which a round of the plan has left, are from those of
-    /// one device that does everything itself: the largest difference over the largest magnitude. NaN if a number of
-    /// either is none.
+impl CoresDriver {
+    /// Starts the threads of `unit`.
     ///
     /// # Errors
-    /// The plan has not computed them, or the single device fails.
-    ///
-    /// # Panics
-    /// If the host has fewer samples.
-    pub fn difference(&self, model: ModelId, samples: u32) -> Result<f64, BackendError> {
-        self.host.difference(&self.store, model, samples)
+    /// This machine does not have the cores.
+    pub fn start(unit: &Cores, engines: Arc<Engines>) -> Result<CoresDriver, BackendError> {
+        let unavailable = |reason| BackendError::Unavailable { backend: NAME, reason };
+        let available = cores::available().map_err(unavailable)?;
+        if let Some(core) = unit.cores.iter().find(|core| !available.contains(core)) {
+            let reason = format!("there is no core {core} for this program; there are {available:?}");
+            return Err(unavailable(reason));
+        }
+        let threads = Threads::start(&unit.cores, unit.threads).map_err(unavailable)?;
+        engines.note(&threads);
+        Ok(CoresDriver { unit: unit.clone(), threads, engines })
     }
 }
 
-impl Backend for Cpu {
-    fn name(&self) -> &'static str {
-        "cpu"
-    }
-
-    fn probe(&self) -> Result<DeviceInfo, BackendError> {
-        self.host.probe()
-    }
-
-    fn open(&self, plan: &CheckedPlan, lane: LaneId) -> Result<Box<dyn Session>, BackendError> {
-        let steps = plan.step_ids().filter(|&step| plan.step_at(step).lane == Some(lane));
-        let steps = steps.map(|step| (step, &plan.step_at(step).action));
-        match *plan.lane_at(lane) {
-            Lane::Compute { device, .. } => {
-                let unit = self.host.unit(device)?;
-                let jobs = steps.map(|(step, action)| match action {
-                    Action::Compute(work) => Ok((step, self.host.load(device, work)?, work.clone())),
-                    _ => unreachable!("a checked plan places every action on a fitting lane"),
-                });
-                let jobs = jobs.collect::<Result<_, BackendError>>()?;
-                let (threads, slowed, store) = (unit.threads.clone(), unit.slowed, self.store.clone());
-                Ok(Box::new(Computing { device, jobs, threads, slowed, store, is_pinned: false }))
-            }
-            Lane::Link(link) => {
-                let moves = steps.map(|(step, action)| match action {
-                    Action::Transfer { model, layer, region, to } => {
-                        let from = self.host.other_end(link, *to);
-                        (step, Move { from, to: *to, model: *model, layer: *layer, region: region.clone() })
-                    }
-                    _ => unreachable!("a checked plan places every action on a fitting lane"),
-                });
-                let moves = moves.collect();
-                Ok(Box::new(Copying { moves, store: self.store.clone(), host: self.host.clone() }))
-            }
+impl Driver for CoresDriver {
+    fn describe(&self) -> DeviceInfo {
+        DeviceInfo {
+            unit: self.unit.to_string(),
+            is_emulated: self.unit.slowed > 1.0,
+            is_shared: self.threads.hold == Hold::Shared,
+            ..DeviceInfo::new(processor(), self.engines.library.version())
         }
     }
+
+    fn timing(&self) -> Timing {
+        Timing::Measured
+    }
+
+    fn open(&self, inputs: &[(Tensor, Gathered)]) -> Result<Arc<dyn Workspace>, BackendError> {
+        Ok(Arc::new(OnCores { driver: Some(self.clone()), store: filled(inputs) }))
+    }
 }
 
-/// A lane that computes.
-struct Computing {
-    device: DeviceId,
-    /// In the lane's order.
-    jobs: Vec<(StepId, Arc<Loaded>, Work)>,
-    threads: Threads,
-    slowed: f64,
+/// What a plan has in the memory of this machine.
+struct OnCores {
+    /// There if it computes.
+    driver: Option<CoresDriver>,
     store: Arc<Store>,
-    is_pinned: bool,
 }
 
-impl Session for Computing {
-    fn run(&mut self, step: StepId) -> Result<Ran, BackendError> {
-        let failed = |reason| BackendError::Failed { step, reason };
-        if !std::mem::replace(&mut self.is_pinned, true) {
-            cores::pin(&self.threads.cores).map_err(failed)?;
-        }
-        let (_, loaded, work) = find(&self.jobs, step, |job| job.0);
-        let (place, clock) = ((&*self.store, self.device), Clock::start());
-        let computed = loaded.run(place, work.model, &work.region.samples, &self.threads).map_err(failed)?;
-        let busy = Duration::from_nanos_f64(computed.as_nanos_f64() * self.slowed);
-        if self.slowed > 1.0 {
-            sleep(busy.saturating_sub(clock.now().since_start()));
-        }
-        Ok(busy.into())
+impl Workspace for OnCores {
+    fn prepare(self: Arc<Self>, job: &Job<'_>) -> Result<Prepared, BackendError> {
+        let Some(CoresDriver { unit, threads, engines }) = &self.driver else {
+            return Err(unfit("no cores compute what only passes by".into()));
+        };
+        let (loaded, threads) = (engines.load(job.work, threads)?, threads.clone());
+        let (slowed, store, work) = (unit.slowed, self.store.clone(), job.work.clone());
+        Ok(Box::new(move || {
+            let clock = Clock::start();
+            let computed = loaded.run(&store, work.model, &work.region.samples, &threads).map_err(Trouble::Step)?;
+            let busy = Duration::from_nanos_f64(computed.as_nanos_f64() * slowed);
+            if slowed > 1.0 {
+                sleep(busy.saturating_sub(clock.now().since_start()));
+            }
+            Ok(busy.into())
+        }))
     }
-}
 
-/// A lane that moves data.
-struct Copying {
-    moves: Vec<(StepId, Move)>,
-    store: Arc<Store>,
-    host: Arc<Host>,
-}
+    fn put(&self, tensor: &Tensor, numbers: &Gathered) -> Result<(), Trouble> {
+        self.store.put(tensor, numbers.clone().into_whole());
+        Ok(())
+    }
 
-struct Move {
-    from: DeviceId,
-    to: DeviceId,
-    model: ModelId,
-    layer: LayerId,
-    region: Region,
-}
+    fn get(&self, tensor: &Tensor) -> Result<Gathered, Trouble> {
+        let found = self.store.gather(tensor.model, tensor.layer, &tensor.region, tensor.shape);
+        found.ok_or_else(|| Trouble::Step(format!("what it sends, {}, is not there", tensor.region)))
+    }
 
-impl Session for Copying {
-    fn run(&mut self, step: StepId) -> Result<Ran, BackendError> {
-        let (_, Move { from, to, model, layer, region }) = find(&self.moves, step, |job| job.0);
+    fn send(&self, tensor: &Tensor, to: &dyn Workspace) -> Result<Ran, Trouble> {
+        let clock = Clock::start();
+        let to_cores = (to as &dyn Any).downcast_ref::<OnCores>();
+        let Some(to_cores) = to_cores else {
+            to.put(tensor, &self.get(tensor)?)?;
+            return Ok(clock.now().since_start().into());
+        };
         let before = thread_time();
-        let gathered = self.store.gather((*from, *model, *layer), region, self.host.shape(*model, *layer));
-        let gathered = gathered
-            .ok_or_else(|| BackendError::Failed { step, reason: format!("what it sends, {region}, is not there") })?;
-        self.store.put((*to, *model, *layer), region.clone(), Arc::new(gathered.numbers().to_vec()));
+        // A copy of its own, as a device with memory of its own would have.
+        to_cores.store.put(tensor, Arc::new(self.get(tensor)?.numbers().to_vec()));
         Ok((thread_time() - before).into())
     }
-}
 
-/// The entry of `step`. Entries are in the lane's order, which is that of the steps' ids.
-pub(super) fn find<T>(entries: &[T], step: StepId, id: impl Fn(&T) -> StepId) -> &T {
-    let index = entries.binary_search_by_key(&step, id).expect("a session runs the steps of its lane");
-    &entries[index]
-}
-
-impl std::fmt::Debug for Cpu {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Cpu").finish_non_exhaustive()
+    fn enter(&self) -> Result<(), Trouble> {
+        let Some(driver) = &self.driver else { return Ok(()) };
+        cores::pin(&driver.threads.cores).map(drop).map_err(Trouble::Step)
     }
+}
+
+/// What a plan has on a device that computes nothing and passes data on.
+pub(super) fn in_memory(inputs: &[(Tensor, Gathered)]) -> Arc<dyn Workspace> {
+    Arc::new(OnCores { driver: None, store: filled(inputs) })
+}
+
+fn filled(inputs: &[(Tensor, Gathered)]) -> Arc<Store> {
+    let store = Store::default();
+    inputs.iter().for_each(|(tensor, numbers)| store.put(tensor, numbers.clone().into_whole()));
+    Arc::new(store)
+}
+
+/// Cores cannot do what is asked of them.
+pub(super) fn unfit(reason: String) -> BackendError {
+    BackendError::Unfit { backend: NAME, reason }
 }
 
 /// Memory of this machine, as far as the system tells it.
@@ -176,4 +148,11 @@ pub(super) fn memory() -> Bytes {
     let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let total = info.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB"));
     Bytes(total.and_then(|kilobytes| kilobytes.trim().parse().ok()).unwrap_or(0)) * 1024
+}
+
+/// The processor's name, as far as the system tells it.
+pub fn processor() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    name.map_or_else(|| "unknown processor".into(), |(_, name)| name.trim().to_owned())
 }

@@ -1,15 +1,15 @@
-//! Where the outputs of layers are while a plan runs: pieces, by device.
+//! Where the outputs of layers are while a plan runs: pieces, on one device.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::model::{LayerId, ModelId, Region, Shape};
-use crate::platform::DeviceId;
+use crate::replay::Tensor;
 
-/// The outputs of layers that devices hold. Lanes share it.
+/// The outputs of layers that a device holds. Lanes share it.
 #[derive(Debug, Default)]
-pub(in crate::replay) struct Store(Mutex<BTreeMap<(DeviceId, ModelId, LayerId), Vec<Piece>>>);
+pub(in crate::replay) struct Store(Mutex<BTreeMap<(ModelId, LayerId), Vec<Piece>>>);
 
 /// A region of a layer's output, samples by channels by rows by columns.
 #[derive(Clone, Debug)]
@@ -20,42 +20,50 @@ struct Piece {
 
 /// Numbers of a region: a part of a piece, or put together.
 #[derive(Clone, Debug)]
-pub(in crate::replay) struct Gathered {
+pub struct Gathered {
     numbers: Arc<Vec<f32>>,
     part: Range<usize>,
 }
 
 impl Gathered {
     /// The numbers, samples by channels by rows by columns.
-    pub(in crate::replay) fn numbers(&self) -> &[f32] {
+    pub fn numbers(&self) -> &[f32] {
         &self.numbers[self.part.clone()]
+    }
+
+    /// All of `numbers`, which are not copied.
+    pub fn whole(numbers: Arc<Vec<f32>>) -> Gathered {
+        let part = 0..numbers.len();
+        Gathered { numbers, part }
+    }
+
+    /// The numbers by themselves; copied if they are a part of more.
+    pub fn into_whole(self) -> Arc<Vec<f32>> {
+        if self.part == (0..self.numbers.len()) { self.numbers } else { Arc::new(self.numbers().to_vec()) }
     }
 }
 
 impl Store {
-    /// Puts `numbers` of `region` of a layer's output on `device`, in place of earlier ones of that region.
-    pub(in crate::replay) fn put(
-        &self,
-        (device, model, layer): (DeviceId, ModelId, LayerId),
-        region: Region,
-        numbers: Arc<Vec<f32>>,
-    ) {
+    /// Puts the numbers of a tensor there, in place of earlier ones of its region.
+    pub(in crate::replay) fn put(&self, tensor: &Tensor, numbers: Arc<Vec<f32>>) {
+        let Tensor { model, layer, region, .. } = tensor;
         let mut pieces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let pieces = pieces.entry((device, model, layer)).or_default();
-        match pieces.iter_mut().find(|piece| piece.region == region) {
+        let pieces = pieces.entry((*model, *layer)).or_default();
+        match pieces.iter_mut().find(|piece| piece.region == *region) {
             Some(piece) => piece.numbers = numbers,
-            None => pieces.push(Piece { region, numbers }),
+            None => pieces.push(Piece { region: region.clone(), numbers }),
         }
     }
 
     /// The numbers of `region` of a layer's output, which has this shape, or `None` if a part of it is not there.
     pub(in crate::replay) fn gather(
         &self,
-        (device, model, layer): (DeviceId, ModelId, LayerId),
+        model: ModelId,
+        layer: LayerId,
         region: &Region,
         shape: Shape,
     ) -> Option<Gathered> {
-        let pieces = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&(device, model, layer))?.clone();
+        let pieces = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&(model, layer))?.clone();
         let per_row = shape.channels as usize * shape.cols as usize;
         let covers = |piece: &&Piece| {
             let has = &piece.region;
@@ -130,7 +138,7 @@ fn without(rows: Range<u32>, cut: &Range<u32>) -> impl Iterator<Item = Range<u32
 mod tests {
     use super::*;
 
-    const KEY: (DeviceId, ModelId, LayerId) = (DeviceId(0), ModelId(0), LayerId(0));
+    const SHAPE: Shape = Shape::fp32(2, 8, 1);
 
     fn region(samples: Range<u32>, rows: Range<u32>) -> Region {
         Region { samples, rows }
@@ -145,8 +153,12 @@ mod tests {
 
     fn gather(pieces: &[Region], wanted: &Region) -> Option<Vec<f32>> {
         let store = Store::default();
-        pieces.iter().for_each(|piece| store.put(KEY, piece.clone(), Arc::new(numbers(piece))));
-        store.gather(KEY, wanted, Shape::fp32(2, 8, 1)).map(|gathered| gathered.numbers().to_vec())
+        for region in pieces {
+            let tensor = Tensor { model: ModelId(0), layer: LayerId(0), region: region.clone(), shape: SHAPE };
+            store.put(&tensor, Arc::new(numbers(region)));
+        }
+        let gathered = store.gather(ModelId(0), LayerId(0), wanted, SHAPE);
+        gathered.map(|gathered| gathered.numbers().to_vec())
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A session on an agent, from our side.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,15 +9,16 @@ use prost::bytes::Bytes;
 use tokio::sync::watch;
 use tonic::{Code, Status};
 
-use super::fleet::{Board, Clients, said};
-use crate::model::LayerId;
-use crate::model::Work;
-use crate::plan::StepId;
+use super::NAME;
+use super::fleet::{Board, Clients, Fleet, said};
+use crate::model::{LayerId, Work};
 use crate::replay::agent::put;
-use crate::replay::cpu::{Host, Port, Written};
+use crate::replay::clock::Clock;
+use crate::replay::cpu::Port;
+use crate::replay::networks::{Networks, Written};
 use crate::replay::wire::messages::{ForwardRequest, GetRequest, HoldRequest, Peer, RunRequest, UploadRequest};
 use crate::replay::wire::{CHUNK, Declared, Numbers, Sent};
-use crate::replay::{BackendError, Ran, There};
+use crate::replay::{BackendError, Gathered, Job, Prepared, Ran, Tensor, There, Trouble, Workspace};
 use crate::units::Duration;
 
 /// A session on a device's agent. It ends when this is dropped.
@@ -28,38 +30,21 @@ pub(super) struct Attachment {
     lost: watch::Receiver<Option<String>>,
     holding: tokio::task::AbortHandle,
     segments: Mutex<BTreeMap<Part, u32>>,
+    networks: Arc<Networks>,
+    /// Has the threads that receive and send. Dropped last.
+    _fleet: Arc<Fleet>,
 }
 
 /// What a segment is of: the model, its layers, and rows of the last one's output.
 type Part = (u32, Vec<LayerId>, (u32, u32));
 
-/// Why a call did not do what it should.
-pub(super) enum Trouble {
-    /// The agent is gone.
-    Gone(BackendError),
-    /// It says why not.
-    Refused(String),
-}
-
-impl Trouble {
-    pub(super) fn of_step(self, step: StepId) -> BackendError {
-        match self {
-            Trouble::Gone(error) => error,
-            Trouble::Refused(reason) => BackendError::Failed { step, reason },
-        }
-    }
-
-    pub(super) fn of_opening(self) -> BackendError {
-        match self {
-            Trouble::Gone(error) => error,
-            Trouble::Refused(reason) => BackendError::Unfit { backend: super::NAME, reason },
-        }
-    }
-}
-
 impl Attachment {
-    /// Begins a session.
-    pub(super) fn begin(board: &Arc<Board>) -> Result<Attachment, BackendError> {
+    /// Begins a session for parts of `networks` on the agent of a board of `fleet`.
+    pub(super) fn begin(
+        fleet: &Arc<Fleet>,
+        board: &Arc<Board>,
+        networks: Arc<Networks>,
+    ) -> Result<Attachment, BackendError> {
         let mut client = board.clients.short.clone();
         let (tell, lost) = watch::channel(None);
         let begun = board.handle.block_on(async {
@@ -67,7 +52,7 @@ impl Attachment {
             let first = replies.message().await?.ok_or_else(|| Status::aborted("it gave no session"))?;
             Ok((first, replies))
         });
-        let (first, mut replies) = begun.map_err(|status| trouble(board, &status).of_opening())?;
+        let (first, mut replies) = begun.map_err(|status| trouble(board, &status).of_opening(NAME))?;
         let holding = board.handle.spawn(async move {
             let reason = match replies.message().await {
                 Err(status) => said(&status),
@@ -82,6 +67,8 @@ impl Attachment {
             lost,
             holding: holding.abort_handle(),
             segments: Mutex::default(),
+            networks,
+            _fleet: fleet.clone(),
         })
     }
 
@@ -92,13 +79,13 @@ impl Attachment {
             tokio::select! {
                 biased;
                 answer = call(self.board.clients.clone()) => answer.map_err(|status| trouble(&self.board, &status)),
-                reason = ended(&mut lost) => Err(Trouble::Gone(self.board.gone(&reason))),
+                reason = ended(&mut lost) => Err(Trouble::Lost(self.board.gone(&reason))),
             }
         })
     }
 
     /// The agent's segment for `work`, which is uploaded unless the agent has it.
-    pub(super) fn open(&self, host: &Host, work: &Work) -> Result<u32, BackendError> {
+    fn open(&self, work: &Work) -> Result<u32, BackendError> {
         let rows = (work.region.rows.start, work.region.rows.end);
         let part: Part = (work.model.0, work.segment.layers().collect(), rows);
         let mut segments = self.segments.lock().unwrap_or_else(PoisonError::into_inner);
@@ -106,8 +93,10 @@ impl Attachment {
             return Ok(segment);
         }
         let segment = segments.len() as u32;
-        let Written { bytes, reads, writes } = host.write(work)?;
-        let ports = |ports: Vec<Port>| ports.into_iter().map(|port| (host.layer_name(work.model, port.layer), port));
+        let unfit = |reason| BackendError::Unfit { backend: NAME, reason };
+        let Written { bytes, reads, writes } = self.networks.write(work).map_err(unfit)?;
+        let graph = self.networks.graph(work.model);
+        let ports = |ports: Vec<Port>| ports.into_iter().map(|port| (graph.layer(port.layer).name.clone(), port));
         let declared = Declared {
             model: work.model,
             reads: ports(reads).collect(),
@@ -128,13 +117,13 @@ impl Attachment {
             }
             Ok(())
         });
-        opened.map_err(Trouble::of_opening)?;
+        opened.map_err(|trouble| trouble.of_opening(NAME))?;
         segments.insert(part, segment);
         Ok(segment)
     }
 
     /// Runs a segment over `samples`.
-    pub(super) fn run(&self, segment: u32, samples: &Range<u32>) -> Result<Ran, Trouble> {
+    fn run(&self, segment: u32, samples: &Range<u32>) -> Result<Ran, Trouble> {
         let (samples_start, samples_end) = (samples.start, samples.end);
         let request = RunRequest { session: self.session.clone(), segment, samples_start, samples_end };
         let reply = self.ask(async |mut clients| Ok(clients.short.run(request).await?.into_inner()))?;
@@ -145,13 +134,13 @@ impl Attachment {
     }
 
     /// Sends the numbers of a region.
-    pub(super) fn put(&self, sent: &Sent, numbers: &[f32]) -> Result<(), Trouble> {
+    pub(super) fn upload(&self, sent: &Sent, numbers: &[f32]) -> Result<(), Trouble> {
         let pieces = put(self.session.clone(), sent, numbers);
         self.ask(async |mut clients| clients.putting.put(tokio_stream::iter(pieces)).await.map(drop))
     }
 
     /// Fetches the numbers of a region.
-    pub(super) fn get(&self, sent: &Sent) -> Result<Arc<Vec<f32>>, Trouble> {
+    pub(super) fn fetch(&self, sent: &Sent) -> Result<Arc<Vec<f32>>, Trouble> {
         let (tensor, region) = sent.message();
         let request = GetRequest { session: self.session.clone(), tensor: Some(tensor), region: Some(region) };
         self.ask(async |mut clients| {
@@ -189,10 +178,35 @@ impl Attachment {
             }
         });
         match forwarded {
-            Ok(sent) => sent.map_err(Trouble::Gone),
-            Err(Trouble::Refused(reason)) if to.lost.borrow().is_some() => Err(Trouble::Gone(to.board.gone(&reason))),
+            Ok(sent) => sent.map_err(Trouble::Lost),
+            Err(Trouble::Step(reason)) if to.lost.borrow().is_some() => Err(Trouble::Lost(to.board.gone(&reason))),
             Err(trouble) => Err(trouble),
         }
+    }
+}
+
+impl Workspace for Attachment {
+    fn prepare(self: Arc<Self>, job: &Job<'_>) -> Result<Prepared, BackendError> {
+        let (segment, samples) = (self.open(job.work)?, job.work.region.samples.clone());
+        Ok(Box::new(move || self.run(segment, &samples)))
+    }
+
+    fn put(&self, tensor: &Tensor, numbers: &Gathered) -> Result<(), Trouble> {
+        self.upload(&tensor.into(), numbers.numbers())
+    }
+
+    fn get(&self, tensor: &Tensor) -> Result<Gathered, Trouble> {
+        self.fetch(&tensor.into()).map(Gathered::whole)
+    }
+
+    /// From agent to agent directly.
+    fn send(&self, tensor: &Tensor, to: &dyn Workspace) -> Result<Ran, Trouble> {
+        let clock = Clock::start();
+        match (to as &dyn Any).downcast_ref::<Attachment>() {
+            Some(to) => self.forward(&tensor.into(), to)?,
+            None => to.put(tensor, &self.get(tensor)?)?,
+        }
+        Ok(clock.now().since_start().into())
     }
 }
 
@@ -212,8 +226,8 @@ fn trouble(board: &Board, status: &Status) -> Trouble {
         || matches!(status.code(), Code::Unavailable | Code::Cancelled)
         || (status.code() == Code::NotFound && status.message().contains("no such session"));
     match is_lost {
-        true => Trouble::Gone(board.gone(&said(status))),
-        false => Trouble::Refused(format!("`{}` refuses: {}", board.name, said(status))),
+        true => Trouble::Lost(board.gone(&said(status))),
+        false => Trouble::Step(format!("`{}` refuses: {}", board.name, said(status))),
     }
 }
 

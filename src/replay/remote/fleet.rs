@@ -10,6 +10,7 @@ use tonic::{Request, Status};
 
 use super::offset::Offset;
 use crate::platform::{AgentAddress, Cores, Device, DeviceId, Platform};
+use crate::replay::clock::now;
 use crate::replay::wire::messages::{HelloReply, HelloRequest, StatusRequest};
 use crate::replay::wire::{AgentClient, Credentials, Security, VERSION, channel};
 use crate::replay::{BackendError, cores};
@@ -111,20 +112,7 @@ impl Fleet {
 
     /// What is known of the device's agent; `None` if it has none.
     pub fn info(&self, device: DeviceId) -> Option<BoardInfo> {
-        let board = self.board(device)?;
-        let HelloReply { processor, software, cores, threads, slowed, delay, is_real_time, .. } = &board.hello;
-        let cores = cores.iter().map(|&core| core as usize).collect();
-        Some(BoardInfo {
-            device,
-            name: board.name.clone(),
-            address: board.address.address.clone(),
-            hardware: processor.clone(),
-            software: software.clone(),
-            unit: Cores { cores, threads: *threads as usize, slowed: *slowed },
-            delay: Duration::from_nanos(*delay),
-            is_real_time: *is_real_time,
-            clock_error: board.offset.lock().unwrap_or_else(PoisonError::into_inner).error(),
-        })
+        Some(self.board(device)?.info(device))
     }
 
     /// Reads the clocks of all agents, which drift.
@@ -194,7 +182,25 @@ impl Board {
         })
     }
 
-    fn synchronise(&self) -> Result<(), BackendError> {
+    /// What is known of it, which is `device`.
+    pub(super) fn info(&self, device: DeviceId) -> BoardInfo {
+        let HelloReply { processor, software, cores, threads, slowed, delay, is_real_time, .. } = &self.hello;
+        let cores = cores.iter().map(|&core| core as usize).collect();
+        BoardInfo {
+            device,
+            name: self.name.clone(),
+            address: self.address.address.clone(),
+            hardware: processor.clone(),
+            software: software.clone(),
+            unit: Cores { cores, threads: *threads as usize, slowed: *slowed },
+            delay: Duration::from_nanos(*delay),
+            is_real_time: *is_real_time,
+            clock_error: self.offset.lock().unwrap_or_else(PoisonError::into_inner).error(),
+        }
+    }
+
+    /// Reads its clock.
+    pub(super) fn synchronise(&self) -> Result<(), BackendError> {
         let mut client = self.clients.short.clone();
         let mut best = Offset::default();
         for _ in 0..READINGS {
@@ -213,11 +219,6 @@ impl Board {
     pub(super) fn gone(&self, reason: &str) -> BackendError {
         BackendError::Gone { device: self.name.clone(), reason: format!("{reason} ({})", self.address.address) }
     }
-}
-
-#[allow(clippy::disallowed_methods, reason = "a replay measures")]
-pub(super) fn now() -> std::time::Instant {
-    std::time::Instant::now()
 }
 
 /// What came instead of an answer, in one line.

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Fleet;
-use super::attachment::{Attachment, Trouble};
-use super::fleet::now;
+use super::NAME;
+use super::attachment::Attachment;
 use crate::model::{LayerId, ModelId, Shape};
 use crate::platform::DeviceId;
 use crate::replay::BackendError;
-use crate::replay::clock::duration;
+use crate::replay::clock::{duration, now};
 use crate::replay::cpu::Port;
 use crate::replay::wire::Sent;
 use crate::units::{Bytes, Duration};
@@ -19,7 +19,6 @@ pub struct LinkProbe {
     attachments: Vec<Option<Attachment>>,
     /// What agents hold already, to send it.
     held: Mutex<BTreeSet<(DeviceId, u64)>>,
-    _fleet: Arc<Fleet>,
 }
 
 /// Both directions of a way at once, and how long each took.
@@ -31,9 +30,11 @@ impl LinkProbe {
     /// # Errors
     /// An agent gives none.
     pub fn new(fleet: Arc<Fleet>) -> Result<LinkProbe, BackendError> {
-        let begin = |board: &Option<_>| board.as_ref().map(Attachment::begin).transpose();
+        let begin = |board: &Option<_>| {
+            board.as_ref().map(|board| Attachment::begin(&fleet, board, Arc::default())).transpose()
+        };
         let attachments = fleet.boards().iter().map(begin).collect::<Result<_, _>>()?;
-        Ok(LinkProbe { attachments, held: Mutex::default(), _fleet: fleet })
+        Ok(LinkProbe { attachments, held: Mutex::default() })
     }
 
     /// Whether there is a way to be measured between two devices.
@@ -53,11 +54,11 @@ impl LinkProbe {
         let start = now();
         let moved = match (self.end(from), self.end(to)) {
             (Some(from), Some(to)) => from.forward(&sent, to),
-            (Some(from), None) => from.get(&sent).map(drop),
-            (None, Some(to)) => to.put(&sent, &numbers),
+            (Some(from), None) => from.fetch(&sent).map(drop),
+            (None, Some(to)) => to.upload(&sent, &numbers),
             (None, None) => unreachable!("an end of the way is an agent, see `joins`"),
         };
-        moved.map_err(Trouble::of_opening)?;
+        moved.map_err(|trouble| trouble.of_opening(NAME))?;
         Ok(duration(start.elapsed()))
     }
 
@@ -80,7 +81,11 @@ impl LinkProbe {
     fn prepare(&self, device: DeviceId, size: Bytes, numbers: &[f32]) -> Result<(), BackendError> {
         let Some(attachment) = self.end(device) else { return Ok(()) };
         let is_new = self.held.lock().unwrap_or_else(PoisonError::into_inner).insert((device, size.0));
-        if is_new { attachment.put(&sent(size), numbers).map_err(Trouble::of_opening) } else { Ok(()) }
+        if is_new {
+            attachment.upload(&sent(size), numbers).map_err(|trouble| trouble.of_opening(NAME))
+        } else {
+            Ok(())
+        }
     }
 
     fn end(&self, device: DeviceId) -> Option<&Attachment> {

@@ -46,7 +46,7 @@ impl Offset {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::replay::remote::fleet::now;
+    use crate::replay::clock::now;
 
     #[test]
     fn a_reading_is_of_the_middle_of_its_round_trip() {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::command;
 use super::exports::{Placement, placement};
-use super::process::{Patience, Running, Trouble, output};
+use super::process::{Failure, Patience, Running, output};
 use super::program::Program;
 use crate::platform::TensorrtUnit;
 
@@ -52,7 +52,7 @@ impl Store {
         onnx: &[u8],
         batch: u32,
         patience: &Patience,
-    ) -> Result<Engine, Trouble> {
+    ) -> Result<Engine, Failure> {
         let folder = self.0.join(key(program, unit, onnx));
         if !folder.is_dir() {
             self.build(program, unit, onnx, batch, &folder, patience)?;
@@ -71,7 +71,7 @@ impl Store {
         batch: u32,
         folder: &Path,
         patience: &Patience,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Failure> {
         let cannot = |error: std::io::Error| format!("cannot keep engines in `{}`: {error}", self.0.display());
         let place = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(&self.0).map_err(cannot)?;
         let lock = File::create(place.path().join(LOCK)).map_err(cannot)?;
@@ -80,7 +80,7 @@ impl Store {
         fs::write(&source, onnx).map_err(cannot)?;
         let [file, profile, layers, log] = files(place.path());
         let arguments = command::build(program, unit, &source, [&file, &profile, &layers]);
-        let built = Running::start(&program.path, &arguments, &log).map_err(Trouble::Failed);
+        let built = Running::start(&program.path, &arguments, &log).map_err(Failure::Failed);
         let built = built.and_then(|running| running.end(patience));
         let built = built.and_then(|()| {
             placement([&profile, &layers, &log], batch)?;
@@ -104,14 +104,14 @@ impl Store {
     }
 
     /// Keeps the log of a failure, and says where.
-    fn with_log(&self, trouble: Trouble, folder: &Path, log: &Path) -> Trouble {
-        let Trouble::Failed(reason) = trouble else { return trouble };
+    fn with_log(&self, trouble: Failure, folder: &Path, log: &Path) -> Failure {
+        let Failure::Failed(reason) = trouble else { return trouble };
         let kept = folder.with_extension("failed.log");
         match fs::copy(log, &kept) {
             Ok(_) if !output(&kept).is_empty() => {
-                Trouble::Failed(format!("{reason}; all that it printed is in `{}`", kept.display()))
+                Failure::Failed(format!("{reason}; all that it printed is in `{}`", kept.display()))
             }
-            _ => Trouble::Failed(reason),
+            _ => Failure::Failed(reason),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The TensorRT backend: GPU and DLAs of a board, by trtexec, which times engines of parts of networks.
+//! Devices that are the GPU or a DLA of a board, by trtexec, which times engines of parts of networks.
 //!
 //! Each step is timed by itself, in a process of its own, and nothing passes from step to step: times mean something,
 //! outputs do not. That a DLA took part is found in the profile of each engine; without that, it is an error.
@@ -14,24 +14,23 @@ pub use process::Patience;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::cpu::{find, memory, processor};
-use super::{Backend, BackendError, DeviceInfo, Ran, Round, Session};
-use crate::cost::Estimate;
-use crate::engine::simulate_estimated;
+use super::cpu::processor;
+use super::networks::Networks;
+use super::{
+    BackendError, DeviceInfo, Driver, Gathered, Job, Network, Prepared, Ran, Tensor, Timing, Trouble, Workspace,
+};
 use crate::model::{Conv, Graph, Layer, LayerId, ModelId, Op, Region, Segment, Shape, Weights, Work, onnx, unit_name};
-use crate::plan::{Action, CheckedPlan, Lane, LaneId, StepId};
+use crate::plan::StepId;
 use crate::platform::{DeviceId, Platform, TensorrtUnit};
-use crate::problem::Problem;
 use crate::statistics::median;
-use crate::timeline::{Origin, Timeline};
 use crate::units::Duration;
 use engines::{Engine, Store};
 use exports::Placement;
 use notes::named;
-use process::{Running, Trouble};
+use process::{Failure, Running};
 use program::Program;
 
 /// Its name in scenarios and reports.
@@ -41,22 +40,49 @@ const NAME: &str = "tensorrt";
 pub struct Board {
     platform: Platform,
     program: Program,
-    networks: Vec<(Graph, Arc<Weights>)>,
+    networks: Arc<Networks>,
     store: Store,
     patience: Patience,
     engines: Mutex<BTreeMap<Part, Arc<Engine>>>,
-    /// What it is, once a first engine has told.
-    info: DeviceInfo,
+    /// What was found of the hardware, once a first engine has told.
+    hardware: String,
 }
 
 /// What an engine is of: a device, a network, its layers, rows of the last one's output, and samples.
 type Part = (DeviceId, ModelId, Vec<LayerId>, (u32, u32), u32);
 
+/// Where trtexec and its engines are.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The program; trtexec where it usually is if `None`.
+    pub program: Option<PathBuf>,
+    /// The folder of engines; `None` if there is none.
+    pub engines: Option<PathBuf>,
+    /// How long one run of it is waited for.
+    pub patience: Patience,
+}
+
 /// What trtexec prints just before it runs an engine again and again.
 const STARTED: &str = "Starting inference";
 
 impl Board {
-    /// The devices of `platform` that TensorRT runs on this board, with `networks` by model, engines in the folder `store`,
+    /// The board of `platform`, as [`Board::new`]; `None` if TensorRT runs none of its devices.
+    pub(super) fn of(
+        platform: &Platform,
+        networks: &Arc<Networks>,
+        settings: &Settings,
+    ) -> Result<Option<Arc<Board>>, BackendError> {
+        if units(platform).next().is_none() {
+            return Ok(None);
+        }
+        let Settings { program, engines, patience } = settings;
+        let absent = "there is no folder for engines, since HOME is not set; name one by --engines";
+        let engines = engines.as_ref().ok_or_else(|| missing(absent.to_owned().into()))?;
+        let board = Board::new(platform, networks.clone(), engines, program.as_deref(), *patience)?;
+        Ok(Some(Arc::new(board)))
+    }
+
+    /// The devices of `platform` that TensorRT runs on this board, with `networks`, engines in the folder `store`,
     /// and the program called `trtexec`, or trtexec where it usually is. A first small engine for each unit shows that it
     /// is there.
     ///
@@ -64,7 +90,7 @@ impl Board {
     /// trtexec is missing or cannot do what is asked of it, or a DLA is missing.
     pub fn new(
         platform: &Platform,
-        networks: Vec<(Graph, Arc<Weights>)>,
+        networks: Arc<Networks>,
         store: &Path,
         trtexec: Option<&Path>,
         patience: Patience,
@@ -75,10 +101,9 @@ impl Board {
         if let Some(lacking) = units(platform).find_map(|unit| program.lacks(unit)) {
             return Err(missing(lacking.into()));
         }
-        let info = DeviceInfo { name: processor(), software: program.software(), memory: memory() };
-        let platform = platform.clone();
-        let mut board = Board { platform, program, networks, store, patience, engines: Mutex::default(), info };
-        board.info.name = board.look()?;
+        let (platform, hardware) = (platform.clone(), processor());
+        let mut board = Board { platform, program, networks, store, patience, engines: Mutex::default(), hardware };
+        board.hardware = board.look()?;
         Ok(board)
     }
 
@@ -97,25 +122,19 @@ impl Board {
             let placement =
                 engine.and_then(|Engine { placement, .. }| Ok(check(unit, &placement).map(|()| placement)?));
             let placement = placement.map_err(|trouble| match trouble {
-                Trouble::Interrupted => BackendError::Interrupted,
-                Trouble::Failed(reason) => {
+                Failure::Interrupted => BackendError::Interrupted,
+                Failure::Failed(reason) => {
                     missing(format!("{unit} does not run a single convolution: {reason}").into())
                 }
             })?;
             hardware.extend(placement.hardware);
         }
-        let hardware =
-            if hardware.is_empty() { self.info.name.clone() } else { Vec::from_iter(hardware).join(" and ") };
+        let hardware = if hardware.is_empty() { self.hardware.clone() } else { Vec::from_iter(hardware).join(" and ") };
         Ok(match (self.standin(), engines::board()) {
             (Some(standin), _) => format!("no hardware ({standin})"),
             (None, Some(board)) => format!("{hardware} ({board})"),
             (None, None) => hardware,
         })
-    }
-
-    /// What it is.
-    pub fn info(&self) -> &DeviceInfo {
-        &self.info
     }
 
     /// What `device` is, if it is of this board.
@@ -174,7 +193,7 @@ impl Board {
         let times = folder.path().join("times.json");
         let arguments = command::time(&self.program, self.known(device)?, &engine.file, &times);
         let running = Running::start(&self.program.path, &arguments, &folder.path().join("log"));
-        running.map_err(Trouble::Failed).and_then(|running| running.end(&self.patience)).map_err(unfit)?;
+        running.map_err(Failure::Failed).and_then(|running| running.end(&self.patience)).map_err(unfit)?;
         let times = exports::times(&times, engine.batch).map_err(|reason| unfit(reason.into()))?;
         let middle = median(times.iter().map(|time| time.as_nanos_f64())).expect("there is an iteration");
         Ok(Duration::from_nanos_f64(middle))
@@ -196,7 +215,7 @@ impl Board {
         }
         let unit = self.known(device)?;
         let unfit = |reason: String| self.unfit(device, work, reason.into());
-        let (graph, weights) = &self.networks[work.model.0 as usize];
+        let Network { graph, weights, .. } = &self.networks.all[work.model.0 as usize];
         let batch = work.region.samples.len() as u32;
         let onnx = onnx::write(graph, weights, &work.segment, &work.region.rows, Some(batch));
         let onnx = onnx.map_err(|error| unfit(error.to_string()))?;
@@ -207,10 +226,10 @@ impl Board {
         Ok(engine)
     }
 
-    fn unfit(&self, device: DeviceId, work: &Work, trouble: Trouble) -> BackendError {
+    fn unfit(&self, device: DeviceId, work: &Work, trouble: Failure) -> BackendError {
         let reason = match trouble {
-            Trouble::Interrupted => return BackendError::Interrupted,
-            Trouble::Failed(reason) => reason,
+            Failure::Interrupted => return BackendError::Interrupted,
+            Failure::Failed(reason) => reason,
         };
         let (name, batch) = (&self.platform.device(device).name, work.region.samples.len());
         let reason = format!("{}, batch {batch}, on `{name}`: {reason}", self.part_name(work.model, &work.segment));
@@ -218,7 +237,7 @@ impl Board {
     }
 
     fn part_name(&self, model: ModelId, segment: &Segment) -> String {
-        let graph = &self.networks[model.0 as usize].0;
+        let graph = self.networks.graph(model);
         match graph.whole().is_some_and(|whole| whole == *segment) {
             true => graph.name().to_owned(),
             false => format!("{} of {}", unit_name(graph, segment), graph.name()),
@@ -248,116 +267,96 @@ fn part(device: DeviceId, work: &Work) -> Part {
     (device, work.model, work.segment.layers().collect(), (rows.start, rows.end), samples.len() as u32)
 }
 
-fn missing(trouble: Trouble) -> BackendError {
+fn missing(trouble: Failure) -> BackendError {
     match trouble {
-        Trouble::Interrupted => BackendError::Interrupted,
-        Trouble::Failed(reason) => BackendError::Unavailable { backend: NAME, reason },
+        Failure::Interrupted => BackendError::Interrupted,
+        Failure::Failed(reason) => BackendError::Unavailable { backend: NAME, reason },
     }
 }
 
-/// The GPU and DLAs of a board as the devices of one plan.
+/// Runs a device that is a unit of a board.
 ///
 /// A round runs processes, so that its clock says nothing of the plan: what counts is how long each step was busy.
-/// [`assembled`] makes a timeline of that.
-pub struct Tensorrt {
+#[derive(Clone, Debug)]
+pub struct TensorrtDriver {
     board: Arc<Board>,
-    served: Arc<Served>,
+    device: DeviceId,
+}
+
+impl TensorrtDriver {
+    /// Of `device`, if it is of `board`.
+    pub fn new(board: &Arc<Board>, device: DeviceId) -> Option<TensorrtDriver> {
+        board.unit(device)?;
+        Some(TensorrtDriver { board: board.clone(), device })
+    }
+}
+
+impl Driver for TensorrtDriver {
+    fn describe(&self) -> DeviceInfo {
+        let Board { hardware, program, .. } = &*self.board;
+        let standin = self.board.standin().map(str::to_owned);
+        DeviceInfo {
+            unit: self.board.unit(self.device).map_or_else(String::new, ToString::to_string),
+            is_real: standin.is_none(),
+            standin,
+            notes: self.board.notes(),
+            ..DeviceInfo::new(hardware.clone(), program.software())
+        }
+    }
+
+    fn timing(&self) -> Timing {
+        Timing::Alone
+    }
+
+    fn open(&self, _: &[(Tensor, Gathered)]) -> Result<Arc<dyn Workspace>, BackendError> {
+        // trtexec makes its own inputs.
+        Ok(Arc::new(OnBoard { driver: self.clone(), served: Arc::default() }))
+    }
+}
+
+/// What a plan has on a unit of a board.
+struct OnBoard {
+    driver: TensorrtDriver,
+    served: Arc<Mutex<Served>>,
 }
 
 /// What parts took when they were timed last, and the steps that have had this time. A step that comes again, in another
 /// round, has its part timed again.
-#[derive(Default)]
-struct Served(Mutex<BTreeMap<Part, (Duration, BTreeSet<StepId>)>>);
+type Served = BTreeMap<Part, (Duration, BTreeSet<StepId>)>;
 
-impl Tensorrt {
-    /// A backend for one plan on `board`.
-    pub fn new(board: Arc<Board>) -> Tensorrt {
-        Tensorrt { board, served: Arc::default() }
+impl Workspace for OnBoard {
+    fn prepare(self: Arc<Self>, &Job { step, work, .. }: &Job<'_>) -> Result<Prepared, BackendError> {
+        let TensorrtDriver { board, device } = self.driver.clone();
+        board.prepare(device, work)?;
+        let (served, work) = (self.served.clone(), work.clone());
+        Ok(Box::new(move || {
+            let mut served = served.lock().unwrap_or_else(PoisonError::into_inner);
+            let part = part(device, &work);
+            if let Some((time, steps)) = served.get_mut(&part)
+                && steps.insert(step)
+            {
+                return Ok(Ran::from(*time));
+            }
+            let time = board.time(device, &work).map_err(|error| match error {
+                BackendError::Unfit { reason, .. } => Trouble::Step(reason),
+                other => Trouble::Lost(other),
+            })?;
+            served.insert(part, (time, BTreeSet::from([step])));
+            Ok(Ran::from(time))
+        }))
     }
-}
 
-impl Backend for Tensorrt {
-    fn name(&self) -> &'static str {
-        NAME
+    fn put(&self, _: &Tensor, _: &Gathered) -> Result<(), Trouble> {
+        Ok(())
     }
 
-    fn probe(&self) -> Result<DeviceInfo, BackendError> {
-        Ok(self.board.info().clone())
+    fn get(&self, _: &Tensor) -> Result<Gathered, Trouble> {
+        Err(Trouble::Step("trtexec gives no outputs".into()))
     }
-
-    fn open(&self, plan: &CheckedPlan, lane: LaneId) -> Result<Box<dyn Session>, BackendError> {
-        let Lane::Compute { device, .. } = *plan.lane_at(lane) else { return Ok(Box::new(Nothing)) };
-        let mut jobs = Vec::new();
-        for step in plan.step_ids().filter(|&step| plan.step_at(step).lane == Some(lane)) {
-            let Action::Compute(work) = &plan.step_at(step).action else {
-                unreachable!("a checked plan places every action on a fitting lane")
-            };
-            self.board.prepare(device, work)?;
-            jobs.push((step, work.clone()));
-        }
-        Ok(Box::new(Timing { device, jobs, board: self.board.clone(), served: self.served.clone() }))
-    }
-}
-
-/// A lane that computes.
-struct Timing {
-    device: DeviceId,
-    /// In the lane's order.
-    jobs: Vec<(StepId, Work)>,
-    board: Arc<Board>,
-    served: Arc<Served>,
-}
-
-impl Session for Timing {
-    fn run(&mut self, step: StepId) -> Result<Ran, BackendError> {
-        let (_, work) = find(&self.jobs, step, |job| job.0);
-        // Held while it is timed, so that nothing runs beside it.
-        let mut served = self.served.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let part = part(self.device, work);
-        if let Some((time, steps)) = served.get_mut(&part)
-            && steps.insert(step)
-        {
-            return Ok(Ran::from(*time));
-        }
-        let time = self.board.time(self.device, work).map_err(|error| match error {
-            BackendError::Unfit { reason, .. } => BackendError::Failed { step, reason },
-            other => other,
-        })?;
-        served.insert(part, (time, BTreeSet::from([step])));
-        Ok(Ran::from(time))
-    }
-}
-
-/// A lane of a link: on a board, engines read and write the same memory, and trtexec passes nothing on.
-struct Nothing;
-
-impl Session for Nothing {
-    fn run(&mut self, _: StepId) -> Result<Ran, BackendError> {
-        Ok(Ran::from(Duration::ZERO))
-    }
-}
-
-/// A round of `plan` on a board with the timeline that follows if its steps take as long as they were busy, transfers
-/// take what `estimates` say, and what runs at once slows each other as the problem says.
-pub fn assembled(problem: &Problem, plan: &CheckedPlan, estimates: &[Estimate], round: &Round) -> Round {
-    let steps = plan.steps.iter().zip(estimates).zip(&round.busy);
-    let timed = steps.map(|((step, estimate), &time)| match step.action {
-        Action::Compute(_) => Estimate { time, ..*estimate },
-        Action::Transfer { .. } | Action::Join => *estimate,
-    });
-    let estimates: Vec<Estimate> = timed.collect();
-    let Timeline { spans, .. } = simulate_estimated(problem, plan, &estimates);
-    Round { timeline: Timeline { origin: Origin::Assembled, spans }, busy: round.busy.clone(), there: vec![] }
 }
 
 impl fmt::Debug for Board {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Board").field("units", &units(&self.platform).collect::<Vec<_>>()).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Tensorrt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tensorrt").finish_non_exhaustive()
     }
 }

@@ -21,16 +21,16 @@ pub struct Patience {
 
 /// Why a run came to nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(super) enum Failure {
     /// The user has asked to stop.
     Interrupted,
     /// What went wrong.
     Failed(String),
 }
 
-impl From<String> for Trouble {
-    fn from(reason: String) -> Trouble {
-        Trouble::Failed(reason)
+impl From<String> for Failure {
+    fn from(reason: String) -> Failure {
+        Failure::Failed(reason)
     }
 }
 
@@ -81,7 +81,7 @@ impl Running {
     }
 
     /// Waits until it has ended well.
-    pub(super) fn end(mut self, patience: &Patience) -> Result<(), Trouble> {
+    pub(super) fn end(mut self, patience: &Patience) -> Result<(), Failure> {
         loop {
             if let Some(code) = self.code()? {
                 return if code == Some(0) { Ok(()) } else { Err(self.failure(code).into()) };
@@ -91,7 +91,7 @@ impl Running {
     }
 
     /// Waits until it has printed `text`.
-    pub(super) fn print(&mut self, text: &str, patience: &Patience) -> Result<(), Trouble> {
+    pub(super) fn print(&mut self, text: &str, patience: &Patience) -> Result<(), Failure> {
         while !output(&self.log).contains(text) {
             if let Some(code) = self.code()? {
                 return Err(self.failure(code).into());
@@ -108,9 +108,9 @@ impl Running {
     }
 
     /// Sleeps for a moment, unless it is to be given up.
-    fn pause(&self, patience: &Patience) -> Result<(), Trouble> {
+    fn pause(&self, patience: &Patience) -> Result<(), Failure> {
         if patience.interrupted.load(Ordering::Relaxed) {
-            return Err(Trouble::Interrupted);
+            return Err(Failure::Interrupted);
         }
         if self.clock.now().since_start() > patience.limit {
             let limit = patience.limit.as_secs_f64();

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::process::{Patience, Running, Trouble, output};
+use super::process::{Failure, Patience, Running, output};
 use crate::platform::{Precision, TensorrtUnit};
 
 /// A trtexec, or what is given as one.
@@ -34,7 +34,7 @@ impl Program {
     ///
     /// # Errors
     /// It is not there, may not be run, or is something else.
-    pub(super) fn open(named: Option<&Path>, log: &Path, patience: &Patience) -> Result<Program, Trouble> {
+    pub(super) fn open(named: Option<&Path>, log: &Path, patience: &Patience) -> Result<Program, Failure> {
         let folders = std::env::var_os("PATH").unwrap_or_default();
         let path = find(named, &std::env::split_paths(&folders).collect::<Vec<_>>())?;
         Running::start(&path, &["--help".into()], log)?.end(patience)?;

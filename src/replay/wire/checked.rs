@@ -12,6 +12,7 @@ use prost::bytes::Bytes;
 use super::messages::{self, ForwardRequest, GetRequest, OpenRequest, Peer, PutRequest, RunRequest, UploadRequest};
 use super::{CHUNK, Refusal};
 use crate::model::{LayerId, ModelId, Region, Shape};
+use crate::replay::Tensor;
 use crate::replay::cpu::Port;
 
 /// What a session is called by: random, so that nobody guesses it.
@@ -42,9 +43,21 @@ pub(in crate::replay) struct Sent {
     pub(in crate::replay) samples: Range<u32>,
 }
 
+impl From<&Tensor> for Sent {
+    fn from(Tensor { model, layer, region, shape }: &Tensor) -> Sent {
+        let port = Port { layer: *layer, rows: region.rows.clone(), shape: *shape };
+        Sent { model: *model, port, samples: region.samples.clone() }
+    }
+}
+
 impl Sent {
     pub(in crate::replay) fn region(&self) -> Region {
         self.port.region(&self.samples)
+    }
+
+    pub(in crate::replay) fn tensor(&self) -> Tensor {
+        let Sent { model, port, .. } = self;
+        Tensor { model: *model, layer: port.layer, region: self.region(), shape: port.shape }
     }
 
     /// Numbers that it has; more than any memory has if there is an overflow.

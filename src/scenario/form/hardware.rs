@@ -80,13 +80,19 @@ form! {
     }
 
     /// What runs a device.
-    RuntimeForm("`runtime`", one of ["cpu", "agent", "tensorrt"], "cpu = { cores = \"0\" }") {
+    RuntimeForm("`runtime`", one of ["cpu", "agent", "tensorrt", "mock"], "cpu = { cores = \"0\" }") {
         /// Cores of this machine.
         cpu: CpuForm,
         /// A device of another machine, by the agent that runs there.
         agent: AgentForm,
         /// A unit of this board that TensorRT runs.
         tensorrt: TensorrtForm,
+        /// No hardware: its steps take the time that is predicted for them.
+        mock: MockForm,
+    }
+
+    /// No hardware.
+    MockForm("`mock`") {
     }
 
     /// Cores of this machine that are a device.

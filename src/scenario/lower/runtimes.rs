@@ -47,6 +47,7 @@ impl Runtimes {
             cpu: device.cpu.clone(),
             agent: device.agent.clone(),
             tensorrt: device.tensorrt.clone(),
+            mock: None,
             at: device.at.clone(),
         };
         // That a `runtime` is several was said when it was read.
@@ -77,6 +78,7 @@ impl Runtimes {
         if let Some(unit) = &form.tensorrt {
             found.push(("tensorrt", unit.at.clone(), self.lower_unit(device, unit, faults).map(Runtime::Tensorrt)));
         }
+        found.extend(form.mock.as_ref().map(|mock| ("mock", mock.at.clone(), Some(Runtime::Mock))));
         found
     }
 

@@ -4,18 +4,17 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::Arc;
 
 use assert_cmd::cargo::CommandCargoExt;
 use coinfer::platform::AgentAddress;
 use coinfer::replay::agent::Access;
-use coinfer::replay::remote::{Fleet, Remote};
 use coinfer::replay::wire::Credentials;
-use coinfer::replay::{BackendError, assemble, available};
+use coinfer::replay::{BackendError, Inputs, available};
+use coinfer::units::Duration;
 use serde_json::Value;
 
 use super::asking::Asking;
-use super::{HOME, LIMITS, Process, address, halos, host, problem, start, wait_until, with_agents};
+use super::{HOME, LIMITS, Process, address, halos, hardware, problem, start, wait_until, with_agents};
 
 #[test]
 fn a_lost_board_is_named_before_the_deadline() {
@@ -25,20 +24,19 @@ fn a_lost_board_is_named_before_the_deadline() {
     let problem = problem(Some(HOME));
     let plan = halos(&problem);
     let agents = [AgentAddress { address: left.address.to_string(), server_name: None }, address(&right)];
-    let fleet = Arc::new(Fleet::connect(&with_agents(&problem, agents), &Credentials::default()).unwrap());
-    let remote = Remote::new(host(&problem), fleet).unwrap();
-    let mut crew = assemble(&plan, &remote).unwrap();
+    let hardware = hardware(&problem, &with_agents(&problem, agents), &Credentials::default());
+    let mut opened = hardware.open(&plan, &vec![Duration::ZERO; plan.steps.len()], Inputs::AtHome).unwrap();
     let killer = std::thread::spawn(move || {
         std::thread::sleep(std::time::Duration::from_millis(50));
         left.child.kill().unwrap();
         left
     });
-    let error = crew.round(&plan, &LIMITS).unwrap_err();
+    let error = opened.measured(&plan, &LIMITS).unwrap_err();
     assert!(matches!(&error, BackendError::Gone { device, .. } if device == "left"), "{error}");
     assert!(error.to_string().starts_with("`left` was lost: "), "{error}");
-    let ended = crew.unfinished().unwrap().spans.iter().flatten().count();
+    let ended = opened.unfinished().unwrap().spans.iter().flatten().count();
     assert!(ended < plan.steps.len());
-    assert_eq!(crew.round(&plan, &LIMITS).unwrap_err(), error);
+    assert_eq!(opened.measured(&plan, &LIMITS).unwrap_err(), error);
     drop(killer.join().unwrap());
 }
 

@@ -21,14 +21,14 @@ use coinfer::platform::{
     AgentAddress, Cores, Device, DeviceId, DeviceKind, Direction, Link, LinkId, Platform, Runtime,
 };
 use coinfer::problem::{Load, Model, Problem};
-use coinfer::replay::agent::{Access, Agent, Limits as AgentLimits, Settings};
-use coinfer::replay::cpu::{Host, Library, Network};
-use coinfer::replay::remote::{Fleet, Remote};
+use coinfer::replay::agent::{Access, Agent, Limits as AgentLimits, Settings as AgentSettings};
+use coinfer::replay::cpu::Library;
+use coinfer::replay::remote::Fleet;
 use coinfer::replay::wire::Credentials;
-use coinfer::replay::{BackendError, Limits, assemble, available};
+use coinfer::replay::{BackendError, Hardware, Inputs, Limits, Network, Networks, Opened, Settings, available};
 use coinfer::units::{Bytes, BytesPerSec, Duration, Share};
 
-use crate::fixture::PerRow;
+use crate::fixture::{PerRow, settings as settings_of_hardware};
 
 const HOME: DeviceId = DeviceId(0);
 const LEFT: DeviceId = DeviceId(1);
@@ -77,8 +77,8 @@ fn unit(slowed: f64) -> Cores {
     Cores { cores: available().unwrap()[..1].into(), threads: 1, slowed }
 }
 
-fn settings() -> Settings {
-    Settings {
+fn settings() -> AgentSettings {
+    AgentSettings {
         listen: "127.0.0.1:0".parse().unwrap(),
         unit: unit(1.0),
         network_cores: unit(1.0).cores,
@@ -90,35 +90,41 @@ fn settings() -> Settings {
 }
 
 fn start(access: &Access) -> Agent {
-    Agent::start(&Settings { access: access.clone(), ..settings() }).unwrap()
+    Agent::start(&AgentSettings { access: access.clone(), ..settings() }).unwrap()
 }
 
 fn address(agent: &Agent) -> AgentAddress {
     AgentAddress { address: agent.address().to_string(), server_name: None }
 }
 
-/// The platform of `problem`, whose left and right device are these agents.
+/// The platform of `problem`, whose home is a core of this machine and whose others are these agents.
 fn with_agents(problem: &Problem, agents: [AgentAddress; 2]) -> Platform {
     let mut platform = problem.platform.clone();
-    for (device, agent) in platform.devices[1..].iter_mut().zip(agents) {
-        device.runtime = Runtime::Agent(agent);
-    }
+    let agents = agents.map(Runtime::Agent);
+    let runtimes = std::iter::once(Runtime::Cores(unit(1.0))).chain(agents);
+    platform.devices.iter_mut().zip(runtimes).for_each(|(device, runtime)| device.runtime = runtime);
     platform
 }
 
 /// The agents of the left and the right device.
 fn fleet(problem: &Problem, boards: [&Agent; 2], credentials: &Credentials) -> Result<Arc<Fleet>, BackendError> {
-    let platform = with_agents(problem, [address(boards[0]), address(boards[1])]);
+    let platform = with_agents(problem, boards.map(address));
     Ok(Arc::new(Fleet::connect(&platform, credentials)?))
 }
 
-fn host(problem: &Problem) -> Arc<Host> {
+/// What runs the devices of `platform`, with a network of `problem`.
+fn hardware(problem: &Problem, platform: &Platform, credentials: &Credentials) -> Hardware {
     let model = &problem.models[0];
-    let weights = Arc::new(Weights::Seeded(7));
-    let network = Network { graph: model.graph.clone(), weights, home: model.home };
-    let mut platform = problem.platform.clone();
-    platform.devices[0].runtime = Runtime::Cores(unit(1.0));
-    Arc::new(Host::new(&platform, Library::Rten, vec![network], SAMPLES, 1).unwrap())
+    let network = Network { graph: model.graph.clone(), weights: Arc::new(Weights::Seeded(7)), home: model.home };
+    let networks = Networks::new(vec![network], SAMPLES, 1).unwrap();
+    let settings = Settings { credentials: credentials.clone(), ..settings_of_hardware() };
+    Hardware::start(platform, networks, &settings).unwrap()
+}
+
+/// `plan`, open at home and on these agents.
+fn open(problem: &Problem, plan: &CheckedPlan, boards: [&Agent; 2], credentials: &Credentials) -> Opened {
+    let hardware = hardware(problem, &with_agents(problem, boards.map(address)), credentials);
+    hardware.open(plan, &vec![Duration::ZERO; plan.steps.len()], Inputs::AtHome).unwrap()
 }
 
 /// A plan and its lanes.
@@ -173,10 +179,9 @@ fn halos(problem: &Problem) -> CheckedPlan {
 fn check_halos(boards: [&Agent; 2], credentials: &Credentials) {
     let problem = problem(Some(HOME));
     let plan = halos(&problem);
-    let remote = Remote::new(host(&problem), fleet(&problem, boards, credentials).unwrap()).unwrap();
-    let mut crew = assemble(&plan, &remote).unwrap();
+    let mut opened = open(&problem, &plan, boards, credentials);
     for _ in 0..2 {
-        let round = crew.round(&plan, &LIMITS).unwrap();
+        let round = opened.measured(&plan, &LIMITS).unwrap();
         assert!(round.timeline.obeys(&plan, &problem.platform));
         for step in plan.step_ids() {
             let on_board = matches!(&plan.step_at(step).lane.map(|lane| plan.lane_at(lane)),
@@ -189,7 +194,7 @@ fn check_halos(boards: [&Agent; 2], credentials: &Credentials) {
             }
         }
     }
-    let difference = remote.difference(MODEL, SAMPLES).unwrap();
+    let difference = opened.difference(&plan, 1, SAMPLES).unwrap().unwrap();
     assert!(difference <= 1e-5, "{difference}");
 }
 
@@ -201,13 +206,13 @@ fn a_plan_over_two_agents_and_home_computes_what_a_single_device_does() {
 
 #[test]
 fn slowed_agents_on_one_core_take_the_time_that_they_say() {
-    let slowed = || Agent::start(&Settings { unit: unit(50.0), ..settings() }).unwrap();
+    let slowed = || Agent::start(&AgentSettings { unit: unit(50.0), ..settings() }).unwrap();
     check_halos([&slowed(), &slowed()], &Credentials::default());
 }
 
 #[test]
 fn lanes_of_one_slowed_agent_take_turns() {
-    let slowed = Agent::start(&Settings { unit: unit(50.0), ..settings() }).unwrap();
+    let slowed = Agent::start(&AgentSettings { unit: unit(50.0), ..settings() }).unwrap();
     let (problem, right) = (problem(None), start(&Access::default()));
     let mut draft = Draft::default();
     let half = Share::from_basis_points(5_000).unwrap();
@@ -216,9 +221,8 @@ fn lanes_of_one_slowed_agent_take_turns() {
         draft.compute(lane, [1, 3], rows, &[])
     });
     let plan = draft.check(&problem);
-    let fleet = fleet(&problem, [&slowed, &right], &Credentials::default()).unwrap();
-    let remote = Remote::new(host(&problem), fleet).unwrap();
-    let round = assemble(&plan, &remote).unwrap().round(&plan, &LIMITS).unwrap();
+    let mut opened = open(&problem, &plan, [&slowed, &right], &Credentials::default());
+    let round = opened.measured(&plan, &LIMITS).unwrap();
     let [one, other] = steps.map(|step| round.there[step.0 as usize].unwrap());
     assert!(one.end <= other.start || other.end <= one.start, "{one:?} {other:?}");
 }
@@ -232,10 +236,9 @@ fn outputs_that_stay_on_agents_are_compared_too() {
     draft.compute(top, [1, 3], [0, 5], &[]);
     draft.compute(bottom, [1, 3], [5, ROWS], &[]);
     let plan = draft.check(&problem);
-    let remote =
-        Remote::new(host(&problem), fleet(&problem, [&left, &right], &Credentials::default()).unwrap()).unwrap();
-    assemble(&plan, &remote).unwrap().round(&plan, &LIMITS).unwrap();
-    let difference = remote.difference(MODEL, SAMPLES).unwrap();
+    let mut opened = open(&problem, &plan, [&left, &right], &Credentials::default());
+    opened.measured(&plan, &LIMITS).unwrap();
+    let difference = opened.difference(&plan, 1, SAMPLES).unwrap().unwrap();
     assert!(difference <= 1e-5, "{difference}");
 }
 

@@ -4,8 +4,6 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use coinfer::replay::agent::{Access, Agent, Limits as AgentLimits, Settings};
-use coinfer::replay::assemble;
-use coinfer::replay::remote::Remote;
 use coinfer::replay::wire::messages::{
     GetReply, GetRequest, HelloReply, HelloRequest, OpenReply, OpenRequest, Port, PutReply, PutRequest, Region,
     RunReply, RunRequest, StatusReply, StatusRequest, Tensor, UploadRequest,
@@ -16,7 +14,7 @@ use prost::Message;
 use tonic::Code;
 
 use super::asking::Asking;
-use super::{Draft, LEFT, LIMITS, Process, ROWS, fleet, host, problem, settings, start, wait_until};
+use super::{Draft, LEFT, LIMITS, Process, ROWS, open, problem, settings, start, wait_until};
 
 #[test]
 fn what_is_wrong_is_refused_and_logged_and_the_agent_lives() {
@@ -142,17 +140,14 @@ fn a_caller_that_goes_frees_all_that_it_had() {
     draft.compute(lane, [1, 3], [0, ROWS], &[]);
     let plan = draft.check(&problem);
     let asking = Asking::new(left.address());
-    let first = fleet(&problem, [&left, &right], &Credentials::default()).unwrap();
-    let remote = Remote::new(host(&problem), first).unwrap();
-    let again = Remote::new(host(&problem), fleet(&problem, [&left, &right], &Credentials::default()).unwrap());
-    let crews = [&remote, again.as_ref().unwrap()].map(|remote| {
-        let mut crew = assemble(&plan, remote).unwrap();
-        crew.round(&plan, &LIMITS).unwrap();
-        crew
+    let both = [(); 2].map(|()| {
+        let mut opened = open(&problem, &plan, [&left, &right], &Credentials::default());
+        opened.measured(&plan, &LIMITS).unwrap();
+        opened
     });
     let status = asking.status();
     assert_eq!((status.sessions, status.engines, status.held > 0), (2, 1, true), "equal models are one engine");
-    drop((crews, remote, again));
+    drop(both);
     wait_until("the end of the sessions", || asking.status().sessions == 0);
     wait_until("the end of what they had", || {
         let StatusReply { held, engines, .. } = asking.status();

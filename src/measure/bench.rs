@@ -1,20 +1,15 @@
-//! What a profile runs: engines and crews of everything that it measures, each used again and again.
+//! What a profile runs: plans of everything that it measures, each used again and again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::hardware::{host, interruption};
-use super::visits::{Visit, Visits};
-use super::{Error, Terminal};
+use super::{MeasureError, Network, Visit, Watch};
 use crate::cost::LayerKey;
-use crate::model::{Graph, ModelId, Weights, Work};
+use crate::model::{Graph, ModelId, Work};
 use crate::platform::DeviceId;
-use crate::problem::Model;
-use crate::replay::cpu::{Host, Library};
 use crate::replay::profile::{Measured, Measurement, Target};
-use crate::replay::remote::{Fleet, Remote};
 use crate::replay::tensorrt::Board;
-use crate::replay::{Crew, Limits, assemble};
+use crate::replay::{Hardware, Inputs, Limits, Opened};
 use crate::scenario::Case;
 use crate::statistics::median;
 use crate::units::Duration;
@@ -33,56 +28,37 @@ const WARM_UP_NANOS: u64 = 2_000_000_000;
 const PAIR_STEPS: u32 = 3;
 const PAIR_SAMPLES_MAX: u32 = 32;
 
-/// A network to be profiled.
-pub(super) struct Network {
-    /// What traces call it.
-    pub(super) name: String,
-    pub(super) graph: Graph,
-    pub(super) weights: Arc<Weights>,
-}
-
-/// Engines and crews of everything that is measured.
+/// Plans of everything that is measured, open on hardware.
 pub(super) struct Bench<'a> {
-    pub(super) case: &'a Case,
-    pub(super) networks: &'a [Network],
-    hosts: Vec<Arc<Host>>,
-    fleet: Arc<Fleet>,
-    /// Of the devices that TensorRT runs.
-    board: Option<Arc<Board>>,
-    crews: BTreeMap<(usize, Target), (Measurement, Crew)>,
+    case: &'a Case,
+    networks: &'a [Network],
+    hardware: &'a Hardware,
+    opened: BTreeMap<(usize, Target), (Measurement, Opened)>,
     last: Option<(usize, Target)>,
     /// Whether a target runs once a visit, after others, as steps of plans do.
     is_cold: bool,
-    terminal: &'a Terminal,
+    watch: &'a Watch<'a>,
+}
+
+/// The samples that the targets of a profile need.
+pub(super) fn samples(targets: &[Target], pairs: &[[DeviceId; 2]]) -> u32 {
+    let alone = targets.iter().map(Target::samples).max().unwrap_or(1);
+    if pairs.is_empty() { alone } else { alone.max(PAIR_SAMPLES_MAX) }
 }
 
 impl<'a> Bench<'a> {
     pub(super) fn new(
         case: &'a Case,
         networks: &'a [Network],
-        targets: &[Target],
-        pairs: &[[DeviceId; 2]],
-        (library, fleet, board): (Library, Arc<Fleet>, Option<Arc<Board>>),
+        hardware: &'a Hardware,
         is_cold: bool,
-        terminal: &'a Terminal,
-    ) -> Result<Bench<'a>, Error> {
-        // trtexec makes its own inputs.
-        let runtime = |device: &DeviceId| &case.problem.platform.device(*device).runtime;
-        let needs_inputs = |devices: &[DeviceId]| devices.iter().all(|device| runtime(device).tensorrt().is_none());
-        let alone = targets.iter().filter(|target| needs_inputs(&target.devices())).map(Target::samples);
-        let alone = alone.max().unwrap_or(1);
-        let is_paired = pairs.iter().any(|pair| needs_inputs(pair));
-        let samples = if is_paired { alone.max(PAIR_SAMPLES_MAX) } else { alone };
-        let host = |network: &Network| {
-            let model = Model { graph: network.graph.clone(), home: None };
-            host(case, &[(model, network.weights.clone())], library.clone(), samples)
-        };
-        let hosts = networks.iter().map(host).collect::<Result<_, _>>()?;
-        Ok(Bench { case, networks, hosts, fleet, board, crews: BTreeMap::new(), last: None, is_cold, terminal })
+        watch: &'a Watch<'a>,
+    ) -> Bench<'a> {
+        Bench { case, networks, hardware, opened: BTreeMap::new(), last: None, is_cold, watch }
     }
 
     /// Opens everything and runs it until its time has settled.
-    pub(super) fn warm_up(&mut self, targets: &[Target], devices: &[DeviceId]) -> Result<(), Error> {
+    pub(super) fn warm_up(&mut self, targets: &[Target], devices: &[DeviceId]) -> Result<(), MeasureError> {
         let sentinels = devices.iter().map(|&device| (0, Target::Whole { device, batch: 1 }));
         let networks = 0..self.networks.len();
         let known = self.networks;
@@ -91,13 +67,13 @@ impl<'a> Bench<'a> {
             there.map(move |target| (network, target.clone()))
         });
         let all: BTreeSet<(usize, Target)> = sentinels.chain(all).collect();
-        let progress = self.terminal.progress(all.len() as u64, "warmed up");
+        self.watch.begin(all.len() as u64, "warmed up");
         for (network, target) in all {
             if let Some(board) = self.board_of(&target) {
                 for (device, work, _) in self.works(network, &target)? {
                     board.prepare(device, &work)?;
                 }
-                progress.inc(1);
+                self.watch.advance();
                 continue;
             }
             let mut times: Vec<f64> = Vec::new();
@@ -106,31 +82,22 @@ impl<'a> Bench<'a> {
                 let measured = self.run(network, &target)?;
                 times.push(measured.iter().map(|measured| measured.time.as_nanos_f64()).sum());
             }
-            progress.inc(1);
+            self.watch.advance();
         }
-        progress.finish_and_clear();
+        self.watch.end();
         Ok(())
     }
 
-    /// Measures a target, unless `visits` has it.
-    pub(super) fn visit(
-        &mut self,
-        visits: &mut Visits,
-        name: String,
-        network: usize,
-        target: &Target,
-    ) -> Result<(), Error> {
-        if visits.has(&name) {
-            return Ok(());
-        }
+    /// Measures a target, as a visit called `name`.
+    pub(super) fn visit(&mut self, name: String, network: usize, target: &Target) -> Result<Visit, MeasureError> {
         if let Some(board) = self.board_of(target) {
             let measured = self.timed(&board, network, target)?;
-            return visits.add(Visit { name, network, measured });
+            return Ok(Visit { name, network, measured });
         }
         let is_new = self.last.replace((network, target.clone())) != Some((network, target.clone()));
         let mut measured = self.run(network, target)?;
         if self.is_cold {
-            return visits.add(Visit { name, network, measured });
+            return Ok(Visit { name, network, measured });
         }
         let total = |measured: &[Measured]| measured.iter().fold(Duration::ZERO, |sum, measured| sum + measured.time);
         if is_new && total(&measured).as_nanos() < LONG_NANOS {
@@ -141,26 +108,24 @@ impl<'a> Bench<'a> {
             measured.extend(self.run(network, target)?);
             runs += 1;
         }
-        visits.add(Visit { name, network, measured })
+        Ok(Visit { name, network, measured })
     }
 
     /// The board, if TensorRT runs all devices of `target`.
     fn board_of(&self, target: &Target) -> Option<Arc<Board>> {
-        let board = self.board.as_ref()?;
+        let board = self.hardware.board()?;
         target.devices().iter().all(|&device| board.unit(device).is_some()).then(|| board.clone())
     }
 
     /// What `target` times of a network: where, what, and what it is called.
-    fn works(&self, network: usize, target: &Target) -> Result<Vec<(DeviceId, Work, Measured)>, Error> {
+    fn works(&self, network: usize, target: &Target) -> Result<Vec<(DeviceId, Work, Measured)>, MeasureError> {
         let measurement = self.measurement(network, target)?;
-        let model = ModelId(network as u32);
-        let of =
-            |(work, measured): (&Work, &Measured)| (measured.device, Work { model, ..work.clone() }, measured.clone());
+        let of = |(work, measured): (&Work, &Measured)| (measured.device, work.clone(), measured.clone());
         Ok(measurement.timed().map(of).collect())
     }
 
     /// The times of `target`, whose devices are all of `board`; of two devices, each once while the other runs.
-    fn timed(&self, board: &Board, network: usize, target: &Target) -> Result<Vec<Measured>, Error> {
+    fn timed(&self, board: &Board, network: usize, target: &Target) -> Result<Vec<Measured>, MeasureError> {
         let mut works = self.works(network, target)?;
         if let Target::Pair { .. } = target {
             // Their steps are equal.
@@ -180,31 +145,32 @@ impl<'a> Bench<'a> {
         works.iter().map(time).collect()
     }
 
-    fn measurement(&self, network: usize, target: &Target) -> Result<Measurement, Error> {
-        let Network { name, graph, .. } = &self.networks[network];
-        target.measurement(&self.case.problem.platform, graph).map_err(|violations| {
+    fn measurement(&self, network: usize, target: &Target) -> Result<Measurement, MeasureError> {
+        let graphs: Vec<&Graph> = self.networks.iter().map(|network| &network.graph).collect();
+        target.measurement(&self.case.problem.platform, &graphs, ModelId(network as u32)).map_err(|violations| {
             let why: Vec<String> = violations.iter().map(ToString::to_string).collect();
-            Error::Usage(format!("{name} cannot be profiled: {}", why.join("; ")))
+            MeasureError::Unprofiled { network: self.networks[network].name.clone(), reason: why.join("; ") }
         })
     }
 
-    fn run(&mut self, network: usize, target: &Target) -> Result<Vec<Measured>, Error> {
+    fn run(&mut self, network: usize, target: &Target) -> Result<Vec<Measured>, MeasureError> {
         let key = (network, target.clone());
-        if !self.crews.contains_key(&key) {
+        if !self.opened.contains_key(&key) {
             let measurement = self.measurement(network, target)?;
-            let backend = Remote::new(self.hosts[network].clone(), self.fleet.clone())?;
-            let crew = assemble(&measurement.plan, &backend)?;
-            self.crews.insert(key.clone(), (measurement, crew));
+            let predicted = vec![Duration::ZERO; measurement.plan.steps.len()];
+            let opened = self.hardware.open(&measurement.plan, &predicted, Inputs::Everywhere)?;
+            self.opened.insert(key.clone(), (measurement, opened));
         }
-        let (measurement, crew) = self.crews.get_mut(&key).expect("it was inserted");
-        let round = crew.round(&measurement.plan, &Limits { deadline: DEADLINE, interrupted: interruption() })?;
+        let (measurement, opened) = self.opened.get_mut(&key).expect("it was inserted");
+        let limits = Limits { deadline: DEADLINE, interrupted: self.watch.interrupted };
+        let round = opened.measured(&measurement.plan, &limits)?;
         Ok(measurement.read(&round))
     }
 
     /// The pair with steps on both devices that take about as long, by what was measured alone.
-    pub(super) fn balanced(&self, visits: &Visits, network: usize, &[first, second]: &[DeviceId; 2]) -> Target {
+    pub(super) fn balanced(&self, visits: &[Visit], network: usize, &[first, second]: &[DeviceId; 2]) -> Target {
         let alone = |device: DeviceId| {
-            let of_network = visits.all().iter().filter(|visit| visit.network == network);
+            let of_network = visits.iter().filter(|visit| visit.network == network);
             let is_it = |measured: &&Measured| {
                 measured.device == device
                     && measured.batch == 1

@@ -2,51 +2,32 @@
 
 use std::collections::BTreeMap;
 
-use super::results::now;
-use super::visits::Visit;
+use super::Visit;
 use crate::cost::{Kind, LayerKey, Row, Rows, Statistic, Trace};
 use crate::platform::DeviceId;
-use crate::replay::DeviceInfo;
-use crate::replay::remote::{BoardInfo, Fleet};
-use crate::replay::tensorrt::Board;
+use crate::replay::{DeviceInfo, Hardware};
 use crate::scenario::{Case, DEVICE_KEY};
 
-/// What a profile was taken on.
+/// What a profile was taken on, and who took it when.
 #[derive(Clone, Debug)]
-pub(super) struct Provenance {
+pub struct Provenance {
     /// By device; `None` for those that were not profiled.
     devices: Vec<Option<Taken>>,
-    /// What took the place of NVIDIA's trtexec, if something did.
-    standin: Option<String>,
+    /// By device, what took the place of the vendor's software, if something did.
+    standins: Vec<Option<String>>,
     notes: Vec<String>,
+    /// The day, as traces have it.
+    date: String,
+    /// The commit that this program was built from.
+    revision: String,
 }
 
 /// What a device is.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Taken {
-    pub(super) hardware: String,
-    pub(super) software: String,
-    pub(super) unit: String,
-}
-
-/// What each device of `case` is, as far as the scenario says where it is; this machine is `info`.
-pub(super) fn taken(case: &Case, info: &DeviceInfo, fleet: &Fleet, board: Option<&Board>) -> Vec<Option<Taken>> {
-    let of = |DeviceInfo { name, software, .. }: &DeviceInfo, unit: String| Taken {
-        hardware: name.clone(),
-        software: software.clone(),
-        unit,
-    };
-    let device = |device: DeviceId| {
-        let here = case.problem.platform.device(device).runtime.cores().map(|cores| of(info, cores.to_string()));
-        let there = fleet.info(device).map(|BoardInfo { hardware, software, unit, .. }| Taken {
-            hardware,
-            software,
-            unit: unit.to_string(),
-        });
-        let on_board = board.and_then(|board| Some(of(board.info(), board.unit(device)?.to_string())));
-        here.or(there).or(on_board)
-    };
-    case.problem.platform.device_ids().map(device).collect()
+struct Taken {
+    hardware: String,
+    software: String,
+    unit: String,
 }
 
 /// Different texts of several devices, in one.
@@ -62,15 +43,31 @@ pub(super) fn joined<'a>(texts: impl Iterator<Item = &'a str>) -> String {
 
 impl Provenance {
     /// Adds what a reader of the trace should know.
-    pub(super) fn note(&mut self, note: &str) {
+    pub fn note(&mut self, note: &str) {
         self.notes.push(note.to_owned());
     }
 
-    /// Of profiles on this machine and on agents.
-    pub(super) fn of(case: &Case, info: &DeviceInfo, fleet: &Fleet, board: Option<&Board>) -> Provenance {
-        let notes = vec![format!("frequency governor: {}", governor()), format!("kernel: {}", kernel())];
-        let standin = board.and_then(Board::standin).map(str::to_owned);
-        Provenance { devices: taken(case, info, fleet, board), standin, notes }
+    /// What it is known by, whenever it is taken.
+    pub(super) fn key(&self) -> String {
+        let Provenance { devices, standins, notes, .. } = self;
+        format!("{devices:?} {standins:?} {notes:?}")
+    }
+
+    /// Of profiles on `hardware`, taken on the day `date` by the program of commit `revision`.
+    pub fn of(hardware: &Hardware, date: &str, revision: &str) -> Provenance {
+        let taken = |info: &DeviceInfo| Taken {
+            hardware: info.hardware.clone(),
+            software: info.software.clone(),
+            unit: info.unit.clone(),
+        };
+        let devices = hardware.devices();
+        Provenance {
+            devices: devices.iter().map(|info| info.as_ref().map(taken)).collect(),
+            standins: devices.into_iter().map(|info| info?.standin).collect(),
+            notes: vec![format!("frequency governor: {}", governor()), format!("kernel: {}", kernel())],
+            date: date.to_owned(),
+            revision: revision.to_owned(),
+        }
     }
 }
 
@@ -86,17 +83,15 @@ pub(super) fn trace(
     let mut header: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let version = env!("CARGO_PKG_VERSION");
     let taken = || devices.iter().filter_map(|device| Some((*device, provenance.devices[device.0 as usize].as_ref()?)));
-    let date = now();
-    let is_board = |device: &DeviceId| case.problem.platform.device(*device).runtime.tensorrt().is_some();
-    let standin = provenance.standin.as_ref().filter(|_| devices.iter().any(is_board));
+    let standin = devices.iter().find_map(|device| provenance.standins[device.0 as usize].as_ref());
     let by = standin.map_or_else(String::new, |standin| format!(", with {standin}: nothing was measured"));
     let (kind, kind_name) = if standin.is_some() { (Kind::Derived, "derived") } else { (Kind::Measured, "measured") };
     for (key, value) in [
         ("source", format!("coinfer profile, version {version}{by}")),
-        ("revision", option_env!("COINFER_COMMIT").unwrap_or("not known").to_owned()),
+        ("revision", provenance.revision.clone()),
         ("hardware", joined(taken().map(|(_, taken)| taken.hardware.as_str()))),
         ("software", joined(taken().map(|(_, taken)| taken.software.as_str()))),
-        ("date", date.split('T').next().unwrap_or_default().to_owned()),
+        ("date", provenance.date.clone()),
         ("kind", kind_name.to_owned()),
     ] {
         header.insert(key.to_owned(), vec![value]);

@@ -1,0 +1,323 @@
+//! Profiles: the networks of a scenario, measured on its devices.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
+use std::sync::Arc;
+
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+use rand::seq::SliceRandom;
+
+use super::bench::{Bench, samples};
+use super::trace::{Provenance, trace};
+use super::{MeasureError, Watch};
+use crate::cost::Trace;
+use crate::model::{Graph, Weights};
+use crate::platform::{Device, DeviceId};
+use crate::replay::profile::{Measured, Target};
+use crate::replay::{Hardware, Networks, Settings, Timing};
+use crate::scenario::{Case, Scenario};
+use crate::statistics::median;
+
+/// A network to be profiled.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// What traces call it.
+    pub name: String,
+    /// Its layers.
+    pub graph: Graph,
+    /// Its weights.
+    pub weights: Arc<Weights>,
+}
+
+/// What a profile is to measure.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Batches; powers of two up to the load, and the load, if empty.
+    pub batches: Vec<u32>,
+    /// Visits to each of them.
+    pub repeats: u32,
+    /// Whether single layers are measured too, each with the activations that follow it.
+    pub units: bool,
+    /// Layers that are measured too, each entry as one step, of each network that has them.
+    pub segments: Vec<String>,
+    /// Parts that the rows of the outputs of units and segments are cut into.
+    pub parts: Vec<u32>,
+    /// Whether each step runs once at a time, after others.
+    pub cold: bool,
+    /// Whether devices are not measured beside each other.
+    pub alone: bool,
+}
+
+/// The measurements of one visit to a target.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Visit {
+    /// Unique in the profile.
+    pub name: String,
+    /// Index of the network.
+    pub network: usize,
+    /// What was timed.
+    pub measured: Vec<Measured>,
+}
+
+/// What visits are called that look whether the speed of the machine changes.
+const SENTINEL: &str = "sentinel";
+/// Visits between two looks at the sentinel.
+const SENTINEL_EVERY: usize = 12;
+
+/// The networks of a scenario and of its sweep that have layers, and the largest load.
+///
+/// # Errors
+/// No network has layers, or a point of the sweep has faults.
+pub fn networks(scenario: &Scenario) -> Result<(Vec<Network>, u32), MeasureError> {
+    let mut found: BTreeMap<String, Network> = BTreeMap::new();
+    let mut samples = 0;
+    let points = scenario.points()?;
+    for case in iter::once(scenario.case()).chain(points.iter().map(|point| scenario.case_at(&point))) {
+        let case = case?;
+        samples = samples.max(case.problem.dispatch.samples_max(case.problem.samples()));
+        for ((model, weights), name) in case.problem.models.iter().zip(&case.weights).zip(&case.profiled_models) {
+            if let Some(weights) = weights {
+                let network = || Network { name: name.clone(), graph: model.graph.clone(), weights: weights.clone() };
+                found.entry(name.clone()).or_insert_with(network);
+            }
+        }
+    }
+    if found.is_empty() {
+        return Err(MeasureError::NoNetworks);
+    }
+    Ok((found.into_values().collect(), samples))
+}
+
+/// A profile that can be taken.
+pub struct Profile<'a> {
+    case: &'a Case,
+    networks: &'a [Network],
+    asked: &'a Asked,
+    devices: Vec<DeviceId>,
+    /// What is measured of each network, alone.
+    targets: Vec<Target>,
+    /// The devices that are measured together.
+    pairs: Vec<[DeviceId; 2]>,
+}
+
+impl<'a> Profile<'a> {
+    /// Of `networks` on the devices of `case` that something runs, for loads of up to `samples`.
+    ///
+    /// # Errors
+    /// There is no such device, or no network has a segment that is asked for.
+    pub fn new(
+        case: &'a Case,
+        networks: &'a [Network],
+        samples: u32,
+        asked: &'a Asked,
+        watch: &Watch<'_>,
+    ) -> Result<Profile<'a>, MeasureError> {
+        let devices = devices(case, networks, watch);
+        if devices.is_empty() {
+            return Err(MeasureError::NoHardware);
+        }
+        let has = |layers: &String| networks.iter().any(|network| network.graph.find_segment(layers).is_some());
+        if let Some(layers) = asked.segments.iter().find(|layers| !has(layers)) {
+            return Err(MeasureError::NoSegment { layers: layers.clone() });
+        }
+        let (targets, pairs) = (targets(asked, &devices, samples), pairs(case, asked, &devices, watch));
+        Ok(Profile { case, networks, asked, devices, targets, pairs })
+    }
+
+    /// The devices that are measured.
+    pub fn devices(&self) -> &[DeviceId] {
+        &self.devices
+    }
+
+    /// The hardware that it is taken on.
+    ///
+    /// # Errors
+    /// A device is not there, cannot be used, or cannot be measured so.
+    pub fn hardware(&self, settings: &Settings) -> Result<Hardware, MeasureError> {
+        let network = |network: &Network| crate::replay::Network {
+            graph: network.graph.clone(),
+            weights: network.weights.clone(),
+            home: None,
+        };
+        let samples = samples(&self.targets, &self.pairs);
+        let networks = Networks::new(self.networks.iter().map(network).collect(), samples, self.case.seed)?;
+        let hardware = Hardware::start(&self.case.problem.platform, networks, settings)?;
+        let is_alone =
+            |&device: &DeviceId| hardware.driver(device).is_some_and(|driver| driver.timing() == Timing::Alone);
+        if self.asked.cold && self.devices.iter().any(is_alone) {
+            return Err(MeasureError::NeverCold);
+        }
+        Ok(hardware)
+    }
+
+    /// What it depends on: visits of a profile with the same key count for this one.
+    pub fn key(&self, provenance: &Provenance) -> String {
+        let Profile { case, networks, asked, targets, pairs, .. } = self;
+        let networks: Vec<_> = networks.iter().map(|network| (&network.name, &network.graph)).collect();
+        let (repeats, cold, seed) = (asked.repeats, asked.cold, case.seed);
+        format!("{targets:?} {pairs:?} {repeats} {seed} {cold} {} {networks:?}", provenance.key())
+    }
+
+    /// Whether a visit can be of it.
+    pub fn knows(&self, visit: &Visit) -> bool {
+        let device_count = self.case.problem.platform.devices.len() as u32;
+        let devices = visit.measured.iter().flat_map(|measured| [Some(measured.device), measured.beside]);
+        visit.network < self.networks.len() && devices.flatten().all(|device| device.0 < device_count)
+    }
+
+    /// Makes every visit on `hardware` that `visits` does not have: devices alone in random order, with a look at the
+    /// sentinel now and then, and devices in pairs. Each is given to `keep`, and added.
+    ///
+    /// # Errors
+    /// Hardware failed, or what `keep` says.
+    pub fn measure<E: From<MeasureError>>(
+        &self,
+        hardware: &Hardware,
+        visits: &mut Vec<Visit>,
+        mut keep: impl FnMut(&Visit) -> Result<(), E>,
+        watch: &Watch<'_>,
+    ) -> Result<(), E> {
+        let known: BTreeSet<String> = visits.iter().map(|visit| visit.name.clone()).collect();
+        let mut bench = Bench::new(self.case, self.networks, hardware, self.asked.cold, watch);
+        bench.warm_up(&self.targets, &self.devices)?;
+        let schedule = self.schedule();
+        let of_networks =
+            || (0..self.networks.len()).flat_map(|network| self.pairs.iter().map(move |pair| (network, pair)));
+        let pair_visits: Vec<(usize, &[DeviceId; 2])> = (0..self.asked.repeats).flat_map(|_| of_networks()).collect();
+        let sentinels = schedule.len() / SENTINEL_EVERY + 1;
+        watch.begin((schedule.len() + pair_visits.len() + sentinels) as u64, "visits");
+        let mut visit = |visits: &mut Vec<Visit>, bench: &mut Bench<'_>, name: String, network, target: &Target| {
+            if !known.contains(&name) {
+                let visit = bench.visit(name, network, target)?;
+                keep(&visit)?;
+                visits.push(visit);
+            }
+            Ok::<(), E>(())
+        };
+        for (index, &(network, target)) in schedule.iter().enumerate() {
+            if index % SENTINEL_EVERY == 0 {
+                for &device in &self.devices {
+                    let name = format!("{SENTINEL} {index} {}", device.0);
+                    visit(visits, &mut bench, name, 0, &Target::Whole { device, batch: 1 })?;
+                }
+                watch.advance();
+            }
+            visit(visits, &mut bench, format!("{index}"), network, target)?;
+            watch.advance();
+        }
+        for (index, &(network, pair)) in pair_visits.iter().enumerate() {
+            let target = bench.balanced(visits, network, pair);
+            visit(visits, &mut bench, format!("pair {index}"), network, &target)?;
+            watch.advance();
+        }
+        watch.end();
+        Ok(())
+    }
+
+    /// Every target of every network, as often as asked for, in random order.
+    fn schedule(&self) -> Vec<(usize, &Target)> {
+        let of_network = |(index, network): (usize, &'a Network)| {
+            let there = self.targets.iter().filter(|target| target.is_of(&network.graph));
+            there.map(move |target| (index, target))
+        };
+        let all: Vec<(usize, &Target)> = self.networks.iter().enumerate().flat_map(of_network).collect();
+        let mut visits = Vec::new();
+        let mut random = ChaCha8Rng::seed_from_u64(self.case.seed);
+        for _ in 0..self.asked.repeats {
+            let mut round = all.clone();
+            round.shuffle(&mut random);
+            visits.extend(round);
+        }
+        visits
+    }
+
+    /// The trace of `devices` that `visits` make.
+    pub fn trace(&self, visits: &[Visit], devices: &[DeviceId], provenance: &Provenance) -> Trace {
+        let names: Vec<&str> = self.networks.iter().map(|network| network.name.as_str()).collect();
+        trace(self.case, &names, visits, devices, provenance, self.drift(visits))
+    }
+
+    /// How far the sentinel's times are apart: its slowest over its fastest, of medians of a device, less one.
+    pub fn drift(&self, visits: &[Visit]) -> f64 {
+        let of_device = |&device: &DeviceId| {
+            let visits = visits.iter().filter(|visit| visit.name.starts_with(SENTINEL));
+            let times = visits.flat_map(|visit| &visit.measured).filter(|measured| measured.device == device);
+            let times: Vec<f64> = times.map(|measured| measured.time.as_nanos_f64()).collect();
+            // Medians of three tell drift from single slow runs.
+            let medians = times.windows(3).filter_map(|window| median(window.iter().copied()));
+            let (low, high) = medians.fold((f64::MAX, 0.0f64), |(low, high), time| (low.min(time), high.max(time)));
+            if high > 0.0 { high / low - 1.0 } else { 0.0 }
+        };
+        self.devices.iter().map(of_device).fold(0.0, f64::max)
+    }
+}
+
+impl std::fmt::Debug for Profile<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Profile").field("devices", &self.devices).field("asked", self.asked).finish_non_exhaustive()
+    }
+}
+
+/// The devices that are measured: hardware that can run the networks; of several with one profile, the first.
+fn devices(case: &Case, networks: &[Network], watch: &Watch<'_>) -> Vec<DeviceId> {
+    let platform = &case.problem.platform;
+    let is_hardware = |device: &DeviceId| platform.device(*device).runtime.is_hardware();
+    let mut devices: Vec<DeviceId> = Vec::new();
+    for device in platform.device_ids().filter(is_hardware) {
+        let Device { name, unsupported, class, .. } = platform.device(device);
+        let mut layers = networks.iter().flat_map(|network| network.graph.layers());
+        if let Some(layer) = layers.find(|layer| unsupported.contains(&layer.op.kind())) {
+            watch.say(&format!("{name} is not measured: it does not support `{}`", layer.name));
+            continue;
+        }
+        let trace = |device: DeviceId| case.profiles[device.0 as usize].as_ref().map(|profile| &profile.trace);
+        let same = |&&other: &&DeviceId| platform.device(other).class == *class && trace(other) == trace(device);
+        match devices.iter().find(same) {
+            Some(&other) => {
+                let other = &platform.device(other).name;
+                watch.say(&format!("{name} is not measured: it has the profile of {other}"));
+            }
+            None => devices.push(device),
+        }
+    }
+    devices
+}
+
+fn targets(asked: &Asked, devices: &[DeviceId], samples: u32) -> Vec<Target> {
+    let mut batches: BTreeSet<u32> = asked.batches.iter().copied().collect();
+    if batches.is_empty() {
+        batches.extend((0..).map(|power| 1u32 << power).take_while(|&batch| batch < samples));
+        batches.insert(samples);
+    }
+    let mut targets = Vec::new();
+    for &device in devices {
+        for &batch in &batches {
+            targets.push(Target::Whole { device, batch });
+            for &parts in &asked.parts.iter().copied().collect::<BTreeSet<u32>>() {
+                targets.extend(asked.units.then_some(Target::Units { device, batch, parts }));
+                let segments: BTreeSet<&String> = asked.segments.iter().collect();
+                let target = |layers: &String| Target::Segment { device, batch, parts, layers: layers.clone() };
+                targets.extend(segments.into_iter().map(target));
+            }
+        }
+    }
+    targets
+}
+
+fn pairs(case: &Case, asked: &Asked, devices: &[DeviceId], watch: &Watch<'_>) -> Vec<[DeviceId; 2]> {
+    if asked.alone {
+        return Vec::new();
+    }
+    let of = |(index, &first): (usize, &DeviceId)| devices[index + 1..].iter().map(move |&second| [first, second]);
+    let all: Vec<[DeviceId; 2]> = devices.iter().enumerate().flat_map(of).collect();
+    let device = |device: DeviceId| case.problem.platform.device(device);
+    let is_board = |of: DeviceId| device(of).runtime.tensorrt().is_some();
+    let (kept, apart): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|&[first, second]| is_board(first) == is_board(second));
+    for pair in apart {
+        let [first, second] = pair.map(|of| &device(of).name);
+        watch.say(&format!("{first} and {second} are not measured together: TensorRT runs one of them only"));
+    }
+    kept
+}
