@@ -45,8 +45,9 @@ pub(crate) fn batching() -> Done {
         drop_late: false,
     });
     let mut problem = Problem::new(vec![Model { graph, home: None }], platform, load, Affine);
-    problem.dispatch = Dispatch::Batch { batch_max: 1 << 20, delay_max: Duration::ZERO };
-    let served = serve(&problem, &mut whole, &Streams::new(42, 0)).expect("all requests end");
+    problem.dispatch = Dispatch::Batch { batch_max: 1 << 20, delay_max: Duration::ZERO, in_flight_max: None };
+    let served =
+        serve(&problem, &mut |question| whole(&question.problem), &Streams::new(42, 0)).expect("all requests end");
     let sum: Duration = served.queries.iter().map(|query| query.latency()).sum();
     Done { check: sum.as_nanos_f64() / 1e6 / f64::from(REQUESTS), events: served.done().count() as u64 }
 }

@@ -75,7 +75,7 @@ impl Iterator for ArrivalTimes<'_> {
             Arrivals::Bursty { gap_mean_calm, gap_mean_burst, calm_mean, burst_mean } => {
                 self.next_of_bursts([gap_mean_calm, gap_mean_burst], [calm_mean, burst_mean])
             }
-            Arrivals::Recorded { ref times } => *times.get(self.count)?,
+            Arrivals::Recorded { ref times, .. } => *times.get(self.count)?,
         };
         self.count += 1;
         Some(self.now)
@@ -119,7 +119,7 @@ mod tests {
     fn deterministic_and_recorded_arrivals_come_as_they_are_said() {
         let nanos = |times: Vec<Time>| times.into_iter().map(Time::as_nanos).collect::<Vec<_>>();
         assert_eq!(nanos(times(&Arrivals::Deterministic { gap: MS }, 3)), [1_000_000, 2_000_000, 3_000_000]);
-        let recorded = Arrivals::Recorded { times: [0, 0, 7].map(Time::from_nanos).into() };
+        let recorded = Arrivals::Recorded { times: [0, 0, 7].map(Time::from_nanos).into(), samples: vec![] };
         assert_eq!(nanos(times(&recorded, 10)), [0, 0, 7]);
     }
 

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
 use super::{EvaluateError, Planned, planned};
 use crate::cost::Estimate;
-use crate::engine::{Query, ServeError, Served, Streams, estimates, serve};
+use crate::engine::{Query, Question, ServeError, Served, Streams, estimates, serve};
+use crate::model::ModelId;
 use crate::plan::{CheckedPlan, Plan};
 use crate::problem::{Load, Problem, WarmUpRule};
 use crate::report::{CommonWarmUp, Outcome, Replication, WarmUpEnd, percentile_ms};
@@ -169,8 +170,8 @@ fn recorded(problem: &Problem, served: &Served) -> Result<(Plan, Timeline, Vec<E
 struct Plans<'a> {
     case: &'a Case,
     strategy: &'a dyn Strategy,
-    /// By the number of samples, or why there are none.
-    known: Mutex<BTreeMap<u32, Result<Vec<CheckedPlan>, String>>>,
+    /// By network and number of samples, or why there are none.
+    known: Mutex<BTreeMap<(Option<ModelId>, u32), Result<Vec<CheckedPlan>, String>>>,
 }
 
 impl Plans<'_> {
@@ -178,19 +179,19 @@ impl Plans<'_> {
         serve(&self.case.problem, &mut |question| self.plans(question), &Streams::new(self.case.seed, index))
     }
 
-    fn plans(&self, question: &Problem) -> Result<Vec<CheckedPlan>, String> {
+    fn plans(&self, question: &Question) -> Result<Vec<CheckedPlan>, String> {
         // Under a fault, costs are others.
-        if !Arc::ptr_eq(&question.costs, &self.case.problem.costs) {
-            return self.make(question);
+        if question.is_degraded {
+            return self.make(&question.problem);
         }
         let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let samples = question.samples();
-        if let Some(plans) = known().get(&samples).cloned() {
+        let key = (question.model, question.problem.samples());
+        if let Some(plans) = known().get(&key).cloned() {
             return plans;
         }
         // Not under the lock: a strategy may share its work among the threads that run replications, which take it too.
-        let plans = self.make(question);
-        known().entry(samples).or_insert(plans).clone()
+        let plans = self.make(&question.problem);
+        known().entry(key).or_insert(plans).clone()
     }
 
     fn make(&self, question: &Problem) -> Result<Vec<CheckedPlan>, String> {

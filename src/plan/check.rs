@@ -24,6 +24,20 @@ impl Deref for CheckedPlan {
     }
 }
 
+impl CheckedPlan {
+    /// The plan for the one network of a problem that [`Problem::of_model`] gave, as one of the whole problem's `model`.
+    pub(crate) fn of_model(mut self, model: ModelId) -> CheckedPlan {
+        for step in &mut self.0.steps {
+            match &mut step.action {
+                Action::Compute(work) => work.model = model,
+                Action::Transfer { model: of, .. } => *of = model,
+                Action::Join => {}
+            }
+        }
+        self
+    }
+}
+
 /// Accepts the plan or lists every rule it breaks.
 ///
 /// Rules: indices point at something and `after` points back; steps fit their lanes; regions are parts of
@@ -152,7 +166,7 @@ fn check_region(
     found: &mut Vec<Violation>,
 ) {
     let graph = &problem.model(model).graph;
-    let (samples, rows) = (problem.samples(), graph.shape(layer).rows);
+    let (samples, rows) = (problem.samples_of(model), graph.shape(layer).rows);
     if region.is_empty() || region.samples.end > samples || region.rows.end > rows {
         let (region, model) = (region.clone(), graph.name().to_owned());
         found.push(Violation::Region { step, region, model, samples, rows });

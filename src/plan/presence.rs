@@ -205,7 +205,7 @@ fn check_outputs(problem: &Problem, holdings: &Holdings, found: &mut Vec<Violati
     }
     for (index, Model { graph, home, .. }) in problem.models.iter().enumerate() {
         let (model, output) = (ModelId(index as u32), graph.output());
-        let all = Region { samples: 0..problem.samples(), rows: 0..graph.shape(output).rows };
+        let all = Region { samples: 0..problem.samples_of(model), rows: 0..graph.shape(output).rows };
         if graph.is_input(output) {
             continue;
         }

@@ -35,6 +35,9 @@ pub enum Arrivals {
     Recorded {
         /// In ascending order; equal ones are allowed.
         times: Vec<Time>,
+        /// The samples of each query that comes then, 1 or more; empty if all have as many as the load says.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        samples: Vec<u32>,
     },
 }
 
@@ -92,7 +95,7 @@ impl Arrivals {
                 let changes = 2.0 * gap_mean.as_nanos_f64() / (calm_mean + burst_mean).as_nanos_f64();
                 if changes > CHANGES_MAX { Err(ArrivalsError::Flicker { changes, gap_mean }) } else { Ok(()) }
             }
-            Arrivals::Recorded { times } => match times.windows(2).position(|pair| pair[0] > pair[1]) {
+            Arrivals::Recorded { times, .. } => match times.windows(2).position(|pair| pair[0] > pair[1]) {
                 Some(index) => Err(ArrivalsError::Unsorted { number: index + 2, time: times[index + 1].since_start() }),
                 None if times.is_empty() => Err(ArrivalsError::Nothing),
                 None => Ok(()),
@@ -111,7 +114,7 @@ impl Arrivals {
                 let queries = calm / gap_mean_calm.as_nanos_f64() + burst / gap_mean_burst.as_nanos_f64();
                 Duration::from_nanos_f64((calm + burst) / queries)
             }
-            Arrivals::Recorded { times } => {
+            Arrivals::Recorded { times, .. } => {
                 let last = times.last().map_or(0.0, |time| time.since_start().as_nanos_f64());
                 Duration::from_nanos_f64(last / times.len() as f64)
             }
@@ -138,8 +141,10 @@ mod tests {
             calm_mean: Duration::from_nanos(500),
             burst_mean: Duration::from_nanos(500),
         };
-        let recorded =
-            |nanos: &[u64]| Arrivals::Recorded { times: nanos.iter().copied().map(Time::from_nanos).collect() };
+        let recorded = |nanos: &[u64]| Arrivals::Recorded {
+            times: nanos.iter().copied().map(Time::from_nanos).collect(),
+            samples: vec![],
+        };
         let messages = [zero, flicker, recorded(&[5_000, 5_000, 4_000]), recorded(&[])]
             .map(|arrivals| arrivals.check().unwrap_err().to_string());
         assert_eq!(

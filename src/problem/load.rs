@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Arrivals;
+use crate::model::ModelId;
 use crate::units::Duration;
 
 /// When queries arrive and how many samples each has, in the terms of MLPerf inference
@@ -32,6 +33,19 @@ pub enum Load {
     },
     /// Queries come whether or not others are done.
     Server(Server),
+    /// Each network has a load of its own; none of these is of this kind.
+    PerModel(Vec<Tenant>),
+}
+
+/// A network with a load of its own, which shares devices with others.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tenant {
+    /// The network of its queries.
+    pub model: ModelId,
+    /// When they come.
+    pub load: Load,
+    /// Of queries that wait, those of a tenant with a higher number begin first.
+    pub priority: u8,
 }
 
 /// Queries that come whether or not others are done.
@@ -41,7 +55,7 @@ pub struct Server {
     pub arrivals: Arrivals,
     /// How many come at each arrival.
     pub together: u32,
-    /// Samples per query.
+    /// Samples per query; the most of any where recorded arrivals say how many each has.
     pub samples: u32,
     /// Queries in all.
     pub queries: u32,
@@ -63,12 +77,15 @@ pub enum Dispatch {
         /// `None` for no limit: a query begins as soon as a step of its plan can.
         in_flight_max: Option<u32>,
     },
-    /// When nothing is under way, one plan for all that wait, as one batch.
+    /// One plan for all queries of a network that wait, as one batch.
     Batch {
         /// Samples in a batch.
         batch_max: u32,
         /// How long the first of a batch that is not full may be kept waiting for more.
         delay_max: Duration,
+        /// Batches of a network that are under way at a time. `None` for one, or for as many as a strategy offers plans to
+        /// choose from, such as one for each device.
+        in_flight_max: Option<u32>,
     },
 }
 
@@ -96,15 +113,17 @@ impl Load {
             Load::SingleStream { .. } => "single_stream",
             Load::MultiStream { .. } => "multi_stream",
             Load::Server(_) => "server",
+            Load::PerModel(_) => "of each network",
         }
     }
 
-    /// Samples of each model in a query, or in all for an offline load.
+    /// Samples of each model in a query, the most of any, or in all for an offline load.
     pub fn samples(&self) -> u32 {
         match self {
             Load::Offline { samples } | Load::MultiStream { samples, .. } => *samples,
             Load::SingleStream { .. } => 1,
             Load::Server(server) => server.samples,
+            Load::PerModel(tenants) => tenants.iter().map(|tenant| tenant.load.samples()).max().unwrap_or(0),
         }
     }
 
@@ -114,6 +133,30 @@ impl Load {
             Load::Offline { .. } => 1,
             Load::SingleStream { queries, .. } | Load::MultiStream { queries, .. } => *queries,
             Load::Server(server) => server.queries,
+            Load::PerModel(tenants) => tenants.iter().map(|tenant| tenant.load.queries()).sum(),
+        }
+    }
+
+    /// Samples of all queries, of each model that queries are of.
+    pub fn samples_in_all(&self) -> u64 {
+        match self {
+            Load::Server(Server { arrivals: Arrivals::Recorded { samples, .. }, together, queries, .. })
+                if !samples.is_empty() =>
+            {
+                let each = samples.iter().flat_map(|&samples| (0..*together).map(move |_| u64::from(samples)));
+                each.take(*queries as usize).sum()
+            }
+            Load::PerModel(tenants) => tenants.iter().map(|tenant| tenant.load.samples_in_all()).sum(),
+            _ => u64::from(self.samples()) * u64::from(self.queries()),
+        }
+    }
+
+    /// Whether chance says when queries come.
+    pub fn is_random(&self) -> bool {
+        match self {
+            Load::Server(server) => matches!(server.arrivals, Arrivals::Poisson { .. } | Arrivals::Bursty { .. }),
+            Load::PerModel(tenants) => tenants.iter().any(|tenant| tenant.load.is_random()),
+            _ => false,
         }
     }
 }

@@ -4,6 +4,7 @@ mod arrivals;
 mod faults;
 mod ledger;
 mod load;
+mod of_model;
 mod replications;
 mod sizes;
 mod variation;
@@ -11,7 +12,7 @@ mod variation;
 pub use arrivals::{Arrivals, ArrivalsError};
 pub use faults::{Change, Condition, Fault, Faults};
 pub use ledger::{Ledger, Profiling, SearchCost};
-pub use load::{Dispatch, Load, Server};
+pub use load::{Dispatch, Load, Server, Tenant};
 pub use replications::{Replications, WarmUpRule};
 pub use variation::{Effect, Jitter, Ratios, Shape, Spikes, Variation, VariationError};
 
@@ -89,11 +90,7 @@ impl Problem {
 
     /// Whether chance has a part in what happens, so that one run does not say everything.
     pub fn is_random(&self) -> bool {
-        let arrive_at_random = match &self.load {
-            Load::Server(server) => matches!(server.arrivals, Arrivals::Poisson { .. } | Arrivals::Bursty { .. }),
-            _ => false,
-        };
-        arrive_at_random || !self.variation.is_none()
+        self.load.is_random() || !self.variation.is_none()
     }
 
     /// The same question about `samples` samples of each model that are all present at the start.

@@ -279,7 +279,8 @@ fn joules_sent(problem: &Problem, plan: &CheckedPlan) -> Vec<f64> {
 /// Of one plan that was run once: the part of the makespan that each device computed, and the energy in joules if
 /// anything says what devices draw.
 pub(super) fn use_of_plan(problem: &Problem, plan: &CheckedPlan, timeline: &Timeline) -> (Vec<f64>, Option<f64>) {
-    let issue = Issue { plan: 0, first_step: StepId(0), at: Time::ZERO, queries: 1, samples: problem.samples() };
+    let issue =
+        Issue { plan: 0, first_step: StepId(0), at: Time::ZERO, queries: 1, samples: problem.samples(), tenant: 0 };
     let runs = Runs { plans: from_ref(plan), issues: from_ref(&issue), spans: &timeline.spans };
     let end = Time::ZERO + timeline.makespan();
     (utilisation(problem, &runs, Time::ZERO, end), energy(problem, &runs, end))

@@ -93,7 +93,7 @@ fn recorded_arrivals_are_read_from_their_file_which_is_an_input() {
         let scenario = Scenario::read(Path::new("tests/broken/sound.toml"), &[text]).unwrap();
         let inputs: Vec<_> = scenario.inputs().iter().map(|input| input.path.to_str().unwrap().to_owned()).collect();
         assert_eq!(inputs[2..], ["tests/broken/arrivals.csv"]);
-        let Load::Server(Server { arrivals: Arrivals::Recorded { times }, queries, .. }) =
+        let Load::Server(Server { arrivals: Arrivals::Recorded { times, .. }, queries, .. }) =
             scenario.case().unwrap().problem.load
         else {
             panic!("arrivals are recorded");
@@ -111,9 +111,12 @@ fn queries_are_dispatched_as_they_arrive_unless_limits_or_batches_are_stated() {
     let dispatch = |text: &str| case(&[stream, &format!("dispatch={text}")]).problem.dispatch;
     assert_eq!(case(&[stream]).problem.dispatch, Dispatch::PerQuery { in_flight_max: None });
     assert_eq!(dispatch("{ per_query = { in_flight_max = 4 } }"), Dispatch::PerQuery { in_flight_max: Some(4) });
-    let batch = Dispatch::Batch { batch_max: 64, delay_max: micros(2000) };
+    let batch = Dispatch::Batch { batch_max: 64, delay_max: micros(2000), in_flight_max: None };
     assert_eq!(dispatch("{ batch = { batch_max = 64, delay_max = '2 ms' } }"), batch);
-    assert_eq!(dispatch("{ batch = { batch_max = 8 } }"), Dispatch::Batch { batch_max: 8, delay_max: Duration::ZERO });
+    assert_eq!(
+        dispatch("{ batch = { batch_max = 8 } }"),
+        Dispatch::Batch { batch_max: 8, delay_max: Duration::ZERO, in_flight_max: None }
+    );
 }
 
 #[test]

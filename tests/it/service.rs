@@ -1,12 +1,12 @@
 //! What holds for every load that is served, whatever its plans, times and faults.
 
 use coinfer::cost::{Basis, CostModel, Estimate, Uncalibrated};
-use coinfer::engine::{ArrivalTimes, Fate, Sampler, Served, Streams, serve, simulate};
+use coinfer::engine::{ArrivalTimes, Fate, Question, Sampler, ServeError, Served, Streams, serve, simulate};
 use coinfer::model::{Graph, LayerId, ModelId, Region, Segment, Work};
 use coinfer::plan::{Action, CheckedPlan, Lane, Plan, check};
 use coinfer::platform::{Device, DeviceId, DeviceKind, LinkId, Platform};
 use coinfer::problem::{
-    Arrivals, Change, Dispatch, Fault, Faults, Jitter, Load, Model, Problem, Server, Shape, Variation,
+    Arrivals, Change, Dispatch, Fault, Faults, Jitter, Load, Model, Problem, Server, Shape, Tenant, Variation,
 };
 use coinfer::report::{Replication, WarmUpEnd};
 use coinfer::statistics::{Comparison, compare};
@@ -86,8 +86,18 @@ fn alone(problem: &Problem, device: DeviceId) -> CheckedPlan {
     check(plan, problem).unwrap()
 }
 
+/// Each device alone.
+fn first_free(question: &Question) -> Result<Vec<CheckedPlan>, String> {
+    let problem = &question.problem;
+    Ok(problem.platform.device_ids().map(|device| alone(problem, device)).collect())
+}
+
+fn run(problem: &Problem, streams: &Streams) -> Result<Served, ServeError> {
+    serve(problem, &mut |question| even(&question.problem), streams)
+}
+
 fn served(problem: &Problem) -> Served {
-    serve(problem, &mut even, &Streams::new(0, 0)).unwrap()
+    run(problem, &Streams::new(0, 0)).unwrap()
 }
 
 fn ends(served: &Served) -> Vec<u64> {
@@ -105,7 +115,7 @@ fn plans_of_queries_that_wait_follow_each_other_on_their_lanes() {
 #[test]
 fn a_batch_takes_all_that_wait_once_nothing_is_under_way() {
     let mut problem = problem(1, Load::Server(server(1, 6)));
-    problem.dispatch = Dispatch::Batch { batch_max: 3, delay_max: Duration::ZERO };
+    problem.dispatch = Dispatch::Batch { batch_max: 3, delay_max: Duration::ZERO, in_flight_max: None };
     // Who arrives as a batch ends is in time for the next: 1 alone, 2 and 3, the last three.
     assert_eq!(ends(&served(&problem)), [3, 6, 6, 10, 10, 10]);
 }
@@ -113,9 +123,36 @@ fn a_batch_takes_all_that_wait_once_nothing_is_under_way() {
 #[test]
 fn a_batch_that_is_not_full_waits_no_longer_than_the_delay() {
     let mut problem = problem(1, Load::Server(server(2, 4)));
-    problem.dispatch = Dispatch::Batch { batch_max: 3, delay_max: ms(3) };
+    problem.dispatch = Dispatch::Batch { batch_max: 3, delay_max: ms(3), in_flight_max: None };
     // The first, of 2 ms, waits till 5 ms with the one of 4 ms, for 3 ms; the one of 6 ms waits till 9, with that of 8.
     assert_eq!(ends(&served(&problem)), [8, 8, 12, 12]);
+}
+
+#[test]
+fn each_free_device_takes_a_batch_where_there_is_a_plan_for_each() {
+    // Two devices; a batch of b takes 1 + b ms. One query comes every ms, and two are there at once when a device is free.
+    let mut problem = problem(2, Load::Server(server(1, 6)));
+    let ended = |problem: &Problem| ends(&serve(problem, &mut first_free, &Streams::new(0, 0)).unwrap());
+    problem.dispatch = Dispatch::Batch { batch_max: 4, delay_max: Duration::ZERO, in_flight_max: None };
+    assert_eq!(ended(&problem), [3, 4, 5, 6, 7, 8]);
+    problem.dispatch = Dispatch::Batch { batch_max: 4, delay_max: Duration::ZERO, in_flight_max: Some(1) };
+    assert_eq!(ended(&problem), [3, 6, 6, 10, 10, 10]);
+}
+
+#[test]
+fn batches_that_may_overlap_begin_as_soon_as_a_step_of_them_can() {
+    // A batch of two takes 2 ms on each device, one of three 3 ms on the first and 2 on the second.
+    let load = Load::MultiStream { samples: 3, queries: 4, clients: 4 };
+    let ended = |in_flight_max| {
+        let mut problem = problem(2, load.clone());
+        problem.dispatch = Dispatch::Batch { batch_max: 3, delay_max: Duration::ZERO, in_flight_max };
+        served(&problem)
+    };
+    let (one, two) = (ended(None), ended(Some(2)));
+    assert_eq!((ends(&one), ends(&two)), (vec![3, 6, 9, 12], vec![3, 6, 9, 12]));
+    let begun = |served: &Served| served.queries.iter().map(|query| query.begun).collect::<Vec<_>>();
+    // The second device is done a millisecond earlier.
+    assert_eq!((begun(&one), begun(&two)), ([0, 3, 6, 9].map(at).into(), [0, 2, 4, 6].map(at).into()));
 }
 
 #[test]
@@ -145,7 +182,7 @@ fn a_query_that_need_not_wait_is_never_dropped() {
         fates.collect::<String>()
     };
     let one = Dispatch::PerQuery { in_flight_max: Some(1) };
-    let batches = Dispatch::Batch { batch_max: 2, delay_max: Duration::ZERO };
+    let batches = Dispatch::Batch { batch_max: 2, delay_max: Duration::ZERO, in_flight_max: None };
     // A query takes 2 ms: each second one finds the device free, though none may wait.
     assert_eq!(fates(1, 0, one), "d-d-d-");
     // Of three at 1 ms one begins, one waits and one is dropped; of those of 2 ms all are, since one waits till 3 ms.
@@ -173,7 +210,7 @@ fn a_query_that_waits_is_dropped_when_its_deadline_passes_however_many_may_be_un
 fn a_batch_is_formed_of_those_whose_deadline_has_not_passed() {
     let load = Server { deadline: Some(ms(3)), drop_late: true, ..server(2, 5) };
     let mut problem = problem(1, Load::Server(load));
-    problem.dispatch = Dispatch::Batch { batch_max: 3, delay_max: ms(9) };
+    problem.dispatch = Dispatch::Batch { batch_max: 3, delay_max: ms(9), in_flight_max: None };
     // Before three wait, at 6 ms, the first is gone, at 5 ms; and so on.
     assert_eq!(ends(&served(&problem)), [5, 7, 9, 11, 13]);
 }
@@ -183,18 +220,18 @@ fn who_waits_for_a_device_that_is_out_is_dropped_when_late_even_if_it_never_come
     for dispatch in [
         Dispatch::PerQuery { in_flight_max: Some(1) },
         Dispatch::PerQuery { in_flight_max: None },
-        Dispatch::Batch { batch_max: 2, delay_max: Duration::ZERO },
+        Dispatch::Batch { batch_max: 2, delay_max: Duration::ZERO, in_flight_max: None },
     ] {
         for replanning in [None, Some(1)] {
             let load = Server { deadline: Some(ms(9)), drop_late: true, ..server(5, 4) };
             let mut problem =
                 with_faults(problem(1, Load::Server(load)), &[(11, Change::Out { device: DeviceId(0) })], replanning);
             problem.dispatch = dispatch;
-            let mut never = |problem: &Problem| match problem.platform.devices[0].unsupported.is_empty() {
+            let never = |problem: &Problem| match problem.platform.devices[0].unsupported.is_empty() {
                 true => even(problem),
                 false => Err("no device is left".to_owned()),
             };
-            let served = serve(&problem, &mut never, &Streams::new(0, 0)).unwrap();
+            let served = serve(&problem, &mut |question| never(&question.problem), &Streams::new(0, 0)).unwrap();
             let fates: Vec<Fate> = served.queries.iter().map(|query| query.fate).collect();
             // The first is done at 7 ms. The second was begun at 10 ms; all of it is lost, so that it waits again.
             assert_eq!(fates, [Fate::Done, Fate::Expired, Fate::Expired, Fate::Expired]);
@@ -208,7 +245,7 @@ fn what_a_late_query_lost_is_not_computed_again_but_its_batch_is() {
     let load = Server { deadline: Some(ms(6)), drop_late: true, ..server(1, 3) };
     let changes = [(5, Change::Out { device: DeviceId(0) }), (9, Change::Back { device: DeviceId(0) })];
     let mut problem = with_faults(problem(1, Load::Server(load)), &changes, None);
-    problem.dispatch = Dispatch::Batch { batch_max: 2, delay_max: Duration::ZERO };
+    problem.dispatch = Dispatch::Batch { batch_max: 2, delay_max: Duration::ZERO, in_flight_max: None };
     let served = served(&problem);
     let fates: Vec<Fate> = served.queries.iter().map(|query| query.fate).collect();
     // The first is done at 3 ms, and the others begin. They are lost at 5 ms; at 8 ms the second is late, and at 9 ms the
@@ -237,7 +274,7 @@ fn what_was_issued_is_one_sound_plan() {
     let mut load = server(1, 40);
     load.samples = 3;
     let mut problem = problem(2, Load::Server(load));
-    problem.dispatch = Dispatch::Batch { batch_max: 12, delay_max: ms(1) };
+    problem.dispatch = Dispatch::Batch { batch_max: 12, delay_max: ms(1), in_flight_max: None };
     let served = served(&problem);
     let (plan, timeline, origins) = served.recorded(usize::MAX);
     let samples = served.issues.iter().map(|issue| issue.samples).sum();
@@ -255,7 +292,7 @@ fn a_load_beyond_the_capacity_shows_the_capacity_whatever_the_warm_up() {
     let mut load = server(1, 1000);
     load.arrivals = Arrivals::Deterministic { gap: Duration::from_nanos(500_000) };
     let mut problem = problem(1, Load::Server(load));
-    problem.dispatch = Dispatch::Batch { batch_max: 9, delay_max: Duration::ZERO };
+    problem.dispatch = Dispatch::Batch { batch_max: 9, delay_max: Duration::ZERO, in_flight_max: None };
     let served = served(&problem);
     for warm_up in [WarmUpEnd::Queries(100), WarmUpEnd::Queries(333), WarmUpEnd::At(at(77))] {
         let figures = Replication::of(&problem, &served, warm_up).unwrap();
@@ -324,7 +361,7 @@ fn without_planning_again_the_work_waits_until_the_device_is_back() {
     // Ten samples again, now shared by both: 6 ms.
     assert_eq!(ends(&served(&waiting)), [36]);
     let without_end = with_faults(problem(2, Load::Offline { samples: 20 }), &changes[..1], None);
-    let error = serve(&without_end, &mut even, &Streams::new(0, 0)).unwrap_err();
+    let error = run(&without_end, &Streams::new(0, 0)).unwrap_err();
     insta::assert_snapshot!(error, @"1 of 1 queries wait for `d1` without end; say when it comes back (`until`), or plan again (`replanning`)");
 }
 
@@ -335,23 +372,19 @@ fn what_a_device_loses_waits_for_it_however_much_it_is_and_others_go_on() {
     // Of two samples, the second loses one; of 20, ten.
     assert_eq!([2, 3, 4, 20].map(ended), [32, 32, 32, 36]);
     // A plan for one of two devices is lost with the second; the queries after it run on the first.
-    let mut alternatives = |problem: &Problem| {
-        let healthy = problem.platform.device_ids();
-        Ok(healthy.map(|device| alone(problem, device)).collect())
-    };
     let load = Load::SingleStream { queries: 6, clients: 2 };
-    let served = serve(&with_faults(problem(2, load), &changes, None), &mut alternatives, &Streams::new(0, 0)).unwrap();
+    let served = serve(&with_faults(problem(2, load), &changes, None), &mut first_free, &Streams::new(0, 0)).unwrap();
     assert_eq!(ends(&served), [2, 32, 4, 6, 8, 10]);
 }
 
 proptest! {
     #[test]
     fn no_less_work_takes_longer_when_a_device_drops_out(
-        samples in 1u32..40, from in 0u64..30, long in 1u64..60, replanning in prop::option::of(0u64..5)
+        samples in 1u32..40, from in 0u64..30, long in 1u64..60
     ) {
         let changes = [(from, Change::Out { device: SECOND }), (from + long, Change::Back { device: SECOND })];
         let ended = |samples: u32| {
-            ends(&served(&with_faults(problem(2, Load::Offline { samples }), &changes, replanning)))[0]
+            ends(&served(&with_faults(problem(2, Load::Offline { samples }), &changes, None)))[0]
         };
         prop_assert!(ended(samples) <= ended(samples + 1));
     }
@@ -366,7 +399,7 @@ proptest! {
         let queries = times.len() as u32 * together;
         let repeated = times.iter().flat_map(|&time| (0..together).map(move |_| time)).collect();
         let [one, many] = [(times, together), (repeated, 1)].map(|(times, together)| {
-            let load = Server { arrivals: Arrivals::Recorded { times }, together, queries, ..load.clone() };
+            let load = Server { arrivals: Arrivals::Recorded { times, samples: vec![] }, together, queries, ..load.clone() };
             let mut problem = problem(devices, Load::Server(load));
             problem.dispatch = dispatch;
             served(&problem)
@@ -381,12 +414,134 @@ fn where_nobody_may_wait_queries_are_lost_as_erlang_says() {
     // Erlang, 1917: of the queries that come at a rate a to one server, a / (1 + a) find it busy, whatever its times.
     let arrivals = Arrivals::Poisson { gap_mean: ms(2) };
     let load = Server { arrivals, queue_max: Some(0), ..server(1, 200_000) };
-    let batches_of_one = Dispatch::Batch { batch_max: 1, delay_max: Duration::ZERO };
+    let batches_of_one = Dispatch::Batch { batch_max: 1, delay_max: Duration::ZERO, in_flight_max: None };
     for dispatch in [Dispatch::PerQuery { in_flight_max: None }, batches_of_one] {
         let mut problem = problem(1, Load::Server(load.clone()));
         problem.dispatch = dispatch;
         let lost = served(&problem).queries.iter().filter(|query| query.fate == Fate::Dropped).count();
         assert!((lost as f64 / 200_000.0 - 0.5).abs() < 0.005, "{lost}");
+    }
+}
+
+/// Two networks on `devices` devices, each with a load of its own.
+fn two_networks(devices: u32, loads: [(Load, u8); 2]) -> Problem {
+    let mut problem = problem(devices, Load::Offline { samples: 1 });
+    problem.models.push(Model { graph: Graph::opaque("other", 4, 4, Bytes(0), Bytes(8)).unwrap(), home: None });
+    let tenant = |(index, (load, priority))| Tenant { model: ModelId(index), load, priority };
+    problem.load = Load::PerModel((0..).zip(loads).map(tenant).collect());
+    problem
+}
+
+#[test]
+fn a_strategy_plans_the_network_of_a_query_only_and_batches_are_of_one_network() {
+    let stream = |samples, queries| Load::MultiStream { samples, queries, clients: queries };
+    let mut problem = two_networks(1, [(stream(1, 3), 0), (stream(2, 2), 0)]);
+    problem.dispatch = Dispatch::Batch { batch_max: 4, delay_max: Duration::ZERO, in_flight_max: None };
+    let mut asked = Vec::new();
+    let mut planner = |question: &Question| {
+        let networks: Vec<&str> = question.problem.models.iter().map(|model| model.graph.name()).collect();
+        asked.push((networks.join(" "), question.problem.samples()));
+        even(&question.problem)
+    };
+    let served = serve(&problem, &mut planner, &Streams::new(0, 0)).unwrap();
+    assert_eq!(asked, [("net".to_owned(), 3), ("other".to_owned(), 4)]);
+    // Three samples of the first take 4 ms; four of the second 5 ms.
+    assert_eq!(ends(&served), [4, 4, 4, 9, 9]);
+    assert_eq!(
+        served.queries.iter().map(|query| (query.tenant, query.samples)).collect::<Vec<_>>()[2..],
+        [(0, 1), (1, 2), (1, 2)]
+    );
+}
+
+#[test]
+fn who_has_a_higher_priority_begins_first() {
+    let order = |priorities: [u8; 2]| {
+        let load = Load::Server(server(1, 3));
+        let problem = two_networks(1, priorities.map(|priority| (load.clone(), priority)));
+        let mut begun: Vec<(Time, u16)> =
+            served(&problem).queries.iter().map(|query| (query.begun, query.tenant)).collect();
+        begun.sort();
+        begun.into_iter().map(|(_, tenant)| tenant).collect::<Vec<_>>()
+    };
+    assert_eq!(order([0, 0]), [0, 1, 0, 1, 0, 1]);
+    assert_eq!(order([0, 1]), [1, 1, 1, 0, 0, 0]);
+    assert_eq!(order([3, 1]), [0, 0, 0, 1, 1, 1]);
+}
+
+#[test]
+fn recorded_queries_have_samples_of_their_own_and_batches_take_what_fits() {
+    let arrivals = Arrivals::Recorded { times: [0, 0, 0, 0].map(at).into(), samples: vec![3, 2, 4, 1] };
+    let mut problem = problem(1, Load::Server(Server { arrivals, samples: 4, ..server(1, 4) }));
+    assert_eq!(ends(&served(&problem)), [4, 7, 12, 14]);
+    problem.dispatch = Dispatch::Batch { batch_max: 5, delay_max: Duration::ZERO, in_flight_max: None };
+    assert_eq!(ends(&served(&problem)), [6, 6, 12, 12]);
+    // The fourth would not fit, so that the batch of three is full.
+    problem.dispatch = Dispatch::Batch { batch_max: 9, delay_max: ms(50), in_flight_max: None };
+    assert_eq!(ends(&served(&problem)), [10, 10, 10, 52]);
+    assert_eq!(problem.load.samples_in_all(), 10);
+}
+
+proptest! {
+    #[test]
+    fn of_each_network_all_queries_end_once_and_littles_law_holds(
+        loads in [any_load(), any_load()], priorities in any::<[u8; 2]>(), dispatch in any_dispatch(), devices in 1u32..4
+    ) {
+        let [first, second] = loads;
+        let mut problem = two_networks(devices, [(first, priorities[0]), (second, priorities[1])]);
+        problem.dispatch = dispatch;
+        let served = run(&problem, &Streams::new(1, 2)).unwrap();
+        prop_assert_eq!(&run(&problem, &Streams::new(1, 2)).unwrap().queries, &served.queries);
+        let Load::PerModel(tenants) = &problem.load else { unreachable!() };
+        for (index, tenant) in (0..).zip(tenants) {
+            let own: Vec<_> = served.queries.iter().filter(|query| query.tenant == index).collect();
+            prop_assert_eq!(own.len() as u32, tenant.load.queries());
+            let issued: u32 = served.issues.iter().filter(|issue| issue.tenant == index).map(|issue| issue.queries).sum();
+            let done = own.iter().filter(|query| query.fate == Fate::Done).count();
+            prop_assert_eq!(issued as usize, done);
+            // In the order in which they came.
+            let begun: Vec<Time> = own.iter().filter(|query| query.fate == Fate::Done).map(|query| query.begun).collect();
+            prop_assert!(begun.is_sorted());
+            let mut changes: Vec<(Time, i64)> =
+                own.iter().flat_map(|query| [(query.arrived, 1), (query.ended, -1)]).collect();
+            changes.sort();
+            let (mut inside, mut area, mut before) = (0, 0, Time::ZERO);
+            for (time, change) in changes {
+                area += inside * (time - before).as_nanos() as i64;
+                (inside, before) = (inside + change, time);
+            }
+            prop_assert_eq!(area, own.iter().map(|query| query.latency().as_nanos() as i64).sum::<i64>());
+        }
+        // What was issued is one sound plan of so many samples of each network.
+        let samples = |index: u16| {
+            served.issues.iter().filter(|issue| issue.tenant == index).map(|issue| issue.samples).sum::<u32>()
+        };
+        if samples(0) > 0 && samples(1) > 0 {
+            let offline = [0, 1].map(|index| (Load::Offline { samples: samples(index) }, 0));
+            let (plan, timeline, _) = served.recorded(usize::MAX);
+            let checked = check(plan, &two_networks(devices, offline)).unwrap();
+            prop_assert!(timeline.obeys(&checked, &problem.platform));
+        }
+    }
+
+    #[test]
+    fn two_networks_alike_are_served_as_one_with_the_queries_of_both(
+        gaps in prop::collection::vec((0u64..4, any::<bool>()), 1..40), in_flight_max in prop::option::of(1u32..4)
+    ) {
+        let times: Vec<(Time, bool)> =
+            gaps.iter().scan(0, |now, (gap, which)| { *now += gap; Some((at(*now), *which)) }).collect();
+        let load = |times: Vec<Time>| {
+            let queries = times.len() as u32;
+            let arrivals = Arrivals::Recorded { times, samples: vec![] };
+            (Load::Server(Server { arrivals, ..server(1, queries) }), 0)
+        };
+        let of = |which: bool| times.iter().filter(|(_, its)| *its == which).map(|(time, _)| *time).collect();
+        let mut both = two_networks(1, [load(of(true)), load(of(false))]);
+        let mut one = problem(1, load(times.iter().map(|(time, _)| *time).collect()).0);
+        both.dispatch = Dispatch::PerQuery { in_flight_max };
+        one.dispatch = both.dispatch;
+        // Of those that come at one time, the first network's go first: the same times, whoever has them.
+        let ended = |problem: &Problem| { let mut ends = ends(&served(problem)); ends.sort(); ends };
+        prop_assert_eq!(ended(&both), ended(&one));
     }
 }
 
@@ -414,7 +569,7 @@ fn queries_leave_one_device_as_lindleys_recursion_says_to_the_nanosecond() {
             (arrived, free)
         })
         .collect();
-    let served = serve(&problem, &mut even, &streams).unwrap();
+    let served = run(&problem, &streams).unwrap();
     let found: Vec<(Time, Time)> = served.queries.iter().map(|query| (query.arrived, query.ended)).collect();
     assert_eq!(found, expected);
 }
@@ -425,7 +580,7 @@ fn strategies_meet_the_same_chances_so_that_a_percent_between_them_shows() {
     let (plain, slowed) = (random_queue(400), with_faults(random_queue(400), &[(0, slower)], None));
     let means = |problem: &Problem, seed: u64| -> Vec<f64> {
         let mean = |replication: u32| {
-            let served = serve(problem, &mut even, &Streams::new(seed, replication)).unwrap();
+            let served = run(problem, &Streams::new(seed, replication)).unwrap();
             served.queries.iter().map(|query| query.latency().as_millis_f64()).sum::<f64>() / 400.0
         };
         (0..20).map(mean).collect()
@@ -449,11 +604,15 @@ struct Drawn {
 fn any_dispatch() -> impl Strategy<Value = Dispatch> {
     prop_oneof![
         prop::option::of(1u32..4).prop_map(|in_flight_max| Dispatch::PerQuery { in_flight_max }),
-        (1u32..9, 0u64..4).prop_map(|(batch_max, delay)| Dispatch::Batch { batch_max, delay_max: ms(delay) }),
+        (1u32..9, 0u64..4, prop::option::of(1u32..3)).prop_map(|(batch_max, delay, in_flight_max)| Dispatch::Batch {
+            batch_max,
+            delay_max: ms(delay),
+            in_flight_max,
+        }),
     ]
 }
 
-fn any_service() -> impl Strategy<Value = Drawn> {
+fn any_load() -> impl Strategy<Value = Load> {
     let server =
         (1u64..6, 1u32..3, 1u32..4, 1u32..60, prop::option::of(1u32..5), prop::option::of(1u64..9), any::<bool>())
             .prop_map(|(gap, together, samples, queries, queue_max, deadline, drop_late)| {
@@ -473,6 +632,10 @@ fn any_service() -> impl Strategy<Value = Drawn> {
         queries,
         clients,
     });
+    prop_oneof![server, closed]
+}
+
+fn any_service() -> impl Strategy<Value = Drawn> {
     let fault = (0u64..60, 1u64..20, 0u32..3, any::<bool>()).prop_map(|(from, long, device, is_out)| {
         let device = DeviceId(device);
         match is_out {
@@ -483,7 +646,7 @@ fn any_service() -> impl Strategy<Value = Drawn> {
         }
     });
     let faults = prop::collection::vec(fault, 0..4);
-    (prop_oneof![server, closed], any_dispatch(), faults, 0.0..1.0).prop_map(|(load, dispatch, faults, cv)| {
+    (any_load(), any_dispatch(), faults, 0.0..1.0).prop_map(|(load, dispatch, faults, cv)| {
         let mut faults: Vec<_> = faults.concat();
         faults.sort_by_key(|(millis, _)| *millis);
         Drawn { devices: 3, load, dispatch, faults, cv }
@@ -497,13 +660,13 @@ proptest! {
         problem.dispatch = drawn.dispatch;
         let jitter = Jitter::new(Shape::Lognormal { cv: drawn.cv }, None).unwrap();
         problem.variation = Variation { devices: vec![jitter; 3], links: vec![] };
-        let first = serve(&problem, &mut even, &Streams::new(1, 2));
+        let first = run(&problem, &Streams::new(1, 2));
         let Ok(served) = first else {
             // All devices were out when there had to be a plan.
             prop_assert!(first.unwrap_err().to_string().contains("no device is left"));
             return Ok(());
         };
-        let again = serve(&problem, &mut even, &Streams::new(1, 2)).unwrap();
+        let again = run(&problem, &Streams::new(1, 2)).unwrap();
         prop_assert_eq!(&again.queries, &served.queries);
         prop_assert_eq!(served.queries.len() as u32, problem.load.queries());
         prop_assert!(served.queries.iter().all(|query| query.arrived <= query.begun && query.begun <= query.ended));

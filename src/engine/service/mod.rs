@@ -4,7 +4,14 @@
 
 mod dispatcher;
 mod flights;
+mod floor;
+mod groups;
+mod policy;
+mod recovery;
 mod template;
+mod tenant;
+
+use std::collections::BTreeMap;
 
 use dispatcher::Dispatcher;
 
@@ -12,6 +19,7 @@ use super::random::Streams;
 use super::simulator::{Simulator, Stalled};
 use crate::cost::Uncalibrated;
 use crate::execute::execute;
+use crate::model::ModelId;
 use crate::plan::{Action, CheckedPlan, Lane, LaneId, Plan, Step, StepId};
 use crate::problem::{Fault, Problem};
 use crate::timeline::Timeline;
@@ -50,6 +58,10 @@ pub struct Query {
     pub begun: Time,
     /// When all its samples were computed, or when it was dropped.
     pub ended: Time,
+    /// Its samples, of each network that it is of.
+    pub samples: u32,
+    /// Where networks have loads of their own, which of them it is of; or 0.
+    pub tenant: u16,
     /// What became of it.
     pub fate: Fate,
 }
@@ -78,6 +90,8 @@ pub struct Issue {
     pub queries: u32,
     /// Samples of each model that it computes.
     pub samples: u32,
+    /// Where networks have loads of their own, whose queries they are; or 0.
+    pub tenant: u16,
 }
 
 /// What came of a fault.
@@ -99,25 +113,27 @@ impl Served {
     /// What was issued as one plan, as far as it has no more than `steps_max` steps, with its timeline and, for each
     /// step, which step of which of `plans` it is.
     ///
-    /// Samples are numbered in the order of issue, so that it is a plan for an offline load of all of them; where a
-    /// device has dropped out, it has steps that never ran and others that make good for them.
+    /// Samples are numbered in the order of issue, those of each network by themselves where they have loads of their own,
+    /// so that it is a plan for an offline load of all of them; where a device has dropped out, it has steps that never ran
+    /// and others that make good for them.
     pub fn recorded(&self, steps_max: usize) -> (Plan, Timeline, Vec<(u32, StepId)>) {
         let mut recorded = Plan { lanes: self.lanes.clone(), steps: Vec::new() };
         let mut origins = Vec::new();
-        let mut sample = 0u32;
+        let mut issued: BTreeMap<u16, u32> = BTreeMap::new();
         for issue in &self.issues {
             let (plan, lanes) = (&self.plans[issue.plan as usize], &self.lanes_of[issue.plan as usize]);
+            let sample = issued.entry(issue.tenant).or_default();
             let after = sample.checked_add(issue.samples);
             let (Some(after), false) = (after, recorded.steps.len() + plan.steps.len() > steps_max) else { break };
             for (index, step) in (0..).zip(&plan.steps) {
                 recorded.steps.push(Step {
                     lane: step.lane.map(|lane| lanes[lane.0 as usize]),
-                    action: shifted(step.action.clone(), sample),
+                    action: shifted(step.action.clone(), *sample),
                     after: step.after.iter().map(|on| StepId(issue.first_step.0 + on.0)).collect(),
                 });
                 origins.push((issue.plan, StepId(index)));
             }
-            sample = after;
+            *sample = after;
         }
         let spans = self.timeline.spans[..recorded.steps.len()].to_vec();
         (recorded, Timeline { origin: self.timeline.origin, spans }, origins)
@@ -178,8 +194,19 @@ pub enum ServeError {
     TooLong,
 }
 
+/// What a planner is asked: an offline problem.
+#[derive(Clone)]
+pub struct Question {
+    /// The problem, of all networks that a query is of.
+    pub problem: Problem,
+    /// Which network that is, if it is one of several with loads of their own.
+    pub model: Option<ModelId>,
+    /// Whether a fault has left something slower, or gone.
+    pub is_degraded: bool,
+}
+
 /// Plans for a problem, of which the first whose devices are free is issued; or why there are none.
-pub type Planner<'a> = dyn FnMut(&Problem) -> Result<Vec<CheckedPlan>, String> + 'a;
+pub type Planner<'a> = dyn FnMut(&Question) -> Result<Vec<CheckedPlan>, String> + 'a;
 
 /// Serves the load of `problem` with the plans that `planner` gives, in simulated time. Equal arguments give equal
 /// results.

@@ -186,7 +186,7 @@ const PUBLISHED: [(f64, f64, f64); 8] = [
 
 fn batched(per_ms: f64, batch: Batch, batch_max: u32) -> Problem {
     let mut problem = pool(poisson(per_ms), 1, batch, &Shape::None);
-    problem.dispatch = Dispatch::Batch { batch_max, delay_max: Duration::ZERO };
+    problem.dispatch = Dispatch::Batch { batch_max, delay_max: Duration::ZERO, in_flight_max: None };
     problem
 }
 

@@ -57,7 +57,7 @@ impl Case {
         match &mut self.problem.load {
             Load::Server(server) => server.queries = count,
             Load::SingleStream { queries, .. } | Load::MultiStream { queries, .. } => *queries = count,
-            Load::Offline { .. } => {}
+            Load::Offline { .. } | Load::PerModel(_) => {}
         }
         self
     }
@@ -68,8 +68,11 @@ impl Case {
     /// If it cannot be served, which is a fault of the engine or of the case.
     pub fn run(&self, seed: u64) -> Result<Vec<Vec<f64>>, String> {
         let serve_once = |replication: u32| {
-            let served =
-                serve(&self.problem, &mut |question| (self.planner)(question), &Streams::new(seed, replication));
+            let served = serve(
+                &self.problem,
+                &mut |question| (self.planner)(&question.problem),
+                &Streams::new(seed, replication),
+            );
             served.map_err(|error| format!("{}: {error}", self.name))
         };
         let all: Vec<Served> = (0..REPLICATIONS).map(serve_once).collect::<Result<_, String>>()?;

@@ -56,8 +56,8 @@ form! {
         /// Queries that come at each arrival; 1 if absent.
         together: At<u64>,
         /// Queries that may wait, from 0: who cannot begin at once and finds as many waiting is dropped. All may wait if
-        /// absent. What happens at one time is told apart by nothing: ends and arrivals come before it is decided who
-        /// begins, and of those that arrive the last is dropped first.
+        /// absent. Ends and arrivals of one time come before it is decided who begins; of those that arrive together the
+        /// last is dropped first.
         queue_max: At<u64>,
         /// A query that takes longer than this is late.
         deadline: At<Duration>,
@@ -113,7 +113,7 @@ form! {
     DispatchForm("`dispatch`", one of ["per_query", "batch"], "batch = { batch_max = 64, delay_max = \"2 ms\" }") {
         /// A plan for each query, in the order of arrival.
         per_query: PerQueryForm,
-        /// When nothing is under way, one plan for all that wait.
+        /// One plan for all that wait.
         batch: BatchForm,
     }
 
@@ -123,12 +123,15 @@ form! {
         in_flight_max: At<u64>,
     }
 
-    /// When nothing is under way, one plan for all that wait.
+    /// One plan for all that wait, of each network by itself where networks have loads of their own.
     BatchForm("`batch`") {
         /// Samples in a batch; at least those of one query.
         batch_max: At<u64> = "batch_max = 64",
         /// How long the first of a batch that is not full is kept waiting for more; not at all if absent.
         delay_max: At<Duration>,
+        /// Batches of a network that are under way at a time. If absent, one, or as many as a strategy offers plans to choose
+        /// from: `first_free` then gives each free device a batch.
+        in_flight_max: At<u64>,
     }
 
     /// How often a run in which something is left to chance is repeated, and what of each counts.

@@ -104,7 +104,7 @@ fn lower_server(form: &ServerForm, files: &Recorded, faults: &mut Faults) -> Opt
     let arrivals = lower_arrivals(form.arrivals.as_ref()?, files, faults);
     let together = together.unwrap_or(1);
     let (arrivals, queries) = match arrivals? {
-        Arrivals::Recorded { times } => recorded(form, times, together, queries, faults)?,
+        Arrivals::Recorded { times, .. } => recorded(form, times, together, queries, faults)?,
         arrivals => {
             if form.queries.is_none() {
                 let cause = "the server load has no `queries`, and only recorded arrivals come to an end";
@@ -143,7 +143,7 @@ fn recorded(
         (Some(_), queries) => queries?,
     };
     times.truncate(count.div_ceil(together) as usize);
-    Some((Arrivals::Recorded { times }, count))
+    Some((Arrivals::Recorded { times, samples: Vec::new() }, count))
 }
 
 fn lower_arrivals(form: &ArrivalsForm, files: &Recorded, faults: &mut Faults) -> Option<Arrivals> {
@@ -156,7 +156,7 @@ fn lower_arrivals(form: &ArrivalsForm, files: &Recorded, faults: &mut Faults) ->
     }
     if let Some(recorded) = &form.recorded {
         let times = files.get(&recorded.file.as_ref()?.value)?;
-        return Some(Arrivals::Recorded { times: times.to_vec() });
+        return Some(Arrivals::Recorded { times: times.to_vec(), samples: Vec::new() });
     }
     let bursty = form.bursty.as_ref()?;
     let calm_mean = above_zero(bursty.calm_mean.as_ref(), "a calm of 0 has no arrivals", faults);
@@ -211,7 +211,11 @@ pub(super) fn lower_dispatch(
         faults.add(at, cause, format!("use {samples} or more"));
     }
     let delay_max = batch.delay_max.as_ref().map_or(Duration::ZERO, |delay| delay.value);
-    Some(Dispatch::Batch { batch_max, delay_max })
+    let in_flight_max = within(batch.in_flight_max.as_ref(), QUERIES, faults, |value| match value {
+        0 => "where no batch may be under way, no query is answered".to_owned(),
+        _ => format!("{value} batches under way cannot be simulated"),
+    });
+    Some(Dispatch::Batch { batch_max, delay_max, in_flight_max })
 }
 
 /// A batch that is kept waiting needs a place for its queries.

@@ -1,6 +1,6 @@
 //! What holds when queries arrive, times vary and devices break.
 
-use coinfer::engine::{Fate, Served, Streams, serve};
+use coinfer::engine::{Fate, Question, Served, Streams, serve};
 use coinfer::problem::{Dispatch, Load, Problem};
 use coinfer::scenario::Case;
 use coinfer::strategy::Strategy;
@@ -13,7 +13,7 @@ use super::rules::Findings;
 pub(super) fn judge(case: &Case, strategy: &dyn Strategy, makespan: Duration, findings: &mut Findings) -> &'static str {
     let problem = &case.problem;
     let [served, again] = [(); 2].map(|()| {
-        let mut planner = |question: &Problem| {
+        let mut planner = |Question { problem: question, .. }: &Question| {
             let proposal = strategy.propose(question).map_err(|error| error.to_string())?;
             let plans = std::iter::once(proposal.plan).chain(proposal.alternatives);
             plans.map(|plan| findings.checked(plan, question).map_err(|found| format!("{found:?}"))).collect()
@@ -50,6 +50,7 @@ fn check_queries(problem: &Problem, served: &Served, is_plain: bool, findings: &
             (*queries, Some(*clients))
         }
         Load::Server(server) => (server.queries, None),
+        Load::PerModel(_) => (problem.load.queries(), None),
     };
     let count = served.queries.len() as u32;
     findings.demand("every query arrives", count == expected, || format!("{count} of {expected}"));

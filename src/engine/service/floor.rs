@@ -1,0 +1,446 @@
+//! What there is to decide about: queries that wait, plans under way, and what works.
+
+use std::cmp::Reverse;
+
+use smallvec::SmallVec;
+
+use super::flights::{Flights, Loss, last_end};
+use super::groups::{Groups, Redo};
+use super::recovery::Recoveries;
+use super::template::Template;
+use super::tenant::Tenant;
+use super::{Fate, Issue, Planner, Query, Question, ServeError, Served};
+use crate::engine::Streams;
+use crate::engine::simulator::Simulator;
+use crate::execute::Completion;
+use crate::plan::StepId;
+use crate::platform::DeviceId;
+use crate::problem::{Change, Condition, Fault, Problem};
+use crate::timeline::{Origin, Timeline};
+use crate::units::{Duration, Time};
+
+pub(super) struct Floor<'a, 'p> {
+    problem: &'a Problem,
+    planner: &'a mut Planner<'p>,
+    streams: &'a Streams,
+    pub(super) tenants: Vec<Tenant<'a>>,
+    queries: Vec<Query>,
+    /// Queries that arrived and are neither done nor dropped.
+    open: u32,
+    groups: Groups,
+    flights: Flights,
+    templates: Vec<Template>,
+    issues: Vec<Issue>,
+    condition: Condition,
+    /// The problem under the present condition; `None` while it is the problem itself.
+    degraded: Option<Problem>,
+    recoveries: Recoveries,
+    pub(super) failed: Option<ServeError>,
+}
+
+/// Queries that begin, with the plan for them.
+pub(super) struct Begin {
+    tenant: usize,
+    /// How many, of those that wait the first.
+    count: usize,
+    samples: u32,
+    template: u32,
+}
+
+/// What policies see.
+impl Floor<'_, '_> {
+    /// The tenants whose queries wait: by priority, and then by which came first.
+    #[inline]
+    pub(super) fn who_waits(&self) -> SmallVec<[usize; 4]> {
+        let waits = |tenant: &usize| !self.tenants[*tenant].waiting.is_empty();
+        let mut found: SmallVec<[usize; 4]> = (0..self.tenants.len()).filter(waits).collect();
+        if found.len() > 1 {
+            found.sort_by_key(|&tenant| (Reverse(self.tenants[tenant].priority), self.tenants[tenant].waiting[0]));
+        }
+        found
+    }
+
+    /// Plans under way.
+    pub(super) fn under_way(&self) -> usize {
+        self.flights.count()
+    }
+
+    /// Of these, those of `tenant`.
+    pub(super) fn under_way_of(&self, tenant: usize) -> u32 {
+        self.tenants[tenant].under_way
+    }
+
+    /// How many plans there are for queries of `tenant` to choose from.
+    pub(super) fn alternatives(&self, tenant: usize) -> u32 {
+        self.tenants[tenant].alternatives
+    }
+
+    /// When the first query of `tenant` came, of which one waits.
+    pub(super) fn first_arrived(&self, tenant: usize) -> Time {
+        self.queries[self.tenants[tenant].waiting[0] as usize].arrived
+    }
+
+    /// How many queries of `tenant` a batch of so many samples takes, and whether more would not fit. One query always
+    /// fits.
+    pub(super) fn fitting(&self, tenant: usize, samples_max: u32) -> (usize, bool) {
+        let waiting = &self.tenants[tenant].waiting;
+        if let Some(each) = self.tenants[tenant].samples_each() {
+            let full = (samples_max / each).max(1) as usize;
+            return (waiting.len().min(full), waiting.len() >= full);
+        }
+        let mut samples = 0u32;
+        let fits = |id: &&u32| {
+            samples = samples.saturating_add(self.queries[**id as usize].samples);
+            samples <= samples_max
+        };
+        let count = waiting.iter().take_while(fits).count();
+        (count.max(1), samples >= samples_max)
+    }
+
+    /// A plan for the first queries of `tenant` that wait, of which a step would begin now.
+    pub(super) fn plan_for(&mut self, tenant: usize, count: usize, simulator: &mut Simulator) -> Option<Begin> {
+        let samples = match self.tenants[tenant].samples_each() {
+            Some(each) => each.saturating_mul(count as u32),
+            None => self.samples_of(self.tenants[tenant].waiting.iter().take(count)),
+        };
+        let template = self.working_template(tenant, samples, simulator)?;
+        let can_begin = self.flights.can_begin(&self.templates[template as usize]);
+        can_begin.then_some(Begin { tenant, count, samples, template })
+    }
+}
+
+impl<'a, 'p> Floor<'a, 'p> {
+    pub(super) fn new(problem: &'a Problem, planner: &'a mut Planner<'p>, streams: &'a Streams) -> Floor<'a, 'p> {
+        Floor {
+            problem,
+            planner,
+            streams,
+            tenants: Tenant::all(problem, streams),
+            queries: Vec::new(),
+            open: 0,
+            groups: Groups::default(),
+            flights: Flights::new(),
+            templates: Vec::new(),
+            issues: Vec::new(),
+            condition: Condition::healthy(&problem.platform),
+            degraded: None,
+            recoveries: Recoveries::default(),
+            failed: None,
+        }
+    }
+
+    pub(super) fn into_served(self) -> Result<Served, ServeError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let (lanes, spans, [lost, dead]) = self.flights.into_parts();
+        if last_end(&spans) == Time::MAX {
+            return Err(ServeError::TooLong);
+        }
+        Ok(Served {
+            queries: self.queries,
+            lanes,
+            lanes_of: self.templates.iter().map(|template| template.lanes.clone()).collect(),
+            plans: self.templates.into_iter().map(|template| template.plan).collect(),
+            issues: self.issues,
+            timeline: Timeline { origin: Origin::Simulated, spans },
+            lost,
+            dead,
+            recoveries: self.recoveries.into_all(),
+        })
+    }
+
+    /// The error of a service in which nothing more will happen.
+    pub(super) fn stalled(self) -> ServeError {
+        let devices = self.problem.platform.devices.iter().zip(&self.condition.devices);
+        let out = devices.filter(|(_, health)| **health == 0.0).map(|(device, _)| format!("`{}`", device.name));
+        let remedy = match self.problem.faults.replanning {
+            Some(_) => "; there is no plan without: say when it comes back (`until`)",
+            None => "; say when it comes back (`until`), or plan again (`replanning`)",
+        };
+        let queries = self.problem.load.queries() as usize;
+        let open = queries - (self.queries.len() - self.open as usize);
+        ServeError::Stalled { remedy, open, queries, devices: out.collect() }
+    }
+
+    /// Whether all queries have come, and have left.
+    pub(super) fn is_done(&self) -> bool {
+        self.open == 0 && self.flights.count() == 0 && !self.tenants.iter().any(Tenant::expects_queries)
+    }
+
+    /// Whether there is anything to decide about.
+    #[inline]
+    pub(super) fn waits(&self) -> bool {
+        self.tenants.iter().any(|tenant| !tenant.waiting.is_empty()) || !self.groups.redo.is_empty()
+    }
+
+    /// A query of `tenant` arrives.
+    #[inline]
+    pub(super) fn arrive(&mut self, tenant: usize, now: Time) {
+        let samples = self.tenants[tenant].arrive(self.queries.len() as u32);
+        let query = Query { arrived: now, begun: now, ended: now, samples, tenant: tenant as u16, fate: Fate::Done };
+        self.queries.push(query);
+        self.open += 1;
+    }
+
+    /// Queries begin.
+    pub(super) fn begin(&mut self, begin: Begin, simulator: &mut Simulator) {
+        let Begin { tenant, count, samples, template } = begin;
+        let group = self.groups.add(tenant, self.tenants[tenant].waiting.drain(..count));
+        for id in &self.groups.at(group).queries {
+            self.queries[*id as usize].begun = simulator.now();
+        }
+        self.issue(template, group, samples, simulator);
+    }
+
+    /// Issues plans for what was lost, as far as there are any now.
+    pub(super) fn redo(&mut self, simulator: &mut Simulator) {
+        let mut at = 0;
+        while let Some(&Redo { group, samples, waits_for }) = self.groups.redo.get(at) {
+            let tenant = self.groups.at(group).tenant;
+            let is_back = waits_for.is_none_or(|device| self.condition.has(device));
+            match self.working_template(tenant, samples, simulator).filter(|_| is_back) {
+                Some(template) => {
+                    self.groups.redo.remove(at);
+                    self.issue(template, group, samples, simulator);
+                }
+                None => at += 1,
+            }
+        }
+    }
+
+    fn issue(&mut self, template: u32, group: u32, samples: u32, simulator: &mut Simulator) {
+        let tenant = self.groups.at(group).tenant;
+        match self.flights.issue(&self.templates, template, group, simulator) {
+            Some(first_step) => {
+                let queries = self.groups.at(group).queries.len() as u32;
+                let (at, tenant) = (simulator.now(), tenant as u16);
+                self.issues.push(Issue { plan: template, first_step, at, queries, samples, tenant });
+            }
+            None => self.failed = Some(ServeError::TooManySteps),
+        }
+        self.tenants[tenant].under_way += 1;
+    }
+
+    fn samples_of<'b>(&self, queries: impl IntoIterator<Item = &'b u32>) -> u32 {
+        let samples = queries.into_iter().map(|id| self.queries[*id as usize].samples);
+        samples.fold(0, u32::saturating_add)
+    }
+
+    /// A template for `samples` samples whose devices work. If there is one only, plans queue on its lanes; among several,
+    /// the first whose lanes are free.
+    fn working_template(&mut self, tenant: usize, samples: u32, simulator: &mut Simulator) -> Option<u32> {
+        if !self.tenants[tenant].plans.contains_key(&samples)
+            && let Err(error) = self.plan(tenant, samples, simulator)
+        {
+            match self.degraded {
+                // What has no plan now may have one after the next fault.
+                Some(_) if matches!(error, ServeError::Plan { .. }) => {
+                    self.tenants[tenant].plans.insert(samples, Vec::new());
+                }
+                _ => self.failed = Some(error),
+            }
+            return None;
+        }
+        let plans = &self.tenants[tenant].plans[&samples];
+        let works =
+            |index: &&u32| self.templates[**index as usize].devices.iter().all(|device| self.condition.has(*device));
+        let mut working = plans.iter().filter(works);
+        match plans.len() {
+            1 => working.next().copied(),
+            _ => working.find(|index| self.flights.has_free(&self.templates[**index as usize])).copied(),
+        }
+    }
+
+    /// Asks for plans for `samples` samples of `tenant`.
+    fn plan(&mut self, tenant: usize, samples: u32, simulator: &mut Simulator) -> Result<(), ServeError> {
+        let Floor { problem, planner, streams, flights, templates, degraded, tenants, .. } = self;
+        let tenant = &mut tenants[tenant];
+        let asked = |problem: &Problem| match tenant.model {
+            Some(model) => problem.of_model(model, samples),
+            None => problem.offline(samples),
+        };
+        let question = Question {
+            problem: asked(degraded.as_ref().unwrap_or(problem)),
+            model: tenant.model,
+            is_degraded: degraded.is_some(),
+        };
+        let found = planner(&question);
+        let found = found.map_err(|reason| ServeError::Plan { samples, at: simulator.now(), reason })?;
+        // Times are of healthy devices: the simulator slows what is not.
+        let healthy = asked(problem);
+        let mut known = Vec::new();
+        for plan in found {
+            let find_lane = |lane: &_, number| flights.find_lane(lane, number, problem, streams, simulator);
+            let mut template = Template::new(&healthy, plan, find_lane)?;
+            if let Some(model) = tenant.model {
+                template.plan = template.plan.of_model(model);
+            }
+            templates.push(template);
+            known.push(templates.len() as u32 - 1);
+        }
+        tenant.alternatives = tenant.alternatives.max(known.len() as u32);
+        tenant.plans.insert(samples, known);
+        Ok(())
+    }
+
+    /// A step has ended.
+    #[inline]
+    pub(super) fn complete(&mut self, completion: Completion, simulator: &mut Simulator) {
+        if let Some(group) = self.flights.complete(&self.templates, completion, simulator) {
+            self.end_part(group, simulator.now());
+        }
+    }
+
+    /// A transfer has left its lane.
+    pub(super) fn free_lane(&mut self, step: StepId, simulator: &mut Simulator) {
+        self.flights.free_lane(&self.templates, step, simulator);
+    }
+
+    /// A part of a group has been computed.
+    fn end_part(&mut self, place: u32, now: Time) {
+        let group = self.groups.at_mut(place);
+        let tenant = group.tenant;
+        self.tenants[tenant].under_way -= 1;
+        group.parts -= 1;
+        if group.parts > 0 {
+            return;
+        }
+        let queries = std::mem::take(&mut group.queries);
+        for id in &queries {
+            self.queries[*id as usize].ended = now;
+        }
+        self.open -= queries.len() as u32;
+        if self.tenants[tenant].is_closed() {
+            // Whoever sent these sends the next ones.
+            for _ in 0..queries.len() {
+                if self.tenants[tenant].expects_queries() {
+                    self.arrive(tenant, now);
+                }
+            }
+        }
+        self.groups.at_mut(place).queries = queries; // to be filled again
+        self.remove_group(place, now);
+    }
+
+    fn remove_group(&mut self, place: u32, now: Time) {
+        self.groups.remove(place);
+        self.recoveries.forget(place);
+        self.recoveries.note(self.open, now);
+    }
+}
+
+/// Who may not wait.
+impl Floor<'_, '_> {
+    fn drop(&mut self, id: u32, fate: Fate, now: Time) {
+        let query = &mut self.queries[id as usize];
+        (query.ended, query.fate) = (now, fate);
+        self.open -= 1;
+    }
+
+    /// Drops the last of those that wait, as far as they are more than may. Called when all that could be issued was: who
+    /// need not wait is never dropped.
+    pub(super) fn drop_excess(&mut self, now: Time) {
+        for tenant in 0..self.tenants.len() {
+            let limit = self.tenants[tenant].queue_max();
+            while limit.is_some_and(|limit| self.tenants[tenant].waiting.len() > limit)
+                && let Some(id) = self.tenants[tenant].waiting.pop_back()
+            {
+                self.queries[id as usize].begun = now;
+                self.drop(id, Fate::Dropped, now);
+            }
+        }
+    }
+
+    /// Drops who waits and is late, and who was begun and must wait again since all of it was lost. Returns whether any was
+    /// dropped that had not begun.
+    pub(super) fn drop_late(&mut self, now: Time) -> bool {
+        let mut has_dropped = false;
+        for tenant in 0..self.tenants.len() {
+            while self.deadline(tenant).is_some_and(|deadline| deadline <= now)
+                && let Some(id) = self.tenants[tenant].waiting.pop_front()
+            {
+                self.queries[id as usize].begun = now;
+                self.drop(id, Fate::Expired, now);
+                has_dropped = true;
+            }
+        }
+        self.groups.lost().into_iter().for_each(|group| self.drop_late_of(group, now));
+        has_dropped
+    }
+
+    /// When the first query of `tenant` that waits is to be dropped.
+    pub(super) fn deadline(&self, tenant: usize) -> Option<Time> {
+        let Tenant { waiting, .. } = &self.tenants[tenant];
+        Some(self.queries[*waiting.front()? as usize].arrived + self.tenants[tenant].drop_after()?)
+    }
+
+    /// Drops the queries of a group that are late, of which nothing is under way.
+    fn drop_late_of(&mut self, place: u32, now: Time) {
+        let Some(deadline) = self.tenants[self.groups.at(place).tenant].drop_after() else { return };
+        let mut queries = std::mem::take(&mut self.groups.at_mut(place).queries);
+        queries.retain(|&id| {
+            let is_late = self.queries[id as usize].arrived + deadline <= now;
+            if is_late {
+                self.drop(id, Fate::Expired, now);
+            }
+            !is_late
+        });
+        // What is lost is known by its number only: no more than whoever is left has.
+        let parts = self.groups.limit(place, self.samples_of(&queries));
+        let group = self.groups.at_mut(place);
+        (group.parts, group.queries) = (parts, queries);
+        if parts == 0 {
+            self.remove_group(place, now);
+        }
+    }
+}
+
+/// What breaks.
+impl Floor<'_, '_> {
+    /// The fault happens. Returns the deadlines of queries of which something was lost.
+    pub(super) fn break_down(&mut self, fault: Fault, simulator: &mut Simulator) -> Vec<Time> {
+        self.condition.apply(fault.change);
+        let (mut groups, mut deadlines) = (Vec::new(), Vec::new());
+        match fault.change {
+            Change::Speed { device, health } => simulator.set_device_health(device, health),
+            Change::Bandwidth { link, health } => simulator.set_link_health(link, health),
+            Change::Back { device } => simulator.set_device_health(device, 1.0),
+            Change::Out { device } => {
+                let losses = self.flights.lose(&self.templates, device, simulator);
+                groups.extend(losses.iter().map(|loss| loss.group));
+                for group in groups.iter().map(|group| self.groups.at(*group)) {
+                    let deadline = self.tenants[group.tenant].drop_after();
+                    let of_query = |id: &u32| Some(self.queries[*id as usize].arrived + deadline?);
+                    deadlines.extend(group.queries.iter().filter_map(of_query));
+                }
+                let is_planned_again = self.problem.faults.replanning.is_some();
+                self.take_back(losses, Some(device).filter(|_| !is_planned_again));
+            }
+        }
+        self.recoveries.add(fault, self.open, groups);
+        if self.problem.faults.replanning.is_some() {
+            self.degraded = Some(self.problem.under(&self.condition));
+            self.tenants.iter_mut().for_each(|tenant| tenant.plans.clear());
+        }
+        deadlines
+    }
+
+    /// There are new plans: what has not begun is planned again.
+    pub(super) fn recall(&mut self, simulator: &mut Simulator) {
+        let recalled = self.flights.recall(&self.templates, simulator);
+        self.take_back(recalled, None);
+    }
+
+    fn take_back(&mut self, losses: Vec<Loss>, waits_for: Option<DeviceId>) {
+        for loss in losses.iter().filter(|loss| loss.is_over) {
+            self.tenants[self.groups.at(loss.group).tenant].under_way -= 1;
+        }
+        self.groups.redo(losses, waits_for);
+    }
+
+    /// What planning again takes.
+    pub(super) fn replanning(&self) -> Option<Duration> {
+        self.problem.faults.replanning
+    }
+}

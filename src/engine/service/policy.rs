@@ -1,0 +1,81 @@
+//! What may begin when: the rules by which queries that wait get plans.
+
+use super::floor::{Begin, Floor};
+use crate::engine::simulator::Simulator;
+use crate::problem::Dispatch;
+use crate::units::{Duration, Time};
+
+/// Rules by which queries get plans.
+///
+/// It is asked once all is known that happens at a time, again and again until it has nothing more to begin, and finds
+/// all that has happened on the floor. Faults, deadlines and full queues are the floor's concern.
+pub(super) trait Policy {
+    /// What begins next, now.
+    fn next(&mut self, floor: &mut Floor<'_, '_>, simulator: &mut Simulator) -> Next;
+}
+
+/// The answer of a policy.
+pub(super) enum Next {
+    /// These queries begin.
+    Begin(Begin),
+    /// Nothing begins until something happens, or this time has come.
+    Wait { until: Option<Time> },
+}
+
+/// The policy that a problem asks for.
+pub(super) fn policy(dispatch: Dispatch) -> Box<dyn Policy> {
+    match dispatch {
+        Dispatch::PerQuery { in_flight_max } => Box::new(PerQuery { in_flight_max }),
+        Dispatch::Batch { batch_max, delay_max, in_flight_max } => {
+            Box::new(Batches { samples_max: batch_max, delay_max, in_flight_max })
+        }
+    }
+}
+
+/// A plan for each query, the first of its network to arrive in front.
+struct PerQuery {
+    in_flight_max: Option<u32>,
+}
+
+impl Policy for PerQuery {
+    fn next(&mut self, floor: &mut Floor<'_, '_>, simulator: &mut Simulator) -> Next {
+        if self.in_flight_max.is_none_or(|limit| floor.under_way() < limit as usize) {
+            for tenant in floor.who_waits() {
+                if let Some(begin) = floor.plan_for(tenant, 1, simulator) {
+                    return Next::Begin(begin);
+                }
+            }
+        }
+        Next::Wait { until: None }
+    }
+}
+
+/// A plan for all queries of a network that wait, as one batch.
+struct Batches {
+    samples_max: u32,
+    delay_max: Duration,
+    in_flight_max: Option<u32>,
+}
+
+impl Policy for Batches {
+    fn next(&mut self, floor: &mut Floor<'_, '_>, simulator: &mut Simulator) -> Next {
+        let mut until = None;
+        for tenant in floor.who_waits() {
+            // Of several plans, each is for devices of its own.
+            let limit = self.in_flight_max.unwrap_or_else(|| floor.alternatives(tenant));
+            if floor.under_way_of(tenant) >= limit {
+                continue;
+            }
+            let (count, is_full) = floor.fitting(tenant, self.samples_max);
+            let at = floor.first_arrived(tenant) + self.delay_max;
+            if !is_full && simulator.now() < at {
+                until = Some(until.map_or(at, |other: Time| other.min(at)));
+                continue;
+            }
+            if let Some(begin) = floor.plan_for(tenant, count, simulator) {
+                return Next::Begin(begin);
+            }
+        }
+        Next::Wait { until }
+    }
+}
