@@ -6,6 +6,7 @@ mod found;
 mod profile;
 mod replay;
 mod run;
+mod targets;
 mod trace;
 
 pub use error::MeasureError;

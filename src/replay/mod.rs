@@ -12,6 +12,7 @@ pub mod cpu;
 mod crew;
 mod driver;
 mod hardware;
+mod lanes;
 mod mock;
 mod networks;
 mod opened;

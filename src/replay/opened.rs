@@ -1,13 +1,11 @@
 //! A plan that is open on hardware, whatever runs each of its devices: its lanes, its data, and its rounds.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use super::clock::{now, sleep};
 use super::crew::{Crew, Limits, Round, Unfinished};
+use super::lanes::{Computing, InTurn, Move, Moving};
 use super::outputs::{Outputs, worse};
-use super::{
-    BackendError, Gathered, Hardware, Job, Prepared, Ran, Session, Tensor, There, Timing, Trouble, Workspace, cpu,
-};
+use super::{BackendError, Gathered, Hardware, Job, Session, Tensor, Timing, Workspace, cpu};
 use crate::cost::Estimate;
 use crate::engine::simulate_estimated;
 use crate::model::ModelId;
@@ -146,7 +144,7 @@ impl Opening<'_> {
                     Ok((step, workspace.clone().prepare(&job)?))
                 };
                 let jobs = steps.map(prepare).collect::<Result<_, BackendError>>()?;
-                Ok(Box::new(Computing { workspace, jobs, has_entered: false }))
+                Ok(Box::new(Computing::new(workspace, jobs)))
             }
             Lane::Link(link) => {
                 let moves = steps.map(|(step, action)| Ok((step, self.moving(link, step, action)?)));
@@ -253,77 +251,6 @@ fn on_lane(problem: &Problem, plan: &CheckedPlan, step: StepId, measured: Durati
     let span = Span { start: Time::ZERO, end: Time::ZERO + measured };
     let lane = plan.step_at(step).lane.map(|lane| plan.lane_at(lane));
     lane.map_or(measured, |lane| span.on_lane(lane, &problem.platform).duration())
-}
-
-/// A lane that computes.
-struct Computing {
-    workspace: Arc<dyn Workspace>,
-    /// In the lane's order.
-    jobs: Vec<(StepId, Prepared)>,
-    has_entered: bool,
-}
-
-impl Session for Computing {
-    fn run(&mut self, step: StepId) -> Result<Ran, BackendError> {
-        let of_step = |trouble: Trouble| trouble.of_step(step);
-        if !std::mem::replace(&mut self.has_entered, true) {
-            self.workspace.enter().map_err(of_step)?;
-        }
-        let index = find(&self.jobs, step, |job| job.0);
-        (self.jobs[index].1)().map_err(of_step)
-    }
-}
-
-/// A lane that moves data.
-struct Moving(Vec<(StepId, Move)>);
-
-enum Move {
-    Send {
-        tensor: Tensor,
-        from: Arc<dyn Workspace>,
-        to: Arc<dyn Workspace>,
-    },
-    /// An end of it has no data: it takes as long as predicted.
-    Wait(Duration),
-}
-
-impl Session for Moving {
-    fn run(&mut self, step: StepId) -> Result<Ran, BackendError> {
-        match &self.0[find(&self.0, step, |entry| entry.0)].1 {
-            Move::Send { tensor, from, to } => from.send(tensor, &**to).map_err(|trouble| trouble.of_step(step)),
-            Move::Wait(time) => {
-                sleep(*time);
-                Ok((*time).into())
-            }
-        }
-    }
-}
-
-/// A lane of a plan of which some steps are timed one by one: no step runs beside another.
-struct InTurn {
-    session: Box<dyn Session>,
-    turn: Arc<Mutex<()>>,
-    timings: Arc<[Timing]>,
-}
-
-impl Session for InTurn {
-    fn run(&mut self, step: StepId) -> Result<Ran, BackendError> {
-        let timing = self.timings[step.0 as usize];
-        if timing == Timing::Predicted {
-            return Ok(Duration::ZERO.into());
-        }
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let start = now();
-        let ran = self.session.run(step)?;
-        // What counts is how long it took when it was its turn.
-        let there = ran.there.or_else(|| (timing == Timing::Measured).then(|| There { start, end: now() }));
-        Ok(Ran { there, ..ran })
-    }
-}
-
-/// Where the entry of `step` is. Entries are in the lane's order, which is that of the steps' ids.
-fn find<T>(entries: &[T], step: StepId, id: impl Fn(&T) -> StepId) -> usize {
-    entries.binary_search_by_key(&step, id).expect("a session runs the steps of its lane")
 }
 
 impl std::fmt::Debug for Opened {
