@@ -38,8 +38,7 @@ fn seeds() -> Range<u64> {
 }
 
 /// Rules that do not hold yet: what breaks them is counted, and does not fail the test.
-const OPEN: [&str; 4] =
-    [rules::SOUND, "a lone device is not slowed", "no plan is below its bound", "what is late is not begun"];
+const OPEN: [&str; 2] = [rules::SOUND, "a lone device is not slowed"];
 
 #[test]
 fn every_scenario_obeys_all_rules_with_every_strategy() {

@@ -21,8 +21,9 @@ pub(super) struct Network {
     pub(super) file: Option<(String, Vec<u8>)>,
 }
 
-pub(super) fn network(dice: &mut Dice, name: &str) -> Network {
-    match dice.number(0..10) {
+/// A network; one of sizes only if `may_be_opaque`.
+pub(super) fn network(dice: &mut Dice, name: &str, may_be_opaque: bool) -> Network {
+    match dice.number(if may_be_opaque { 0 } else { 4 }..10) {
         0..4 => opaque(dice, name),
         4..6 => of_zoo(dice, name),
         _ => by_hand(dice, name),
@@ -159,7 +160,9 @@ pub(super) fn profile(dice: &mut Dice, network: &Network, (device, precision): (
         for last in units[from + 1..].iter().map(|unit| unit.last()) {
             if dice.is(longer) && first < last {
                 let name = format!("{}..{}", graph.layer(first).name, graph.layer(last).name);
-                measure(dice, &name, work(first.0..=last.0), height(last));
+                // What runs as one step may take far less than its parts.
+                let fused = work(first.0..=last.0) * dice.real(0.1..1.5);
+                measure(dice, &name, fused, height(last));
             }
         }
     }

@@ -28,17 +28,30 @@ impl Written {
     }
 }
 
+/// What a scenario is about: strategies for boards and accelerators refuse most of what is drawn otherwise.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Theme {
+    Anything,
+    /// A network whose rows boards share.
+    Boards,
+    /// A GPU and accelerators.
+    Accelerators,
+}
+
 /// The scenario of this seed.
 pub(super) fn drawn(seed: u64) -> Written {
     let mut dice = Dice::new(seed);
-    let names: Vec<String> = (0..dice.number(1..5)).map(|index| format!("d{index}")).collect();
-    let networks: Vec<Network> =
-        (0..*dice.pick(&[1, 1, 1, 2, 3])).map(|index| network(&mut dice, &format!("net{index}"))).collect();
-    let mut draft = Draft { dice, names, text: format!("seed = {seed}\n"), trace: TRACE_HEADER.to_owned() };
+    let theme = *dice.pick(&[Theme::Anything, Theme::Anything, Theme::Boards, Theme::Accelerators]);
+    let is_any = theme == Theme::Anything;
+    let devices = dice.number(if is_any { 1 } else { 2 }..5);
+    let names: Vec<String> = (0..devices).map(|index| format!("d{index}")).collect();
+    let count = if theme == Theme::Boards { 1 } else { *dice.pick(&[1, 1, 1, 2, 3]) };
+    let networks: Vec<Network> = (0..count).map(|index| network(&mut dice, &format!("net{index}"), is_any)).collect();
+    let mut draft = Draft { dice, theme, names, text: format!("seed = {seed}\n"), trace: TRACE_HEADER.to_owned() };
     let contention = draft.dice.is(50);
     draft.say(format!("contention = {contention}"));
     draft.head();
-    let home = draft.dice.is(60).then(|| draft.name());
+    let home = (theme == Theme::Boards || draft.dice.is(60)).then(|| draft.name());
     for name in draft.names.clone() {
         draft.device(&name, &networks);
     }
@@ -55,7 +68,7 @@ pub(super) fn drawn(seed: u64) -> Written {
         draft.say(format!("[[models]]\nname = \"{}\"{home}\n{}", network.graph.name(), network.text));
         files.extend(network.file.clone());
     }
-    let Draft { mut dice, names, text, trace } = draft;
+    let Draft { mut dice, names, text, trace, .. } = draft;
     files.insert("trace.csv".to_owned(), trace.into_bytes());
     let layers = networks.iter().flat_map(|network| &network.graph.layers()[1..]);
     let layers: Vec<String> = layers.map(|layer| layer.name.clone()).collect();
@@ -76,6 +89,7 @@ const TRACE_HEADER: &str = "# coinfer trace 1\n# source: fuzzer\n# revision: 1\n
 /// A scenario and its trace, as far as they are written.
 struct Draft {
     dice: Dice,
+    theme: Theme,
     /// Of its devices.
     names: Vec<String>,
     text: String,
@@ -150,7 +164,12 @@ impl Draft {
 
     fn device(&mut self, name: &str, networks: &[Network]) {
         let dice = &mut self.dice;
-        let kind = dice.word("DeviceKind");
+        let kind = match self.theme {
+            Theme::Anything => dice.word("DeviceKind"),
+            Theme::Boards => "\"board\"".to_owned(),
+            Theme::Accelerators if name == "d0" => dice.pick(&["\"gpu\"", "\"igpu\""]).to_string(),
+            Theme::Accelerators => "\"dla\"".to_owned(),
+        };
         let precisions = if kind.contains("dla") { &["fp16", "int8"][..] } else { &["fp32", "fp32", "fp16", "int8"] };
         let precision = *dice.pick(precisions);
         let weights = |network: &Network| network.graph.parameters(&network.graph.whole().unwrap()).0;
@@ -173,7 +192,7 @@ impl Draft {
             device += "\ntrace = \"trace.csv\"";
         }
         let speed = (dice.real(1e-2..1e3), dice.number(0..500), dice.number(1..9));
-        if self.trace.len() == before || dice.is(40) {
+        if self.trace.len() == before || self.theme == Theme::Boards || dice.is(40) {
             let (rate, step, tile) = speed;
             device += &format!("\nspeed = {{ rate = \"{rate:.4} GMAC/s\", step = \"{step} us\", row_tile = {tile} }}");
         }
