@@ -2,9 +2,11 @@
 //!
 //! Each unit was measured as a step of its own. In one step with others, it finds what it reads where the unit before
 //! has just left it, and takes less time: by the share that the units of the whole network, all but the first, save
-//! when they run in one step. Where units were not profiled, longer segments of whole units that were stand for them.
+//! when they run in one step. Longer segments of whole units that were profiled stand for them where units were not, and
+//! where they are faster: a device that knows how to run layers faster does so.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use super::curve::Curve;
 use super::lookup::Lookup;
@@ -23,6 +25,8 @@ pub struct Parts {
     pub(super) segments: Vec<Unit>,
     /// Of the segments, those of whole units of which one was not profiled; the longest first.
     longer: Vec<usize>,
+    /// Of the segments, those of units that follow each other: by the first, which units.
+    runs: Vec<(Range<usize>, usize)>,
 }
 
 #[derive(Clone, Debug)]
@@ -81,7 +85,16 @@ impl Parts {
         };
         let mut longer: Vec<usize> = (0..segments.len()).filter(|&index| stands_for_units(&segments[index])).collect();
         longer.sort_by_key(|&index| std::cmp::Reverse(segments[index].segment.layers().count()));
-        is_any.then(|| Parts { graph: graph.clone(), units, segments, longer })
+        let run = |index: usize| {
+            let segment: &Segment = &segments[index].segment;
+            let inside: Vec<usize> = (0..units.len()).filter(|&unit| units[unit].is_inside(segment)).collect();
+            let run = *inside.first()?..inside.last()? + 1;
+            let layers: usize = inside.iter().map(|&unit| units[unit].segment.layers().count()).sum();
+            (run.len() == inside.len() && layers == segment.layers().count()).then_some((run, index))
+        };
+        let mut runs: Vec<(Range<usize>, usize)> = (0..segments.len()).filter_map(run).collect();
+        runs.sort_by_key(|(run, index)| (run.start, *index));
+        is_any.then(|| Parts { graph: graph.clone(), units, segments, longer, runs })
     }
 
     /// Whether they are units of `graph`.
@@ -99,32 +112,85 @@ impl Parts {
             return profiled.estimate(work.region.rows.len() as u32, batch);
         }
         let needed = self.graph.rows_needed(&work.segment, &work.region.rows);
-        let longer = self.longer(&work.segment);
+        let of_part = |part: &Unit| {
+            let rows = needed.get(&part.segment.last()).map_or(0, |rows| rows.len() as u32);
+            part.estimate(rows, batch)
+        };
+        let kept = || 1.0 - self.saved(batch, whole).unwrap_or(0.0);
+        let by_units = self.by_units(&work.segment, of_part, kept);
+        match self.by_runs(&work.segment, of_part, kept) {
+            Some(run) if !by_units.as_ref().is_ok_and(|units| units.time <= run.time) => Ok(run),
+            _ => by_units,
+        }
+    }
+
+    /// What units take, and for those that were not profiled the longest segments that were.
+    fn by_units(
+        &self,
+        segment: &Segment,
+        of_part: impl Fn(&Unit) -> Result<Estimate, String>,
+        kept: impl Fn() -> f64,
+    ) -> Result<Estimate, String> {
+        let longer = self.longer(segment);
         let is_covered = |unit: &&Unit| longer.iter().any(|longer| longer.overlaps(&unit.segment));
-        let units = self.units.iter().filter(|unit| unit.overlaps(&work.segment) && !is_covered(unit));
+        let units = self.units.iter().filter(|unit| unit.overlaps(segment) && !is_covered(unit));
         let mut parts: Vec<&Unit> = longer.iter().copied().chain(units).collect();
         parts.sort_by_key(|part| part.segment.first());
         let (mut layers, mut basis, mut times) = (0, Basis::Measured, Vec::new());
         for part in parts {
-            let inside = part.segment.layers().filter(|&layer| work.segment.contains(layer)).count();
+            let inside = part.segment.layers().filter(|&layer| segment.contains(layer)).count();
             if inside < part.segment.layers().count() {
                 return Err(format!("it was profiled by units, and this cuts through `{}`", part.name));
             }
-            let rows = needed.get(&part.segment.last()).map_or(0, |rows| rows.len() as u32);
-            let estimate = part.estimate(rows, batch)?;
+            let estimate = of_part(part)?;
             times.push(estimate.time.as_nanos_f64());
             basis = basis.max(estimate.basis);
             layers += inside;
         }
-        debug_assert_eq!(layers, work.segment.layers().count(), "every layer is in a unit");
+        debug_assert_eq!(layers, segment.layers().count(), "every layer is in a unit");
         let nanos = match times.as_slice() {
             [first, others @ ..] if !others.is_empty() => {
                 basis = Basis::Modelled;
-                first + others.iter().sum::<f64>() * (1.0 - self.saved(batch, whole).unwrap_or(0.0))
+                first + others.iter().sum::<f64>() * kept()
             }
             alone => alone.iter().sum(),
         };
-        Ok(Estimate { time: Duration::from_nanos_f64(nanos).max(Duration::from_nanos(1)), basis })
+        Ok(modelled(nanos, basis))
+    }
+
+    /// The least that units and profiled segments of units that follow each other take, one after the other; `None` if no
+    /// such segment is a part of `segment`, or nobody knows enough.
+    fn by_runs(
+        &self,
+        segment: &Segment,
+        of_part: impl Fn(&Unit) -> Result<Estimate, String>,
+        kept: impl Fn() -> f64,
+    ) -> Option<Estimate> {
+        let is_part = |(run, index): &&(Range<usize>, usize)| run.len() > 1 && self.segments[*index].is_inside(segment);
+        let runs: Vec<&(Range<usize>, usize)> = self.runs.iter().filter(is_part).collect();
+        if runs.is_empty() {
+            return None;
+        }
+        let inside: Vec<usize> = (0..self.units.len()).filter(|&unit| self.units[unit].is_inside(segment)).collect();
+        let kept = kept();
+        // By the number of units that are done, the least time.
+        let mut least = vec![f64::INFINITY; inside.len() + 1];
+        least[0] = 0.0;
+        for (done, &unit) in inside.iter().enumerate() {
+            let since = least[done];
+            let mut reach = |count: usize, part: &Unit, factor: f64| {
+                if let Ok(estimate) = of_part(part) {
+                    let time = since + estimate.time.as_nanos_f64() * factor;
+                    least[done + count] = least[done + count].min(time);
+                }
+            };
+            reach(1, &self.units[unit], if done > 0 { kept } else { 1.0 });
+            for (run, index) in runs.iter().filter(|(run, _)| run.start == unit) {
+                reach(run.len(), &self.segments[*index], 1.0);
+            }
+        }
+        let nanos = least[inside.len()];
+        nanos.is_finite().then(|| modelled(nanos, Basis::Modelled))
     }
 
     /// All rows of a unit's output.
@@ -151,6 +217,11 @@ impl Parts {
         let (first, others) = (time(first)?, others.iter().map(time).sum::<Option<f64>>()?);
         Some(((first + others - whole?.as_nanos_f64()) / others).clamp(0.0, 1.0))
     }
+}
+
+/// Something always takes some time.
+fn modelled(nanos: f64, basis: Basis) -> Estimate {
+    Estimate { time: Duration::from_nanos_f64(nanos).max(Duration::from_nanos(1)), basis }
 }
 
 impl Unit {
@@ -215,10 +286,11 @@ mod tests {
         Graph::new("net", layers).unwrap()
     }
 
+    const HEADER: &str = "# coinfer trace 1\n# source: s\n# revision: r\n# hardware: h\n# software: s\n# date: d\n\
+                          # kind: measured\ndevice,model,layer,batch,rows,statistic,repeat,time_ms\n";
+
     fn parts(rows: &str) -> Option<Parts> {
-        let header = "# coinfer trace 1\n# source: s\n# revision: r\n# hardware: h\n# software: s\n# date: d\n\
-                      # kind: measured\ndevice,model,layer,batch,rows,statistic,repeat,time_ms\n";
-        let trace = Trace::parse(format!("{header}{rows}").as_bytes()).unwrap();
+        let trace = Trace::parse(format!("{HEADER}{rows}").as_bytes()).unwrap();
         Parts::new(&trace, "cpu", Precision::Fp32, "net", &graph(), Lookup::Table, false)
     }
 
@@ -257,6 +329,34 @@ mod tests {
         let work = Work { model: ModelId(0), segment, region: Region { samples: 0..1, rows: 0..8 } };
         let estimate = both.estimate(&work, None).unwrap();
         assert_eq!((estimate.time, estimate.basis), (Duration::from_millis_f64(11.0), Basis::Measured));
+    }
+
+    #[test]
+    fn segments_that_were_profiled_and_are_faster_stand_for_their_units() {
+        let layer = |name: &str, input: u32| Layer {
+            name: name.into(),
+            op: Op::Conv(Conv::square(4, 3).pad(1)),
+            inputs: vec![LayerId(input)],
+        };
+        let input = Layer { name: "input".into(), op: Op::Input(Shape::fp32(4, 8, 8)), inputs: vec![] };
+        let layers = vec![input, layer("a", 0), layer("b", 1), layer("c", 2), layer("d", 3)];
+        let graph = Graph::new("net", layers).unwrap();
+        let rows = |rows: &[(&str, u32)]| -> String {
+            rows.iter().map(|(layer, time)| format!("cpu,net,{layer},1,all,median,5,{time}\n")).collect()
+        };
+        let time = |extra: &[(&str, u32)], whole: Option<f64>| {
+            let text = rows(&[&[("a", 2), ("b", 4), ("c", 4), ("d", 8)], extra].concat());
+            let trace = Trace::parse(format!("{HEADER}{text}").as_bytes()).unwrap();
+            let parts = Parts::new(&trace, "cpu", Precision::Fp32, "net", &graph, Lookup::Table, false).unwrap();
+            let region = Region { samples: 0..1, rows: 0..8 };
+            let work = Work { model: ModelId(0), segment: Segment::range(LayerId(1), LayerId(4)), region };
+            parts.estimate(&work, whole.map(Duration::from_millis_f64)).unwrap().time.as_millis_f64()
+        };
+        assert_eq!(time(&[], None), 18.0);
+        assert_eq!(time(&[("b..c", 9)], None), 18.0, "a slower one does not");
+        assert_eq!(time(&[("b..c", 5)], None), 15.0);
+        assert_eq!(time(&[("a..b", 3), ("b..c", 5), ("c..d", 9)], None), 12.0, "the best of those that overlap");
+        assert_eq!(time(&[("b..c", 3)], Some(10.0)), 9.0, "`d` saves a half, as it does after `c`");
     }
 
     /// Milliseconds of layers of the network by these rows of a trace.
