@@ -25,7 +25,7 @@ pub struct Piece {
 #[derive(Clone, Copy)]
 pub struct Scope<'a> {
     /// What rows of the network's layers are worth.
-    pub coverage: &'a Coverage,
+    pub coverage: &'a Coverage<'a>,
     /// The most samples of a step.
     pub samples: u32,
     /// The most samples of a step that computes all rows of a segment.
@@ -150,19 +150,20 @@ impl Unit {
 
     /// Nanoseconds of a sample at least, whatever rows a step computes; `None` if no batch of the run has a time.
     ///
-    /// Between numbers of rows that were profiled the time is linear, and so is what rows are worth until they are worth
-    /// all: their ratio is least at an end, or where they come to be worth all. Other rows are rounded, one of them the most.
+    /// Between none and numbers of rows that were profiled the time is linear, and so is what rows are worth until they are
+    /// worth all: their ratio is least at an end, or where they come to be worth all. Other rows are rounded, one of them the most.
     fn least(&self, scope: &Scope<'_>, run: &Run) -> Option<f64> {
         let last = self.segment.last();
         let needed = scope.coverage.rows(last);
-        let (mut least, mut before) = (f64::INFINITY, None::<(f64, f64)>);
+        let (mut least, mut before) = (f64::INFINITY, (0.0, 0.0));
         for (&rows, curve) in &self.curves {
             let (rows, Some((time, _))) = (f64::from(rows), curve.of_sample(run)) else { continue };
             least = least.min(time / scope.coverage.of_rows(last, rows));
-            if let Some((low, known)) = before.filter(|&(low, _)| low < needed && needed < rows) {
+            let (low, known) = before;
+            if low < needed && needed < rows {
                 least = least.min(known + (time - known) * (needed - low) / (rows - low));
             }
-            before = Some((rows, time));
+            before = (rows, time);
         }
         let has_one_row = needed < 1.5 && self.curves.len() == 1 && self.curves.contains_key(&1);
         let rounding = if has_one_row { 0.0 } else { ROUNDING * needed / f64::from(*run.start()) };

@@ -1,5 +1,7 @@
 //! How much of a sample the rows of a step are worth: what bounds need to add up work that is split.
 
+use std::cell::OnceCell;
+
 use super::{Graph, LayerId};
 
 /// The part of a sample that rows of each layer of a network are worth at most.
@@ -13,63 +15,71 @@ use super::{Graph, LayerId};
 ///
 /// Where a step splits rows, only its last layer is read outside, and all that it is worth passes through it: it is worth
 /// the same in all its layers.
+///
+/// It is found out when it is first asked for.
 #[derive(Clone, Debug)]
-pub struct Coverage {
+pub struct Coverage<'a> {
+    graph: &'a Graph,
     /// By layer, what a row of it is worth at most.
-    row_max: Vec<f64>,
+    row_max: OnceCell<Vec<f64>>,
 }
 
-impl Coverage {
-    /// What rows of the layers of `graph` are worth; `None` if a row is computed from no row of a layer that it reads.
-    pub fn of(graph: &Graph) -> Option<Coverage> {
-        let most = |rows: &Vec<f64>| rows.iter().copied().fold(0.0, f64::max);
-        let mut worth: Vec<Vec<f64>> = graph.layer_ids().map(|_| Vec::new()).collect();
-        for id in graph.layer_ids().rev() {
-            let readers = graph.consumers(id).iter();
-            let handed = readers.map(|&reader| hand_down(graph, reader, &worth[reader.0 as usize], id));
-            let handed: Vec<Vec<f64>> = handed.collect::<Option<_>>()?;
-            let height = graph.shape(id).rows as usize;
-            let evenest = handed.into_iter().min_by(|a, b| most(a).total_cmp(&most(b)));
-            worth[id.0 as usize] = evenest.unwrap_or_else(|| vec![1.0 / height as f64; height]);
-        }
-        Some(Coverage { row_max: worth.iter().map(most).collect() })
+impl Coverage<'_> {
+    /// What rows of the layers of `graph` are worth.
+    pub fn of(graph: &Graph) -> Coverage<'_> {
+        Coverage { graph, row_max: OnceCell::new() }
     }
 
     /// The most that so many rows of a layer are worth.
     pub fn of_rows(&self, layer: LayerId, rows: f64) -> f64 {
-        (self.row_max[layer.0 as usize] * rows).min(1.0)
+        (self.row_max(layer) * rows).min(1.0)
     }
 
     /// How many rows of a layer are worth a sample, if each is worth the most.
     pub fn rows(&self, layer: LayerId) -> f64 {
-        1.0 / self.row_max[layer.0 as usize]
+        1.0 / self.row_max(layer)
+    }
+
+    fn row_max(&self, layer: LayerId) -> f64 {
+        self.row_max.get_or_init(|| row_max(self.graph))[layer.0 as usize]
     }
 }
 
+/// By layer, what a row of it is worth at most.
+fn row_max(graph: &Graph) -> Vec<f64> {
+    let most = |rows: &Vec<f64>| rows.iter().copied().fold(0.0, f64::max);
+    let mut worth: Vec<Vec<f64>> = graph.layer_ids().map(|_| Vec::new()).collect();
+    for id in graph.layer_ids().rev() {
+        let readers = graph.consumers(id).iter();
+        let handed = readers.map(|&reader| hand_down(graph, reader, &worth[reader.0 as usize], id));
+        let evenest = handed.min_by(|a, b| most(a).total_cmp(&most(b)));
+        let height = graph.shape(id).rows as usize;
+        worth[id.0 as usize] = evenest.unwrap_or_else(|| vec![1.0 / height as f64; height]);
+    }
+    worth.iter().map(most).collect()
+}
+
 /// What rows of `reader` are worth, handed to the rows of `input` that each reads: from the first on, no more to each than
-/// an even share, as far as there is room. `None` if one reads none.
-fn hand_down(graph: &Graph, reader: LayerId, worth: &[f64], input: LayerId) -> Option<Vec<f64>> {
+/// an even share, as far as there is room.
+fn hand_down(graph: &Graph, reader: LayerId, worth: &[f64], input: LayerId) -> Vec<f64> {
     let mut handed = vec![0.0; graph.shape(input).rows as usize];
     let read = |row: usize| {
         let read = graph.rows_read(reader, &(row as u32..row as u32 + 1), input);
+        // No window is all padding.
+        debug_assert!(!read.is_empty(), "a row is computed from a row of every layer that is read");
         read.start as usize..read.end as usize
     };
+    let owners = || (0..worth.len()).filter(|&row| worth[row] > 0.0);
     let (mut count, mut end) = (0, 0);
-    for (row, &own) in worth.iter().enumerate() {
-        let rows = read(row);
-        if rows.is_empty() {
-            return None;
-        }
-        if own > 0.0 {
-            count += rows.end.saturating_sub(rows.start.max(end));
-            end = end.max(rows.end);
-        }
+    for rows in owners().map(read) {
+        count += rows.end.saturating_sub(rows.start.max(end));
+        end = end.max(rows.end);
     }
     let even = worth.iter().sum::<f64>() / count as f64;
     let mut free = 0;
-    for (row, &own) in worth.iter().enumerate() {
+    for row in owners() {
         let rows = read(row);
-        let mut left = own;
+        let mut left = worth[row];
         for at in rows.start.max(free)..rows.end {
             let taken = (even - handed[at]).clamp(0.0, left);
             handed[at] += taken;
@@ -82,7 +92,7 @@ fn hand_down(graph: &Graph, reader: LayerId, worth: &[f64], input: LayerId) -> O
         let each = left / rows.len() as f64;
         handed[rows].iter_mut().for_each(|at| *at += each);
     }
-    Some(handed)
+    handed
 }
 
 #[cfg(test)]
@@ -106,7 +116,8 @@ mod tests {
     }
 
     fn check(height: u32, ops: &[Op], rows: f64) {
-        let found = Coverage::of(&graph(height, ops)).unwrap().rows(LayerId(0));
+        let graph = graph(height, ops);
+        let found = Coverage::of(&graph).rows(LayerId(0));
         assert!((found - rows).abs() < 1e-9, "{found} rows of the input are worth a sample, not {rows}");
     }
 
@@ -134,7 +145,7 @@ mod tests {
     fn rows_of_known_networks_are_worth_the_same() {
         for name in zoo::names() {
             let graph = zoo::graph(name).unwrap();
-            let coverage = Coverage::of(&graph).unwrap();
+            let coverage = Coverage::of(&graph);
             for id in graph.layer_ids().filter(|&id| !graph.is_input(id)) {
                 let (rows, height) = (coverage.rows(id), f64::from(graph.shape(id).rows));
                 assert!((rows / height - 1.0).abs() < 1e-9, "{name} {}", graph.layer(id).name);

@@ -49,8 +49,7 @@ pub fn lower_bound(problem: &Problem) -> Option<Duration> {
 /// Devices, work and pieces as prices see them.
 fn program(problem: &Problem) -> Option<Program> {
     let models: Vec<ModelId> = (0..problem.models.len() as u32).map(ModelId).collect();
-    let coverages = models.iter().map(|&model| Coverage::of(&problem.model(model).graph));
-    let coverages: Vec<Coverage> = coverages.collect::<Option<_>>()?;
+    let coverages: Vec<Coverage<'_>> = problem.models.iter().map(|model| Coverage::of(&model.graph)).collect();
     let mut sellers: Vec<(Seller, Vec<Vec<Piece>>)> = Vec::new();
     for device in problem.platform.device_ids() {
         let offers = models.iter().zip(&coverages).map(|(&model, coverage)| pieces(problem, device, model, coverage));
@@ -99,7 +98,7 @@ fn program(problem: &Problem) -> Option<Program> {
 }
 
 /// What a device takes for pieces of a network that it can run, at least.
-fn pieces(problem: &Problem, device: DeviceId, model: ModelId, coverage: &Coverage) -> Option<Vec<Piece>> {
+fn pieces(problem: &Problem, device: DeviceId, model: ModelId, coverage: &Coverage<'_>) -> Option<Vec<Piece>> {
     let entry = problem.platform.device(device);
     let graph = &problem.model(model).graph;
     let samples_whole = |segment: &Segment| samples_max(problem, device, (model, segment)).min(problem.samples());

@@ -55,10 +55,16 @@ impl Program {
         for _ in 0..ROUNDS_MAX {
             let Some(solved) = merged.solved(&fastest_merged, &is_used) else { break };
             let prices: Vec<f64> = parts.iter().map(|&(work, part)| solved[work] * part).collect();
-            let Some(time) = self.time(&self.raised(prices)) else { break };
-            // What is gained by rounding is no gain over prices that are known exactly.
-            best = best.map(|best| if time > best * (1.0 + 1e-9) { time } else { best }).or(Some(time));
-            let is_late = |seller: &usize| is_used[*seller] && self.sellers[*seller].away >= time;
+            // Prices are about nothing if a seller that is far would have to wait for its own time.
+            let time = self.time(&self.raised(prices));
+            let farthest =
+                (0..self.sellers.len()).filter(|&seller| is_used[seller]).map(|seller| self.sellers[seller].away);
+            let limit = time.unwrap_or_else(|| farthest.fold(0.0, f64::max));
+            if let Some(time) = time {
+                // What is gained by rounding is no gain over prices that are known exactly.
+                best = best.map(|best| if time > best * (1.0 + 1e-9) { time } else { best }).or(Some(time));
+            }
+            let is_late = |seller: &usize| is_used[*seller] && self.sellers[*seller].away >= limit && limit > 0.0;
             let late: Vec<usize> = (0..self.sellers.len()).filter(is_late).collect();
             if late.is_empty() {
                 break;
@@ -215,4 +221,81 @@ fn earliest(mut sellers: Vec<(f64, f64)>, worth: f64) -> Option<f64> {
         time = (worth + lost) / rate;
     }
     (rate.is_finite() && time.is_finite() && worth > 0.0).then_some(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sellers as (away, count), samples of each work, and columns as (seller, work, nanoseconds).
+    fn check(sellers: &[(f64, f64)], amounts: &[f64], columns: &[(usize, &[usize], f64)], expected: Option<f64>) {
+        let column = |&(seller, work, nanos): &(usize, &[usize], f64)| Column { seller, work: work.to_vec(), nanos };
+        let program = Program {
+            sellers: sellers.iter().map(|&(away, count)| Seller { away, count }).collect(),
+            amounts: amounts.to_vec(),
+            columns: columns.iter().map(column).collect(),
+        };
+        match (program.bound(), expected) {
+            (Some(found), Some(expected)) => assert!((found / expected - 1.0).abs() < 1e-6, "{found}, not {expected}"),
+            (found, expected) => assert_eq!(found, expected),
+        }
+    }
+
+    const HERE: (f64, f64) = (0.0, 1.0);
+
+    #[test]
+    fn devices_that_do_the_same_add_up_their_rates() {
+        check(&[HERE, HERE], &[10.0], &[(0, &[0], 2.0), (1, &[0], 3.0)], Some(12.0));
+        check(&[(0.0, 20.0)], &[10.0], &[(0, &[0], 2.0)], Some(1.0));
+    }
+
+    #[test]
+    fn work_goes_where_it_is_done_best_in_comparison() {
+        // The first does all of its work and the other a third of it: 3 - 2/3 = 1 + 2 * 2/3.
+        let columns: [(usize, &[usize], f64); 4] = [(0, &[0], 1.0), (0, &[1], 2.0), (1, &[0], 2.0), (1, &[1], 1.0)];
+        check(&[HERE, HERE], &[3.0, 1.0], &columns, Some(7.0 / 3.0));
+        let and_one_that_is_far = [&columns[..], &[(2, &[0], 0.1), (2, &[1], 0.1)]].concat();
+        check(&[HERE, HERE, (100.0, 1.0)], &[3.0, 1.0], &and_one_that_is_far, Some(7.0 / 3.0));
+    }
+
+    #[test]
+    fn a_piece_of_several_works_costs_less_than_they_do() {
+        check(&[HERE], &[1.0, 1.0], &[(0, &[0], 2.0), (0, &[1], 2.0), (0, &[0, 1], 3.0)], Some(3.0));
+        let overlapping: [(usize, &[usize], f64); 3] = [(0, &[0, 1], 3.0), (0, &[1, 2], 2.0), (0, &[0, 2], 3.0)];
+        check(&[HERE], &[1.0, 1.0, 1.0], &overlapping, Some(4.0));
+    }
+
+    #[test]
+    fn a_device_helps_from_when_data_can_reach_it() {
+        let columns: [(usize, &[usize], f64); 2] = [(0, &[0], 4.0), (1, &[0], 1.0)];
+        check(&[HERE, (10.0, 1.0)], &[10.0], &columns, Some(16.0));
+        check(&[HERE, (100.0, 1.0)], &[10.0], &columns, Some(40.0));
+    }
+
+    #[test]
+    fn work_that_takes_no_time_bounds_nothing() {
+        check(&[HERE], &[1.0, 1.0], &[(0, &[0], 2.0), (0, &[1], 0.0)], Some(2.0));
+        check(&[HERE], &[1.0], &[(0, &[0], 0.0)], None);
+    }
+
+    #[test]
+    fn guessed_prices_do_where_the_programme_is_large() {
+        let works: Vec<[usize; 1]> = (0..COLUMNS_MAX).map(|work| [work]).collect();
+        let of_seller = |seller: usize| {
+            works.iter().map(move |work| (seller, &work[..], 1.0 + (work[0] % [97, 89][seller]) as f64))
+        };
+        let columns: Vec<(usize, &[usize], f64)> = of_seller(0).chain(of_seller(1)).collect();
+        let program = Program {
+            sellers: vec![Seller { away: 0.0, count: 1.0 }; 2],
+            amounts: vec![1.0; COLUMNS_MAX],
+            columns: columns
+                .iter()
+                .map(|&(seller, work, nanos)| Column { seller, work: work.to_vec(), nanos })
+                .collect(),
+        };
+        // Each work on the faster of the two would be done in the mean of these sums, at the least.
+        let fastest: f64 = (0..COLUMNS_MAX).map(|work| columns[work].2.min(columns[COLUMNS_MAX + work].2)).sum();
+        let bound = program.bound().unwrap();
+        assert!(bound > 0.0 && bound <= fastest, "{bound} {fastest}");
+    }
 }
