@@ -14,6 +14,7 @@ mod parts;
 mod ranking;
 mod read;
 mod series;
+mod source;
 mod speed;
 mod summary;
 mod trace;
@@ -33,9 +34,12 @@ pub use summary::{Coverage, Group, Target, group, targets};
 pub use trace::{Fault, Kind, LayerKey, Point, Row, Rows, Statistic, Trace};
 pub use validation::{NOMINAL_COVERAGE, Prediction, Scheme, SeriesValidation, Validation, validate};
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+use source::{Asked, Sources};
 
 use crate::model::{Graph, ModelId, Segment, Work};
 use crate::platform::{DeviceId, LinkId, Platform};
@@ -121,14 +125,14 @@ pub trait CostModel: Send + Sync {
     }
 }
 
-/// Costs from traces of networks and their units on whole devices, or from the rates of devices without any, and from
-/// the overhead and bandwidth of links.
+/// Costs from traces of networks and their units on devices and parts of them, or from the rates of devices without any,
+/// and from the overhead and bandwidth of links.
 #[derive(Clone, Debug)]
 pub struct TraceCosts {
     platform: Platform,
     models: Vec<Profiled>,
     /// By device, then model.
-    profiles: Vec<Profile>,
+    sources: Vec<Sources>,
 }
 
 /// What traces say of one network on one device.
@@ -140,6 +144,8 @@ pub struct Profile {
     pub parts: Option<Arc<Parts>>,
     /// The device's rate, by which it is timed if there is nothing else.
     pub speed: Option<Speed>,
+    /// The same of parts of the device, by the share of its compute units that was measured.
+    pub shares: BTreeMap<Share, Profile>,
 }
 
 #[derive(Clone, Debug)]
@@ -166,8 +172,12 @@ impl TraceCosts {
         TraceCosts {
             platform: platform.clone(),
             models: models.iter().map(profiled).collect(),
-            profiles: pairs.map(|(device, model)| profile(device, model)).collect(),
+            sources: pairs.map(|(device, model)| Sources::new(profile(device, model))).collect(),
         }
+    }
+
+    fn sources(&self, device: DeviceId, model: ModelId) -> &Sources {
+        &self.sources[device.0 as usize * self.models.len() + model.0 as usize]
     }
 
     #[cold]
@@ -183,30 +193,12 @@ impl TraceCosts {
 
 impl CostModel for TraceCosts {
     fn compute(&self, device: DeviceId, share: Share, work: &Work) -> Result<Estimate, Uncalibrated> {
-        let refuse = |reason: String| self.uncalibrated(device, work, reason);
-        let model = &self.models[work.model.0 as usize];
-        if share != Share::FULL {
-            return Err(refuse("traces were taken on whole devices, and this lane holds a part of one".into()));
-        }
-        let Profile { whole, parts, speed } =
-            &self.profiles[device.0 as usize * self.models.len() + work.model.0 as usize];
-        let batch = work.region.samples.len() as u32;
-        let is_whole = model.whole.as_ref() == Some(&work.segment) && work.region.rows == (0..model.rows);
-        match (whole, parts) {
-            (None, None) if let Some(speed) = speed => Ok(speed.estimate(&model.graph, work)),
-            (Some(whole), _) if is_whole => whole.estimate(batch).map_err(|refusal| refuse(refusal.to_string())),
-            (whole, Some(parts)) => {
-                let whole = whole.as_ref().and_then(|whole| Some(whole.estimate(batch).ok()?.time));
-                parts.estimate(work, whole).map_err(refuse)
-            }
-            (_, None) if is_whole => {
-                let precision = self.platform.device(device).precision;
-                Err(refuse(format!("no trace has this network on this device at {precision}")))
-            }
-            (_, None) => Err(refuse(
-                "the trace has whole networks only, and this is a part of one; profile its layers with --units".into(),
-            )),
-        }
+        let Profiled { graph, whole, rows } = &self.models[work.model.0 as usize];
+        let is_whole = whole.as_ref() == Some(&work.segment) && work.region.rows == (0..*rows);
+        let asked = Asked { graph, work, is_whole, precision: self.platform.device(device).precision };
+        self.sources(device, work.model)
+            .estimate(share, &asked)
+            .map_err(|reason| self.uncalibrated(device, work, reason))
     }
 
     fn transfer(&self, link: LinkId, size: Bytes) -> Result<Estimate, Uncalibrated> {
@@ -215,16 +207,6 @@ impl CostModel for TraceCosts {
     }
 
     fn least(&self, device: DeviceId, model: ModelId, scope: &Scope<'_>) -> Option<Vec<Piece>> {
-        let Profiled { graph, whole: segment, .. } = &self.models[model.0 as usize];
-        let Profile { whole, parts, speed } = &self.profiles[device.0 as usize * self.models.len() + model.0 as usize];
-        if let (None, None, Some(speed)) = (whole, parts, speed) {
-            return Some(speed.least(graph, scope));
-        }
-        let mut pieces = parts.as_ref().map_or(Vec::new(), |parts| parts.least(whole.as_ref(), scope));
-        if let (Some(whole), Some(segment)) = (whole, segment) {
-            let nanos = whole.least((scope.samples_whole)(segment));
-            pieces.extend(nanos.map(|nanos| Piece { segment: segment.clone(), nanos }));
-        }
-        Some(pieces)
+        Some(self.sources(device, model).least(&self.models[model.0 as usize].graph, scope))
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::trace::{Fault, Kind, LayerKey, Row, Rows, Statistic, Trace};
 use crate::platform::Precision;
+use crate::units::Share;
 
 pub(super) const MAGIC: &str = Trace::MAGIC;
 pub(super) const HEADER_KEYS: [&str; 6] = ["source", "revision", "hardware", "software", "date", "kind"];
@@ -11,6 +12,7 @@ pub(super) const COLUMNS: [&str; 7] = ["device", "model", "layer", "batch", "row
 /// The columns that only some traces have.
 pub(super) const PRECISION: &str = "precision";
 pub(super) const BESIDE: &str = "beside";
+pub(super) const SHARE: &str = "share";
 pub(super) const PER_BATCH: &str = "time_ms";
 pub(super) const PER_SAMPLE: &str = "time_ms_per_sample";
 /// The largest batch that a trace may have.
@@ -26,12 +28,16 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Trace, Vec<Fault>> {
     let mut faults = Vec::new();
     let (header, table, first_line) = read_header(text, MAGIC, "a trace", &mut faults);
     let kind = read_kind(&header, &mut faults);
-    let rows = read_rows(table, first_line, &mut faults);
-    find_duplicates(&rows, &mut faults);
+    let mut shares: BTreeMap<Share, Vec<Row>> = BTreeMap::new();
+    for (share, row) in read_rows(table, first_line, &mut faults) {
+        shares.entry(share).or_default().push(row);
+    }
+    shares.values().for_each(|rows| find_duplicates(rows, &mut faults));
+    let rows = shares.remove(&Share::FULL).unwrap_or_default();
     faults.sort_by_key(|fault| fault.line);
     if faults.is_empty() {
         let header = header.into_iter().map(|(key, (_, values))| (key, values)).collect();
-        Ok(Trace { kind, header, rows })
+        Ok(Trace { kind, header, rows, shares })
     } else {
         Err(faults)
     }
@@ -108,7 +114,8 @@ pub(super) fn read_kind(header: &Header, faults: &mut Vec<Fault>) -> Kind {
     }
 }
 
-fn read_rows(table: &str, first_line: usize, faults: &mut Vec<Fault>) -> Vec<Row> {
+/// Each row, and the share of its device that it was measured on.
+fn read_rows(table: &str, first_line: usize, faults: &mut Vec<Fault>) -> Vec<(Share, Row)> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_reader(table.as_bytes());
     let line_of =
         |position: Option<&csv::Position>| position.map_or(first_line, |at| first_line - 1 + at.line() as usize);
@@ -142,6 +149,7 @@ struct Columns {
     at: [usize; COLUMNS.len()],
     precision: Option<usize>,
     beside: Option<usize>,
+    share: Option<usize>,
     time: usize,
     per_sample: bool,
     count: usize,
@@ -164,10 +172,12 @@ impl Columns {
         let at = COLUMNS.map(&mut position);
         let per_sample = header.iter().any(|column| column == PER_SAMPLE);
         let time = position(if per_sample { PER_SAMPLE } else { PER_BATCH });
-        let [precision, beside] = [PRECISION, BESIDE].map(|name| header.iter().position(|column| column == name));
+        let [precision, beside, share] =
+            [PRECISION, BESIDE, SHARE].map(|name| header.iter().position(|column| column == name));
         for (index, column) in header.iter().enumerate() {
             let twice = header.iter().take(index).any(|earlier| earlier == column);
-            let is_known = COLUMNS.contains(&column) || index == time || [precision, beside].contains(&Some(index));
+            let is_known =
+                COLUMNS.contains(&column) || index == time || [precision, beside, share].contains(&Some(index));
             if twice || !is_known {
                 let cause = if twice {
                     format!("the column `{column}` is there twice")
@@ -177,10 +187,18 @@ impl Columns {
                 faults.push(fault(line, cause, "remove it"));
             }
         }
-        (faults.len() == known).then_some(Columns { at, precision, beside, time, per_sample, count: header.len() })
+        (faults.len() == known).then_some(Columns {
+            at,
+            precision,
+            beside,
+            share,
+            time,
+            per_sample,
+            count: header.len(),
+        })
     }
 
-    fn row(&self, record: &csv::StringRecord, line: usize, faults: &mut Vec<Fault>) -> Option<Row> {
+    fn row(&self, record: &csv::StringRecord, line: usize, faults: &mut Vec<Fault>) -> Option<(Share, Row)> {
         if record.len() != self.count {
             let cause = format!("the row has {} fields where the table has {} columns", record.len(), self.count);
             faults.push(fault(line, cause, "give every column a value; the file may be cut off"));
@@ -198,6 +216,13 @@ impl Columns {
             let name = precision.unwrap_or_default();
             faults.push(fault(line, format!("`{name}` is not a precision"), "use fp32, fp16 or int8"));
             Precision::Fp32
+        });
+        let share = self.share.map(|index| &record[index]).filter(|share| !share.is_empty());
+        let share = share.map_or(Some(Share::FULL), share_of).unwrap_or_else(|| {
+            let cause = format!("`{}` is not a share of a device", share.unwrap_or_default());
+            let remedy = "use a fraction of its compute units from 0.0001 to 1, with four decimals at most";
+            faults.push(fault(line, cause, remedy));
+            Share::FULL
         });
         for (column, value) in [("device", device), ("model", model), ("layer", layer)] {
             if value.is_empty() {
@@ -262,8 +287,16 @@ impl Columns {
             time_ms,
             per_sample: self.per_sample,
         };
-        (faults.len() == known).then_some(row)
+        (faults.len() == known).then_some((share, row))
     }
+}
+
+/// A fraction that is a whole number of hundredths of a percent.
+fn share_of(text: &str) -> Option<Share> {
+    let points = text.parse::<f64>().ok()? * 10_000.0;
+    let whole = points.round();
+    let is_whole = (points - whole).abs() < 1e-6 && (1.0..=10_000.0).contains(&whole);
+    if is_whole { Share::from_basis_points(whole as u16) } else { None }
 }
 
 fn find_duplicates(rows: &[Row], faults: &mut Vec<Fault>) {
@@ -344,6 +377,31 @@ mod tests {
             &[
                 "12: this measures the same as line 11: a m at batch 1; remove one, or number raw repeats differently",
                 "13: `fp8` is not a precision; use fp32, fp16 or int8",
+            ],
+        );
+    }
+
+    #[test]
+    fn rows_of_a_part_of_a_device_are_kept_apart() {
+        let rows = "device,model,layer,batch,rows,share,statistic,repeat,time_ms\n\
+            a,m,whole,1,all,,raw,0,10\na,m,whole,1,all,0.25,raw,0,36\na,m,whole,1,all,0.25,raw,1,38\n";
+        let trace = Trace::parse(format!("{HEADER}{rows}").as_bytes()).unwrap();
+        let time = |trace: &Trace| trace.times("a", Precision::Fp32, "m", &LayerKey::Whole)[&1].time_ms;
+        assert_eq!(time(&trace), 10.0);
+        assert_eq!(time(&trace.of_share(Share::FULL)), 10.0);
+        let quarter = Share::from_basis_points(2500).unwrap();
+        assert_eq!(trace.shares.keys().collect::<Vec<_>>(), [&quarter]);
+        assert_eq!(time(&trace.of_share(quarter)), 37.0);
+        assert_eq!(Trace::parse(trace.to_csv().as_bytes()).unwrap().shares[&quarter].len(), 2);
+        let remedy = "use a fraction of its compute units from 0.0001 to 1, with four decimals at most";
+        check(
+            &format!(
+                "{rows}a,m,whole,1,all,0.25,raw,1,17\na,m,whole,1,all,0.33333,raw,0,3\na,m,whole,1,all,0,raw,0,3\n"
+            ),
+            &[
+                "12: this measures the same as line 11: a m at batch 1; remove one, or number raw repeats differently",
+                &format!("13: `0.33333` is not a share of a device; {remedy}"),
+                &format!("14: `0` is not a share of a device; {remedy}"),
             ],
         );
     }

@@ -10,6 +10,7 @@ use super::read::parse;
 use super::write::write;
 use crate::platform::Precision;
 use crate::statistics::median;
+use crate::units::Share;
 
 /// A file of measurements.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,8 +19,10 @@ pub struct Trace {
     pub kind: Kind,
     /// The provenance as written, key by key.
     pub header: BTreeMap<String, Vec<String>>,
-    /// The measurements, in file order.
+    /// The measurements of whole devices, in file order.
     pub rows: Vec<Row>,
+    /// Those of parts of devices, by the share of the device that ran them.
+    pub shares: BTreeMap<Share, Vec<Row>>,
 }
 
 /// How the figures of a trace came to be.
@@ -117,10 +120,17 @@ impl Trace {
         parse(bytes)
     }
 
+    /// The measurements of devices that ran with `share` of their compute units, as if that were all of them.
+    pub fn of_share(&self, share: Share) -> Trace {
+        let rows =
+            if share == Share::FULL { self.rows.clone() } else { self.shares.get(&share).cloned().unwrap_or_default() };
+        Trace { kind: self.kind, header: self.header.clone(), rows, shares: BTreeMap::new() }
+    }
+
     /// The trace as text, which [`Trace::parse`] reads back as an equal trace but for the lines of its rows.
     ///
-    /// The required keys of the header come first; the columns `precision` and `beside` are there only if a row needs
-    /// them. Rows of both time forms cannot share a table: then times of samples are written as times of batches.
+    /// The required keys of the header come first; the columns `precision`, `beside` and `share` are there only if a row
+    /// needs them. Rows of both time forms cannot share a table: then times of samples are written as times of batches.
     pub fn to_csv(&self) -> String {
         write(self)
     }

@@ -136,7 +136,7 @@ fn split(trace: &Trace) -> Vec<(Place<'_>, Trace)> {
         let index = *places.entry(place).or_insert(parts.len());
         if index == parts.len() {
             let header = BTreeMap::new();
-            parts.push((place, Trace { kind: trace.kind, header, rows: vec![] }));
+            parts.push((place, Trace { kind: trace.kind, header, rows: vec![], shares: BTreeMap::new() }));
         }
         parts[index].1.rows.push(row.clone());
     }

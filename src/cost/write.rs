@@ -1,8 +1,9 @@
 //! Writing a trace: from rows to the text that is read back as the same rows.
 
-use super::read::{BESIDE, COLUMNS, HEADER_KEYS, MAGIC, PER_BATCH, PER_SAMPLE, PRECISION};
+use super::read::{BESIDE, COLUMNS, HEADER_KEYS, MAGIC, PER_BATCH, PER_SAMPLE, PRECISION, SHARE};
 use super::trace::{LayerKey, Row, Rows, Statistic, Trace};
 use crate::platform::Precision;
+use crate::units::Share;
 
 /// The trace as text.
 pub(super) fn write(trace: &Trace) -> String {
@@ -15,9 +16,12 @@ pub(super) fn write(trace: &Trace) -> String {
             text.push_str(&format!("# {}: {}\n", one_line(key), one_line(value)));
         }
     }
-    let any_precision = trace.rows.iter().any(|row| row.precision != Precision::Fp32);
-    let any_beside = trace.rows.iter().any(|row| row.beside.is_some());
-    let per_sample = trace.rows.iter().all(|row| row.per_sample) && !trace.rows.is_empty();
+    let parts = trace.shares.iter().flat_map(|(&share, rows)| rows.iter().map(move |row| (share, row)));
+    let rows: Vec<(Share, &Row)> = trace.rows.iter().map(|row| (Share::FULL, row)).chain(parts).collect();
+    let any_precision = rows.iter().any(|(_, row)| row.precision != Precision::Fp32);
+    let any_beside = rows.iter().any(|(_, row)| row.beside.is_some());
+    let any_share = rows.iter().any(|(share, _)| *share != Share::FULL);
+    let per_sample = rows.iter().all(|(_, row)| row.per_sample) && !rows.is_empty();
     let mut columns = COLUMNS.to_vec();
     if any_precision {
         columns.push(PRECISION);
@@ -25,16 +29,22 @@ pub(super) fn write(trace: &Trace) -> String {
     if any_beside {
         columns.push(BESIDE);
     }
+    if any_share {
+        columns.push(SHARE);
+    }
     columns.push(if per_sample { PER_SAMPLE } else { PER_BATCH });
     let mut writer = csv::Writer::from_writer(vec![]);
     writer.write_record(&columns).expect("memory takes every record");
-    for row in &trace.rows {
+    for (share, row) in rows {
         let mut fields = fields(row);
         if any_precision {
             fields.push(row.precision.to_string());
         }
         if any_beside {
             fields.push(row.beside.clone().unwrap_or_default());
+        }
+        if any_share {
+            fields.push((f64::from(share.basis_points()) / 10_000.0).to_string());
         }
         let time = if row.per_sample && !per_sample { row.time_ms * f64::from(row.batch) } else { row.time_ms };
         // The shortest text that is read back as the same number.
@@ -109,18 +119,25 @@ mod tests {
     }
 
     fn traces() -> impl Strategy<Value = Trace> {
-        let rows = any::<bool>().prop_flat_map(|per_sample| proptest::collection::vec(rows(per_sample), 1..8));
+        let some = |count| {
+            any::<bool>().prop_flat_map(move |per_sample| proptest::collection::vec(rows(per_sample), 1..count))
+        };
         let header = proptest::collection::btree_map(
             "[a-z]{1,6}",
             proptest::collection::vec("[!-~]([ -~é\r]{0,8}[!-~])?", 1..3),
             0..4,
         );
-        (rows, header).prop_map(|(rows, mut header)| {
+        let share = (1u16..10_000).prop_map(|points| Share::from_basis_points(points).unwrap());
+        let shares = proptest::collection::btree_map(share, some(4), 0..3);
+        let rows = some(8);
+        (rows, header, shares).prop_map(|(rows, mut header, mut shares)| {
+            let per_sample = rows[0].per_sample;
+            shares.values_mut().flatten().for_each(|row| row.per_sample = per_sample);
             for key in HEADER_KEYS {
                 header.insert(key.to_owned(), vec!["stated: so".to_owned()]);
             }
             header.insert("kind".to_owned(), vec!["measured".to_owned()]);
-            Trace { kind: Kind::Measured, header, rows }
+            Trace { kind: Kind::Measured, header, rows, shares }
         })
     }
 
@@ -130,7 +147,8 @@ mod tests {
             let text = trace.to_csv();
             match Trace::parse(text.as_bytes()) {
                 Ok(mut read) => {
-                    read.rows.iter_mut().for_each(|row| row.line = 0);
+                    let shared = read.shares.values_mut().flatten();
+                    read.rows.iter_mut().chain(shared).for_each(|row| row.line = 0);
                     prop_assert_eq!(&read, &trace);
                     prop_assert_eq!(read.to_csv(), text);
                 }

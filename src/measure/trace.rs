@@ -127,7 +127,7 @@ pub(super) fn trace(
         }
     }
     rows.sort_by(|one, other| key(one).cmp(&key(other)));
-    Trace { kind, header, rows }
+    Trace { kind, header, rows, shares: BTreeMap::new() }
 }
 
 /// What the trace calls a device.

@@ -14,6 +14,7 @@ use crate::model::Graph;
 use crate::platform::Precision;
 use crate::problem::Ratios;
 use crate::statistics::median;
+use crate::units::Share;
 
 /// All traces of a scenario and of its sweep.
 #[derive(Debug)]
@@ -30,8 +31,8 @@ pub(super) struct Traces {
     ratios: Mutex<BTreeMap<(PathBuf, String, Precision), Option<Ratios>>>,
 }
 
-/// Trace, device, precision, model, lookup and whether to extrapolate.
-type Key = (PathBuf, String, Precision, String, u8, bool);
+/// Trace, device, precision, model, lookup, whether to extrapolate, and share of the device.
+type Key = (PathBuf, String, Precision, String, u8, bool, Share);
 
 /// A network on a device, as a trace calls both.
 pub(super) struct Profiled<'a> {
@@ -40,12 +41,16 @@ pub(super) struct Profiled<'a> {
     /// What the device computes in.
     pub(super) precision: Precision,
     pub(super) model: String,
+    /// The part of the device that ran it.
+    pub(super) share: Share,
 }
 
 /// A trace and what it has.
 #[derive(Debug)]
 pub(super) struct Profiles {
     trace: Trace,
+    /// What it has of parts of devices.
+    of_shares: BTreeMap<Share, Trace>,
     /// The networks that it has times of and the precisions of these, by device.
     models: BTreeMap<String, BTreeMap<String, BTreeSet<Precision>>>,
 }
@@ -112,13 +117,14 @@ impl Traces {
     pub(super) fn curve(&self, of: &Profiled<'_>, lookup: Lookup, extrapolate: bool) -> Option<Curve> {
         let profiles = self.get(of.trace)?;
         let mut curves = self.curves.lock().unwrap_or_else(PoisonError::into_inner);
-        let curve = || Curve::new(&profiles.trace, of.device, of.precision, &of.model, lookup, extrapolate);
+        let trace = profiles.of_share(of.share)?;
+        let curve = || Curve::new(trace, of.device, of.precision, &of.model, lookup, extrapolate);
         curves.entry(self.key(of, lookup, extrapolate)).or_insert_with(curve).clone()
     }
 
     fn key(&self, of: &Profiled<'_>, lookup: Lookup, extrapolate: bool) -> Key {
         let path = self.folder.join(of.trace);
-        (path, of.device.to_owned(), of.precision, of.model.clone(), lookup as u8, extrapolate)
+        (path, of.device.to_owned(), of.precision, of.model.clone(), lookup as u8, extrapolate, of.share)
     }
 
     /// What raw repeats on `device`, as the trace calls it, took by their mean; `None` if it keeps no repeats.
@@ -139,11 +145,12 @@ impl Traces {
         extrapolate: bool,
     ) -> Option<Arc<Parts>> {
         let profiles = self.get(of.trace)?;
+        let trace = profiles.of_share(of.share)?;
         let key = self.key(of, lookup, extrapolate);
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || {
             let (device, model) = (of.device, &of.model);
-            Parts::new(&profiles.trace, device, of.precision, model, graph, lookup, extrapolate).map(Arc::new)
+            Parts::new(trace, device, of.precision, model, graph, lookup, extrapolate).map(Arc::new)
         };
         match parts.entry(key).or_insert_with(new) {
             Some(known) if !known.are_of(graph) => new(),
@@ -153,6 +160,16 @@ impl Traces {
 }
 
 impl Profiles {
+    /// What it has of devices with this share of their compute units.
+    fn of_share(&self, share: Share) -> Option<&Trace> {
+        if share == Share::FULL { Some(&self.trace) } else { self.of_shares.get(&share) }
+    }
+
+    /// Parts of devices that it has rows of.
+    pub(super) fn shares(&self) -> impl Iterator<Item = Share> {
+        self.of_shares.keys().copied()
+    }
+
     /// The hardware and the software that it was taken on.
     pub(super) fn taken_on(&self) -> (String, String) {
         let stated = |key| self.trace.header.get(key).map_or_else(String::new, |values| values.join("; "));
@@ -213,13 +230,14 @@ fn parse(path: &Path, bytes: &[u8], sources: &mut Sources, faults: &mut Faults) 
     match Trace::parse(bytes) {
         Ok(trace) => {
             let mut models: BTreeMap<String, BTreeMap<String, BTreeSet<Precision>>> = BTreeMap::new();
-            for row in &trace.rows {
+            for row in trace.rows.iter().chain(trace.shares.values().flatten()) {
                 let of_device = models.entry(row.device.clone()).or_default();
                 if row.layer != LayerKey::Io {
                     of_device.entry(row.model.clone()).or_default().insert(row.precision);
                 }
             }
-            Some(Profiles { trace, models })
+            let of_shares = trace.shares.keys().map(|&share| (share, trace.of_share(share))).collect();
+            Some(Profiles { trace, of_shares, models })
         }
         Err(found) => {
             add_faults(&path.to_string_lossy(), &String::from_utf8_lossy(bytes), found, sources, faults);

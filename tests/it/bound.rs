@@ -92,8 +92,9 @@ fn graph(draws: &mut Draws, name: &str) -> Graph {
     Graph::new(name, layers).expect("a window fits on any rows")
 }
 
-/// The rows of a trace for one device: the network, its units, segments of them that may cut through units, some rows.
-fn rows(draws: &mut Draws, text: &mut String, device: usize, graph: &Graph) {
+/// The rows of a trace for a share of one device: the network, its units, segments of them that may cut through units, some
+/// rows.
+fn rows(draws: &mut Draws, text: &mut String, (device, share): (usize, f64), graph: &Graph) {
     let units = units(graph);
     // Of nanoseconds, to see how times are rounded, or of what networks take.
     let scale = draws.of(&[1e-6, 1e-4, 1.0]);
@@ -104,7 +105,7 @@ fn rows(draws: &mut Draws, text: &mut String, device: usize, graph: &Graph) {
                 continue;
             }
             let time = (line * f64::from(batch) + f64::from(draws.below(1000)) / 50.0 * scale).max(1e-6);
-            writeln!(text, "d{device},{},{layer},{batch},{rows},median,3,{time:.6}", graph.name()).unwrap();
+            writeln!(text, "d{device},{},{layer},{batch},{rows},{share},median,3,{time:.6}", graph.name()).unwrap();
         }
     };
     let kinds = draws.below(4);
@@ -140,7 +141,7 @@ fn rows(draws: &mut Draws, text: &mut String, device: usize, graph: &Graph) {
 }
 
 const HEADER: &str = "# coinfer trace 1\n# source: s\n# revision: r\n# hardware: h\n# software: s\n# date: d\n\
-                      # kind: measured\ndevice,model,layer,batch,rows,statistic,repeat,time_ms\n";
+                      # kind: measured\ndevice,model,layer,batch,rows,share,statistic,repeat,time_ms\n";
 
 /// One or two networks on up to three devices, each pair of which has a link.
 fn problem(draws: &mut Draws) -> Problem {
@@ -165,7 +166,9 @@ fn problem(draws: &mut Draws) -> Problem {
             row_tile: draws.of(&[1, 1, 4]),
         }));
         if speeds[index as usize].is_none() {
-            graphs.iter().for_each(|graph| rows(draws, &mut text, index as usize, graph));
+            for share in draws.of(&[&[1.0][..], &[1.0], &[1.0, 0.5], &[1.0, 0.25]]) {
+                graphs.iter().for_each(|graph| rows(draws, &mut text, (index as usize, *share), graph));
+            }
         }
     }
     let trace = (text.len() > HEADER.len()).then(|| Trace::parse(text.as_bytes()).unwrap());
@@ -174,14 +177,16 @@ fn problem(draws: &mut Draws) -> Problem {
     let profile = |device: DeviceId, model: ModelId| {
         let (name, graph) = (format!("d{}", device.0), &graphs[model.0 as usize]);
         let of = (&*name, Precision::Fp32, graph.name());
-        Profile {
-            whole: trace.as_ref().and_then(|trace| Curve::new(trace, of.0, of.1, of.2, lookup, extrapolate)),
-            parts: trace
-                .as_ref()
-                .and_then(|trace| Parts::new(trace, of.0, of.1, of.2, graph, lookup, extrapolate))
-                .map(Arc::new),
-            speed: speeds[device.0 as usize],
-        }
+        let of_trace = |trace: &Trace| Profile {
+            whole: Curve::new(trace, of.0, of.1, of.2, lookup, extrapolate),
+            parts: Parts::new(trace, of.0, of.1, of.2, graph, lookup, extrapolate).map(Arc::new),
+            ..Profile::default()
+        };
+        let shares =
+            trace.iter().flat_map(|trace| trace.shares.keys().map(|&share| (share, of_trace(&trace.of_share(share)))));
+        let shares = shares.filter(|(_, profile)| profile.whole.is_some() || profile.parts.is_some()).collect();
+        let all = trace.as_ref().map(of_trace).unwrap_or_default();
+        Profile { speed: speeds[device.0 as usize], shares, ..all }
     };
     let costs = TraceCosts::new(&platform, &graphs.iter().collect::<Vec<_>>(), profile);
     let home = draws.one_in(2).then_some(DeviceId(0));
@@ -194,23 +199,29 @@ fn problem(draws: &mut Draws) -> Problem {
 struct Draft<'a> {
     problem: &'a Problem,
     plan: Plan,
+    /// By device.
+    lanes: Vec<Vec<(LaneId, Share)>>,
+    links: Vec<LaneId>,
     held: Vec<(ModelId, LayerId, DeviceId, Region, StepId)>,
 }
 
 impl<'a> Draft<'a> {
-    /// Each device and each link has one lane.
-    fn new(problem: &'a Problem) -> Draft<'a> {
+    /// Devices have a lane or two, and each link has one.
+    fn new(draws: &mut Draws, problem: &'a Problem) -> Draft<'a> {
         let mut plan = Plan::default();
-        for device in problem.platform.device_ids() {
-            plan.lane(Lane::Compute { device, share: Share::FULL, memory: Bytes(1 << 30) });
-        }
-        for link in problem.platform.link_ids() {
-            plan.lane(Lane::Link(link));
-        }
-        Draft { problem, plan, held: Vec::new() }
+        let half = Share::from_basis_points(5000).unwrap();
+        let lanes = problem.platform.device_ids().map(|device| {
+            let shares = if draws.one_in(4) { vec![half, half] } else { vec![Share::FULL] };
+            let memory = Bytes(1 << 29);
+            let lane = |share: Share| (plan.lane(Lane::Compute { device, share, memory }), share);
+            shares.into_iter().map(lane).collect()
+        });
+        let lanes = lanes.collect();
+        let links = problem.platform.link_ids().map(|link| plan.lane(Lane::Link(link))).collect();
+        Draft { problem, plan, lanes, links, held: Vec::new() }
     }
 
-    fn compute(&mut self, device: DeviceId, work: Work) {
+    fn compute(&mut self, device: DeviceId, lane: LaneId, work: Work) {
         let (model, samples) = (work.model, work.region.samples.clone());
         let graph = &self.problem.model(model).graph;
         let mut waits = Vec::new();
@@ -219,7 +230,7 @@ impl<'a> Draft<'a> {
                 self.bring(device, model, layer, &Region { samples: samples.clone(), rows }, &mut waits);
             }
         }
-        let step = self.plan.step(LaneId(device.0), Action::Compute(work.clone()), &waits);
+        let step = self.plan.step(lane, Action::Compute(work.clone()), &waits);
         for layer in graph.exposed(&work.segment) {
             let rows = if layer == work.segment.last() { work.region.rows.clone() } else { 0..graph.shape(layer).rows };
             self.held.push((model, layer, device, Region { samples: samples.clone(), rows }, step));
@@ -254,11 +265,10 @@ impl<'a> Draft<'a> {
     ) -> StepId {
         let platform = &self.problem.platform;
         let link = platform.links.iter().position(|link| link.leads(from, to)).expect("each pair has a link");
-        let lane = LaneId(platform.devices.len() as u32 + link as u32);
-        self.plan.step(lane, Action::Transfer { model, layer, region, to }, after)
+        self.plan.step(self.links[link], Action::Transfer { model, layer, region, to }, after)
     }
 
-    fn price(&self, device: DeviceId, work: &Work) -> bool {
+    fn price(&self, device: DeviceId, share: Share, work: &Work) -> bool {
         let fits = self
             .problem
             .platform
@@ -266,7 +276,7 @@ impl<'a> Draft<'a> {
             .limits
             .batch_max
             .is_none_or(|most| work.region.samples.len() <= most as usize);
-        fits && self.problem.costs.compute(device, Share::FULL, work).is_ok()
+        fits && self.problem.costs.compute(device, share, work).is_ok()
     }
 
     /// Computes some next layers for samples, on devices that can, their rows split or not; where they end. `None` if
@@ -287,9 +297,14 @@ impl<'a> Draft<'a> {
                 region: Region { samples: samples.clone(), rows },
             });
             let devices = self.problem.platform.devices.len() as u32;
-            let placed: Vec<(DeviceId, Work)> = work.map(|work| (DeviceId(draws.below(devices)), work)).collect();
-            if placed.iter().all(|(device, work)| self.price(*device, work)) {
-                placed.into_iter().for_each(|(device, work)| self.compute(device, work));
+            let mut place = |work: Work| {
+                let device = draws.below(devices);
+                let (lane, share) = draws.of(&self.lanes[device as usize]);
+                (DeviceId(device), lane, share, work)
+            };
+            let placed: Vec<(DeviceId, LaneId, Share, Work)> = work.map(&mut place).collect();
+            if placed.iter().all(|(device, _, share, work)| self.price(*device, *share, work)) {
+                placed.into_iter().for_each(|(device, lane, _, work)| self.compute(device, lane, work));
                 return Some(end);
             }
         }
@@ -311,7 +326,7 @@ impl<'a> Draft<'a> {
 
 /// A sound plan; `None` if a choice led to work that nobody knows the time of.
 fn plan(draws: &mut Draws, problem: &Problem) -> Option<Plan> {
-    let mut draft = Draft::new(problem);
+    let mut draft = Draft::new(draws, problem);
     for model in (0..problem.models.len() as u32).map(ModelId) {
         let count = problem.model(model).graph.layers().len() as u32;
         let mut start = 0;
@@ -349,4 +364,76 @@ proptest! {
             }
         }
     }
+}
+
+/// Three convolutions of 8 rows.
+fn chain() -> Graph {
+    let conv = |name: &str, input: u32| Layer {
+        name: name.into(),
+        op: Op::Conv(Conv { rows: Window::new(3).pad(1), ..Conv::square(2, 1) }),
+        inputs: vec![LayerId(input)],
+    };
+    let input = Layer { name: "input".into(), op: Op::Input(Shape::fp32(2, 8, 4)), inputs: vec![] };
+    Graph::new("m", vec![input, conv("a", 0), conv("b", 1), conv("c", 2)]).unwrap()
+}
+
+/// The bound in milliseconds of one sample on devices that are profiled so, in milliseconds.
+fn bound_ms(rows: &[(&str, &str, &str, f64)]) -> Option<f64> {
+    let mut text = HEADER.to_owned();
+    for (device, layer, rows, time) in rows {
+        writeln!(text, "{device},m,{layer},1,{rows},1,median,3,{time}").unwrap();
+    }
+    let trace = Trace::parse(text.as_bytes()).unwrap();
+    let mut platform = Platform::default();
+    platform.devices.extend(["d0", "d1"].map(|name| Device::new(name, DeviceKind::Gpu, Bytes(1 << 30))));
+    let graph = chain();
+    let profile = |device: DeviceId, _| {
+        let name = ["d0", "d1"][device.0 as usize];
+        Profile {
+            whole: Curve::new(&trace, name, Precision::Fp32, "m", Lookup::Exact, false),
+            parts: Parts::new(&trace, name, Precision::Fp32, "m", &graph, Lookup::Exact, false).map(Arc::new),
+            ..Profile::default()
+        }
+    };
+    let costs = TraceCosts::new(&platform, &[&graph], profile);
+    let models = vec![Model { graph: graph.clone(), home: None }];
+    let problem = Problem::new(models, platform, Load::Offline { samples: 1 }, costs);
+    lower_bound(&problem).map(Duration::as_millis_f64)
+}
+
+fn check_bound(rows: &[(&str, &str, &str, f64)], expected: f64) {
+    let bound = bound_ms(rows).unwrap();
+    assert!((bound - expected).abs() < 1e-4, "{bound}, not {expected}");
+}
+
+#[test]
+fn the_bound_of_one_device_is_what_it_takes_alone() {
+    let units = [("d0", "a", "all", 2.0), ("d0", "b", "all", 2.0), ("d0", "c", "all", 1.0)];
+    check_bound(&[("d0", "whole", "all", 7.0)], 7.0);
+    check_bound(&units, 5.0);
+    check_bound(&[&units[..], &[("d0", "whole", "all", 3.0)]].concat(), 3.0);
+    check_bound(&[&units[..], &[("d0", "a..b", "all", 1.5)]].concat(), 2.5);
+    check_bound(
+        &[("d0", "a..b", "all", 4.0), ("d0", "b..c", "all", 4.0), ("d0", "a", "all", 1.0), ("d0", "c", "all", 1.0)],
+        5.0,
+    );
+}
+
+#[test]
+fn more_data_never_removes_the_bound() {
+    let rows = [
+        ("d0", "whole", "all", 7.0),
+        ("d0", "a", "all", 1.0),
+        ("d0", "b", "all", 10.0),
+        ("d0", "c", "all", 5.0),
+        ("d0", "b", "4", 6.0),
+        ("d0", "a..b", "all", 4.0),
+        ("d1", "b..c", "all", 8.0),
+        ("d1", "a", "all", 900.0),
+        ("d1", "c", "2", 0.1),
+        ("d1", "whole", "all", 2000.0),
+    ];
+    let bounds: Vec<f64> = (1..=rows.len()).map(|count| bound_ms(&rows[..count]).unwrap()).collect();
+    // What is known to be faster lowers it.
+    assert!(bounds.windows(2).all(|pair| pair[1] <= pair[0] * (1.0 + 1e-9)), "{bounds:?}");
 }

@@ -45,7 +45,7 @@ impl Builder<'_> {
         self.rows.sort_by_key(|(order, _, _)| *order);
         self.readings.sort_by_key(|reading| (reading.source, reading.line));
         let rows = self.rows.into_iter().map(|(_, _, row)| row).collect();
-        let trace = Trace { kind, header: self.header, rows };
+        let trace = Trace { kind, header: self.header, rows, shares: BTreeMap::new() };
         Ok(Imported { trace, readings: self.readings, notes: self.notes })
     }
 

@@ -1,9 +1,8 @@
 //! What the traces of a scenario say of its devices and models.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use crate::cost::{Curve, Lookup, Parts, Speed};
+use crate::cost::{self, Curve, Lookup, Speed};
 use crate::model::{Graph, ModelId};
 use crate::platform::{DeviceId, Platform, Precision, Slowdown};
 use crate::problem::Model;
@@ -12,7 +11,7 @@ use crate::scenario::decode::{At, shorten};
 use crate::scenario::diagnostic::{Faults, did_you_mean};
 use crate::scenario::form::{DeviceForm, ModelForm, ScenarioForm};
 use crate::scenario::profiles::{Profiled, Profiles, Traces};
-use crate::units::Duration;
+use crate::units::{Duration, Share};
 
 /// What traces say of each device and model.
 pub(super) struct Curves<'a> {
@@ -38,34 +37,45 @@ impl<'a> Curves<'a> {
     }
 
     /// A model on a device, if that has a trace.
-    fn profiled(&self, device: DeviceId, model: ModelId) -> Option<Profiled<'a>> {
+    fn profiled(&self, device: DeviceId, model: ModelId, share: Share) -> Option<Profiled<'a>> {
         let (device, model) = (self.devices[device.0 as usize], self.models[model.0 as usize]);
         Some(Profiled {
             trace: &device.trace.as_ref()?.value,
             device: &profiled_device(device)?.value,
             precision: precision(device),
             model: profiled_model(model)?.value,
+            share,
         })
     }
 
     /// What a model takes on a device.
-    pub(super) fn get(&self, device: DeviceId, model: ModelId) -> Option<Curve> {
-        self.traces.curve(&self.profiled(device, model)?, self.lookup, self.extrapolate)
+    fn whole(&self, device: DeviceId, model: ModelId) -> Option<Curve> {
+        self.traces.curve(&self.profiled(device, model, Share::FULL)?, self.lookup, self.extrapolate)
+    }
+
+    /// What is known of a model on a device and on parts of it.
+    pub(super) fn profile(&self, device: DeviceId, model: ModelId, graph: &Graph) -> cost::Profile {
+        let of_share = |share: Share| {
+            let profiled = self.profiled(device, model, share)?;
+            let whole = self.traces.curve(&profiled, self.lookup, self.extrapolate);
+            let parts = self.traces.parts(&profiled, graph, self.lookup, self.extrapolate);
+            let is_known = whole.is_some() || parts.is_some();
+            is_known.then_some(cost::Profile { whole, parts, ..cost::Profile::default() })
+        };
+        let trace = self.devices[device.0 as usize].trace.as_ref();
+        let shares = trace.and_then(|trace| self.traces.get(&trace.value)).into_iter().flat_map(Profiles::shares);
+        let shares = shares.filter_map(|share| Some((share, of_share(share)?))).collect();
+        cost::Profile { speed: self.speed(device), shares, ..of_share(Share::FULL).unwrap_or_default() }
     }
 
     /// How fast a device computes what its trace does not have.
-    pub(super) fn speed(&self, device: DeviceId) -> Option<Speed> {
+    fn speed(&self, device: DeviceId) -> Option<Speed> {
         let speed = self.devices[device.0 as usize].speed.as_ref()?;
         Some(Speed {
             rate: speed.rate.as_ref()?.value,
             step: speed.step.as_ref().map_or(Duration::ZERO, |step| step.value),
             row_tile: speed.row_tile.as_ref().map_or(1, |rows| rows.value.clamp(1, u32::MAX.into()) as u32),
         })
-    }
-
-    /// What the units of a model take on a device.
-    pub(super) fn parts(&self, device: DeviceId, model: ModelId, graph: &Graph) -> Option<Arc<Parts>> {
-        self.traces.parts(&self.profiled(device, model)?, graph, self.lookup, self.extrapolate)
     }
 
     /// Traces must have their devices, and some device must know each model.
@@ -184,7 +194,7 @@ impl<'a> Curves<'a> {
             let others = profile.iter().flat_map(|profile| self.other_precisions(&profile.value));
             notes.extend(others.map(|other| format!("{}: {other}", model.graph.name())));
             for device in platform.device_ids() {
-                let curve = self.get(device, ModelId(index as u32));
+                let curve = self.whole(device, ModelId(index as u32));
                 let Some((curve, why)) = curve.as_ref().and_then(|curve| Some((curve, curve.unpredictable()?))) else {
                     continue;
                 };

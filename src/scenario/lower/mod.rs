@@ -19,7 +19,6 @@ use super::form::{ProfilingForm, ScenarioForm, StrategyForm};
 use super::names::Names;
 use super::parsed::Parsed;
 use super::{Baseline, Case, Entry, Files};
-use crate::cost;
 use crate::cost::TraceCosts;
 use crate::model::Graph;
 use crate::platform::DeviceId;
@@ -79,11 +78,8 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
     let (models, weights): (Vec<Model>, _) =
         networks.into_iter().map(|network| (network.model, network.weights)).unzip();
     let graphs: Vec<&Graph> = models.iter().map(|model| &model.graph).collect();
-    let costs = TraceCosts::new(&platform, &graphs, |device, model| cost::Profile {
-        whole: curves.get(device, model),
-        parts: curves.parts(device, model, graphs[model.0 as usize]),
-        speed: curves.speed(device),
-    });
+    let costs =
+        TraceCosts::new(&platform, &graphs, |device, model| curves.profile(device, model, graphs[model.0 as usize]));
     let notes = imported.into_iter().chain(curves.notes(&platform, &models)).collect();
     let contention = form.contention.as_ref().is_some_and(|contention| contention.value);
     if contention && !contention::is_stated(&form) {
