@@ -343,7 +343,7 @@ fn plan(draws: &mut Draws, problem: &Problem) -> Option<Plan> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn no_plan_is_faster_than_the_bound(seed in any::<u64>()) {
