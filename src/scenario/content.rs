@@ -1,14 +1,19 @@
 //! What a point of a sweep depends on, as a hash: so that what was computed once is found again.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 use super::document::{Node, Table, Value};
+use super::form::ScenarioForm;
 use super::points::PointKey;
 use crate::report::OUTCOME_REVISION;
 
 /// Keys of a scenario that say nothing of its results.
 const NAMES: [&str; 3] = ["name", "description", "sweep"];
 
-/// Lists of which texts under a key name files.
-const FILES: [(&str, &str); 4] = [("devices", "trace"), ("models", "file"), ("load", "file"), ("memories", "file")];
+/// By key of a scenario, the keys in it whose texts name files.
+static FILES: LazyLock<BTreeMap<&str, Vec<&str>>> =
+    LazyLock::new(|| ScenarioForm::keys().into_iter().map(|(key, traits)| (key, traits.file_keys)).collect());
 
 /// The key of the scenario `root` without its sweep; `hash_of` has the hashes of the files that it names.
 pub(super) fn key(root: &Node, hash_of: &dyn Fn(&str) -> Option<String>) -> PointKey {
@@ -17,9 +22,9 @@ pub(super) fn key(root: &Node, hash_of: &dyn Fn(&str) -> Option<String>) -> Poin
     content.text('v', &OUTCOME_REVISION.to_string());
     for entry in sorted(root.as_table().unwrap_or(&Table::default())) {
         if !NAMES.contains(&entry.key.as_str()) {
-            let file_key = FILES.iter().find(|(list, _)| *list == entry.key).map(|(_, key)| *key);
+            let file_keys = FILES.get(entry.key.as_str()).map_or(&[][..], Vec::as_slice);
             content.text('k', &entry.key);
-            content.node(&entry.node, false, file_key);
+            content.node(&entry.node, false, file_keys);
         }
     }
     let hash = content.hasher.finalize();
@@ -34,17 +39,17 @@ struct Content<'a> {
 impl Content<'_> {
     /// Adds a value, and whether it names a file. Each has a letter and its length before it, so that no two trees are
     /// the same bytes.
-    fn node(&mut self, node: &Node, is_file: bool, file_key: Option<&str>) {
+    fn node(&mut self, node: &Node, is_file: bool, file_keys: &[&str]) {
         match &node.value {
             Value::List(list) => {
                 self.count('l', list.len());
-                list.iter().for_each(|node| self.node(node, is_file, file_key));
+                list.iter().for_each(|node| self.node(node, is_file, file_keys));
             }
             Value::Table(table) => {
                 self.count('t', table.0.len());
                 for entry in sorted(table) {
                     self.text('k', &entry.key);
-                    self.node(&entry.node, file_key == Some(&entry.key), file_key);
+                    self.node(&entry.node, file_keys.contains(&entry.key.as_str()), file_keys);
                 }
             }
             Value::String(name) if is_file => match (self.hash_of)(name) {
@@ -130,6 +135,14 @@ mod tests {
                 assert_ne!(of(first), of(second), "{first} and {second}");
             }
         }
+    }
+
+    #[test]
+    fn the_files_that_scenarios_name_are_known_from_the_form() {
+        let found: Vec<_> = FILES.iter().filter(|(_, keys)| !keys.is_empty()).collect();
+        let (trace, file) = (vec!["trace"], vec!["file"]);
+        // Each is read in `Scenario::parse`.
+        assert_eq!(found, [(&"devices", &trace), (&"load", &file), (&"memories", &file), (&"models", &file)]);
     }
 
     #[test]

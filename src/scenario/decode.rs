@@ -11,6 +11,31 @@ pub(super) const LIST_MAX: usize = 512;
 /// Read from a TOML value. If it is wrong, `faults` has at least one more, and what is right of it may be returned.
 pub(super) trait Decode: Sized {
     fn decode(node: &Node, faults: &mut Faults) -> Option<Self>;
+
+    /// What follows for a key that holds it.
+    fn traits() -> Traits {
+        Traits::default()
+    }
+}
+
+/// What the type of a key says of it, so that nobody has to list such keys.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Traits {
+    /// Whether it is a list of tables.
+    pub(super) is_list: bool,
+    /// Whether its text names a file.
+    pub(super) is_file: bool,
+    /// Keys of tables in it, at any depth, whose texts name files.
+    pub(super) file_keys: Vec<&'static str>,
+}
+
+impl Traits {
+    /// Of a table with such keys.
+    pub(super) fn of_table(keys: &[(&'static str, Traits)]) -> Traits {
+        let own = keys.iter().filter(|(_, traits)| traits.is_file).map(|&(key, _)| key);
+        let inner = keys.iter().flat_map(|(_, traits)| traits.file_keys.iter().copied());
+        Traits { file_keys: own.chain(inner).collect(), ..Traits::default() }
+    }
 }
 
 /// A value and where it stands.
@@ -36,6 +61,10 @@ impl<T: Decode> Decode for Vec<T> {
         let decoded: Vec<Option<T>> = array.iter().map(|entry| T::decode(entry, faults)).collect();
         // What is right of a list is still checked further; the fault keeps it from being used.
         Some(decoded.into_iter().flatten().collect())
+    }
+
+    fn traits() -> Traits {
+        Traits { is_list: true, ..T::traits() }
     }
 }
 
@@ -118,10 +147,14 @@ pub(super) fn shorten(text: &str) -> String {
 
 /// Defines tables of the form: a struct whose fields are all `Option`, with its schema and its reader.
 ///
-/// A field with `= "example"` is required; the example is shown where it is missing.
+/// A field with `= "example"` is required; the example is shown where it is missing. Of the fields after `@one_of`, a table
+/// has exactly one, which is a `$kind_trait`.
 macro_rules! form {
-    ($($(#[$meta:meta])* $name:ident ($noun:literal $(, one of $kinds:expr, $kind_example:literal)?) {
+    ($($(#[$meta:meta])* $name:ident ($noun:literal) {
         $($(#[$field_meta:meta])* $field:ident: $type:ty $(= $example:literal)?,)*
+        $(@one_of $kind_example:literal as $kind_trait:ty {
+            $($(#[$kind_meta:meta])* $kind:ident: $kind_type:ty,)*
+        })?
     })*) => {$(
         $(#[$meta])*
         #[derive(Clone, Debug, schemars::JsonSchema)]
@@ -133,6 +166,10 @@ macro_rules! form {
                 $(#[schemars(required)] #[doc = concat!("\n\nFor example `", $example, "`.")])?
                 pub(in crate::scenario) $field: Option<$type>,
             )*
+            $($(
+                $(#[$kind_meta])*
+                pub(in crate::scenario) $kind: Option<$kind_type>,
+            )*)?
             /// Where the table stands.
             #[schemars(skip)]
             pub(in crate::scenario) at: $crate::scenario::diagnostic::Span,
@@ -143,19 +180,50 @@ macro_rules! form {
                 node: &$crate::scenario::document::Node,
                 faults: &mut $crate::scenario::diagnostic::Faults,
             ) -> Option<Self> {
-                let known = [$(stringify!($field)),*];
+                let known = [$(stringify!($field),)* $($(stringify!($kind),)*)?];
                 let at = node.at.clone();
                 // So that it still counts as an entry, whose name is not known.
                 #[allow(unused_variables, reason = "a table may have no keys")]
                 let Some(fields) = $crate::scenario::decode::Fields::open(node, $noun, &known, faults) else {
-                    return Some($name { $($field: None,)* at });
+                    return Some($name { $($field: None,)* $($($kind: None,)*)? at });
                 };
-                $(fields.one_of(&$kinds, $kind_example, faults);)?
+                $(fields.one_of(&[$(stringify!($kind)),*], $kind_example, faults);)?
                 Some($name {
                     $($field: form!(@field fields $field faults $($example)?),)*
+                    $($($kind: form!(@field fields $kind faults),)*)?
                     at,
                 })
             }
+
+            fn traits() -> $crate::scenario::decode::Traits {
+                $crate::scenario::decode::Traits::of_table(&Self::keys())
+            }
+        }
+
+        #[allow(dead_code, reason = "not every table is asked for everything")]
+        impl $name {
+            /// Its keys, with what their types say of them.
+            pub(in crate::scenario) fn keys() -> Vec<(&'static str, $crate::scenario::decode::Traits)> {
+                vec![
+                    $((stringify!($field), <$type as $crate::scenario::decode::Decode>::traits()),)*
+                    $($((stringify!($kind), <$kind_type as $crate::scenario::decode::Decode>::traits()),)*)?
+                ]
+            }
+
+            $(
+                /// The keys of which a table has exactly one.
+                pub(in crate::scenario) const KINDS: &[&str] = &[$(stringify!($kind)),*];
+
+                /// The first of these that is there.
+                pub(in crate::scenario) fn kind(&self) -> Option<(&'static str, &$kind_trait)> {
+                    $(
+                        if let Some(kind) = &self.$kind {
+                            return Some((stringify!($kind), kind));
+                        }
+                    )*
+                    None
+                }
+            )?
         }
     )*};
     (@field $fields:ident $field:ident $faults:ident) => { $fields.optional(stringify!($field), $faults) };

@@ -6,19 +6,50 @@ use serde::de::DeserializeOwned;
 use super::decode::{At, Decode, inline_schema, shorten, table};
 use super::diagnostic::{Faults, Span, did_you_mean};
 use super::document::{Node, Value};
+use crate::strategy::Strategy;
 
 /// A table whose type says through serde how it is read, such as a strategy.
 #[derive(Clone, Debug)]
 pub(super) struct Parsed<T> {
     pub(super) value: T,
     pub(super) at: Span,
-    keys: Vec<(String, Span)>,
+    keys: Vec<(String, Node)>,
+}
+
+/// A table that is a strategy.
+pub(super) trait StrategyTable {
+    fn strategy(&self) -> Box<dyn Strategy>;
+
+    /// The devices that it names under each of [`DEVICE_KEYS`] that it has, and where.
+    fn devices(&self) -> Vec<(Vec<&str>, &Span)>;
+}
+
+/// Keys under which strategies name devices, one or several.
+pub(super) const DEVICE_KEYS: [&str; 3] = ["device", "devices", "boards"];
+
+impl<T: Strategy + Clone + 'static> StrategyTable for Parsed<T> {
+    fn strategy(&self) -> Box<dyn Strategy> {
+        Box::new(self.value.clone())
+    }
+
+    fn devices(&self) -> Vec<(Vec<&str>, &Span)> {
+        let of_key = self.keys.iter().filter(|(key, _)| DEVICE_KEYS.contains(&key.as_str()));
+        of_key.map(|(_, node)| (texts(node), &node.at)).collect()
+    }
+}
+
+/// The text that `node` is, or those in the list that it is.
+fn texts(node: &Node) -> Vec<&str> {
+    match node.as_list() {
+        Some(list) => list.iter().filter_map(Node::as_str).collect(),
+        None => node.as_str().into_iter().collect(),
+    }
 }
 
 impl<T> Parsed<T> {
     /// Where the value of `key` stands, or the table if it has none.
     pub(super) fn at_key(&self, key: &str) -> &Span {
-        self.keys.iter().find(|(name, _)| name == key).map_or(&self.at, |(_, at)| at)
+        self.keys.iter().find(|(name, _)| name == key).map_or(&self.at, |(_, node)| &node.at)
     }
 }
 
@@ -42,7 +73,7 @@ impl<T: DeserializeOwned> Decode for Parsed<T> {
                 Err(error) => explain(error.message(), &entry.key_at, &entry.node.at, faults),
             }
         }
-        let keys = entries.iter().map(|entry| (entry.key.clone(), entry.node.at.clone())).collect();
+        let keys = entries.iter().map(|entry| (entry.key.clone(), entry.node.clone())).collect();
         match T::deserialize(toml::Value::Table(whole)) {
             Ok(value) => Some(Parsed { value, at: node.at.clone(), keys }),
             Err(error) => {

@@ -2,24 +2,20 @@
 //!
 //! Only the way to a value is checked here. Whether its last keys exist shows when the form is read.
 
+use std::sync::LazyLock;
+
 use super::diagnostic::{Faults, Span, did_you_mean, list};
 use super::document::{Node, Table, Value};
-use super::form::STRATEGIES;
+use super::form::{ScenarioForm, StrategyForm};
 
-/// Lists of tables that a path enters by the name of an entry.
-const LISTS: [&str; 11] = [
-    "devices",
-    "links",
-    "switches",
-    "slowdowns",
-    "memories",
-    "packages",
-    "hosts",
-    "nics",
-    "faults",
-    "models",
-    "strategies",
-];
+/// Lists of tables, which a path enters by the name of an entry.
+static LISTS: LazyLock<Vec<&str>> = LazyLock::new(|| {
+    let lists = ScenarioForm::keys().into_iter().filter(|(_, traits)| traits.is_list);
+    lists.map(|(key, _)| key).collect()
+});
+
+/// The keys of a strategy entry that are the strategy.
+const STRATEGIES: &[&str] = StrategyForm::KINDS;
 
 /// A path has no more parts.
 const SEGMENTS_MAX: usize = 16;
@@ -216,7 +212,7 @@ fn name_of<'a>(entry: &'a Node, list: &str) -> Option<&'a str> {
 /// The key of the first table of a strategy entry that is a strategy.
 fn kind_of(entry: &Node) -> Option<&'static str> {
     let mut keys = entry.as_table()?.0.iter().map(|entry| entry.key.as_str());
-    keys.find_map(|key| STRATEGIES.into_iter().find(|kind| *kind == key))
+    keys.find_map(|key| STRATEGIES.iter().copied().find(|kind| *kind == key))
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! Single values of the form: texts, numbers, quantities with units, and words that stand for a choice.
 
+use std::ops::Deref;
+
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeOwned, IntoDeserializer};
 
-use super::decode::{At, Decode, inline_schema, shorten};
+use super::decode::{At, Decode, Traits, inline_schema, shorten};
 use super::diagnostic::{Faults, did_you_mean};
 use super::document::{Node, Value};
 use super::parsed::expected_words;
@@ -16,6 +18,8 @@ pub(super) trait Scalar: Sized {
     const NOUN: &'static str;
     /// How to write one.
     const REMEDY: &'static str;
+    /// Whether it is the name of a file.
+    const IS_FILE: bool = false;
 
     fn read(value: &Value) -> Result<Self, Misfit>;
 
@@ -44,6 +48,10 @@ impl<T: Scalar> Decode for At<T> {
         };
         None
     }
+
+    fn traits() -> Traits {
+        Traits { is_file: T::IS_FILE, ..Traits::default() }
+    }
 }
 
 inline_schema!([T: Scalar] At<T>, T::schema);
@@ -61,6 +69,32 @@ impl Scalar for String {
 
     fn schema(generator: &mut SchemaGenerator) -> Schema {
         generator.subschema_for::<String>()
+    }
+}
+
+/// The name of a file, relative to the scenario file. What results depend on is what the file has.
+#[derive(Clone, Debug)]
+pub(super) struct FileName(pub(super) String);
+
+impl Deref for FileName {
+    type Target = String;
+
+    fn deref(&self) -> &String {
+        &self.0
+    }
+}
+
+impl Scalar for FileName {
+    const NOUN: &'static str = String::NOUN;
+    const REMEDY: &'static str = String::REMEDY;
+    const IS_FILE: bool = true;
+
+    fn read(value: &Value) -> Result<Self, Misfit> {
+        String::read(value).map(FileName)
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        String::schema(generator)
     }
 }
 

@@ -5,6 +5,8 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::file::FileFault;
+use super::form::StrategyForm;
+use super::parsed::DEVICE_KEYS;
 use super::{Diagnostics, Overrides, Scenario};
 
 const SOUND: &str = include_str!("../../tests/broken/sound.toml");
@@ -135,5 +137,27 @@ proptest! {
         ];
         let text = String::from_utf8_lossy(&apply(sound[which].as_bytes(), &edits)).into_owned();
         exercise(SOUND.as_bytes(), TRACE, &[text], sweeps);
+    }
+}
+
+/// The strategies of a sound scenario that has these instead of its own.
+fn with_strategy(kind: &str, table: &str) -> Result<Vec<String>, Diagnostics> {
+    let strategies = format!("strategies=[{{ {kind} = {{ {table} }} }}]");
+    let case = Scenario::read(Path::new("tests/broken/sound.toml"), &[strategies])?.case()?;
+    Ok(case.strategies.iter().map(|entry| format!("{} {}", entry.name, entry.strategy.name())).collect())
+}
+
+#[test]
+fn every_strategy_is_read_by_its_name_and_names_devices_that_there_are() {
+    for kind in StrategyForm::KINDS {
+        assert_eq!(with_strategy(kind, "").unwrap(), [format!("{kind} {kind}")]);
+        let mut checked = 0;
+        for (key, value) in DEVICE_KEYS.into_iter().zip(["'nobody'", "['nobody']", "['nobody']"]) {
+            let said = with_strategy(kind, &format!("{key} = {value}")).expect_err(kind).to_string();
+            let is_key = !said.contains("is not a key of this table");
+            assert!(!is_key || said.contains("none of the devices is called `nobody`"), "{kind}: {said}");
+            checked += usize::from(is_key);
+        }
+        assert!(checked <= 1, "{kind} names devices in one way");
     }
 }

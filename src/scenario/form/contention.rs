@@ -1,10 +1,12 @@
 //! What devices and links contend for.
 
+use std::any::Any;
+
 use schemars::JsonSchema;
 
 use super::Pairs;
 use crate::scenario::decode::{At, form};
-use crate::scenario::scalar::Word;
+use crate::scenario::scalar::{FileName, Word};
 use crate::units::{BytesPerSec, Watts};
 
 form! {
@@ -20,25 +22,27 @@ form! {
 
     /// A memory that several devices share. How fast a device goes that alone would read and write `x` beside others
     /// that need `y` is one of four rules.
-    MemoryForm("the memory", one of ["proportional", "residual_or_floor", "smooth", "table"], "proportional = { peak = \"78 GB/s\" }") {
+    MemoryForm("the memory") {
         /// Unique among the memories.
         name: At<String>,
         /// The devices that share it; each belongs to one memory at most.
         devices: Vec<At<String>> = "devices = [\"gpu\", \"dla\"]",
-        /// All get the same part of what they need: `peak / (x + y)`.
-        proportional: ProportionalForm,
-        /// A device gets what others leave, or `floor` if that is more: `max(peak - y, floor) / x`.
-        residual_or_floor: ResidualForm,
-        /// `1 / (1 + (max(0, x + min(y, cap) - threshold) / width)^exponent)`.
-        smooth: SmoothForm,
-        /// As it was measured on a grid of `x` and `y`, bilinear between its points.
-        table: TableForm,
+        @one_of "proportional = { peak = \"78 GB/s\" }" as dyn Any {
+            /// All get the same part of what they need: `peak / (x + y)`.
+            proportional: ProportionalForm,
+            /// A device gets what others leave, or `floor` if that is more: `max(peak - y, floor) / x`.
+            residual_or_floor: ResidualForm,
+            /// `1 / (1 + (max(0, x + min(y, cap) - threshold) / width)^exponent)`.
+            smooth: SmoothForm,
+            /// As it was measured on a grid of `x` and `y`, bilinear between its points.
+            table: TableForm,
+        }
     }
 
     /// Bandwidth as it was measured.
     TableForm("`table`") {
         /// File with the grid, relative to the scenario file.
-        file: At<String> = "file = \"../traces/xavier-shared-bandwidth.csv\"",
+        file: At<FileName> = "file = \"../traces/xavier-shared-bandwidth.csv\"",
     }
 
     /// All get the same part of what they need.

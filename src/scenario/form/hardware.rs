@@ -6,7 +6,7 @@ use super::{DeviceVariationForm, LinkVariationForm, NicDuplex, NicSharing};
 use crate::model::OpKind;
 use crate::platform::{DeviceKind, Precision};
 use crate::scenario::decode::{At, form};
-use crate::scenario::scalar::Word;
+use crate::scenario::scalar::{FileName, Word};
 use crate::units::{Bytes, BytesPerSec, Duration, JoulesPerByte, MacsPerSec, Watts};
 
 form! {
@@ -21,7 +21,7 @@ form! {
         /// Memory for parameters and activations.
         memory: At<Bytes> = "memory = \"4 GiB\"",
         /// File with its profile, relative to the scenario file.
-        trace: At<String>,
+        trace: At<FileName>,
         /// What the trace calls it; its name if absent.
         profile: At<String>,
         /// How fast it computes networks that its trace does not have.

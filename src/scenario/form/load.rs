@@ -1,24 +1,28 @@
 //! When queries arrive, when plans are issued for them, and how often that is repeated.
 
+use std::any::Any;
+
 use schemars::{Schema, SchemaGenerator, json_schema};
 
 use crate::problem::WarmUpRule;
 use crate::scenario::decode::{At, form, shorten};
 use crate::scenario::document::Value;
-use crate::scenario::scalar::{Misfit, Scalar};
+use crate::scenario::scalar::{FileName, Misfit, Scalar};
 use crate::units::{Duration, PerSec};
 
 form! {
     /// When queries arrive, in the terms of MLPerf inference.
-    LoadForm("the load", one of ["offline", "single_stream", "multi_stream", "server"], "offline = { samples = 100 }") {
-        /// All samples are present at the start.
-        offline: OfflineForm,
-        /// Queries of one sample; a client sends its next when the last is done.
-        single_stream: SingleStreamForm,
-        /// Queries of several samples; a client sends its next when the last is done.
-        multi_stream: MultiStreamForm,
-        /// Queries come whether or not others are done.
-        server: ServerForm,
+    LoadForm("the load") {
+        @one_of "offline = { samples = 100 }" as dyn Any {
+            /// All samples are present at the start.
+            offline: OfflineForm,
+            /// Queries of one sample; a client sends its next when the last is done.
+            single_stream: SingleStreamForm,
+            /// Queries of several samples; a client sends its next when the last is done.
+            multi_stream: MultiStreamForm,
+            /// Queries come whether or not others are done.
+            server: ServerForm,
+        }
     }
 
     /// All samples are present at the start.
@@ -67,15 +71,17 @@ form! {
     }
 
     /// When queries arrive.
-    ArrivalsForm("`arrivals`", one of ["poisson", "deterministic", "bursty", "recorded"], "poisson = { rate = \"200/s\" }") {
-        /// At random and without memory.
-        poisson: PoissonForm,
-        /// At equal distances.
-        deterministic: DeterministicForm,
-        /// At random, at a rate that changes between calm and bursts.
-        bursty: BurstyForm,
-        /// As a file says.
-        recorded: RecordedForm,
+    ArrivalsForm("`arrivals`") {
+        @one_of "poisson = { rate = \"200/s\" }" as dyn Any {
+            /// At random and without memory.
+            poisson: PoissonForm,
+            /// At equal distances.
+            deterministic: DeterministicForm,
+            /// At random, at a rate that changes between calm and bursts.
+            bursty: BurstyForm,
+            /// As a file says.
+            recorded: RecordedForm,
+        }
     }
 
     /// Arrivals at random and without memory.
@@ -106,15 +112,17 @@ form! {
     RecordedForm("`recorded`") {
         /// A CSV file with one column, `arrival_s`, `arrival_ms`, `arrival_us` or `arrival_ns`: times since the start,
         /// in ascending order. Relative to the scenario file.
-        file: At<String> = "file = \"arrivals.csv\"",
+        file: At<FileName> = "file = \"arrivals.csv\"",
     }
 
     /// When plans are issued for queries.
-    DispatchForm("`dispatch`", one of ["per_query", "batch"], "batch = { batch_max = 64, delay_max = \"2 ms\" }") {
-        /// A plan for each query, in the order of arrival.
-        per_query: PerQueryForm,
-        /// One plan for all that wait.
-        batch: BatchForm,
+    DispatchForm("`dispatch`") {
+        @one_of "batch = { batch_max = 64, delay_max = \"2 ms\" }" as dyn Any {
+            /// A plan for each query, in the order of arrival.
+            per_query: PerQueryForm,
+            /// One plan for all that wait.
+            batch: BatchForm,
+        }
     }
 
     /// A plan for each query, in the order of arrival.

@@ -7,6 +7,8 @@ mod hardware;
 mod load;
 mod variation;
 
+use std::any::Any;
+
 use schemars::json_schema;
 
 pub(super) use contention::{HostForm, MemoryForm, NicDuplex, NicForm, NicSharing, PackageForm, SlowdownForm};
@@ -20,40 +22,15 @@ use super::decode::{At, Decode, LIST_MAX, form, inline_schema, table};
 use super::diagnostic::{Faults, Span};
 use super::document::{Node, Value};
 use super::overrides::counted;
-use super::parsed::Parsed;
+use super::parsed::{Parsed, StrategyTable};
 use super::range::range;
-use super::scalar::Word;
+use super::scalar::{FileName, Word};
 use crate::cost::Lookup;
 use crate::strategy::{
     Aofl, Coedge, Deepthings, DlaSplit, DlaStream, Even, Exact, FirstFree, FullSearch, Greedy, Guided, KBest,
     LayerGroups, Legion, MicroBatchedSingle, Modnn, Proportional, Single,
 };
 use crate::units::{Bytes, Duration};
-
-/// The keys of a strategy entry that are the strategy.
-pub(super) const STRATEGIES: [&str; 18] = [
-    "greedy",
-    "single",
-    "micro_batched_single",
-    "even",
-    "proportional",
-    "guided",
-    "exact",
-    "first_free",
-    "legion",
-    "full_search",
-    "k_best",
-    "modnn",
-    "deepthings",
-    "aofl",
-    "coedge",
-    "dla_split",
-    "dla_stream",
-    "layer_groups",
-];
-
-/// The keys of a model that are the network.
-pub(super) const MODELS: [&str; 3] = ["opaque", "zoo", "onnx"];
 
 form! {
     /// A scenario: which devices share which inference work, and by which strategies.
@@ -132,7 +109,7 @@ form! {
     }
 
     /// A network.
-    ModelForm("the model", one of MODELS, "opaque = { input = \"602112 B\", output = \"4000 B\", parameters = \"528 MiB\", activations = \"24.5 MiB\" }") {
+    ModelForm("the model") {
         /// Unique among the models.
         name: At<String> = "name = \"vgg-16\"",
         /// What traces call it; its name, or that in the zoo, if absent.
@@ -140,20 +117,22 @@ form! {
         /// The device that holds inputs and receives outputs. If absent, inputs are on every device and outputs
         /// stay where they are computed.
         home: At<String>,
-        /// A network known by its sizes only.
-        opaque: OpaqueForm,
-        /// A network that `coinfer models` lists, with weights drawn from the seed.
-        zoo: At<String>,
         /// Its last layer; what is behind it is left out. The network's own if absent.
         until: At<String>,
-        /// A network in a file.
-        onnx: OnnxForm,
+        @one_of "opaque = { input = \"602112 B\", output = \"4000 B\", parameters = \"528 MiB\", activations = \"24.5 MiB\" }" as dyn Any {
+            /// A network known by its sizes only.
+            opaque: OpaqueForm,
+            /// A network that `coinfer models` lists, with weights drawn from the seed.
+            zoo: At<String>,
+            /// A network in a file.
+            onnx: OnnxForm,
+        }
     }
 
     /// A network in an ONNX file.
     OnnxForm("`onnx`") {
         /// The file, relative to the scenario file.
-        file: At<String> = "file = \"net.onnx\"",
+        file: At<FileName> = "file = \"net.onnx\"",
         /// Values of its symbolic dimensions, other than the batch.
         dims: Pairs,
     }
@@ -171,45 +150,47 @@ form! {
     }
 
     /// One strategy, with its name in results.
-    StrategyForm("the strategy entry", one of STRATEGIES, "greedy = {}") {
+    StrategyForm("the strategy entry") {
         /// Unique among the strategies; the key of its table if absent.
         name: At<String>,
-        /// Greedy batch split (Lee, Choi and Park, KCC 2020).
-        greedy: Parsed<Greedy>,
-        /// One device does everything.
-        single: Parsed<Single>,
-        /// One device does everything in small steps.
-        micro_batched_single: Parsed<MicroBatchedSingle>,
-        /// The same number of samples for every device.
-        even: Parsed<Even>,
-        /// Samples in proportion to throughput.
-        proportional: Parsed<Proportional>,
-        /// Guided self-scheduling.
-        guided: Parsed<Guided>,
-        /// The best batch split there is.
-        exact: Parsed<Exact>,
-        /// Each query goes to the first of some devices that is free.
-        first_free: Parsed<FirstFree>,
-        /// Fused-layer model parallelism (Choi et al., ICCD 2021).
-        legion: Parsed<Legion>,
-        /// Legion by the measured times of all groups (Choi et al., ICCD 2021).
-        full_search: Parsed<FullSearch>,
-        /// The fastest of several configurations that Legion's forecast puts first.
-        k_best: Parsed<KBest>,
-        /// Every layer shared by itself (Mao et al., DATE 2017).
-        modnn: Parsed<Modnn>,
-        /// The first layers fused over equal tiles, the others on one board (Zhao et al., TCAD 2018).
-        deepthings: Parsed<Deepthings>,
-        /// Groups with equal tiles over as many boards as are worth it (Zhou et al., SEC 2019).
-        aofl: Parsed<Aofl>,
-        /// Rows divided once, with halos from neighbours (Zeng et al., ToN 2021).
-        coedge: Parsed<Coedge>,
-        /// The front of a network on a GPU and accelerators (Lee, Won and Park, KSC 2022).
-        dla_split: Parsed<DlaSplit>,
-        /// The same for inputs that arrive over a network.
-        dla_stream: Parsed<DlaStream>,
-        /// Several networks at once, in groups of layers on different devices (Dagli and Belviranli, PPoPP 2024).
-        layer_groups: Parsed<LayerGroups>,
+        @one_of "greedy = {}" as dyn StrategyTable {
+            /// Greedy batch split (Lee, Choi and Park, KCC 2020).
+            greedy: Parsed<Greedy>,
+            /// One device does everything.
+            single: Parsed<Single>,
+            /// One device does everything in small steps.
+            micro_batched_single: Parsed<MicroBatchedSingle>,
+            /// The same number of samples for every device.
+            even: Parsed<Even>,
+            /// Samples in proportion to throughput.
+            proportional: Parsed<Proportional>,
+            /// Guided self-scheduling.
+            guided: Parsed<Guided>,
+            /// The best batch split there is.
+            exact: Parsed<Exact>,
+            /// Each query goes to the first of some devices that is free.
+            first_free: Parsed<FirstFree>,
+            /// Fused-layer model parallelism (Choi et al., ICCD 2021).
+            legion: Parsed<Legion>,
+            /// Legion by the measured times of all groups (Choi et al., ICCD 2021).
+            full_search: Parsed<FullSearch>,
+            /// The fastest of several configurations that Legion's forecast puts first.
+            k_best: Parsed<KBest>,
+            /// Every layer shared by itself (Mao et al., DATE 2017).
+            modnn: Parsed<Modnn>,
+            /// The first layers fused over equal tiles, the others on one board (Zhao et al., TCAD 2018).
+            deepthings: Parsed<Deepthings>,
+            /// Groups with equal tiles over as many boards as are worth it (Zhou et al., SEC 2019).
+            aofl: Parsed<Aofl>,
+            /// Rows divided once, with halos from neighbours (Zeng et al., ToN 2021).
+            coedge: Parsed<Coedge>,
+            /// The front of a network on a GPU and accelerators (Lee, Won and Park, KSC 2022).
+            dla_split: Parsed<DlaSplit>,
+            /// The same for inputs that arrive over a network.
+            dla_stream: Parsed<DlaStream>,
+            /// Several networks at once, in groups of layers on different devices (Dagli and Belviranli, PPoPP 2024).
+            layer_groups: Parsed<LayerGroups>,
+        }
     }
 
     /// Values to run the scenario with.

@@ -1,5 +1,7 @@
 //! How much times vary, and what breaks.
 
+use std::any::Any;
+
 use crate::scenario::decode::{At, form};
 use crate::units::Duration;
 
@@ -42,30 +44,34 @@ form! {
     }
 
     /// Repeats that take far longer than the others. They make the mean longer than costs say.
-    SpikesForm("`spikes`", one of ["factor", "added"], "factor = 5.0") {
+    SpikesForm("`spikes`") {
         /// How likely a step is to have one, from 0 to 1.
         probability: At<f64> = "probability = 0.001",
-        /// How many times as long such a step takes, from 1 to 10000.
-        factor: At<f64>,
-        /// How much longer such a step takes.
-        added: At<Duration>,
+        @one_of "factor = 5.0" as dyn Any {
+            /// How many times as long such a step takes, from 1 to 10000.
+            factor: At<f64>,
+            /// How much longer such a step takes.
+            added: At<Duration>,
+        }
     }
 
     /// A device or a link that is slow or gone for some time.
-    FaultForm("the fault", one of ["device", "link"], "device = \"gpu\"") {
+    FaultForm("the fault") {
         /// Unique among the faults.
         name: At<String>,
         /// When it begins, since the start of the run.
         from: At<Duration> = "from = \"2 s\"",
         /// When it ends; never if absent.
         until: At<Duration>,
-        /// The device that it is of.
-        device: At<String>,
-        /// The link that it is of, in all its directions.
-        link: At<String>,
         /// How many times as long everything takes, above 1 and up to 1000; of a link, but for its overhead and latency.
         slowdown: At<f64>,
         /// Whether the device is gone: the steps that it runs are lost.
         out: At<bool>,
+        @one_of "device = \"gpu\"" as dyn Any {
+            /// The device that it is of.
+            device: At<String>,
+            /// The link that it is of, in all its directions.
+            link: At<String>,
+        }
     }
 }

@@ -13,17 +13,15 @@ mod switches;
 mod variation;
 
 use super::decode::{At, Decode, shorten};
-use super::diagnostic::{Faults, Span};
+use super::diagnostic::Faults;
 use super::document::Node;
 use super::form::{ProfilingForm, ScenarioForm, StrategyForm};
 use super::names::Names;
-use super::parsed::Parsed;
 use super::{Baseline, Case, Entry, Files};
 use crate::cost::TraceCosts;
 use crate::model::Graph;
 use crate::platform::DeviceId;
 use crate::problem::{Model, Problem, Profiling};
-use crate::strategy::Strategy;
 use crate::units::Duration;
 use curves::Curves;
 use hardware::Hardware;
@@ -137,43 +135,12 @@ fn lower_strategies(form: &ScenarioForm, devices: &Names, faults: &mut Faults) -
     let mut entries = Vec::new();
     for entry in form.strategies.iter().flatten() {
         check_strategy(entry, devices, faults);
-        let Some((kind, strategy)) = strategy(entry) else {
-            continue;
-        };
+        let Some((kind, table)) = entry.kind() else { continue };
         let name = entry.name.clone().unwrap_or_else(|| At { value: kind.to_owned(), at: entry.at.clone() });
         names.insert(Some(&name), faults);
-        entries.push(Entry { name: name.value, strategy });
+        entries.push(Entry { name: name.value, strategy: table.strategy() });
     }
     entries
-}
-
-/// The strategy of an entry and the key of its table.
-fn strategy(form: &StrategyForm) -> Option<(&'static str, Box<dyn Strategy>)> {
-    fn boxed<T: Strategy + Clone + 'static>(parsed: &Option<Parsed<T>>) -> Option<Box<dyn Strategy>> {
-        Some(Box::new(parsed.as_ref()?.value.clone()))
-    }
-    let strategies = [
-        boxed(&form.greedy),
-        boxed(&form.single),
-        boxed(&form.micro_batched_single),
-        boxed(&form.even),
-        boxed(&form.proportional),
-        boxed(&form.guided),
-        boxed(&form.exact),
-        boxed(&form.first_free),
-        boxed(&form.legion),
-        boxed(&form.full_search),
-        boxed(&form.k_best),
-        boxed(&form.modnn),
-        boxed(&form.deepthings),
-        boxed(&form.aofl),
-        boxed(&form.coedge),
-        boxed(&form.dla_split),
-        boxed(&form.dla_stream),
-        boxed(&form.layer_groups),
-    ];
-    let strategy = strategies.into_iter().flatten().next()?;
-    Some((strategy.name(), strategy))
 }
 
 /// What serde does not check of strategies.
@@ -184,46 +151,15 @@ fn check_strategy(form: &StrategyForm, devices: &Names, faults: &mut Faults) {
         let cause = format!("a threshold of {} lets no sample move", greedy.value.threshold);
         faults.add(greedy.at_key("threshold"), cause, "use a number above 0; 1.0 is the published value");
     }
-    let single = form.single.as_ref().map(|single| (&single.value.device, single.at_key("device")));
-    let micro = form.micro_batched_single.as_ref();
-    let micro = micro.map(|single| (&single.value.device, single.at_key("device")));
-    let named = single.into_iter().chain(micro).filter_map(|(device, at)| Some((device.as_ref()?, at)));
-    let lists = [
-        listed(&form.first_free, "devices", |first_free| &first_free.devices),
-        listed(&form.layer_groups, "devices", |groups| &groups.devices),
-        listed(&form.legion, "boards", |legion| &legion.boards),
-        listed(&form.full_search, "boards", |search| &search.boards),
-        listed(&form.k_best, "boards", |best| &best.boards),
-        listed(&form.modnn, "boards", |modnn| &modnn.boards),
-        listed(&form.deepthings, "boards", |deepthings| &deepthings.boards),
-        listed(&form.aofl, "boards", |aofl| &aofl.boards),
-        listed(&form.coedge, "boards", |coedge| &coedge.boards),
-    ];
-    for (devices, at) in lists.iter().flatten() {
-        check_listed(devices, at, faults);
-    }
-    let listed = lists.iter().flatten().flat_map(|&(devices, at)| devices.iter().map(move |device| (device, at)));
-    for (device, at) in named.chain(listed) {
-        devices.find(&At { value: device.clone(), at: at.clone() }, faults);
-    }
-}
-
-/// The devices that a strategy names under `key`, and where.
-fn listed<'a, T>(
-    form: &'a Option<Parsed<T>>,
-    key: &str,
-    devices: impl Fn(&T) -> &Option<Vec<String>>,
-) -> Option<(&'a [String], &'a Span)> {
-    let strategy = form.as_ref()?;
-    Some((devices(&strategy.value).as_deref()?, strategy.at_key(key)))
-}
-
-/// Devices that a strategy names must be some, each once.
-fn check_listed(named: &[String], at: &Span, faults: &mut Faults) {
-    let repeated = named.iter().enumerate().find(|(index, device)| named[..*index].contains(device));
-    if named.is_empty() {
-        faults.add(at, "there is no device to choose from", "name one, or leave this key out");
-    } else if let Some((_, device)) = repeated {
-        faults.add(at, format!("`{}` is named twice", shorten(device)), "name each device once");
+    for (named, at) in form.kind().into_iter().flat_map(|(_, table)| table.devices()) {
+        let repeated = named.iter().enumerate().find(|(index, device)| named[..*index].contains(device));
+        if named.is_empty() {
+            faults.add(at, "there is no device to choose from", "name one, or leave this key out");
+        } else if let Some((_, device)) = repeated {
+            faults.add(at, format!("`{}` is named twice", shorten(device)), "name each device once");
+        }
+        for device in named {
+            devices.find(&At { value: device.to_owned(), at: at.clone() }, faults);
+        }
     }
 }
