@@ -196,7 +196,7 @@ fn add_intervals(predictions: &mut [Prediction]) {
     if others < RESIDUALS_MIN {
         return;
     }
-    let factor = student_t(NOMINAL_COVERAGE, others);
+    let factor = student_t(NOMINAL_COVERAGE, others as f64);
     for (prediction, own) in predictions.iter_mut().zip(residuals) {
         let (Some(own), Some(predicted)) = (own, prediction.predicted_ms) else { continue };
         let sigma = ((squares - own.powi(2)).max(0.0) / others as f64).sqrt();

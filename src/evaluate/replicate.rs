@@ -12,9 +12,9 @@ use crate::engine::{Query, Question, ServeError, Served, Streams, estimates, ser
 use crate::model::ModelId;
 use crate::plan::{CheckedPlan, Plan};
 use crate::problem::{Load, Problem, WarmUpRule};
-use crate::report::{CommonWarmUp, Outcome, Replication, WarmUpEnd, percentile_ms};
+use crate::report::{CommonWarmUp, Outcome, Replication, WarmUpEnd};
 use crate::scenario::{Case, Entry};
-use crate::statistics::{Histogram, Progress, Replications, StopRule, Target};
+use crate::statistics::{Histogram, Interval, Pooled, Progress, Replications, StopRule, Target};
 use crate::strategy::Strategy;
 use crate::timeline::Timeline;
 use crate::units::{Duration, Time};
@@ -84,7 +84,7 @@ pub(super) fn replicate(
         false => replication.latency_mean,
     };
     if problem.is_random() {
-        let (rule, figures) = stop_rule(case, is_offline);
+        let (rule, mut gauges) = stop_rule(case, is_offline);
         let mut progress = Replications::new(rule);
         while let Progress::Needs(more) = progress.progress() {
             let from = progress.count();
@@ -96,12 +96,14 @@ pub(super) fn replicate(
                 .map(|index| run(index).map(|(figures, served)| (figures, (index == 0).then_some(served))))
                 .collect();
             for run in runs {
-                let (replication, served) = run?;
-                let values: Vec<f64> = figures.iter().map(|figure| figure(&replication)).collect();
-                if progress.push(&values) {
-                    first = first.or(served);
-                    replications.push(replication);
+                // What comes after the decision is left out.
+                if !progress.needs_more() {
+                    break;
                 }
+                let (replication, served) = run?;
+                progress.push(&gauges.iter_mut().map(|gauge| gauge.add(&replication)).collect::<Vec<_>>());
+                first = first.or(served);
+                replications.push(replication);
             }
         }
         if let Progress::Exhausted(targets) = progress.progress() {
@@ -128,27 +130,51 @@ pub(super) fn replicate(
     })
 }
 
-type Figure = fn(&Replication) -> f64;
+/// Level of confidence of all intervals.
+const LEVEL: f64 = 0.95;
 
-/// What must be how sure, and the figures that this is about.
-fn stop_rule(case: &Case, is_offline: bool) -> (StopRule, Vec<Figure>) {
-    let asked = &case.replications;
-    let (mut targets, mut figures): (Vec<Target>, Vec<Figure>) = (Vec::new(), Vec::new());
-    let mut add = |name: &str, relative_max: Option<f64>, figure: Figure| {
-        if let Some(relative_max) = relative_max {
-            targets.push(Target { name: name.to_owned(), relative_max });
-            figures.push(figure);
-        }
-    };
-    match is_offline {
-        true => add("the makespan", asked.mean_error, |replication| replication.makespan.as_millis_f64()),
-        false => {
-            add("the mean latency", asked.mean_error, |replication| replication.latency_mean);
-            add("the 99th percentile", asked.p99_error, |replication| percentile_ms(&replication.latencies, 0.99));
+/// What replications say of a figure so far.
+enum Gauge {
+    Mean(fn(&Replication) -> f64, Vec<f64>),
+    /// A percentile of latencies, as a share.
+    Percentile(f64, Pooled),
+}
+
+impl Gauge {
+    /// How sure the figure is with one more replication.
+    fn add(&mut self, replication: &Replication) -> f64 {
+        match self {
+            Gauge::Mean(figure, values) => {
+                values.push(figure(replication));
+                Interval::of(values, LEVEL).map_or(f64::INFINITY, |interval| interval.relative())
+            }
+            Gauge::Percentile(share, latencies) => {
+                latencies.add(&replication.latencies);
+                latencies.percentile(*share, LEVEL).map_or(f64::NAN, |percentile| percentile.relative())
+            }
         }
     }
-    let rule = StopRule { replications_min: asked.min, replications_max: asked.max, level: 0.95, targets };
-    (rule, figures)
+}
+
+/// What must be how sure, and the figures that this is about.
+fn stop_rule(case: &Case, is_offline: bool) -> (StopRule, Vec<Gauge>) {
+    let asked = &case.replications;
+    let (mut targets, mut gauges): (Vec<Target>, Vec<Gauge>) = (Vec::new(), Vec::new());
+    let mut add = |name: &str, relative_max: Option<f64>, gauge: Gauge| {
+        if let Some(relative_max) = relative_max {
+            targets.push(Target { name: name.to_owned(), relative_max });
+            gauges.push(gauge);
+        }
+    };
+    let mean = |figure: fn(&Replication) -> f64| Gauge::Mean(figure, Vec::new());
+    match is_offline {
+        true => add("the makespan", asked.mean_error, mean(|replication| replication.makespan.as_millis_f64())),
+        false => {
+            add("the mean latency", asked.mean_error, mean(|replication| replication.latency_mean));
+            add("the 99th percentile", asked.p99_error, Gauge::Percentile(0.99, Pooled::default()));
+        }
+    }
+    (StopRule { replications_min: asked.min, replications_max: asked.max, targets }, gauges)
 }
 
 /// The beginning of a replication as one plan.

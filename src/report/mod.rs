@@ -52,7 +52,7 @@ pub use replay_sweep::{ReplaySummary, ReplayedPoint, replay_sweep_csv, replay_sw
 pub use replication::{Replication, WarmUpEnd};
 pub use rows::{ResultColumns, ResultRow, results_csv};
 pub use sensitivity::{Effect, Gauge, Sensitivity, sensitivity_csv, sensitivity_json, sensitivity_table};
-pub use service::{Chance, Percentiles, Service, percentile_ms};
+pub use service::{Chance, Percentiles, Service};
 pub use summary::{Summary, summary_json};
 pub use sweep::{ForEachRow, SweepTable, write_sweep_json};
 pub use table::table;

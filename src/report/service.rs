@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Replication;
-use crate::statistics::{Histogram, Interval};
+use crate::statistics::{Interval, Percentile, Pooled};
 
 /// What chance did to a run. Intervals are of 95 % confidence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,7 +16,7 @@ pub struct Chance {
     pub missed: Vec<String>,
 }
 
-/// How queries were served. Counts are of all replications together; means and percentiles are averages over them.
+/// How queries were served. Counts and percentiles are of all replications together; means are averages over them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Service {
     /// Queries that arrived.
@@ -49,9 +49,11 @@ pub struct Percentiles {
     /// The 95th percentile.
     pub p95: f64,
     /// The 99th percentile.
-    pub p99: Interval,
+    pub p99: Percentile,
     /// The 99.9th percentile.
     pub p999: f64,
+    /// Queries that they are of.
+    pub queries: u64,
 }
 
 /// The interval of a mean over replications at 95 %; of values that are all the same it has no width.
@@ -78,23 +80,22 @@ pub(super) fn queries_per_second(replications: &[Replication]) -> Interval {
     Interval { mean: ratio, half_width }
 }
 
-/// The percentile of a histogram in milliseconds; NaN if it is empty.
-pub fn percentile_ms(latencies: &Histogram, share: f64) -> f64 {
-    latencies.quantile(share).map_or(f64::NAN, |latency| latency.as_millis_f64())
-}
-
 impl Service {
     /// Of all replications, of which there is one at least.
     pub fn of(replications: &[Replication]) -> Service {
         let all = |figure: fn(&Replication) -> f64| replications.iter().map(figure).collect::<Vec<f64>>();
         let known = |values: Vec<f64>| values.iter().all(|value| value.is_finite()).then_some(values);
-        let percentile = |share: f64| {
-            let values = replications.iter().map(|replication| percentile_ms(&replication.latencies, share));
-            known(values.collect()).map(|values| interval(&values))
-        };
+        let mut latencies = Pooled::default();
+        replications.iter().for_each(|replication| latencies.add(&replication.latencies));
         let percentiles = || {
-            let [p50, p90, p95] = [percentile(0.5)?.mean, percentile(0.9)?.mean, percentile(0.95)?.mean];
-            Some(Percentiles { p50, p90, p95, p99: percentile(0.99)?, p999: percentile(0.999)?.mean })
+            Some(Percentiles {
+                p50: latencies.millis(0.5)?,
+                p90: latencies.millis(0.9)?,
+                p95: latencies.millis(0.95)?,
+                p99: latencies.percentile(0.99, 0.95)?,
+                p999: latencies.millis(0.999)?,
+                queries: latencies.count(),
+            })
         };
         let sum = |count: fn(&Replication) -> u64| replications.iter().map(count).sum::<u64>();
         Service {

@@ -2,7 +2,6 @@
 
 use super::grid::{NAME_BREAKS, decimals, grid, room, wrap};
 use super::{Outcome, Service};
-use crate::statistics::Interval;
 
 /// Each column's title and unit.
 const TITLES: [(&str, &str); 9] = [
@@ -34,10 +33,8 @@ pub(super) fn service_grid(outcomes: &[Outcome], bold: bool) -> Vec<String> {
     let rates = decimals(4, services().map(|service| service.qps.mean));
     let number =
         |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{:.places$}", value * scale));
-    let half = |interval: Option<Interval>| {
-        interval
-            .filter(|interval| interval.half_width > 0.0)
-            .map_or_else(|| "-".to_owned(), |interval| short(interval.half_width * scale))
+    let half = |width: Option<f64>| {
+        width.filter(|width| *width > 0.0).map_or_else(|| "-".to_owned(), |width| short(width * scale))
     };
     let numbers = |outcome: &Outcome| -> [String; 8] {
         let Some(service) = &outcome.service else { return Default::default() };
@@ -46,10 +43,10 @@ pub(super) fn service_grid(outcomes: &[Outcome], bold: bool) -> Vec<String> {
         [
             format!("{:.rates$}", service.qps.mean),
             number(service.latency_mean_ms.map(|interval| interval.mean)),
-            half(service.latency_mean_ms),
+            half(service.latency_mean_ms.map(|interval| interval.half_width)),
             number(percentiles.map(|percentiles| percentiles.p50)),
-            number(p99.map(|interval| interval.mean)),
-            half(p99),
+            number(p99.map(|percentile| percentile.value)),
+            half(p99.and_then(|percentile| percentile.reach())),
             missed(service),
             busy(outcome),
         ]
@@ -101,7 +98,7 @@ pub(super) fn chance_caption(outcomes: &[Outcome]) -> Vec<String> {
     let counts = || outcomes.iter().filter_map(|outcome| Some(outcome.chance.as_ref()?.replications));
     let (Some(least), Some(most)) = (counts().min(), counts().max()) else { return Vec::new() };
     let counted = if least == most { least.to_string() } else { format!("{least} to {most}") };
-    vec![format!("+-: half width of the 95 % confidence interval over {counted} replications")]
+    vec![format!("+-: how far the 95 % confidence interval over {counted} replications reaches")]
 }
 
 /// Energy and recovery, where they are known.

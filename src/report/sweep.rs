@@ -150,7 +150,7 @@ impl Gathered {
             let missed = (service.dropped + service.late) as f64 / service.queries.max(1) as f64;
             self.missed.add(missed * 100.0);
             service.latency_mean_ms.iter().for_each(|interval| self.latency.add(interval.mean));
-            service.percentiles.iter().for_each(|percentiles| self.p99.add(percentiles.p99.mean));
+            service.percentiles.iter().for_each(|percentiles| self.p99.add(percentiles.p99.value));
             self.qps_max = max(self.qps_max, service.qps.mean);
         }
         if let Some(gap) = outcome.gap.map(|gap| gap * 100.0) {

@@ -97,6 +97,21 @@ impl Histogram {
         recorded.map(|entry| (self.middle(entry.value_iterated_to()), entry.count_at_value()))
     }
 
+    /// The longest that is not told apart from `nanos`.
+    pub(super) fn last_alike(&self, nanos: u64) -> u64 {
+        self.buckets.highest_equivalent(nanos)
+    }
+
+    /// The sizes that were recorded, as the longest that is not told apart from each, and how many are no longer.
+    pub(super) fn ranks(&self) -> Vec<(u64, u64)> {
+        let mut within = 0;
+        let rank = |entry: hdrhistogram::iterators::IterationValue<u64>| {
+            within += entry.count_at_value();
+            (self.last_alike(entry.value_iterated_to()), within)
+        };
+        self.buckets.iter_recorded().map(rank).collect()
+    }
+
     /// What stands for all that are not told apart from `nanos`: nearer to each than either end.
     fn middle(&self, nanos: u64) -> Duration {
         Duration::from_nanos(self.buckets.median_equivalent(nanos).clamp(self.min, self.max))

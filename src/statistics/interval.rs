@@ -26,7 +26,7 @@ impl Interval {
         let mean = mean(values).filter(|_| count > 1)?;
         let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
         let deviation = (squares / (count - 1) as f64 / count as f64).sqrt();
-        Some(Interval { mean, half_width: student_t(level, count - 1) * deviation })
+        Some(Interval { mean, half_width: student_t(level, (count - 1) as f64) * deviation })
     }
 
     /// The interval of the mean of `a - b`, pair by pair: figures of two strategies that met the same random world.
@@ -96,9 +96,9 @@ pub fn compare(a: &[f64], b: &[f64], level: f64) -> Option<(Comparison, Interval
 ///
 /// # Panics
 /// Unless `0 < level < 1` and there is a degree of freedom.
-pub(crate) fn student_t(level: f64, freedom: usize) -> f64 {
+pub(crate) fn student_t(level: f64, freedom: f64) -> f64 {
     assert!(0.0 < level && level < 1.0, "a level of confidence lies between 0 and 1");
-    let student = StudentsT::new(0.0, 1.0, freedom as f64).expect("there is a degree of freedom");
+    let student = StudentsT::new(0.0, 1.0, freedom).expect("there is a degree of freedom");
     student.inverse_cdf((1.0 + level) / 2.0)
 }
 
@@ -114,7 +114,7 @@ mod tests {
     fn quantiles_are_those_of_published_tables() {
         // Student's t, two-sided, from any table.
         for (level, freedom, expected) in
-            [(0.95, 1, 12.7062), (0.95, 19, 2.0930), (0.99, 19, 2.8609), (0.9, 99, 1.6604)]
+            [(0.95, 1.0, 12.7062), (0.95, 19.0, 2.0930), (0.99, 19.0, 2.8609), (0.9, 99.0, 1.6604)]
         {
             assert!((student_t(level, freedom) - expected).abs() < 1e-4, "{level} {freedom}");
         }

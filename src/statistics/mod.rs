@@ -5,6 +5,7 @@
 mod errors;
 mod histogram;
 mod interval;
+mod percentile;
 mod replications;
 mod warm_up;
 
@@ -13,6 +14,7 @@ pub(crate) use errors::kendall_tau;
 pub use histogram::Histogram;
 pub(crate) use interval::student_t;
 pub use interval::{Comparison, Interval, compare};
+pub use percentile::{Percentile, Pooled, values_needed};
 pub use replications::{Missed, Progress, Replications, StopRule, Target};
 pub use warm_up::{Pilot, WarmUp, warm_up};
 

@@ -2,14 +2,12 @@
 
 use std::fmt;
 
-use super::Interval;
-
 /// How sure a figure must be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
     /// The figure, as reports call it.
     pub name: String,
-    /// Largest half width of its confidence interval, as a share of its mean.
+    /// Largest distance of an end of its confidence interval, as a share of the figure.
     pub relative_max: f64,
 }
 
@@ -32,17 +30,15 @@ pub struct StopRule {
     pub replications_min: u32,
     /// Replications that are never exceeded, `replications_min` or more.
     pub replications_max: u32,
-    /// Level of confidence of the intervals, between 0 and 1.
-    pub level: f64,
     /// What must be how sure; none means that `replications_min` are enough.
     pub targets: Vec<Target>,
 }
 
 impl StopRule {
-    /// At least 20 replications and at most `replications_max`, at 95 % confidence.
+    /// At least 20 replications and at most `replications_max`.
     pub fn new(replications_max: u32, targets: Vec<Target>) -> StopRule {
         let replications_max = replications_max.max(2);
-        StopRule { replications_min: replications_max.min(20), replications_max, level: 0.95, targets }
+        StopRule { replications_min: replications_max.min(20), replications_max, targets }
     }
 }
 
@@ -51,15 +47,15 @@ impl StopRule {
 pub struct Missed {
     /// The target.
     pub target: Target,
-    /// What was reached.
-    pub interval: Interval,
+    /// What was reached: the distance of an end as a share of the figure.
+    pub relative: f64,
 }
 
 impl fmt::Display for Missed {
     /// For example `latency_p99 is known to 7.2 %, not to 5 %`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Target { name, relative_max } = &self.target;
-        match self.interval.relative() {
+        match self.relative {
             relative if relative.is_finite() => {
                 write!(f, "{name} is known to {:.1} %, not to {} %", relative * 100.0, relative_max * 100.0)
             }
@@ -79,30 +75,27 @@ pub enum Progress {
     Exhausted(Vec<Missed>),
 }
 
-/// The figures of replications, in the order of their indices.
+/// Counts replications, in the order of their indices, until they are enough.
 ///
-/// A driver may run many at a time on any number of threads, as long as it pushes their figures in the order of the
-/// replications: the rule decides after each, and what comes after its decision is left out. So the result depends on
-/// the seed alone.
+/// A driver may run many at a time on any number of threads, as long as it adds them in the order of their indices: the
+/// rule decides after each, and what comes after its decision is left out. So the result depends on the seed alone.
 ///
 /// ```
-/// use coinfer::statistics::{Progress, Replications, StopRule, Target};
+/// use coinfer::statistics::{Interval, Progress, Replications, StopRule, Target};
 ///
 /// let rule = StopRule::new(100, vec![Target::of_mean("latency_mean")]);
 /// let mut replications = Replications::new(rule);
-/// while let Progress::Needs(more) = replications.progress() {
-///     let first = replications.count();
-///     for index in first..first + more {
-///         replications.push(&[10.0 + 0.1 * f64::from(index % 3)]); // what replication `index` gave
-///     }
+/// let mut latencies = Vec::new();
+/// while let Progress::Needs(_) = replications.progress() {
+///     latencies.push(10.0 + 0.1 * f64::from(replications.count() % 3)); // what the next replication gave
+///     replications.push(&[Interval::of(&latencies, 0.95).map_or(f64::INFINITY, |interval| interval.relative())]);
 /// }
 /// assert_eq!((replications.progress(), replications.count()), (Progress::Met, 20));
 /// ```
 #[derive(Clone, Debug)]
 pub struct Replications {
     rule: StopRule,
-    /// By target, then replication.
-    values: Vec<Vec<f64>>,
+    count: u32,
     progress: Progress,
 }
 
@@ -110,39 +103,38 @@ impl Replications {
     /// None yet.
     ///
     /// # Panics
-    /// If the rule's bounds contradict each other, or its level is not between 0 and 1.
+    /// If the rule's bounds contradict each other.
     pub fn new(rule: StopRule) -> Replications {
         assert!(2 <= rule.replications_min && rule.replications_min <= rule.replications_max, "a rule's bounds agree");
-        assert!(0.0 < rule.level && rule.level < 1.0, "a level of confidence lies between 0 and 1");
         let progress = Progress::Needs(rule.replications_min);
-        // A rule without targets still counts.
-        Replications { values: vec![vec![]; rule.targets.len().max(1)], rule, progress }
+        Replications { rule, count: 0, progress }
     }
 
-    /// Adds the figures of the next replication, one for each target in their order. Does nothing, and gives `false`, if
-    /// the rule has already decided.
+    /// Adds the next replication. `relative` says how sure the figure of each target is with it: the distance of an end of
+    /// its interval as a share of the figure. Does nothing, and gives `false`, if the rule has already decided.
     ///
-    /// A figure that does not exist in a replication, such as a percentile of no queries, is NaN: its target cannot be
-    /// met.
+    /// Where a figure does not exist, such as a percentile of no queries, that is not finite: its target cannot be met.
     ///
     /// # Panics
-    /// If there is not one figure for each target.
-    pub fn push(&mut self, figures: &[f64]) -> bool {
-        assert_eq!(figures.len(), self.rule.targets.len(), "a replication has a figure for each target");
-        if !matches!(self.progress, Progress::Needs(_)) {
+    /// If there is not one for each target.
+    pub fn push(&mut self, relative: &[f64]) -> bool {
+        assert_eq!(relative.len(), self.rule.targets.len(), "each target is known to some degree");
+        if !self.needs_more() {
             return false;
         }
-        match figures {
-            [] => self.values[0].push(0.0),
-            _ => self.values.iter_mut().zip(figures).for_each(|(values, &figure)| values.push(figure)),
-        }
-        self.progress = self.decide();
+        self.count += 1;
+        self.progress = self.decide(relative);
         true
+    }
+
+    /// Whether the rule has not decided yet.
+    pub fn needs_more(&self) -> bool {
+        matches!(self.progress, Progress::Needs(_))
     }
 
     /// Replications that count.
     pub fn count(&self) -> u32 {
-        self.values[0].len() as u32
+        self.count
     }
 
     /// Whether there are enough.
@@ -150,35 +142,17 @@ impl Replications {
         self.progress.clone()
     }
 
-    /// The figures of a target by replication.
-    ///
-    /// # Panics
-    /// If there are fewer targets.
-    pub fn values(&self, target: usize) -> &[f64] {
-        &self.values[..self.rule.targets.len()][target]
-    }
-
-    /// The confidence interval of a target, at the rule's level; `None` before the second replication.
-    ///
-    /// # Panics
-    /// If there are fewer targets.
-    pub fn interval(&self, target: usize) -> Option<Interval> {
-        Interval::of(self.values(target), self.rule.level)
-    }
-
-    fn decide(&self) -> Progress {
-        let StopRule { replications_min, replications_max, ref targets, .. } = self.rule;
-        let count = self.count();
+    fn decide(&self, relative: &[f64]) -> Progress {
+        let StopRule { replications_min, replications_max, ref targets } = self.rule;
+        let count = self.count;
         if count < replications_min {
             return Progress::Needs(replications_min - count);
         }
-        let met = |target: &Target, interval: &Interval| interval.relative() <= target.relative_max;
-        let missed: Vec<Missed> = targets
-            .iter()
-            .enumerate()
-            .filter_map(|(index, target)| Some((target, self.interval(index)?)))
-            .filter(|(target, interval)| !met(target, interval))
-            .map(|(target, interval)| Missed { target: target.clone(), interval })
+        let is_met = |target: &Target, relative: f64| relative <= target.relative_max;
+        let reached = targets.iter().zip(relative.iter().copied());
+        let missed: Vec<Missed> = reached
+            .filter(|&(target, relative)| !is_met(target, relative))
+            .map(|(target, relative)| Missed { target: target.clone(), relative })
             .collect();
         if missed.is_empty() {
             return Progress::Met;
@@ -186,7 +160,7 @@ impl Replications {
         if count == replications_max {
             return Progress::Exhausted(missed);
         }
-        let factor = |missed: &Missed| missed.interval.relative() / missed.target.relative_max;
+        let factor = |missed: &Missed| missed.relative / missed.target.relative_max;
         let largest = missed.iter().map(factor).fold(1.0, f64::max);
         // The width falls with the root of their number. Never more than there are: the present spread is a guess.
         let needed = f64::from(count) * (largest.powi(2) - 1.0);
@@ -202,6 +176,7 @@ mod tests {
     use rand::{RngExt, SeedableRng};
 
     use super::*;
+    use crate::statistics::Interval;
 
     /// Figures of a replication, the same whoever asks: the second varies more.
     fn figures(index: u32, spread: f64) -> [f64; 2] {
@@ -219,10 +194,18 @@ mod tests {
         while let Progress::Needs(more) = replications.progress() {
             let first = replications.count();
             for index in first..first + more.max(threads) {
-                replications.push(&figures(index, spread));
+                replications.push(&reached(index + 1, spread));
             }
         }
         replications
+    }
+
+    /// How sure the figures of the first `count` replications are.
+    fn reached(count: u32, spread: f64) -> [f64; 2] {
+        [0, 1].map(|target| {
+            let values: Vec<f64> = (0..count).map(|index| figures(index, spread)[target]).collect();
+            Interval::of(&values, 0.95).map_or(f64::INFINITY, |interval| interval.relative())
+        })
     }
 
     #[test]
@@ -236,8 +219,8 @@ mod tests {
         let replications = drive(rule(1000), 1, 20.0);
         assert_eq!(replications.progress(), Progress::Met);
         assert!((21..200).contains(&replications.count()), "{}", replications.count());
-        assert!(replications.interval(0).unwrap().relative() <= 0.01);
-        assert!(replications.interval(1).unwrap().relative() <= 0.05);
+        let [mean, p99] = reached(replications.count(), 20.0);
+        assert!(mean <= 0.01 && p99 <= 0.05);
     }
 
     #[test]
@@ -250,8 +233,8 @@ mod tests {
     #[test]
     fn a_figure_that_does_not_exist_meets_no_target() {
         let mut replications = Replications::new(StopRule::new(2, vec![Target::of_p99("latency_p99")]));
+        replications.push(&[f64::INFINITY]);
         replications.push(&[f64::NAN]);
-        replications.push(&[1.0]);
         let Progress::Exhausted(missed) = replications.progress() else { panic!("it is not met") };
         assert_eq!(missed[0].to_string(), "latency_p99 has no mean to be known to 5 % of");
         assert!(!replications.push(&[1.0]));
@@ -270,8 +253,7 @@ mod tests {
         #[test]
         fn the_result_does_not_depend_on_how_many_run_at_a_time(threads in 1u32..50, spread in 0.0..60.0) {
             let (one, many) = (drive(rule(60), 1, spread), drive(rule(60), threads, spread));
-            prop_assert_eq!(one.progress(), many.progress());
-            prop_assert_eq!(one.values(1), many.values(1));
+            prop_assert_eq!((one.progress(), one.count()), (many.progress(), many.count()));
         }
     }
 }
