@@ -22,6 +22,7 @@ use crate::report::{
     timeline_json,
 };
 use crate::scenario::{Case, Entry, Scenario};
+use crate::statistics::values_needed;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  coinfer run scenarios/kcc2020-vgg16.toml\n  \
@@ -205,7 +206,14 @@ fn summarise(name: &str, case: &Case, evaluated: &Evaluations) -> Summary {
         scenario: name.to_owned(),
         outcomes: evaluated.iter().filter_map(|run| Some(run.as_ref().ok()?.outcome.clone())).collect(),
         failures: evaluated.iter().filter_map(|run| run.as_ref().err().cloned()).collect(),
-        notes: case.notes.iter().cloned().chain(uncertainties(evaluated)).chain(comparisons(case, evaluated)).collect(),
+        notes: case
+            .notes
+            .iter()
+            .cloned()
+            .chain(uncertainties(evaluated))
+            .chain(too_few(evaluated))
+            .chain(comparisons(case, evaluated))
+            .collect(),
         contention: case.problem.contention,
         baseline: baseline_name(case),
     }
@@ -239,6 +247,21 @@ fn uncertainties(evaluated: &Evaluations) -> Vec<String> {
         missed.map(|missed| format!("{}: {missed}", outcome.strategy)).collect::<Vec<_>>()
     };
     outcomes.flat_map(of_outcome).collect()
+}
+
+/// Percentiles that rest on fewer queries than they need.
+fn too_few(evaluated: &Evaluations) -> Vec<String> {
+    let needed = values_needed(0.99);
+    let of_outcome = |outcome: &Outcome| {
+        let percentiles = outcome.service.as_ref()?.percentiles.filter(|found| found.queries < needed)?;
+        let (strategy, queries) = (&outcome.strategy, percentiles.queries);
+        // Rank 0.99 times their number, rounded up.
+        let longest = if queries < 100 { ", of which it is the longest" } else { "" };
+        Some(format!(
+            "{strategy}: the 99th percentile is that of {queries} queries{longest}; {needed} are needed to be sure"
+        ))
+    };
+    evaluated.iter().flatten().filter_map(|run| of_outcome(&run.outcome)).collect()
 }
 
 fn rows(evaluated: &Evaluations) -> Vec<ResultRow<'_>> {

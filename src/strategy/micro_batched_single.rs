@@ -4,7 +4,6 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use super::in_turn::in_turn;
 use super::single::plan_alone;
 use super::{PlanError, Strategy};
 use crate::plan::Plan;
@@ -32,13 +31,11 @@ impl Strategy for MicroBatchedSingle {
     }
 
     fn plan(&self, problem: &Problem) -> Result<Plan, PlanError> {
-        in_turn(problem, |split| {
-            plan_alone(split, self.device.as_deref(), |unit| {
-                let size = self.batch.get().min(split.units[unit].capacity);
-                let mut steps = vec![size; (split.samples() / size) as usize];
-                steps.extend(Some(split.samples() % size).filter(|&rest| rest > 0));
-                steps
-            })
+        plan_alone(problem, self.device.as_deref(), |split, unit| {
+            let size = self.batch.get().min(split.units[unit].capacity);
+            let mut steps = vec![size; (split.samples() / size) as usize];
+            steps.extend(Some(split.samples() % size).filter(|&rest| rest > 0));
+            steps
         })
     }
 }

@@ -272,3 +272,55 @@ proptest! {
         }
     }
 }
+
+/// Microseconds of a sample of each network on each device; `None` where nobody knows.
+#[derive(Clone, Debug)]
+struct OfNetworks(Vec<Vec<Option<u64>>>);
+
+impl CostModel for OfNetworks {
+    fn compute(&self, device: DeviceId, _: Share, work: &Work) -> Result<Estimate, Uncalibrated> {
+        let micros = self.0[work.model.0 as usize][device.0 as usize];
+        let nanos = micros.map(|micros| micros * 1000 * work.region.samples.len() as u64);
+        let time = Duration::from_nanos(nanos.ok_or_else(|| Uncalibrated::Compute {
+            device: String::new(),
+            model: String::new(),
+            batch: 1,
+            reason: String::new(),
+        })?);
+        Ok(Estimate { time, basis: Basis::Measured })
+    }
+    fn transfer(&self, _: LinkId, _: Bytes) -> Result<Estimate, Uncalibrated> {
+        Ok(Estimate { time: Duration::ZERO, basis: Basis::Modelled })
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_device_alone_is_one_device_for_all_networks(
+        micros in (1usize..4, 1usize..4).prop_flat_map(|(networks, devices)| {
+            prop::collection::vec(prop::collection::vec(prop::option::weighted(0.9, 1u64..1000), devices), networks)
+        }),
+        samples in 1u32..5,
+    ) {
+        let devices = micros[0].len();
+        let device = |index| Device::new(format!("d{index}"), DeviceKind::Gpu, Bytes(1 << 30));
+        let platform = Platform { devices: (0..devices).map(device).collect(), ..Platform::default() };
+        let graph = |index| Graph::opaque(format!("n{index}"), 4, 6, Bytes(100), Bytes(10)).unwrap();
+        let models = (0..micros.len()).map(|index| Model { graph: graph(index), home: None }).collect();
+        let problem = Problem::new(models, platform, Load::Offline { samples }, OfNetworks(micros.clone()));
+        let total = |device: usize| micros.iter().map(|network| network[device]).sum::<Option<u64>>();
+        let least = (0..devices).filter_map(total).min();
+        for strategy in [&Single::default() as &dyn coinfer::strategy::Strategy, &MicroBatchedSingle::default()] {
+            match strategy.plan(&problem) {
+                Ok(plan) => {
+                    prop_assert_eq!(plan.lanes.len(), 1, "all is computed on one device");
+                    let expected = least.map(|micros| Duration::from_nanos(micros * 1000 * u64::from(samples)));
+                    prop_assert_eq!(Some(makespan(&problem, strategy).unwrap()), expected);
+                }
+                Err(error) => prop_assert_eq!(least, None, "{}", error),
+            }
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! Devices and links.
 
+use std::any::Any;
+
 use schemars::JsonSchema;
 
 use super::{DeviceVariationForm, LinkVariationForm, NicDuplex, NicSharing};
@@ -80,15 +82,17 @@ form! {
     }
 
     /// What runs a device.
-    RuntimeForm("`runtime`", one of ["cpu", "agent", "tensorrt", "mock"], "cpu = { cores = \"0\" }") {
-        /// Cores of this machine.
-        cpu: CpuForm,
-        /// A device of another machine, by the agent that runs there.
-        agent: AgentForm,
-        /// A unit of this board that TensorRT runs.
-        tensorrt: TensorrtForm,
-        /// No hardware: its steps take the time that is predicted for them.
-        mock: MockForm,
+    RuntimeForm("`runtime`") {
+        @one_of "cpu = { cores = \"0\" }" as dyn Any {
+            /// Cores of this machine.
+            cpu: CpuForm,
+            /// A device of another machine, by the agent that runs there.
+            agent: AgentForm,
+            /// A unit of this board that TensorRT runs.
+            tensorrt: TensorrtForm,
+            /// No hardware: its steps take the time that is predicted for them.
+            mock: MockForm,
+        }
     }
 
     /// No hardware.
