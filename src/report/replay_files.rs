@@ -343,8 +343,8 @@ mod tests {
         let busy = vec![Duration::from_nanos(5); run.plan.steps.len()];
         let round = Round { timeline: run.timeline.clone(), busy, there: vec![] };
         let rounds = vec![(round.clone(), run.timeline.clone()), (round, run.timeline.clone())];
-        let text =
-            String::from_utf8(replay_csv(&run.problem, &run.plan, &rounds, &["rten".into(), "rten".into()])).unwrap();
+        let softwares = vec!["rten".to_owned(); run.problem.platform.devices.len()];
+        let text = String::from_utf8(replay_csv(&run.problem, &run.plan, &rounds, &softwares)).unwrap();
         insta::assert_snapshot!(text, @"
         round,step,lane,device_or_link,action,samples,predicted_start_ns,predicted_end_ns,measured_start_ns,measured_end_ns,busy_ns,error,timeline,runtime
         0,0,0,cpu,compute,4,0,12000000,0,12000000,5,0.0000,measured,rten
