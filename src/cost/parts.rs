@@ -94,6 +94,14 @@ impl Parts {
         };
         let mut runs: Vec<(Range<usize>, usize)> = (0..segments.len()).filter_map(run).collect();
         runs.sort_by_key(|(run, index)| (run.start, *index));
+        // Where units were not profiled, and one segment only has them, there is nothing to choose.
+        let has_units = |run: &Range<usize>| run.clone().all(|unit| !units[unit].curves.is_empty());
+        let overlaps = |(run, index): &(Range<usize>, usize), (other, at): &(Range<usize>, usize)| {
+            index != at && run.start < other.end && other.start < run.end
+        };
+        if !runs.iter().any(|run| has_units(&run.0) || runs.iter().any(|other| overlaps(run, other))) {
+            runs.clear();
+        }
         is_any.then(|| Parts { graph: graph.clone(), units, segments, longer, runs })
     }
 
