@@ -38,7 +38,7 @@ fn seeds() -> Range<u64> {
 }
 
 /// Rules that do not hold yet: what breaks them is counted, and does not fail the test.
-const OPEN: [&str; 2] = [rules::SOUND, "a lone device is not slowed"];
+const OPEN: [&str; 2] = [rules::FITTING, "a lone device is not slowed"];
 
 #[test]
 fn every_scenario_obeys_all_rules_with_every_strategy() {
@@ -58,7 +58,8 @@ fn every_scenario_obeys_all_rules_with_every_strategy() {
             if *count <= 5 {
                 println!("seed {seed} breaks \"{rule}\": {}", how.chars().take(1000).collect::<String>());
             }
-            if *count == 1 {
+            let is_looked_at = !OPEN.contains(rule) || std::env::var_os("COINFER_FUZZ").is_some();
+            if *count == 1 && is_looked_at {
                 println!("{}", reproduced(*seed, &drawn(*seed), rule));
             }
         }

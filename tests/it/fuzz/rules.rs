@@ -38,7 +38,20 @@ pub(super) struct Findings {
     strategy: &'static str,
 }
 
-pub(super) const SOUND: &str = "the check accepts every plan of a strategy";
+const SOUND: &str = "the check accepts every plan of a strategy";
+pub(super) const FITTING: &str = "every plan of a strategy keeps to the limits and the memory of devices";
+
+/// Which of the two is broken.
+fn rule_of(found: &[Violation]) -> &'static str {
+    let is_too_large = |violation: &Violation| {
+        use Violation::{BatchTooLarge, DimensionTooLarge, OutOfMemory, TooManyLoadables};
+        matches!(
+            violation,
+            BatchTooLarge { .. } | DimensionTooLarge { .. } | OutOfMemory { .. } | TooManyLoadables { .. }
+        )
+    };
+    if found.iter().all(is_too_large) { FITTING } else { SOUND }
+}
 
 impl Findings {
     fn count(&mut self, what: String) {
@@ -55,7 +68,9 @@ impl Findings {
     /// The plan, checked. Notes what is wrong with it otherwise.
     pub(super) fn checked(&mut self, plan: Plan, question: &Problem) -> Result<CheckedPlan, Vec<Violation>> {
         let checked = check(plan, question);
-        self.demand(SOUND, checked.is_ok(), || format!("{:?}", checked.as_ref().err()));
+        if let Err(found) = &checked {
+            self.demand(rule_of(found), false, || format!("{found:?}"));
+        }
         checked
     }
 
@@ -95,8 +110,9 @@ fn judge_case(case: &Case, faster: Option<&Problem>, findings: &mut Findings) {
     findings.guarded(|findings| {
         for (entry, result) in case.strategies.iter().zip(evaluate(case)) {
             findings.strategy = entry.strategy.name();
-            let is_sound = !matches!(result, Err(EvaluateError::Unsound(_)));
-            findings.demand(SOUND, is_sound, || format!("{:?}", result.err()));
+            if let Err(EvaluateError::Unsound(found)) = result {
+                findings.demand(rule_of(&found), false, || format!("{found:?}"));
+            }
         }
     });
 }
