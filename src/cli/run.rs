@@ -285,7 +285,8 @@ fn write_results(results: &Results, case: &Case, evaluated: &Evaluations, summar
         if let Some(Replicated { queries, latencies, .. }) = replicated
             && !queries.is_empty()
         {
-            results.write(&format!("{folder}/queries.csv"), queries_csv(queries))?;
+            let networks: Vec<&str> = outcome.networks.iter().map(|(network, _)| network.as_str()).collect();
+            results.write(&format!("{folder}/queries.csv"), queries_csv(queries, &networks))?;
             results.write(&format!("{folder}/latency.csv"), latency_csv(latencies))?;
         }
         results.write(

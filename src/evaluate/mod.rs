@@ -70,7 +70,8 @@ impl Reference {
     /// What strategies of `case` are compared with.
     pub fn of(case: &Case) -> Reference {
         // A bound on times without variation is none on times that vary.
-        let bound = if case.problem.variation.is_none() { lower_bound(&case.problem) } else { None };
+        let is_bounded = case.problem.variation.is_none() && !matches!(case.problem.load, Load::PerModel(_));
+        let bound = if is_bounded { lower_bound(&case.problem) } else { None };
         Reference { bound, baseline: baseline(case) }
     }
 

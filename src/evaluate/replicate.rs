@@ -74,14 +74,14 @@ pub(super) fn replicate(
     let run = |index: u32| -> Result<(Replication, Served), EvaluateError> {
         let served = plans.serve(index)?;
         let figures = Replication::of(problem, &served, warm_up)?;
-        if figures.latencies.is_empty() && figures.completed > 0 {
+        if figures.queries.latencies.is_empty() && figures.queries.completed > 0 {
             return Err(EvaluateError::WarmUp { lasted: figures.makespan });
         }
         Ok((figures, served))
     };
     let compared = |replication: &Replication| match is_offline {
         true => replication.makespan.as_millis_f64(),
-        false => replication.latency_mean,
+        false => replication.queries.latency_mean,
     };
     if problem.is_random() {
         let (rule, mut gauges) = stop_rule(case, is_offline);
@@ -119,7 +119,7 @@ pub(super) fn replicate(
         return Err(EvaluateError::AllDropped);
     };
     let mut latencies = Histogram::new();
-    replications.iter().for_each(|replication| latencies.merge(&replication.latencies));
+    replications.iter().for_each(|replication| latencies.merge(&replication.queries.latencies));
     Ok(Replicated {
         outcome: Outcome::of_replications(problem, &*entry.name, &replications, missed, baseline, bound),
         plan: first.plans[issue.plan as usize].clone(),
@@ -149,7 +149,7 @@ impl Gauge {
                 Interval::of(values, LEVEL).map_or(f64::INFINITY, |interval| interval.relative())
             }
             Gauge::Percentile(share, latencies) => {
-                latencies.add(&replication.latencies);
+                latencies.add(&replication.queries.latencies);
                 latencies.percentile(*share, LEVEL).map_or(f64::NAN, |percentile| percentile.relative())
             }
         }
@@ -170,7 +170,7 @@ fn stop_rule(case: &Case, is_offline: bool) -> (StopRule, Vec<Gauge>) {
     match is_offline {
         true => add("the makespan", asked.mean_error, mean(|replication| replication.makespan.as_millis_f64())),
         false => {
-            add("the mean latency", asked.mean_error, mean(|replication| replication.latency_mean));
+            add("the mean latency", asked.mean_error, mean(|replication| replication.queries.latency_mean));
             add("the 99th percentile", asked.p99_error, Gauge::Percentile(0.99, Pooled::default()));
         }
     }

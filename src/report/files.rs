@@ -24,8 +24,9 @@ pub fn timeline_json(problem: &Problem, plan: &Plan, timeline: &Timeline) -> Vec
     chrome_trace(problem, plan, timeline).into_bytes()
 }
 
-/// The queries as CSV: when each arrived, was begun and ended, in nanoseconds, and what became of it.
-pub fn queries_csv(queries: &[Query]) -> Vec<u8> {
+/// The queries as CSV: when each arrived, was begun and ended, in nanoseconds, and what became of it; and of which of
+/// `networks` it is, if these have loads of their own.
+pub fn queries_csv(queries: &[Query], networks: &[&str]) -> Vec<u8> {
     let line = |query: &Query| {
         let fate = match query.fate {
             Fate::Done => "done",
@@ -33,9 +34,12 @@ pub fn queries_csv(queries: &[Query]) -> Vec<u8> {
             Fate::Expired => "expired",
         };
         let times = [query.arrived, query.begun, query.ended].map(|time| time.as_nanos().to_string());
-        times.into_iter().chain([fate.to_owned()]).collect()
+        let network = networks.get(usize::from(query.tenant)).map(|network| (*network).to_owned());
+        times.into_iter().chain([fate.to_owned()]).chain(network).collect()
     };
-    csv_bytes(["arrived_ns", "begun_ns", "ended_ns", "fate"], queries.iter().map(line))
+    let network = (!networks.is_empty()).then_some("network");
+    let header = ["arrived_ns", "begun_ns", "ended_ns", "fate"].into_iter().chain(network);
+    csv_bytes(header, queries.iter().map(line))
 }
 
 /// A histogram of latencies as CSV: each that occurs, ascending, and how often.

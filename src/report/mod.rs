@@ -49,7 +49,7 @@ pub use readings::readings_text;
 pub use replay::{Comparison, Replay, Replayed};
 pub use replay_files::{both_rows, replay_csv, replay_json, replay_table, replayed_summary_json};
 pub use replay_sweep::{ReplaySummary, ReplayedPoint, replay_sweep_csv, replay_sweep_json, replay_sweep_table};
-pub use replication::{Replication, WarmUpEnd};
+pub use replication::{QueryFigures, Replication, WarmUpEnd};
 pub use rows::{ResultColumns, ResultRow, results_csv};
 pub use sensitivity::{Effect, Gauge, Sensitivity, sensitivity_csv, sensitivity_json, sensitivity_table};
 pub use service::{Chance, Percentiles, Service};

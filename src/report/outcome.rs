@@ -6,18 +6,18 @@ use serde::{Deserialize, Serialize};
 
 use super::replication::use_of_plan;
 use super::service::{interval, queries_per_second};
-use super::{Chance, Replication, Service};
+use super::{Chance, QueryFigures, Replication, Service};
 use crate::cost::{Basis, Estimate};
 use crate::model::{Graph, ModelId, Segment, count_samples};
 use crate::plan::{Action, CheckedPlan, Lane, Step, StepId};
 use crate::platform::DeviceId;
-use crate::problem::{Load, Problem, SearchCost};
+use crate::problem::{Load, Problem, SearchCost, Tenant};
 use crate::timeline::Timeline;
 use crate::units::{Duration, Time};
 
 /// To be raised by every change that makes an outcome another one for the same input, or gives it another form:
 /// sweeps then take none that an earlier build computed.
-pub const OUTCOME_REVISION: u32 = 12;
+pub const OUTCOME_REVISION: u32 = 13;
 
 /// What one strategy achieved on one problem. Every float is finite.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,6 +54,9 @@ pub struct Outcome {
     pub chance: Option<Chance>,
     /// How queries were served; `None` for an offline load.
     pub service: Option<Service>,
+    /// How the queries of each network were served, where networks have loads of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<(String, Service)>,
     /// The makespan that the strategy itself expected, if it forecasts one.
     pub expected: Option<Duration>,
     /// What the profiles would take that the strategy needs to plan; `None` where nothing says what profiling takes.
@@ -113,6 +116,7 @@ impl Outcome {
             energy_j,
             chance: None,
             service: None,
+            networks: Vec::new(),
             expected: None,
             search: None,
             recovery: None,
@@ -141,13 +145,26 @@ impl Outcome {
         let (baseline, lower_bound) = if is_offline { (baseline, lower_bound) } else { (None, None) };
         let devices = 0..problem.platform.devices.len();
         let recovered = replications.iter().all(|replication| replication.unrecovered == 0);
-        let samples = problem.samples().saturating_mul(problem.models.len() as u32);
+        // Where networks have loads of their own, a query is of one of them.
+        let networks = if matches!(problem.load, Load::PerModel(_)) { 1 } else { problem.models.len() as u64 };
+        let samples = problem.load.samples_in_all().saturating_mul(networks);
+        let samples_each = samples as f64 / f64::from(problem.load.queries().max(1));
+        let all: Vec<&QueryFigures> = replications.iter().map(|replication| &replication.queries).collect();
+        let service_of = |(index, tenant): (usize, &Tenant)| {
+            let runs: Vec<&QueryFigures> =
+                replications.iter().map(|replication| &replication.networks[index]).collect();
+            (problem.model(tenant.model).graph.name().to_owned(), Service::of(&runs))
+        };
+        let networks = match &problem.load {
+            Load::PerModel(tenants) => tenants.iter().enumerate().map(service_of).collect(),
+            _ => Vec::new(),
+        };
         let makespans: Vec<f64> = replications.iter().map(|replication| replication.makespan.as_millis_f64()).collect();
         Outcome {
             strategy: strategy.into(),
             makespan,
-            samples: samples.saturating_mul(problem.load.queries()),
-            samples_per_s: queries_per_second(replications).mean * f64::from(samples),
+            samples: u32::try_from(samples).unwrap_or(u32::MAX),
+            samples_per_s: queries_per_second(&all).mean * samples_each,
             speedup: baseline.and_then(|baseline| ratio(baseline.as_nanos_f64(), makespan.as_nanos_f64())),
             lower_bound,
             gap: lower_bound
@@ -165,7 +182,8 @@ impl Outcome {
                 makespan_ms: interval(&makespans),
                 missed,
             }),
-            service: (!is_offline).then(|| Service::of(replications)),
+            service: (!is_offline).then(|| Service::of(&all)),
+            networks,
             expected: None,
             search: None,
             recovery: first.recovery.filter(|_| recovered).map(|_| {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::slice::from_ref;
 
 use crate::cost::{Basis, Estimate, Uncalibrated};
-use crate::engine::{Issue, Query, Served, estimates};
+use crate::engine::{Fate, Issue, Query, Served, estimates};
 use crate::plan::{Action, CheckedPlan, Lane, StepId};
 use crate::platform::{DeviceId, Platform};
 use crate::problem::{Load, Problem};
@@ -18,24 +18,10 @@ use crate::units::{Duration, Time};
 pub struct Replication {
     /// From the start of the run until the last step ended.
     pub makespan: Duration,
-    /// Queries done after the last that was done in the warm-up.
-    pub ended: f64,
-    /// Seconds from then until the last step ended.
-    pub seconds: f64,
-    /// Latencies of the queries that were done.
-    pub latencies: Histogram,
-    /// Their mean in milliseconds; NaN if none was done.
-    pub latency_mean: f64,
-    /// Queries that waited for a plan, averaged over time.
-    pub queue_mean: f64,
-    /// The most that waited at once.
-    pub queue_max: u32,
-    /// Queries done, in the whole run.
-    pub completed: u64,
-    /// Queries that found the queue full or whose deadline passed while they waited, in the whole run.
-    pub dropped: u64,
-    /// Queries done after their deadline, in the whole run.
-    pub late: u64,
+    /// The figures of all queries.
+    pub queries: QueryFigures,
+    /// Where networks have loads of their own, those of the queries of each.
+    pub networks: Vec<QueryFigures>,
     /// Joules in the whole run; `None` where nothing says what devices draw.
     pub energy: Option<f64>,
     /// By device, the part of the time that it computed.
@@ -54,6 +40,72 @@ pub struct Replication {
     pub basis: Basis,
 }
 
+/// The figures of queries, of all or of those of one network.
+#[derive(Clone, Debug)]
+pub struct QueryFigures {
+    /// Queries done after the last that was done in the warm-up.
+    pub ended: f64,
+    /// Seconds from then until the last step ended.
+    pub seconds: f64,
+    /// Latencies of the queries that were done.
+    pub latencies: Histogram,
+    /// Their mean in milliseconds; NaN if none was done.
+    pub latency_mean: f64,
+    /// Queries that waited for a plan, averaged over time.
+    pub queue_mean: f64,
+    /// The most that waited at once.
+    pub queue_max: u32,
+    /// Queries done, in the whole run.
+    pub completed: u64,
+    /// Queries that found the queue full or whose deadline passed while they waited, in the whole run.
+    pub dropped: u64,
+    /// Queries done after their deadline, in the whole run.
+    pub late: u64,
+}
+
+impl QueryFigures {
+    /// The figures of `queries`, in the order of arrival, in a run from which the time from `start` to `end` counts;
+    /// `deadline` gives that of a query.
+    fn of(
+        queries: &[Query],
+        (start, end): (Time, Time),
+        deadline: impl Fn(&Query) -> Option<Duration>,
+    ) -> QueryFigures {
+        let done = || queries.iter().filter(|query| query.fate == Fate::Done);
+        let mut latencies = Histogram::new();
+        let (mut sum, mut kept) = (0.0, 0u32);
+        for query in done().filter(|query| query.arrived >= start) {
+            latencies.record(query.latency());
+            sum += query.latency().as_millis_f64();
+            kept += 1;
+        }
+        // From an end to an end, so that no batch counts for a part of its time; and whoever arrived before, so that a load
+        // that never becomes steady shows the capacity.
+        let before = done().map(|query| query.ended).filter(|ended| *ended <= start).max().unwrap_or_default();
+        let completed = done().count() as u64;
+        let (queue_mean, queue_max) = queue(queries, start, end);
+        QueryFigures {
+            ended: done().filter(|query| query.ended > before).count() as f64,
+            seconds: (end - before.min(end)).as_secs_f64(),
+            latencies,
+            latency_mean: sum / f64::from(kept),
+            queue_mean,
+            queue_max,
+            completed,
+            dropped: queries.len() as u64 - completed,
+            late: done().filter(|query| deadline(query).is_some_and(|limit| query.latency() > limit)).count() as u64,
+        }
+    }
+}
+
+/// The deadline of the queries of a load of one kind.
+fn deadline_of(load: &Load) -> Option<Duration> {
+    match load {
+        Load::Server(server) => server.deadline,
+        _ => None,
+    }
+}
+
 impl Replication {
     /// The figures of `served`, which is the load of `problem`.
     ///
@@ -62,35 +114,27 @@ impl Replication {
     pub fn of(problem: &Problem, served: &Served, warm_up: WarmUpEnd) -> Result<Replication, Uncalibrated> {
         let end = served.timeline.spans.iter().map(|span| span.end).max().unwrap_or_default();
         let start = window_start(problem, served, warm_up);
-        let mut latencies = Histogram::new();
-        let (mut sum, mut kept) = (0.0, 0u32);
-        for query in served.done().filter(|query| query.arrived >= start) {
-            latencies.record(query.latency());
-            sum += query.latency().as_millis_f64();
-            kept += 1;
-        }
-        // From an end to an end, so that no batch counts for a part of its time; and whoever arrived before, so that a load
-        // that never becomes steady shows the capacity.
-        let before = served.done().map(|query| query.ended).filter(|ended| *ended <= start).max().unwrap_or_default();
-        let ended = served.done().filter(|query| query.ended > before).count() as f64;
-        let deadline = match &problem.load {
-            Load::Server(server) => server.deadline,
-            _ => None,
-        };
-        let completed = served.done().count() as u64;
         let of_plans = OfPlans::new(problem, served)?;
-        let (queue_mean, queue_max) = queue(&served.queries, start, end);
+        let (queries, networks) = match &problem.load {
+            Load::PerModel(tenants) => {
+                let deadline = |query: &Query| deadline_of(&tenants[usize::from(query.tenant)].load);
+                let of_network = |index: usize| {
+                    let is_own = |query: &&Query| usize::from(query.tenant) == index;
+                    let own: Vec<Query> = served.queries.iter().filter(is_own).copied().collect();
+                    QueryFigures::of(&own, (start, end), deadline)
+                };
+                let networks = (0..tenants.len()).map(of_network).collect();
+                (QueryFigures::of(&served.queries, (start, end), deadline), networks)
+            }
+            load => {
+                let deadline = deadline_of(load);
+                (QueryFigures::of(&served.queries, (start, end), |_| deadline), Vec::new())
+            }
+        };
         Ok(Replication {
             makespan: end.since_start(),
-            ended,
-            seconds: (end - before.min(end)).as_secs_f64(),
-            latencies,
-            latency_mean: sum / f64::from(kept),
-            queue_mean,
-            queue_max,
-            completed,
-            dropped: served.queries.len() as u64 - completed,
-            late: deadline.map_or(0, |limit| served.done().filter(|query| query.latency() > limit).count() as u64),
+            queries,
+            networks,
             energy: energy(problem, &Runs::from(served), end),
             utilisation: utilisation(problem, &Runs::from(served), start, end),
             recovery: served.recoveries.iter().filter_map(|recovery| recovery.time).max(),

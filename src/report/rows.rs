@@ -18,8 +18,9 @@ pub struct ResultRow<'a> {
 /// The rows as CSV with one header.
 ///
 /// Settings come first, then the strategy and its metrics, then columns `split_<device>` and `utilisation_<device>`
-/// for each device, and last `error`, which is empty for outcomes. What is not known is empty. Settings and devices that only some rows have
-/// get columns too, in the order in which they first appear.
+/// for each device, for each network with a load of its own columns such as `latency_mean_ms_<network>`, and last `error`,
+/// which is empty for outcomes. What is not known is empty. Settings, devices and networks that only some rows have get
+/// columns too, in the order in which they first appear.
 pub fn results_csv(rows: &[ResultRow<'_>]) -> Vec<u8> {
     let mut columns = ResultColumns::default();
     rows.iter().for_each(|row| columns.add(row));
@@ -31,6 +32,7 @@ pub fn results_csv(rows: &[ResultRow<'_>]) -> Vec<u8> {
 pub struct ResultColumns {
     settings: Vec<String>,
     devices: Vec<String>,
+    networks: Vec<String>,
 }
 
 impl ResultColumns {
@@ -44,6 +46,8 @@ impl ResultColumns {
         row.settings.iter().for_each(|(name, _)| add(&mut self.settings, name));
         let split = row.result.iter().flat_map(|outcome| &outcome.split);
         split.for_each(|(device, _)| add(&mut self.devices, device));
+        let networks = row.result.iter().flat_map(|outcome| &outcome.networks);
+        networks.for_each(|(network, _)| add(&mut self.networks, network));
     }
 
     /// The header as CSV.
@@ -62,6 +66,9 @@ impl ResultColumns {
         header.extend(METRICS.map(|(name, _)| name.to_owned()));
         header.extend(self.devices.iter().map(|device| format!("split_{device}")));
         header.extend(self.devices.iter().map(|device| format!("utilisation_{device}")));
+        for network in &self.networks {
+            header.extend(NETWORK_METRICS.map(|(name, _)| format!("{name}_{network}")));
+        }
         header.push("error".into());
         header
     }
@@ -74,11 +81,16 @@ impl ResultColumns {
                 line.extend(METRICS.map(|(_, metric)| metric(outcome)));
                 line.extend(self.devices.iter().map(|device| value_of(&outcome.split, device)));
                 line.extend(self.devices.iter().map(|device| value_of(&outcome.utilisation, device)));
+                for network in &self.networks {
+                    let service = outcome.networks.iter().find(|(name, _)| name == network).map(|(_, service)| service);
+                    line.extend(NETWORK_METRICS.map(|(_, metric)| text(service.and_then(metric))));
+                }
                 line.push(String::new());
             }
             Err(failure) => {
                 line.push(failure.strategy.clone());
-                line.extend(vec![String::new(); METRICS.len() + 2 * self.devices.len()]);
+                let networks = NETWORK_METRICS.len() * self.networks.len();
+                line.extend(vec![String::new(); METRICS.len() + 2 * self.devices.len() + networks]);
                 line.push(failure.reason.clone());
             }
         }
@@ -156,6 +168,18 @@ const METRICS: [(&str, Metric); 37] = [
     ("queue_max", |outcome| of_service(outcome, |service| Some(f64::from(service.queue_max)))),
     ("energy_j", |outcome| text(outcome.energy_j)),
     ("recovery_ms", |outcome| text(outcome.recovery.map(Duration::as_millis_f64))),
+];
+
+/// What is said of each network that has a load of its own.
+const NETWORK_METRICS: [(&str, fn(&Service) -> Option<f64>); 8] = [
+    ("queries", |service| Some(service.queries as f64)),
+    ("completed", |service| Some(service.completed as f64)),
+    ("dropped", |service| Some(service.dropped as f64)),
+    ("late", |service| Some(service.late as f64)),
+    ("qps", |service| Some(service.qps.mean)),
+    ("latency_mean_ms", |service| Some(service.latency_mean_ms?.mean)),
+    ("latency_p50_ms", |service| Some(service.percentiles?.p50)),
+    ("latency_p99_ms", |service| Some(service.percentiles?.p99.value)),
 ];
 
 fn of_service(outcome: &Outcome, figure: impl Fn(&Service) -> Option<f64>) -> String {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Replication;
+use super::QueryFigures;
 use crate::statistics::{Interval, Percentile, Pooled};
 
 /// What chance did to a run. Intervals are of 95 % confidence.
@@ -68,8 +68,8 @@ pub(super) fn interval(values: &[f64]) -> Interval {
 
 /// Queries done a second, over all replications together: the ratio of the sums, since a mean of ratios is too high where
 /// runs are short. Its interval is that of the ratio estimator (Cochran, Sampling Techniques, 1977, section 6.4).
-pub(super) fn queries_per_second(replications: &[Replication]) -> Interval {
-    let sum = |figure: fn(&Replication) -> f64| replications.iter().map(figure).sum::<f64>();
+pub(super) fn queries_per_second(replications: &[&QueryFigures]) -> Interval {
+    let sum = |figure: fn(&QueryFigures) -> f64| replications.iter().map(|run| figure(run)).sum::<f64>();
     let seconds = sum(|replication| replication.seconds);
     if seconds <= 0.0 {
         return Interval { mean: 0.0, half_width: 0.0 };
@@ -82,8 +82,8 @@ pub(super) fn queries_per_second(replications: &[Replication]) -> Interval {
 
 impl Service {
     /// Of all replications, of which there is one at least.
-    pub fn of(replications: &[Replication]) -> Service {
-        let all = |figure: fn(&Replication) -> f64| replications.iter().map(figure).collect::<Vec<f64>>();
+    pub fn of(replications: &[&QueryFigures]) -> Service {
+        let all = |figure: fn(&QueryFigures) -> f64| replications.iter().map(|run| figure(run)).collect::<Vec<f64>>();
         let known = |values: Vec<f64>| values.iter().all(|value| value.is_finite()).then_some(values);
         let mut latencies = Pooled::default();
         replications.iter().for_each(|replication| latencies.add(&replication.latencies));
@@ -97,7 +97,7 @@ impl Service {
                 queries: latencies.count(),
             })
         };
-        let sum = |count: fn(&Replication) -> u64| replications.iter().map(count).sum::<u64>();
+        let sum = |count: fn(&QueryFigures) -> u64| replications.iter().map(|run| count(run)).sum::<u64>();
         Service {
             queries: sum(|replication| replication.completed + replication.dropped),
             completed: sum(|replication| replication.completed),

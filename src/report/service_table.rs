@@ -18,7 +18,7 @@ const TITLES: [(&str, &str); 9] = [
 /// Names are wrapped to no less than this.
 const NARROWEST: usize = 8;
 
-/// A line for each outcome that has a service.
+/// A line for each outcome that has a service, and below it one for each network with a load of its own.
 pub(super) fn service_grid(outcomes: &[Outcome], bold: bool) -> Vec<String> {
     let services = || outcomes.iter().filter_map(|outcome| outcome.service.as_ref());
     let means = || services().filter_map(|service| service.latency_mean_ms).map(|interval| interval.mean);
@@ -36,8 +36,8 @@ pub(super) fn service_grid(outcomes: &[Outcome], bold: bool) -> Vec<String> {
     let half = |width: Option<f64>| {
         width.filter(|width| *width > 0.0).map_or_else(|| "-".to_owned(), |width| short(width * scale))
     };
-    let numbers = |outcome: &Outcome| -> [String; 8] {
-        let Some(service) = &outcome.service else { return Default::default() };
+    let numbers = |service: Option<&Service>, busy: String| -> [String; 8] {
+        let Some(service) = service else { return Default::default() };
         let percentiles = service.percentiles;
         let p99 = percentiles.map(|percentiles| percentiles.p99);
         [
@@ -48,14 +48,23 @@ pub(super) fn service_grid(outcomes: &[Outcome], bold: bool) -> Vec<String> {
             number(p99.map(|percentile| percentile.value)),
             half(p99.and_then(|percentile| percentile.reach())),
             missed(service),
-            busy(outcome),
+            busy,
         ]
     };
-    let numbers: Vec<[String; 8]> = outcomes.iter().map(numbers).collect();
-    let width = room(&titles, &numbers).max(NARROWEST);
-    let lines = outcomes.iter().zip(numbers).map(|(outcome, numbers)| {
-        let name = wrap(&outcome.strategy, width, "", NAME_BREAKS).join("\n");
-        std::iter::once(name).chain(numbers).collect()
+    let (mut names, mut lines) = (Vec::new(), Vec::new());
+    for outcome in outcomes {
+        names.push((outcome.strategy.as_str(), ""));
+        lines.push(numbers(outcome.service.as_ref(), busy(outcome)));
+        for (network, service) in &outcome.networks {
+            names.push((network.as_str(), "  "));
+            lines.push(numbers(Some(service), String::new()));
+        }
+    }
+    let width = room(&titles, &lines).max(NARROWEST);
+    let lines = names.into_iter().zip(lines).map(|((name, indent), numbers)| {
+        let name = wrap(name, width - indent.len(), "", NAME_BREAKS);
+        let name: Vec<String> = name.into_iter().map(|line| format!("{indent}{line}")).collect();
+        std::iter::once(name.join("\n")).chain(numbers).collect()
     });
     grid(&titles, 1, lines, bold)
 }
@@ -89,6 +98,9 @@ pub(super) fn service_captions(outcomes: &[Outcome]) -> Vec<String> {
         "latency: from arrival until the plan with the query ends; p50, p99: percentiles".to_owned(),
         "missed: dropped, or done after the deadline; busy: the busiest device".to_owned(),
     ];
+    if outcomes.iter().any(|outcome| !outcome.networks.is_empty()) {
+        captions.push("below each strategy: the queries of each network".to_owned());
+    }
     captions.extend(chance_caption(outcomes));
     captions
 }

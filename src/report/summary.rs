@@ -94,6 +94,8 @@ pub(super) struct Entry<'a> {
     search: Option<SearchEntry>,
     chance: Option<&'a Chance>,
     service: Option<&'a Service>,
+    #[serde(skip_serializing_if = "Pairs::is_empty")]
+    networks: Pairs<'a, &'a Service>,
 }
 
 impl<'a> From<&'a Outcome> for Entry<'a> {
@@ -120,6 +122,7 @@ impl<'a> From<&'a Outcome> for Entry<'a> {
             search: outcome.search.map(SearchEntry::from),
             chance: outcome.chance.as_ref(),
             service: outcome.service.as_ref(),
+            networks: Pairs(outcome.networks.iter().map(|(network, service)| (network.as_str(), service)).collect()),
         }
     }
 }
@@ -165,6 +168,12 @@ impl<'a> From<&'a Failure> for FailureEntry<'a> {
 
 /// An object with these keys and values, in the order given.
 pub(super) struct Pairs<'a, T>(pub(super) Vec<(&'a str, T)>);
+
+impl<T> Pairs<'_, T> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
 
 impl<T: Serialize> Serialize for Pairs<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

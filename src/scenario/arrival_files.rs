@@ -1,59 +1,150 @@
-//! Files of recorded arrivals.
+//! Files of recorded arrivals: columns of numbers, of which one says when queries come.
 
 use super::decode::shorten;
 use crate::cost::Fault;
-use crate::units::{Duration, Time};
 
-/// The columns that a file may have, and the unit of each in nanoseconds.
-const COLUMNS: [(&str, f64); 4] = [("arrival_s", 1e9), ("arrival_ms", 1e6), ("arrival_us", 1e3), ("arrival_ns", 1.0)];
+/// The columns that are times without being named by a scenario.
+const TIMES: [&str; 4] = ["arrival_s", "arrival_ms", "arrival_us", "arrival_ns"];
+
+/// The column that says which network a query is of.
+const MODEL: &str = "model";
+/// The column that says how many samples a query has.
+const SAMPLES: &str = "samples";
 
 /// What a file begins with.
 const HEADER: &str = "begin with `arrival_s`, `arrival_ms`, `arrival_us` or `arrival_ns`, and a time on each line";
 
-/// Later arrivals are a mistake: 1000 days.
-const NANOS_MAX: f64 = 8.64e16;
-
 /// After so many faults, a file is read no further.
 const FAULTS_MAX: usize = 1000;
 
-/// The arrivals in ascending order and at least one, or what is wrong with the file, line by line.
-pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Time>, Vec<Fault>> {
+/// Samples of a query.
+const SAMPLES_MAX: u32 = 1_000_000;
+
+/// What a file says, row by row.
+#[derive(Debug)]
+pub(super) struct Recording {
+    columns: Vec<Column>,
+    /// Networks; empty if nothing says which.
+    pub(super) models: Vec<Box<str>>,
+    /// Samples; empty if nothing says how many.
+    pub(super) samples: Vec<u32>,
+}
+
+/// A column of numbers, or its first line that is none.
+#[derive(Debug)]
+struct Column {
+    name: String,
+    numbers: Result<Vec<f64>, String>,
+}
+
+impl Recording {
+    /// The numbers of the column called `name`, or of the one that is known for times if nothing is called: its name and
+    /// what it says of each row, or why there is none.
+    pub(super) fn column(&self, name: Option<&str>) -> Result<(&str, &[f64]), String> {
+        let is_asked = |column: &&Column| match name {
+            Some(name) => column.name == name,
+            None => TIMES.contains(&column.name.as_str()),
+        };
+        let names = || {
+            let names = self.columns.iter().map(|column| format!("`{}`", shorten(&column.name)));
+            format!("the file has {}", names.collect::<Vec<_>>().join(", "))
+        };
+        let Some(column) = self.columns.iter().find(is_asked) else {
+            return Err(match name {
+                Some(name) => format!("no column is called `{}`: {}", shorten(name), names()),
+                None => format!("no column is called `{}`: {}", TIMES.join("`, `"), names()),
+            });
+        };
+        match &column.numbers {
+            Ok(numbers) => Ok((&column.name, numbers)),
+            Err(fault) => Err(fault.clone()),
+        }
+    }
+}
+
+/// What is in the file, with at least one row, or what is wrong with it, line by line.
+pub(super) fn parse(bytes: &[u8]) -> Result<Recording, Vec<Fault>> {
     let fault = |line: usize, cause: String, remedy: &str| Fault { line, cause, remedy: remedy.to_owned() };
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let line = 1 + bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
         vec![fault(line, "the file is not valid UTF-8".to_owned(), "save it as UTF-8 text")]
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let rows = (1..).zip(text.lines().map(str::trim));
-    let mut rows = rows.filter(|(_, row)| !row.is_empty() && !row.starts_with('#'));
-    let Some((line, header)) = rows.next() else {
+    let mut lines = (1..).zip(text.lines().map(str::trim));
+    let mut lines = lines.by_ref().filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    let Some((line, header)) = lines.next() else {
         return Err(vec![fault(1, "the file is empty".to_owned(), HEADER)]);
     };
-    let Some(&(_, nanos)) = COLUMNS.iter().find(|(column, _)| *column == header) else {
+    let names = fields(header);
+    if names.iter().enumerate().any(|(index, name)| names[..index].contains(name)) {
+        return Err(vec![fault(line, "two columns have the same name".to_owned(), "give each a name of its own")]);
+    }
+    if names.len() == 1 && names[0].parse::<f64>().is_ok() {
         let cause = format!("`{}` is not the header of recorded arrivals", shorten(header));
         return Err(vec![fault(line, cause, HEADER)]);
-    };
-    let (mut times, mut faults) = (Vec::new(), Vec::new());
-    for (line, row) in rows {
-        if faults.len() == FAULTS_MAX {
+    }
+    let mut recording = Recording { columns: Vec::new(), models: Vec::new(), samples: Vec::new() };
+    recording.columns.extend(names.iter().map(|name| Column { name: name.clone(), numbers: Ok(Vec::new()) }));
+    let (mut faults, mut count) = (Vec::new(), 0);
+    for (line, row) in lines {
+        if faults.len() >= FAULTS_MAX {
             faults.push(fault(line, "the file is read no further".to_owned(), "correct the lines above first"));
             break;
         }
-        let time = row.parse::<f64>().ok().map(|time| time * nanos).filter(|time| (0.0..=NANOS_MAX).contains(time));
-        let Some(time) = time.map(|time| Time::ZERO + Duration::from_nanos_f64(time)) else {
-            let cause = format!("`{}` is not a time since the start", shorten(row));
-            faults.push(fault(line, cause, "use a number, from 0 for the start to 1000 days later"));
+        let fields = fields(row);
+        if fields.len() != names.len() {
+            let cause = format!("this line has {} values, and the header {}", fields.len(), names.len());
+            faults.push(fault(line, cause, "give a value for each column"));
             continue;
-        };
-        if times.last().is_some_and(|&before| time < before) {
-            faults.push(fault(line, "this arrival comes before the one above it".to_owned(), "sort the times"));
         }
-        times.push(time);
+        count += 1;
+        for (column, field) in recording.columns.iter_mut().zip(fields) {
+            match column.name.as_str() {
+                MODEL => recording.models.push(field.as_str().into()),
+                SAMPLES => match field.parse().ok().filter(|samples| (1..=SAMPLES_MAX).contains(samples)) {
+                    Some(samples) => recording.samples.push(samples),
+                    None => {
+                        let cause = format!("`{}` is not a number of samples", shorten(&field));
+                        faults.push(fault(line, cause, "use a whole number from 1 to 1000000"));
+                    }
+                },
+                name => {
+                    let is_time = TIMES.contains(&name);
+                    let Ok(numbers) = &mut column.numbers else { continue };
+                    let number = field.parse::<f64>().ok().filter(|number| number.is_finite());
+                    match number.filter(|number| !is_time || *number >= 0.0) {
+                        Some(number) if is_time && numbers.last().is_some_and(|&before| number < before) => {
+                            let cause = "this arrival comes before the one above it".to_owned();
+                            faults.push(fault(line, cause, "sort the times"));
+                            numbers.push(number);
+                        }
+                        Some(number) => numbers.push(number),
+                        None if is_time => {
+                            let cause = format!("`{}` is not a time since the start", shorten(&field));
+                            faults.push(fault(line, cause, "use a number, from 0 for the start to 1000 days later"));
+                        }
+                        None => {
+                            column.numbers = Err(format!("line {line} has `{}`, which is no number", shorten(&field)));
+                        }
+                    }
+                }
+            }
+        }
     }
-    if faults.is_empty() && times.is_empty() {
+    if faults.is_empty() && count == 0 {
         faults.push(fault(line, "no arrival is recorded".to_owned(), "add a time below the header"));
     }
-    if faults.is_empty() { Ok(times) } else { Err(faults) }
+    if faults.is_empty() { Ok(recording) } else { Err(faults) }
+}
+
+/// The values of a line, which may stand in quotation marks.
+fn fields(line: &str) -> Vec<String> {
+    if !line.contains('"') {
+        return line.split(',').map(|field| field.trim().to_owned()).collect();
+    }
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).trim(csv::Trim::All).from_reader(line.as_bytes());
+    let record = reader.records().next().and_then(Result::ok).unwrap_or_default();
+    record.iter().map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -62,19 +153,31 @@ mod tests {
 
     use super::*;
 
-    fn read(text: &str) -> Vec<u64> {
-        parse(text.as_bytes()).unwrap().into_iter().map(Time::as_nanos).collect()
+    #[test]
+    fn columns_are_found_by_name_and_comments_and_empty_lines_say_nothing() {
+        let text = "\u{feff}# from a log\r\nuser,\"at\" , arrival_s,model,samples\r\na, 7,0,x,1\r\n\r\n b,8.5,2e3,\"y\",3\r\n# a pause\r\n";
+        let found = parse(text.as_bytes()).unwrap();
+        assert_eq!(found.column(None).unwrap(), ("arrival_s", &[0.0, 2000.0][..]));
+        assert_eq!(found.column(Some("at")).unwrap(), ("at", &[7.0, 8.5][..]));
+        assert_eq!(found.column(Some("user")).unwrap_err(), "line 3 has `a`, which is no number");
+        assert_eq!(
+            found.column(Some("time")).unwrap_err(),
+            "no column is called `time`: the file has `user`, `at`, `arrival_s`, `model`, `samples`"
+        );
+        assert_eq!((found.models, found.samples), (vec!["x".into(), "y".into()], vec![1, 3]));
     }
 
     #[test]
-    fn the_header_says_the_unit_and_comments_and_empty_lines_say_nothing() {
-        assert_eq!(
-            read("\u{feff}# from a log\r\narrival_s\r\n0\r\n\r\n 1.5 \r\n# a pause\r\n2e3"),
-            [0, 1_500_000_000, 2_000_000_000_000]
-        );
-        assert_eq!(read("arrival_ms\n1.5"), [1_500_000]);
-        assert_eq!(read("arrival_us\n1.5"), [1500]);
-        assert_eq!(read("arrival_ns\n1.5\n2"), [2, 2]);
+    fn what_is_wrong_is_told_line_by_line() {
+        let faults = parse(b"arrival_s,samples\n1,0\n2\n1,1\nx,2\n0,2").unwrap_err();
+        let told: Vec<_> = faults.iter().map(|fault| format!("{}: {}", fault.line, fault.cause)).collect();
+        insta::assert_snapshot!(told.join("\n"), @"
+        2: `0` is not a number of samples
+        3: this line has 1 values, and the header 2
+        5: `x` is not a time since the start
+        6: this arrival comes before the one above it
+        ");
+        assert_eq!(parse(b"a,a\n1,2").unwrap_err()[0].cause, "two columns have the same name");
     }
 
     #[test]
@@ -88,9 +191,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_the_bytes_there_are_faults_or_times_in_order(rows in "(arrival_m?s\n)?([0-9.e#\n -]|.){0,60}") {
+        fn whatever_the_bytes_there_are_faults_or_times_in_order(rows in "(arrival_m?s\n)?([0-9.e#,\n -]|.){0,60}") {
             match parse(rows.as_bytes()) {
-                Ok(times) => prop_assert!(!times.is_empty() && times.is_sorted()),
+                Ok(found) => {
+                    if let Ok((_, times)) = found.column(None) {
+                        prop_assert!(!times.is_empty() && times.is_sorted());
+                    }
+                }
                 Err(faults) => prop_assert!(!faults.is_empty()),
             }
         }

@@ -56,7 +56,6 @@ use crate::model::Weights;
 use crate::platform::{BandwidthTable, DeviceId};
 use crate::problem::{Problem, Profiling, Replications};
 use crate::strategy::Strategy;
-use crate::units::Time;
 
 /// A scenario without faults, with its overrides and traces.
 #[derive(Debug)]
@@ -78,7 +77,7 @@ pub struct Scenario {
 struct Files {
     traces: Traces,
     networks: OnnxFiles,
-    arrivals: TextFiles<Arc<[Time]>>,
+    arrivals: TextFiles<Arc<arrival_files::Recording>>,
     bandwidths: TextFiles<Arc<BandwidthTable>>,
 }
 
@@ -203,16 +202,17 @@ impl Scenario {
         let sweep = Sweep::new(root.get("sweep"), changes, &mut faults);
         let mut inputs = vec![InputFile::new(path, bytes.as_deref().unwrap_or_default())];
         let folder = path.parent().unwrap_or(Path::new(""));
-        let traces = names(&root, &sweep, "devices", "trace");
+        let traces = names(&root, &sweep, "devices", None, "trace");
         let traces = Traces::load(folder, &traces, load, &mut inputs, &mut sources, &mut faults);
         // All else is read even where there are no profiles yet.
         let load = load.unwrap_or(&file::read);
-        let networks = names(&root, &sweep, "models", "file");
+        let networks = names(&root, &sweep, "models", Some("onnx"), "file");
         let networks = OnnxFiles::load(folder, &networks, load, &mut inputs, &mut faults);
-        let arrivals = names(&root, &sweep, "load", "file");
-        let parse = |bytes: &[u8]| arrival_files::parse(bytes).map(Arc::from);
+        let mut arrivals = names(&root, &sweep, "load", Some("recorded"), "file");
+        arrivals.extend(names(&root, &sweep, "models", Some("recorded"), "file"));
+        let parse = |bytes: &[u8]| arrival_files::parse(bytes).map(Arc::new);
         let arrivals = TextFiles::load(folder, &arrivals, (load, parse), &mut inputs, &mut sources, &mut faults);
-        let bandwidths = names(&root, &sweep, "memories", "file");
+        let bandwidths = names(&root, &sweep, "memories", None, "file");
         let parse = |bytes: &[u8]| parse_bandwidth(bytes).map(Arc::new);
         let bandwidths = TextFiles::load(folder, &bandwidths, (load, parse), &mut inputs, &mut sources, &mut faults);
         let files = Files { traces, networks, arrivals, bandwidths };
@@ -316,26 +316,43 @@ impl Scenario {
     }
 }
 
-/// The texts under `key` anywhere in `section` of the scenario, and those that a sweep sets, in the file's order.
-fn names<'a>(root: &'a Node, sweep: &'a Sweep, section: &'a str, key: &'a str) -> Vec<&'a Node> {
-    let mut found: Vec<&Node> = sweep.named(section, key).filter(|node| node.as_str().is_some()).collect();
-    root.get(section).into_iter().chain(sweep.values(section)).for_each(|table| find_texts(table, key, &mut found));
+/// The texts under `key` anywhere in `section` of the scenario, or in the tables there that are called `within`, and those
+/// that a sweep sets, in the file's order.
+fn names<'a>(
+    root: &'a Node,
+    sweep: &'a Sweep,
+    section: &'a str,
+    within: Option<&'a str>,
+    key: &'a str,
+) -> Vec<&'a Node> {
+    let fits = |name: &str| within.is_none_or(|within| within == name);
+    let mut found = Vec::new();
+    for (path, node) in sweep.values(section) {
+        match node.as_str() {
+            Some(_) if path.ends_with(key) && within.is_none_or(|within| path.has(within)) => found.push(node),
+            _ => find_texts(node, (within, key), path.last().is_some_and(fits), &mut found),
+        }
+    }
+    if let Some(node) = root.get(section) {
+        find_texts(node, (within, key), fits(section), &mut found);
+    }
     found.sort_by_key(|node| node.at.start);
     found
 }
 
-/// Adds the texts under `key` in `node`.
-fn find_texts<'a>(node: &'a Node, key: &str, found: &mut Vec<&'a Node>) {
+/// Adds the texts under `key` in the tables called `within`, of which `node` is one or not.
+fn find_texts<'a>(node: &'a Node, (within, key): (Option<&str>, &str), is_within: bool, found: &mut Vec<&'a Node>) {
     match &node.value {
         Value::Table(table) => {
             for entry in &table.0 {
-                if entry.key == key && entry.node.as_str().is_some() {
+                if is_within && entry.key == key && entry.node.as_str().is_some() {
                     found.push(&entry.node);
                 }
-                find_texts(&entry.node, key, found);
+                let is_within = within.is_none_or(|within| within == entry.key);
+                find_texts(&entry.node, (within, key), is_within, found);
             }
         }
-        Value::List(list) => list.iter().for_each(|node| find_texts(node, key, found)),
+        Value::List(list) => list.iter().for_each(|node| find_texts(node, (within, key), is_within, found)),
         _ => {}
     }
 }

@@ -52,6 +52,16 @@ impl Path {
         self.0.first().is_some_and(|first| first == key)
     }
 
+    /// The last part.
+    pub(super) fn last(&self) -> Option<&str> {
+        self.0.last().map(String::as_str)
+    }
+
+    /// Whether a part is `key`.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.0.iter().any(|part| part == key)
+    }
+
     /// Whether the last part is `key`.
     pub(super) fn ends_with(&self, key: &str) -> bool {
         self.0.last().is_some_and(|last| last == key)

@@ -140,14 +140,9 @@ impl Sweep {
         Sweep { axes, grid_count, exclude, at: node.map_or(0..0, |node| node.at.clone()) }
     }
 
-    /// The values of the axes whose paths begin with `first` and end with `last`.
-    pub(super) fn named<'a>(&'a self, first: &'a str, last: &'a str) -> impl Iterator<Item = &'a Node> {
-        self.within(first).filter(|axis| axis.path.ends_with(last)).flat_map(|axis| &axis.values)
-    }
-
-    /// The values of the axes whose paths begin with `first`.
-    pub(super) fn values<'a>(&'a self, first: &'a str) -> impl Iterator<Item = &'a Node> {
-        self.within(first).flat_map(|axis| &axis.values)
+    /// The values of the axes whose paths begin with `first`, with these paths.
+    pub(super) fn values<'a>(&'a self, first: &'a str) -> impl Iterator<Item = (&'a Path, &'a Node)> {
+        self.within(first).flat_map(|axis| axis.values.iter().map(|value| (&axis.path, value)))
     }
 
     fn within<'a>(&'a self, first: &'a str) -> impl Iterator<Item = &'a Axis> {

@@ -29,6 +29,7 @@ mod star;
 mod statistics;
 mod strategies;
 mod sweep;
+mod tenants;
 mod tensorrt;
 mod theory;
 mod tidy;

@@ -296,7 +296,7 @@ fn a_load_beyond_the_capacity_shows_the_capacity_whatever_the_warm_up() {
     let served = served(&problem);
     for warm_up in [WarmUpEnd::Queries(100), WarmUpEnd::Queries(333), WarmUpEnd::At(at(77))] {
         let figures = Replication::of(&problem, &served, warm_up).unwrap();
-        let per_second = figures.ended / figures.seconds;
+        let per_second = figures.queries.ended / figures.queries.seconds;
         assert!((per_second - 900.0).abs() < 2.0, "{per_second}"); // the last batch is smaller
         assert_eq!(figures.utilisation, [1.0]);
     }

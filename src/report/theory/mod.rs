@@ -84,7 +84,7 @@ impl Case {
             let replication = Replication::of(&self.problem, served, warm_up).map_err(|error| error.to_string())?;
             for ((figure, _), values) in self.expected.iter().zip(&mut values) {
                 values.push(match figure {
-                    Figure::LatencyMean => replication.latency_mean,
+                    Figure::LatencyMean => replication.queries.latency_mean,
                     Figure::Lost => {
                         let start = window_start(&self.problem, served, warm_up);
                         let fates = served.queries.iter().filter(|query| query.arrived >= start);

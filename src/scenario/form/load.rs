@@ -2,12 +2,13 @@
 
 use std::any::Any;
 
-use schemars::{Schema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
 
 use crate::problem::WarmUpRule;
 use crate::scenario::decode::{At, form, shorten};
 use crate::scenario::document::Value;
-use crate::scenario::scalar::{FileName, Misfit, Scalar};
+use crate::scenario::scalar::{FileName, Misfit, Scalar, Word};
 use crate::units::{Duration, PerSec};
 
 form! {
@@ -110,9 +111,19 @@ form! {
 
     /// Arrivals that a file lists.
     RecordedForm("`recorded`") {
-        /// A CSV file with one column, `arrival_s`, `arrival_ms`, `arrival_us` or `arrival_ns`: times since the start,
-        /// in ascending order. Relative to the scenario file.
+        /// A CSV file with a column `arrival_s`, `arrival_ms`, `arrival_us` or `arrival_ns`: times since the start, in
+        /// ascending order. A column `model` says which network a query is of, and `samples` how many samples it has; others
+        /// say nothing. Relative to the scenario file.
         file: At<FileName> = "file = \"arrivals.csv\"",
+        /// The column with the times, if it has another name.
+        column: At<String>,
+        /// The unit of that column; if absent, what its name ends with, such as `_ms`.
+        unit: At<Word<TimeUnit>>,
+        /// Arrivals before this time are left out, and the run starts then, for example `3600 s`. If absent, the run starts
+        /// at time 0, or with the first arrival if there is `until`.
+        from: At<Moment>,
+        /// Arrivals from this time on are left out.
+        until: At<Moment>,
     }
 
     /// When plans are issued for queries.
@@ -158,6 +169,63 @@ form! {
         /// What is left out at the start of each run: `mser5` finds it, `none`, or a time such as `10 s`. If absent,
         /// `mser5` for server loads, but `none` if arrivals are recorded or something breaks.
         warm_up: At<WarmUp>,
+    }
+}
+
+/// The unit of a column of times.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+pub(in crate::scenario) enum TimeUnit {
+    /// Seconds.
+    #[serde(rename = "s")]
+    Seconds,
+    /// Milliseconds.
+    #[serde(rename = "ms")]
+    Milliseconds,
+    /// Microseconds.
+    #[serde(rename = "us")]
+    Microseconds,
+    /// Nanoseconds.
+    #[serde(rename = "ns")]
+    Nanoseconds,
+}
+
+impl TimeUnit {
+    pub(in crate::scenario) fn nanos(self) -> f64 {
+        match self {
+            TimeUnit::Seconds => 1e9,
+            TimeUnit::Milliseconds => 1e6,
+            TimeUnit::Microseconds => 1e3,
+            TimeUnit::Nanoseconds => 1.0,
+        }
+    }
+}
+
+/// A time on any clock, such as seconds since 1970: in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::scenario) struct Moment(pub(in crate::scenario) f64);
+
+impl Scalar for Moment {
+    const NOUN: &'static str = "a time";
+    const REMEDY: &'static str = "write a number and one of `ns us ms s`, for example \"3600 s\"";
+
+    fn read(value: &Value) -> Result<Self, Misfit> {
+        let Value::String(text) = value else { return Err(Misfit::Type) };
+        let text = text.trim();
+        let split = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+        let unit = match &text[split..] {
+            "s" => Some(1e9),
+            "ms" => Some(1e6),
+            "us" => Some(1e3),
+            "ns" => Some(1.0),
+            _ => None,
+        };
+        let number = text[..split].trim().replace('_', "").parse::<f64>().ok();
+        let nanos = unit.zip(number).map(|(unit, number)| number * unit).filter(|nanos| *nanos >= 0.0);
+        nanos.map(Moment).ok_or_else(|| Misfit::Value(format!("`{}` is not a time", shorten(text)), None))
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": r"^\s*[0-9][0-9_]*(\.[0-9_]+)?\s*(ns|us|ms|s)\s*$" })
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) use contention::{HostForm, MemoryForm, NicDuplex, NicForm, NicSharing
 pub(super) use hardware::{
     AgentForm, CpuForm, DeviceForm, Duplex, LimitsForm, LinkForm, PowerForm, RuntimeForm, SwitchForm, TensorrtForm,
 };
-pub(super) use load::{ArrivalsForm, DispatchForm, LoadForm, ReplicationsForm, ServerForm};
+pub(super) use load::{ArrivalsForm, DispatchForm, LoadForm, Moment, RecordedForm, ReplicationsForm, ServerForm};
 pub(super) use variation::{DeviceVariationForm, FaultForm, GammaForm, LinkVariationForm, LognormalForm, SpikesForm};
 
 use super::decode::{At, Decode, LIST_MAX, form, inline_schema, table};
@@ -49,8 +49,9 @@ form! {
         /// Whether the baseline has its inputs at hand and keeps its outputs, wherever the models' homes are; false if
         /// absent.
         baseline_at_hand: At<bool>,
-        /// When queries arrive and how many samples they have.
-        load: LoadForm = "load = { offline = { samples = 100 } }",
+        /// When queries arrive and how many samples they have, for example `load = { offline = { samples = 100 } }`. Each
+        /// runs all networks, unless recorded arrivals have a column `model`. Absent where models have loads of their own.
+        load: LoadForm,
         /// When plans are issued for queries; for each as it arrives if absent.
         dispatch: DispatchForm,
         /// How often a run in which something is left to chance is repeated, and what of each counts.
@@ -119,6 +120,10 @@ form! {
         home: At<String>,
         /// Its last layer; what is behind it is left out. The network's own if absent.
         until: At<String>,
+        /// When its queries arrive, if networks have loads of their own; then all have.
+        load: LoadForm,
+        /// Of networks with loads of their own, queries of one with a higher number begin first: 0 to 255; 0 if absent.
+        priority: At<u64>,
         @one_of "opaque = { input = \"602112 B\", output = \"4000 B\", parameters = \"528 MiB\", activations = \"24.5 MiB\" }" as dyn Any {
             /// A network known by its sizes only.
             opaque: OpaqueForm,

@@ -1,17 +1,16 @@
 //! The load of the form, when plans are issued for its queries, and how often that is repeated.
 
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 
-use crate::problem::{Arrivals, Dispatch, Load, Replications, Server, WarmUpRule};
-use crate::scenario::decode::At;
-use crate::scenario::diagnostic::Faults;
-use crate::scenario::form::{ArrivalsForm, DispatchForm, LoadForm, ReplicationsForm, ScenarioForm, ServerForm};
-use crate::scenario::text_files::TextFiles;
-use crate::units::{Duration, PerSec, Time};
-
-/// Recorded arrivals that the scenario names.
-type Recorded = TextFiles<Arc<[Time]>>;
+use super::recorded::{self, Recorded, Rows};
+use crate::model::ModelId;
+use crate::problem::{Arrivals, Dispatch, Load, Replications, Server, Tenant, WarmUpRule};
+use crate::scenario::decode::{At, shorten};
+use crate::scenario::diagnostic::{Faults, did_you_mean};
+use crate::scenario::form::{
+    ArrivalsForm, DispatchForm, LoadForm, ModelForm, ReplicationsForm, ScenarioForm, ServerForm,
+};
+use crate::units::{Duration, PerSec};
 
 /// Samples of a load, of a query or of a batch.
 const SAMPLES: RangeInclusive<u64> = 1..=1_000_000;
@@ -45,8 +44,107 @@ fn number_of(field: Option<&At<u64>>, noun: &str, range: RangeInclusive<u64>, fa
     within(field, range, faults, |value| format!("{value} {noun} cannot be simulated"))
 }
 
-/// The load. `None` if it has faults.
-pub(super) fn lower(form: &LoadForm, files: &Recorded, faults: &mut Faults) -> Option<Load> {
+/// Files of recorded arrivals, and where it is told what is found in them.
+struct Reader<'a> {
+    files: &'a Recorded,
+    /// Of a load of one network, its name; rows of others are left out.
+    model: Option<&'a str>,
+    notes: &'a mut Vec<String>,
+}
+
+/// The load: one of all networks, or of each its own. `None` if it has faults.
+pub(super) fn lower(
+    form: &ScenarioForm,
+    files: &Recorded,
+    faults: &mut Faults,
+    notes: &mut Vec<String>,
+) -> Option<Load> {
+    let models = form.models.as_deref().unwrap_or_default();
+    let own = models.iter().filter_map(|model| Some((model, model.load.as_ref()?)));
+    if let Some(load) = &form.load {
+        for (_, own) in own {
+            let cause = "a network has a load of its own beside the one of all networks";
+            faults.add(&own.at, cause, "keep one of them").label("second").beside(&load.at, "first");
+        }
+        let lowered = lower_one(load, Reader { files, model: None, notes }, faults)?;
+        return match lowered {
+            Lowered::Whole(load) => Some(load),
+            Lowered::ByModel(server, rows) => by_model(form, load, &server, &rows, faults),
+        };
+    }
+    own.clone().next()?;
+    let mut tenants = Vec::new();
+    for (index, model) in (0..).zip(models) {
+        let Some(load) = &model.load else {
+            let cause = "this network has no load, and others have loads of their own";
+            faults.add(&model.at, cause, "add for example `load = { single_stream = { queries = 1000 } }`");
+            continue;
+        };
+        let name = model.name.as_ref().map(|name| name.value.as_str());
+        let reader = Reader { files, model: name, notes: &mut *notes };
+        if let Some(Lowered::Whole(load)) = lower_one(load, reader, faults) {
+            tenants.push(Tenant { model: ModelId(index), load, priority: lower_priority(model, faults) });
+        }
+    }
+    (tenants.len() == models.len()).then_some(Load::PerModel(tenants))
+}
+
+fn lower_priority(model: &ModelForm, faults: &mut Faults) -> u8 {
+    let cause = |value| format!("{value} is not a priority");
+    within(model.priority.as_ref(), 0..=255, faults, cause).map_or(0, |priority| priority as u8)
+}
+
+/// A priority says who begins first among networks with loads of their own.
+pub(super) fn check_priorities(form: &ScenarioForm, load: Option<&Load>, faults: &mut Faults) {
+    if load.is_none_or(|load| matches!(load, Load::PerModel(_))) {
+        return;
+    }
+    for priority in form.models.iter().flatten().filter_map(|model| model.priority.as_ref()) {
+        let cause = "all networks have one load, so that none begins before another";
+        faults.add(&priority.at, cause, "give each network a `load`, or remove this");
+    }
+}
+
+/// The recorded queries of each network, as its load.
+fn by_model(form: &ScenarioForm, load: &LoadForm, server: &Server, rows: &Rows, faults: &mut Faults) -> Option<Load> {
+    let models = form.models.as_deref().unwrap_or_default();
+    let name = |model: &ModelForm| model.name.as_ref().map(|name| name.value.clone());
+    let known: Vec<String> = models.iter().filter_map(name).collect();
+    if known.len() == models.len()
+        && let Some(other) = rows.models.iter().find(|model| !known.iter().any(|known| **known == ***model))
+    {
+        let cause = format!("the recorded arrivals have queries of `{}`, which is no model", shorten(other));
+        faults.add(&load.at, cause, did_you_mean(other, &known, "models"));
+        return None;
+    }
+    let mut tenants = Vec::new();
+    for (index, model) in (0..).zip(models) {
+        let own = rows.of(&name(model)?);
+        if own.times.is_empty() {
+            let cause = "no recorded arrival is of this network";
+            faults.add(&model.at, cause, "remove it, or use arrivals that have queries of it");
+            continue;
+        }
+        let last_is_own = rows.models.last().is_some_and(|last| Some(&**last) == name(model).as_deref());
+        // Of the last ones to come, some may be too many.
+        let excess = rows.times.len() as u32 * server.together - server.queries;
+        let queries = own.times.len() as u32 * server.together - if last_is_own { excess } else { 0 };
+        let samples = own.samples.iter().copied().max().unwrap_or(server.samples);
+        let arrivals = Arrivals::Recorded { times: own.times, samples: own.samples };
+        let load = Load::Server(Server { arrivals, samples, queries, ..server.clone() });
+        tenants.push(Tenant { model: ModelId(index), load, priority: lower_priority(model, faults) });
+    }
+    (tenants.len() == models.len()).then_some(Load::PerModel(tenants))
+}
+
+/// A load of the form.
+enum Lowered {
+    Whole(Load),
+    /// Recorded arrivals that say which network each is of.
+    ByModel(Server, Rows),
+}
+
+fn lower_one(form: &LoadForm, reader: Reader<'_>, faults: &mut Faults) -> Option<Lowered> {
     let known = faults.len();
     let load = if let Some(offline) = &form.offline {
         let cause = |value| format!("a load of {value} samples cannot be simulated");
@@ -59,9 +157,13 @@ pub(super) fn lower(form: &LoadForm, files: &Recorded, faults: &mut Faults) -> O
         let (queries, clients) = lower_stream(stream.queries.as_ref(), stream.clients.as_ref(), faults);
         Load::MultiStream { samples: samples?, queries: queries?, clients: clients? }
     } else {
-        Load::Server(lower_server(form.server.as_ref()?, files, faults)?)
+        let (server, rows) = lower_server(form.server.as_ref()?, reader, faults)?;
+        if faults.len() == known && !rows.models.is_empty() {
+            return Some(Lowered::ByModel(server, rows));
+        }
+        Load::Server(server)
     };
-    (faults.len() == known).then_some(load)
+    (faults.len() == known).then_some(Lowered::Whole(load))
 }
 
 /// Queries and clients.
@@ -82,7 +184,8 @@ fn lower_stream(
     (count, clients)
 }
 
-fn lower_server(form: &ServerForm, files: &Recorded, faults: &mut Faults) -> Option<Server> {
+/// The load, and for each recorded arrival what else is known of it.
+fn lower_server(form: &ServerForm, reader: Reader<'_>, faults: &mut Faults) -> Option<(Server, Rows)> {
     let samples = number_of(form.samples.as_ref(), "samples in a query", SAMPLES, faults);
     let together = number_of(form.together.as_ref(), "queries at an arrival", QUERIES, faults);
     let queries = number_of(form.queries.as_ref(), "queries", QUERIES, faults);
@@ -101,62 +204,77 @@ fn lower_server(form: &ServerForm, files: &Recorded, faults: &mut Faults) -> Opt
         let cause = format!("{together} queries at an arrival are more than the {queries} of the load");
         faults.add(at, cause, "use more `queries`, or fewer at an arrival");
     }
-    let arrivals = lower_arrivals(form.arrivals.as_ref()?, files, faults);
+    let arrivals = form.arrivals.as_ref()?;
     let together = together.unwrap_or(1);
-    let (arrivals, queries) = match arrivals? {
-        Arrivals::Recorded { times, .. } => recorded(form, times, together, queries, faults)?,
-        arrivals => {
+    let mut rows = Rows::default();
+    let (arrivals, queries) = match &arrivals.recorded {
+        Some(recorded) => {
+            let all = recorded::lower(recorded, reader.files, faults, reader.notes)?;
+            rows = match reader.model.filter(|_| !all.models.is_empty()) {
+                Some(model) => all.of(model),
+                None => all,
+            };
+            if rows.times.is_empty() {
+                let cause = "no recorded arrival is of this network";
+                faults.add(&recorded.at, cause, "use arrivals whose column `model` has its name");
+                return None;
+            }
+            let queries = how_many(form, rows.times.len(), together, queries, faults)?;
+            rows.truncate(queries.div_ceil(together) as usize);
+            (Arrivals::Recorded { times: rows.times.clone(), samples: rows.samples.clone() }, queries)
+        }
+        None => {
             if form.queries.is_none() {
                 let cause = "the server load has no `queries`, and only recorded arrivals come to an end";
                 faults.add(&form.at, cause, "add for example `queries = 100000`");
             }
-            (arrivals, queries?)
+            (lower_arrivals(arrivals, faults)?, queries?)
         }
     };
-    Some(Server {
+    if let (Some(At { at, .. }), false) = (&form.samples, rows.samples.is_empty()) {
+        let cause = "the recorded arrivals say how many samples each query has";
+        faults.add(at, cause, "remove this, or the column `samples`");
+    }
+    let server = Server {
         arrivals,
         together,
-        samples: samples.unwrap_or(1),
+        samples: rows.samples.iter().copied().max().or(samples).unwrap_or(1),
         queries,
         queue_max,
         deadline,
         drop_late: form.drop_late.as_ref().is_some_and(|drop| drop.value),
-    })
+    };
+    Some((server, rows))
 }
 
-/// As many of the recorded arrivals as `queries` need, or all.
-fn recorded(
+/// How many queries there are of so many recorded arrivals: as many as the form says, or all.
+fn how_many(
     form: &ServerForm,
-    mut times: Vec<Time>,
+    arrivals: usize,
     together: u32,
     queries: Option<u32>,
     faults: &mut Faults,
-) -> Option<(Arrivals, u32)> {
-    let most = times.len() as u64 * u64::from(together);
-    let count = match (&form.queries, queries) {
-        (None, _) => u32::try_from(most.min(*QUERIES.end())).expect("no load has more queries than 32 bits"),
+) -> Option<u32> {
+    let most = arrivals as u64 * u64::from(together);
+    match (&form.queries, queries) {
+        (None, _) => Some(u32::try_from(most.min(*QUERIES.end())).expect("no load has more queries than 32 bits")),
         (Some(At { at, .. }), Some(queries)) if u64::from(queries) > most => {
             let cause = format!("{queries} queries are more than the {most} that are recorded");
             faults.add(at, cause, format!("use at most {most}, or leave `queries` out"));
-            return None;
+            None
         }
-        (Some(_), queries) => queries?,
-    };
-    times.truncate(count.div_ceil(together) as usize);
-    Some((Arrivals::Recorded { times, samples: Vec::new() }, count))
+        (Some(_), queries) => queries,
+    }
 }
 
-fn lower_arrivals(form: &ArrivalsForm, files: &Recorded, faults: &mut Faults) -> Option<Arrivals> {
+/// Arrivals that are not recorded.
+fn lower_arrivals(form: &ArrivalsForm, faults: &mut Faults) -> Option<Arrivals> {
     let gap = |rate: &Option<At<PerSec>>| Some(rate.as_ref()?.value.gap_mean());
     if let Some(poisson) = &form.poisson {
         return Some(Arrivals::Poisson { gap_mean: gap(&poisson.rate)? });
     }
     if let Some(deterministic) = &form.deterministic {
         return Some(Arrivals::Deterministic { gap: gap(&deterministic.rate)? });
-    }
-    if let Some(recorded) = &form.recorded {
-        let times = files.get(&recorded.file.as_ref()?.value)?;
-        return Some(Arrivals::Recorded { times: times.to_vec(), samples: Vec::new() });
     }
     let bursty = form.bursty.as_ref()?;
     let calm_mean = above_zero(bursty.calm_mean.as_ref(), "a calm of 0 has no arrivals", faults);
@@ -219,15 +337,26 @@ pub(super) fn lower_dispatch(
 }
 
 /// A batch that is kept waiting needs a place for its queries.
-pub(super) fn check_queue(load: Option<&Load>, form: &ScenarioForm, dispatch: Option<Dispatch>, faults: &mut Faults) {
-    if let Some(Load::Server(Server { queue_max: Some(0), .. })) = load
-        && let Some(Dispatch::Batch { delay_max, .. }) = dispatch
-        && delay_max > Duration::ZERO
-        && let Some(queue) = form.load.as_ref().and_then(|load| load.server.as_ref()?.queue_max.as_ref())
-        && let Some(delay) = form.dispatch.as_ref().and_then(|form| form.batch.as_ref()?.delay_max.as_ref())
-    {
-        let cause = "where no query may wait, none can be kept waiting for more";
-        faults.add(&queue.at, cause, "let some wait, or remove `delay_max`").beside(&delay.at, "they would wait");
+pub(super) fn check_queues(form: &ScenarioForm, dispatch: Option<Dispatch>, faults: &mut Faults) {
+    let own = form.models.iter().flatten().filter_map(|model| model.load.as_ref());
+    let servers = form.load.iter().chain(own).filter_map(|load| load.server.as_ref());
+    let Some(Dispatch::Batch { delay_max, .. }) = dispatch else { return };
+    let Some(delay) = form.dispatch.as_ref().and_then(|form| form.batch.as_ref()?.delay_max.as_ref()) else { return };
+    for queue in servers.filter_map(|server| server.queue_max.as_ref()) {
+        if queue.value == 0 && delay_max > Duration::ZERO {
+            let cause = "where no query may wait, none can be kept waiting for more";
+            let fault = faults.add(&queue.at, cause, "let some wait, or remove `delay_max`");
+            fault.beside(&delay.at, "they would wait");
+        }
+    }
+}
+
+/// Whether queries come without end, so that the start is unlike the rest.
+fn settles(load: &Load) -> bool {
+    match load {
+        Load::Server(server) => !matches!(server.arrivals, Arrivals::Recorded { .. }),
+        Load::PerModel(tenants) => tenants.iter().all(|tenant| settles(&tenant.load)),
+        _ => false,
     }
 }
 
@@ -238,10 +367,7 @@ pub(super) fn lower_replications(
     is_disturbed: bool,
     faults: &mut Faults,
 ) -> Replications {
-    let settles = match load {
-        Some(Load::Server(server)) => !matches!(server.arrivals, Arrivals::Recorded { .. }) && !is_disturbed,
-        _ => false,
-    };
+    let settles = load.is_some_and(settles) && !is_disturbed;
     let warm_up = if settles { WarmUpRule::Mser5 } else { WarmUpRule::None };
     let default = Replications { warm_up, ..Replications::default() };
     let Some(form) = form else { return default };

@@ -8,12 +8,13 @@ mod hardware;
 mod load;
 mod networks;
 mod nics;
+mod recorded;
 mod runtimes;
 mod switches;
 mod variation;
 
 use super::decode::{At, Decode, shorten};
-use super::diagnostic::Faults;
+use super::diagnostic::{Faults, did_you_mean};
 use super::document::Node;
 use super::form::{ProfilingForm, ScenarioForm, StrategyForm};
 use super::names::Names;
@@ -21,7 +22,7 @@ use super::{Baseline, Case, Entry, Files};
 use crate::cost::TraceCosts;
 use crate::model::Graph;
 use crate::platform::DeviceId;
-use crate::problem::{Model, Problem, Profiling};
+use crate::problem::{Load, Model, Problem, Profiling};
 use crate::units::Duration;
 use curves::Curves;
 use hardware::Hardware;
@@ -38,9 +39,16 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
             faults.add(&node.at, format!("there are no {key}"), format!("add one with `{example}`"));
         }
     }
-    let load = form.load.as_ref().and_then(|load| load::lower(load, &files.arrivals, faults));
+    let mut load_notes = Vec::new();
+    let load = load::lower(&form, &files.arrivals, faults, &mut load_notes);
+    let has_own = form.models.iter().flatten().any(|model| model.load.is_some());
+    if root.get("load").is_none() && !has_own && !is_misspelt(root, "load") {
+        let remedy = "add for example `load = { offline = { samples = 100 } }`";
+        faults.add(&root.at, "the scenario has no `load`", remedy);
+    }
+    load::check_priorities(&form, load.as_ref(), faults);
     let dispatch = load::lower_dispatch(form.dispatch.as_ref(), load.as_ref(), faults);
-    load::check_queue(load.as_ref(), &form, dispatch, faults);
+    load::check_queues(&form, dispatch, faults);
     let mut hardware = hardware::lower(&form, faults);
     let ports = switches::lower(&form, &counted, &mut hardware, faults);
     let is_platform_whole = faults.len() == known;
@@ -93,9 +101,11 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
     let recorded = problem.platform.devices.iter().map(|device| device.runtime.recorded());
     let profiles = curves.profiles(&recorded.collect::<Vec<_>>());
     let mut notes: Vec<String> = notes;
+    notes.extend(load_notes);
     notes.extend(contention::idle_note(&problem.platform.interference).filter(|_| !contention));
     notes.extend(profiles.iter().flatten().filter_map(|profile| profile.mismatch.clone()));
-    if problem.models.len() > 1 && !problem.faults.is_empty() {
+    let has_one_load = !matches!(problem.load, Load::PerModel(_));
+    if problem.models.len() > 1 && !problem.faults.is_empty() && has_one_load {
         notes.push("of several networks, what one loses by a fault is computed again of all of them".to_owned());
     }
     let profiled_models = curves.profiled_models();
@@ -111,6 +121,12 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
         profiles,
         profiled_models,
     })
+}
+
+/// Whether a key is there that is meant to be `key`, which the diagnostic of an unknown key says.
+fn is_misspelt(root: &Node, key: &str) -> bool {
+    let is_meant = |text: &str| did_you_mean(text, [key], "keys") == format!("did you mean `{key}`?");
+    root.as_table().is_some_and(|table| table.0.iter().any(|entry| is_meant(&entry.key)))
 }
 
 fn lower_profiling(form: &ProfilingForm, faults: &mut Faults) -> Option<Profiling> {
