@@ -42,7 +42,7 @@ fn groups(criterion: &mut Criterion) {
     ];
     for (network, last) in [("vgg-19", "pool5"), ("resnet-50", "layer4.2.relu"), ("yolov2", "conv23")] {
         let zoo = format!("models.vgg-16.zoo={network}");
-        let case = case("scenarios/legion-vgg16-6f.toml", &[zoo, format!("models.vgg-16.until={last}")]);
+        let case = case("scenarios/legion-vgg16.toml", &[zoo, format!("models.vgg-16.until={last}")]);
         let mut group = criterion.benchmark_group(format!("planning, {network}, 6 boards"));
         group.sample_size(10);
         for (name, strategy) in &strategies {

@@ -17,9 +17,9 @@ use crate::report::{sensitivity_csv, sensitivity_json, sensitivity_table};
 use crate::scenario::{Case, Constants, End, Scenario, Study};
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  coinfer sensitivity scenarios/legion-vgg16-6f.toml --vary devices.f.speed.rate \
+#[command(after_help = "Examples:\n  coinfer sensitivity scenarios/legion-vgg16.toml --vary devices.f.speed.rate \
                         --vary switches.lan.bandwidth\n  \
-                        coinfer sensitivity scenarios/legion-vgg16-6f.toml --vary devices.f.speed.step --by 50 \
+                        coinfer sensitivity scenarios/legion-vgg16.toml --vary devices.f.speed.step --by 50 \
                         --strategy legion --figure-of makespan\n\n\
                         One constant at a time is scaled by 1 - P/100 and by 1 + P/100; everything else stays, and the \
                         strategies plan anew. Speed-ups are over the baseline with the same constants.\n\

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-const SCENARIO: &str = "scenarios/legion-vgg16-6f.toml";
+const SCENARIO: &str = "scenarios/legion-vgg16.toml";
 const KEY: &str = "switches.lan.bandwidth";
 
 fn coinfer(arguments: &[&str], out: &Path, threads: &str) -> Output {
@@ -91,7 +91,7 @@ fn results_of_one_strategy_have_one_figure_that_is_drawn_again_in_another_width(
     let out = tempfile::tempdir().unwrap();
     let command = ["sensitivity", SCENARIO, "--vary", KEY, "--strategy", "coedge"];
     assert!(coinfer(&command, out.path(), "2").status.success());
-    let results = folder(out.path(), "legion-vgg16-6f");
+    let results = folder(out.path(), "legion-vgg16");
     let names: Vec<String> = files(&results).into_keys().collect();
     assert_eq!(names, ["manifest.json", "sensitivity.csv", "tornado.svg"]);
     let drawn = results.join("tornado.svg");
@@ -118,7 +118,8 @@ fn wrong_input_ends_with_code_2_and_leaves_nothing() {
     };
     check(&[SCENARIO], &["--vary"]);
     check(&["scenarios/absent.toml", "--vary", KEY], &["absent.toml"]);
-    let wrong = [SCENARIO, "--vary", "switches.lam.latency", "--vary", "baseline", "--by", "0", "--strategy", "x"];
+    let wrong =
+        [SCENARIO, "--vary", "switches.lam.latency", "--vary", "models.vgg-16.home", "--by", "0", "--strategy", "x"];
     check(&wrong, &["did you mean `lan`?", "without a number", "from 1 to 90", "no strategy is called `x`"]);
     let served = [
         "scenarios/kcc2020-vgg16-server.toml",

@@ -42,16 +42,23 @@ fn published() -> Vec<Published> {
     rows
 }
 
+/// A network on a set of boards, such as `3f2o`.
 fn case(model: &str, boards: &str) -> Case {
-    super::case(&format!("legion-{}-{boards}", model.replace('-', "")), &[])
+    let count = |kind: char| match boards.find(kind) {
+        Some(at) => {
+            boards[..at].chars().next_back().and_then(|digit| digit.to_digit(10)).expect("a count and its kind")
+        }
+        None => 0,
+    };
+    let counts = ['f', 'o'].map(|kind| format!("devices.{kind}.count={}", count(kind)));
+    super::case(&format!("legion-{}", model.replace('-', "")), &counts)
 }
 
 /// Speed-up of each of these strategies over one board with its data at hand, as a run of the scenario shows it.
 fn speedups<const COUNT: usize>(case: &Case, names: [&str; COUNT]) -> [f64; COUNT] {
     let mut alone = case.problem.clone();
     alone.models.iter_mut().for_each(|model| model.home = None);
-    let device = case.problem.platform.device(case.baseline.device.unwrap()).name.clone();
-    let baseline = super::milliseconds(&alone, &Single { device: Some(device) });
+    let baseline = super::milliseconds(&alone, &Single::default());
     names.map(|name| baseline / super::entry_milliseconds(case, name))
 }
 
