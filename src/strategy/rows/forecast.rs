@@ -264,17 +264,20 @@ impl<'s, 'a> Forecast<'s, 'a> {
         };
         let mut walk = chain.walk(last, self.placed(rows, chain.height(last)));
         let mut run = 0.0;
+        // What a step costs by itself, as often as `run` has it.
+        let mut steps = 0.0;
         // Rows that each unit computes in the group, over those that it computes alone.
         let mut growth = vec![0.0; last + 1];
         for first in units.rev() {
             let needed = walk.back();
             growth[first] = needed.len() as f64 / alone[first].rows.len().max(1) as f64;
-            run += match corrections.row_steps {
-                true if needed.is_empty() => 0.0,
-                true => self.split.run(board, first, needed).unwrap_or(f64::INFINITY),
-                false => alone[first].run * growth[first],
+            let (time, count) = match corrections.row_steps {
+                true if needed.is_empty() => (0.0, 0.0),
+                true => (self.split.run(board, first, needed).unwrap_or(f64::INFINITY), 1.0),
+                false => (alone[first].run * growth[first], growth[first]),
             };
-            let fused = (last - first) as f64 * self.overhead[board];
+            (run, steps) = (run + time, steps + count);
+            let fused = (steps - 1.0f64).max(0.0) * self.overhead[board];
             let mut parts = Parts { run: run - fused, to_home, outward, ..Parts::default() };
             for reading in walk.open() {
                 self.add_reading(board, reading, &growth, &mut parts);

@@ -98,6 +98,23 @@ fn a_forecast_without_errors_is_what_the_engine_shows() {
 }
 
 #[test]
+fn a_group_has_what_a_step_costs_by_itself_once_however_its_times_grow_with_its_rows() {
+    // Boards of these rates take as long for a row whatever the rows, and what a step costs by itself.
+    let problem = problem(zoo::graph("vgg-16").unwrap(), &[9.7, 9.7, 5.0]);
+    let split = RowSplit::new(&problem, None).unwrap();
+    let forecast = |row_steps| {
+        let corrections = Corrections { row_steps, ..Corrections::ALL };
+        let (rows, transport, messages) = (Rows::Weighted, Transport::Gather, Messages::Apart);
+        Forecast::new(&split, split.speeds(), Settings { rows, transport, messages, corrections }).unwrap()
+    };
+    let [scaled, profiled] = [false, true].map(forecast);
+    for (first, last) in (0..split.len()).flat_map(|last| (0..=last).map(move |first| (first, last))) {
+        let [scaled, profiled] = [&scaled, &profiled].map(|forecast| forecast.time(first..last + 1).unwrap());
+        assert!((scaled / profiled - 1.0).abs() < 1e-6, "{first} to {last}: {scaled} and {profiled}");
+    }
+}
+
+#[test]
 fn the_best_grouping_of_vgg_16_is_that_of_brute_force() {
     let problem = problem(zoo::graph("vgg-16").unwrap(), &[9.7, 9.7, 9.7, 5.0]);
     let split = RowSplit::new(&problem, None).unwrap();
