@@ -1,5 +1,6 @@
 //! `coinfer run`: simulates every strategy of a scenario once and compares them.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -8,6 +9,7 @@ use super::replay::{self, ReplayArgs, replay};
 use super::results::Results;
 use super::stopwatch::Stopwatch;
 use super::{Error, ScenarioArgs, Terminal};
+use crate::engine::needs_above_memory;
 use crate::evaluate::{Evaluated, Reference, Replicated};
 use crate::measure::{Candidate, Replays, check_load};
 use crate::plan::Plan;
@@ -210,6 +212,7 @@ fn summarise(name: &str, case: &Case, evaluated: &Evaluations) -> Summary {
             .notes
             .iter()
             .cloned()
+            .chain(needs(case, evaluated))
             .chain(uncertainties(evaluated))
             .chain(too_few(evaluated))
             .chain(comparisons(case, evaluated))
@@ -237,6 +240,23 @@ fn comparisons(case: &Case, evaluated: &Evaluations) -> Vec<String> {
         .collect();
     let is_offline = matches!(case.problem.load, Load::Offline { .. });
     compared_with_best(if is_offline { "the makespan" } else { "the mean latency" }, &runs)
+}
+
+/// Which devices are said to need more of a memory than that delivers.
+fn needs(case: &Case, evaluated: &Evaluations) -> Vec<String> {
+    let mut most: BTreeMap<DeviceId, u64> = BTreeMap::new();
+    for run in evaluated.iter().flatten() {
+        for (device, need) in needs_above_memory(&case.problem, &run.plan, &run.estimates) {
+            let known = most.entry(device).or_default();
+            *known = need.max(*known);
+        }
+    }
+    let of_device = |(device, need): (DeviceId, u64)| {
+        let name = &case.problem.platform.device(device).name;
+        let giga = need as f64 / 1e9;
+        format!("`{name}` would move {giga:.1} GB/s alone, more than its memory delivers; state its `traffic`")
+    };
+    most.into_iter().map(of_device).collect()
 }
 
 /// What is not known as well as was asked for.

@@ -11,6 +11,8 @@ pub mod theory;
 mod timers;
 mod variation;
 
+use std::collections::BTreeMap;
+
 pub use crate::execute::{Completion, Event};
 pub use arrivals::ArrivalTimes;
 pub use random::{Draw, Purpose, Stream, Streams};
@@ -94,6 +96,22 @@ fn traffic(problem: &Problem, plan: &CheckedPlan, estimates: &[Estimate]) -> Vec
         _ => 0,
     };
     plan.steps.iter().zip(estimates).map(of_step).collect()
+}
+
+/// The devices of which a step is said to need more of a memory than that delivers, with the most that one needs, in bytes
+/// per second.
+pub fn needs_above_memory(problem: &Problem, plan: &CheckedPlan, estimates: &[Estimate]) -> BTreeMap<DeviceId, u64> {
+    let mut above: BTreeMap<DeviceId, u64> = BTreeMap::new();
+    for (step, need) in plan.steps.iter().zip(traffic(problem, plan, estimates)) {
+        let Some(&Lane::Compute { device, .. }) = step.lane.map(|lane| plan.lane_at(lane)) else { continue };
+        let memories = &problem.platform.interference.memories;
+        let memory = memories.iter().find(|memory| memory.devices.contains(&device));
+        if memory.and_then(|memory| memory.rule.peak()).is_some_and(|peak| need as f64 > peak.as_f64()) {
+            let most = above.entry(device).or_default();
+            *most = need.max(*most);
+        }
+    }
+    above
 }
 
 /// What the device is said to move, or else the weights, the inputs and the outputs of the work once each, in the numbers

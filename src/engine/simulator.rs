@@ -153,6 +153,7 @@ impl Simulator {
     /// As [`Simulator::begin`]; the step moves `traffic` bytes per second when alone.
     #[inline]
     pub(super) fn begin_with_traffic(&mut self, lane: LaneId, step: StepId, isolated: Duration, traffic: u64) {
+        debug_assert!(self.is_idle(lane), "a lane runs one step at a time");
         let now = self.now;
         let mut begun = Running { step, start: now, since: now, remaining: isolated.as_nanos_f64(), rate: 1.0 };
         let mut end = now + isolated;
@@ -233,6 +234,7 @@ impl Simulator {
                 return self.next_arrival();
             }
             let (lane, end) = self.ends.pop()?;
+            debug_assert!(end >= self.now, "what has happened is told in the order of time");
             self.now = end;
             if self.send(lane) {
                 continue;
@@ -285,6 +287,7 @@ impl Simulator {
     /// The first arrival of what is under way.
     fn next_arrival(&mut self) -> Option<Event> {
         let Reverse(UnderWay { arrival, step, start, .. }) = self.under_way.pop()?;
+        debug_assert!(arrival >= self.now, "what has happened is told in the order of time");
         self.now = arrival;
         Some(Event::Ended(Completion { step, start, end: arrival }))
     }
@@ -308,6 +311,7 @@ impl Simulator {
             return None;
         }
         let (at, token) = self.timers.pop()?;
+        debug_assert!(at >= self.now, "what has happened is told in the order of time");
         self.now = at;
         Some(Event::Woken { token })
     }
@@ -321,7 +325,10 @@ impl Simulator {
             if !ends.contains(lane) {
                 return;
             }
+            debug_assert!((0.0..=1.0).contains(&rate), "contention and faults only slow: {rate}");
             let step = &mut running[lane.0 as usize];
+            // At the rate before, whatever happened since was done; the rest goes at the new one. An end that was rounded to
+            // a nanosecond may leave less than nothing.
             step.remaining = (step.remaining - (*now - step.since).as_nanos_f64() * step.rate).max(0.0);
             step.since = *now;
             step.rate = rate;

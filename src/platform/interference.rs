@@ -47,7 +47,9 @@ pub struct SharedMemory {
     pub rule: BandwidthRule,
 }
 
-/// The speed of a device that would read and write `own` bytes per second alone, beside others' `others`.
+/// The speed of a device that would read and write `own` bytes per second alone, beside others' `others`. It is relative to
+/// running alone, as the device's times are. So others take no more than they need, whatever a formula says, which was fitted
+/// beside others that need much: a device keeps `(own - others) / own` at least, and all of its speed if it is alone.
 #[derive(Clone, Debug, PartialEq)]
 pub enum BandwidthRule {
     /// All get the same part of what they need, so that together they need `peak`.
@@ -73,12 +75,20 @@ pub enum BandwidthRule {
         /// How steep the speed falls around that; positive.
         exponent: f64,
     },
-    /// As it was measured.
+    /// As it was measured, which is 1 where `others` is 0.
     Table(Arc<BandwidthTable>),
 }
 
 impl BandwidthRule {
-    /// The part of its isolated speed that a device keeps, in (0, 1], both in bytes per second.
+    /// What the memory delivers, if the rule says so. Nobody moves more alone.
+    pub fn peak(&self) -> Option<BytesPerSec> {
+        match self {
+            BandwidthRule::Proportional { peak } | BandwidthRule::ResidualOrFloor { peak, .. } => Some(*peak),
+            BandwidthRule::Smooth { .. } | BandwidthRule::Table(_) => None,
+        }
+    }
+
+    /// The part of its isolated speed that a device keeps, in (0, 1], both in bytes per second; 1 if `others` is 0.
     pub fn speed(&self, own: f64, others: f64) -> f64 {
         if own <= 0.0 {
             return 1.0;
@@ -88,11 +98,11 @@ impl BandwidthRule {
             BandwidthRule::ResidualOrFloor { peak, floor } => (peak.as_f64() - others).max(floor.as_f64()) / own,
             BandwidthRule::Smooth { threshold, cap, width, exponent } => {
                 let excess = (own + others.min(cap.as_f64()) - threshold.as_f64()).max(0.0);
-                1.0 / (1.0 + (excess / width.as_f64()).powf(*exponent))
+                1.0 / (1.0 + libm::pow(excess / width.as_f64(), *exponent))
             }
-            BandwidthRule::Table(table) => table.speed(own, others),
+            BandwidthRule::Table(table) => return table.speed(own, others),
         };
-        speed.min(1.0)
+        speed.max(1.0 - others / own).min(1.0)
     }
 }
 
@@ -100,7 +110,7 @@ impl BandwidthRule {
 ///
 /// While the busy ones would draw more than the budget, all of them are clocked down. Dynamic power grows with the
 /// clock to the power of `exponent`: 1 if only the clock falls, up to 3 if the voltage falls with it
-/// (Mudge, IEEE Computer 2001).
+/// (Mudge, IEEE Computer 2001). Times of a device are those at the clock that the budget leaves it alone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Package {
     /// Its devices; each has a [`super::Power`], and belongs to one package at most.
@@ -159,7 +169,9 @@ mod tests {
             BandwidthTable::new(&[rate(50.0)], &[rate(20.0), rate(80.0)], |_, column| [rate(48.0), rate(30.0)][column]);
         let table = BandwidthRule::Table(Arc::new(table));
         for rule in [BandwidthRule::Proportional { peak: rate(100.0) }, residual, smooth, table] {
-            assert_eq!(rule.speed(50e9, 0.0), 1.0);
+            for own in [0.0, 1.0, 50e9, 78e9, 100e9, 1e12, 1e15] {
+                assert_eq!(rule.speed(own, 0.0), 1.0, "{rule:?} at {own}");
+            }
             assert_eq!(rule.speed(0.0, 1e12), 1.0);
             let speeds: Vec<f64> = (0..12).map(|others| rule.speed(60e9, f64::from(others) * 1e10)).collect();
             assert!(speeds.is_sorted_by(|a, b| a >= b) && speeds[11] < 0.9 && speeds[11] > 0.0, "{speeds:?}");

@@ -147,14 +147,13 @@ fn speed(problem: &Problem, device: DeviceId, busy: &BTreeSet<DeviceId>, steps_o
         let is_busy = |id: &&DeviceId| busy.contains(id);
         let more = |id: &DeviceId| power(id).active.as_f64() - power(id).idle.as_f64();
         let dynamic: f64 = package.devices.iter().filter(is_busy).map(more).sum();
-        if idle + dynamic > package.budget.as_f64() {
-            speed *= ((package.budget.as_f64() - idle) / dynamic).powf(1.0 / package.exponent);
-        }
+        let clock = |dynamic: f64| ((package.budget.as_f64() - idle) / dynamic).min(1.0).powf(1.0 / package.exponent);
+        speed *= clock(dynamic) / clock(more(&device));
     }
     for host in effects.hosts.iter().filter(|host| host.device == device) {
         let held: u32 = host.holds.iter().filter(|(id, _)| busy.contains(id)).map(|(_, held)| held).sum();
         let (threads, held) = (f64::from(host.threads), f64::from(held));
-        speed *= if held < threads { 1.0 - held / threads } else { threads / (threads + held) };
+        speed *= (1.0 - held / threads).max((threads / (threads + held)).min(1.0 / threads));
     }
     for memory in effects.memories.iter().filter(|memory| memory.devices.contains(&device)) {
         let need = |id: &DeviceId| platform.device(*id).traffic.unwrap().as_f64();
@@ -170,6 +169,7 @@ fn speed(problem: &Problem, device: DeviceId, busy: &BTreeSet<DeviceId>, steps_o
             // Its own tests say what it should be; here, that the engine asks it for the right needs.
             rule @ BandwidthRule::Table(_) => own * rule.speed(own, others),
         };
+        let granted = if matches!(memory.rule, BandwidthRule::Table(_)) { granted } else { granted.max(own - others) };
         speed *= (granted / own).min(1.0);
     }
     speed

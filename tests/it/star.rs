@@ -228,16 +228,16 @@ fn every_effect_together_gives_the_schedule_computed_by_hand() {
     // They need 30 and 37 GB/s and share 33.5: half of it.
     effects.memories =
         vec![SharedMemory { devices: devices.clone(), rule: BandwidthRule::Proportional { peak: rate(33.5) } }];
-    // Busy they draw 5 and 6 W more than the 2 W of both idle; the budget leaves 5.5 W of 11: half; alone the first stays
-    // within it, and the second at 11/12 of its clock.
+    // Busy they draw 5 and 6 W more than the 2 W of both idle; the budget leaves 5.5 W of 11: half of the clock. Alone the
+    // first stays within it, and the second goes at 11/12 of its clock, of which half the clock is 6/11.
     effects.packages = vec![Package { devices, budget: Watts::new(7.5).unwrap(), exponent: 1.0 }];
     // Device 1 holds one of four threads of device 0.
     effects.hosts = vec![Host { device: DeviceId(0), threads: 4, holds: vec![(DeviceId(1), 1)] }];
     let sample = |device| Sample { device, lane: 0, is_sent: false, is_sent_back: false, after: None };
-    // Together device 0 goes at 0.8 * 0.5 * 0.5 * 0.75 = 0.15 and device 1 at 0.5 * 0.5. Device 1 ends at 2400, when 360
-    // of 1000 ns are done; the other 640 go at full speed.
+    // Together device 0 goes at 0.8 * 0.5 * 0.5 * 0.75 = 0.15 and device 1 at 0.5 * 6/11. Device 1 ends at 2200, when 330
+    // of 1000 ns are done; the other 670 go at full speed.
     let spans = spans(&problem, &plan(&problem, &[sample(0), sample(1)]));
-    assert_eq!(spans, [(0, 3040), (0, 2400)]);
+    assert_eq!(spans, [(0, 2870), (0, 2200)]);
 }
 
 #[derive(Clone, Debug)]
@@ -346,6 +346,20 @@ proptest! {
         for (step, (found, expected)) in found.iter().zip(&expected).enumerate() {
             let is_close = found.0.abs_diff(expected.0).max(found.1.abs_diff(expected.1)) <= plan.steps.len() as u64;
             prop_assert!(is_close, "step {step}: {found:?} instead of {expected:?}");
+        }
+    }
+
+    #[test]
+    fn a_device_that_works_alone_is_never_slowed(drawn in any_star(), device in 0..=AROUND, traffic in 1.0f64..1e4) {
+        let mut problem = problem_of(&drawn);
+        // Not by itself either, whatever it needs; a processor does not hold threads of its own.
+        problem.platform.interference.slowdowns.retain(|slowdown| slowdown.device != slowdown.busy);
+        problem.platform.devices[device as usize].traffic = Some(rate(traffic));
+        let alone = |sample: &Sample| Sample { device, lane: 0, is_sent: false, is_sent_back: false, ..*sample };
+        let samples: Vec<Sample> = drawn.samples.iter().map(alone).collect();
+        let plan = plan(&problem, &samples);
+        for (span, nanos) in spans(&problem, &plan).iter().zip(nanos(&problem, &plan)) {
+            prop_assert_eq!(span.1 - span.0, nanos);
         }
     }
 

@@ -36,15 +36,42 @@ impl Hosts {
         }
     }
 
-    /// The part of its threads that is left; if none is, its threads take turns with those that poll.
+    /// The part of its threads that is left. Where drivers hold all of them, its threads take turns with those that poll, in
+    /// equal parts of time; no more than one is left then, so that a driver more never makes it faster.
     #[inline]
     pub(super) fn speed(&self, device: u32) -> f64 {
         match self.threads.get(device as usize) {
             Some(&Some((threads, held))) if held > 0 => {
                 let (threads, held) = (f64::from(threads), f64::from(held));
-                if held < threads { (threads - held) / threads } else { threads / (threads + held) }
+                let turns = threads * threads / (threads + held);
+                (threads - held).max(turns.min(1.0)) / threads
             }
             _ => 1.0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::DeviceId;
+
+    /// How many times as long a step takes while drivers hold so many of its threads.
+    fn stretch(threads: u32, held: u32) -> f64 {
+        let host = Host { device: DeviceId(0), threads, holds: vec![(DeviceId(1), held)] };
+        let mut hosts = Hosts::new(&[host], 2);
+        let mut changed = Changed { devices: Vec::new(), is_listed: vec![false; 2] };
+        hosts.turn(1, true, &mut changed);
+        1.0 / hosts.speed(0)
+    }
+
+    #[test]
+    fn a_driver_more_never_makes_a_processor_faster() {
+        assert_eq!([1, 2, 3, 4].map(|held| (stretch(4, held) * 1e6).round() / 1e6), [1.333333, 2.0, 4.0, 4.0]);
+        assert_eq!((stretch(1, 1), stretch(1, 3), stretch(2, 6)), (2.0, 4.0, 4.0));
+        for threads in 1..40 {
+            let stretches: Vec<f64> = (0..200).map(|held| stretch(threads, held)).collect();
+            assert!(stretches[0] == 1.0 && stretches.is_sorted(), "{threads}: {stretches:?}");
         }
     }
 }

@@ -58,8 +58,8 @@ impl Memories {
     #[inline]
     pub(super) fn begin(&mut self, lane: LaneId, device: u32, traffic: u64, changed: &mut Changed) {
         if let Some(index) = self.index(device) {
-            self.traffic[lane.0 as usize] = traffic;
             let memory = &mut self.memories[index];
+            self.traffic[lane.0 as usize] = traffic;
             memory.traffic = memory.traffic.saturating_add(traffic);
             memory.devices.iter().for_each(|&device| changed.add(device));
         }
@@ -70,6 +70,7 @@ impl Memories {
         if let Some(index) = self.index(device) {
             let traffic = std::mem::take(&mut self.traffic[lane.0 as usize]);
             let memory = &mut self.memories[index];
+            debug_assert!(memory.traffic >= traffic, "a memory counts what its running steps need");
             memory.traffic = memory.traffic.saturating_sub(traffic);
             memory.devices.iter().for_each(|&device| changed.add(device));
         }

@@ -164,6 +164,7 @@ impl Rates {
             return;
         };
         self.memories.end(lane, device, &mut self.changed);
+        debug_assert!(self.devices[device as usize].running > 0, "what ends has begun");
         self.devices[device as usize].running -= 1;
         if self.devices[device as usize].running == 0 {
             self.turn(device, false);
@@ -194,7 +195,8 @@ impl Rates {
         self.hosts.turn(device, is_busy, &mut self.changed);
     }
 
-    /// The speed of all lanes of `device`, but for what they read and write.
+    /// The speed of all lanes of `device`, but for what they read and write. Effects are taken to be independent, so that
+    /// what each leaves multiplies: measurements of one at a time know of no other rule.
     #[inline]
     fn speed(&self, device: u32) -> f64 {
         let rest = self.packages.speed(device) * self.hosts.speed(device);

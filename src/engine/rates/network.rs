@@ -283,6 +283,11 @@ impl Network {
                 let rate = lane.cap().min(share);
                 for &interface in lane.uses(uses) {
                     let interface = &mut interfaces[interface as usize];
+                    // Shares of what is left sum to it but for rounding.
+                    debug_assert!(
+                        interface.left - rate >= -1e-6 * interface.capacity,
+                        "no more is given than there is"
+                    );
                     interface.left = (interface.left - rate).max(0.0);
                     interface.waiting -= 1;
                 }

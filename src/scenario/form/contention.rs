@@ -10,7 +10,8 @@ use crate::scenario::scalar::{FileName, Word};
 use crate::units::{BytesPerSec, Watts};
 
 form! {
-    /// How much longer steps on a device take while another computes.
+    /// How much longer steps on a device take while another computes. Of several, what is above 1 adds up: two of 1.12 make
+    /// 1.24.
     SlowdownForm("the slowdown") {
         /// The device that is slowed.
         device: At<String> = "device = \"cpu\"",
@@ -21,7 +22,8 @@ form! {
     }
 
     /// A memory that several devices share. How fast a device goes that alone would read and write `x` beside others
-    /// that need `y` is one of four rules.
+    /// that need `y` is one of four rules. Speeds are relative to running alone: others take no more than they need, so that it
+    /// is `(x - y) / x` at least by any formula, and 1 alone.
     MemoryForm("the memory") {
         /// Unique among the memories.
         name: At<String>,
@@ -34,7 +36,8 @@ form! {
             residual_or_floor: ResidualForm,
             /// `1 / (1 + (max(0, x + min(y, cap) - threshold) / width)^exponent)`.
             smooth: SmoothForm,
-            /// As it was measured on a grid of `x` and `y`, bilinear between its points.
+            /// As it was measured on a grid of `x` and `y`, bilinear between its points. Beyond it others slow no more, and a
+            /// device gets no more than the one that needed most.
             table: TableForm,
         }
     }
@@ -71,7 +74,8 @@ form! {
         exponent: At<f64> = "exponent = 0.91",
     }
 
-    /// A chip whose devices share a power budget: while the busy ones would draw more, all are clocked down.
+    /// A chip whose devices share a power budget: while the busy ones would draw more, all are clocked down. Times of a device
+    /// are those at the clock that the budget leaves it alone.
     PackageForm("the package") {
         /// Unique among the packages.
         name: At<String>,
@@ -84,7 +88,8 @@ form! {
         exponent: At<f64>,
     }
 
-    /// A processor some of whose threads drive other devices while these are busy.
+    /// A processor some of whose threads drive other devices while these are busy. Where `h` of its `C` threads are held, it
+    /// has `C - h` left, and at least `min(1, C^2 / (C + h))`: one that takes turns with those that poll.
     HostForm("the host") {
         /// The processor.
         device: At<String> = "device = \"cpu\"",
@@ -128,6 +133,6 @@ pub(in crate::scenario) enum NicDuplex {
 pub(in crate::scenario) enum NicSharing {
     /// All at once, max-min fair.
     Fair,
-    /// One after the other, in the order in which they began.
+    /// One after the other, in the order in which they began to send.
     Serial,
 }
