@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use coinfer::engine::{ArrivalTimes, Purpose, Sampler, Streams};
 use coinfer::platform::DeviceId;
-use coinfer::problem::{Arrivals, Effect, Jitter, Ratios, Shape, Spikes, Variation};
+use coinfer::problem::{Arrivals, Effect, Jitter, Ratios, Repeats, Shape, Spikes, Variation};
 use coinfer::statistics::Histogram;
 use coinfer::units::Duration;
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -33,12 +33,12 @@ fn draws(criterion: &mut Criterion) {
         ("gamma", Shape::Gamma { cv: 0.1, shift: 0.5 }, None),
         ("gamma of small shape", Shape::Gamma { cv: 2.0, shift: 0.0 }, None),
         ("exponential", Shape::Gamma { cv: 1.0, shift: 0.0 }, None),
-        ("empirical", Shape::Empirical { ratios }, None),
+        ("empirical", Shape::Empirical(Repeats { all: ratios, points: vec![] }), None),
     ];
     for (name, shape, spikes) in shapes {
         let jitter = Jitter::new(shape, spikes).expect("the figures are in range");
         let variation = Variation { devices: vec![jitter], links: vec![] };
-        let mut sampler = Sampler::of_device(&variation, &streams, DeviceId(0));
+        let mut sampler = Sampler::of_device(&variation, &streams, DeviceId(0), 0);
         group.bench_function(name, |bencher| bencher.iter(|| sampler.stretch(black_box(STEP))));
     }
     let arrivals = Arrivals::Poisson { gap_mean: STEP };

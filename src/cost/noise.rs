@@ -1,6 +1,6 @@
 //! What raw repeats say about how much a time varies from one repeat to the next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -48,20 +48,33 @@ pub(super) fn noise_by_batch(
     repeats.into_iter().filter_map(|(batch, logarithms)| Some((batch, of_batch(logarithms)?))).collect()
 }
 
-/// What each raw repeat took by the mean of its point, over all points of a device that have three repeats or more.
-pub(super) fn repeat_ratios(trace: &Trace, device: &str, precision: Precision) -> Vec<f64> {
-    let mut points: BTreeMap<(&str, &LayerKey, u32, Rows), Vec<f64>> = BTreeMap::new();
+/// By network and batch, what raw repeats took by the time of their point, which is their median; of points that have
+/// three repeats or more. Those of the whole network stand for it if there are some, or else those of its layers.
+pub(super) fn repeat_ratios<'a>(
+    trace: &'a Trace,
+    device: &str,
+    precision: Precision,
+) -> BTreeMap<(&'a str, u32), Vec<f64>> {
+    let mut points: BTreeMap<(&str, u32, &LayerKey, Rows), Vec<f64>> = BTreeMap::new();
     for row in &trace.rows {
         let of_device = row.device == device && row.precision == precision && row.beside.is_none();
         if of_device && row.statistic == Statistic::Raw {
-            points.entry((&row.model, &row.layer, row.batch, row.rows)).or_default().push(row.time_ms);
+            points.entry((&row.model, row.batch, &row.layer, row.rows)).or_default().push(row.time_ms);
         }
     }
-    let ratios = |times: Vec<f64>| {
-        let mean = mean(&times).filter(|_| times.len() >= REPEATS_MIN);
-        times.into_iter().filter_map(move |time| Some(time / mean?))
-    };
-    points.into_values().flat_map(ratios).collect()
+    let mut ratios: BTreeMap<(&str, u32), Vec<f64>> = BTreeMap::new();
+    let mut has_whole: BTreeSet<(&str, u32)> = BTreeSet::new();
+    // Whole networks come before their layers.
+    for ((model, batch, layer, _), times) in points {
+        let Some(middle) = median(times.iter().copied()).filter(|_| times.len() >= REPEATS_MIN) else { continue };
+        if *layer == LayerKey::Whole {
+            has_whole.insert((model, batch));
+        } else if has_whole.contains(&(model, batch)) {
+            continue;
+        }
+        ratios.entry((model, batch)).or_default().extend(times.into_iter().map(|time| time / middle));
+    }
+    ratios
 }
 
 fn of_batch(logarithms: Vec<f64>) -> Option<Noise> {
@@ -112,16 +125,19 @@ mod tests {
     }
 
     #[test]
-    fn ratios_of_repeats_are_by_the_mean_of_their_point_and_need_three() {
+    fn ratios_of_repeats_are_by_the_time_of_their_point_need_three_and_are_of_whole_networks_before_layers() {
         let rows = [
             "whole,1,all,raw,0,1",
             "whole,1,all,raw,1,2",
-            "whole,1,all,raw,2,3",
+            "whole,1,all,raw,2,6",
             "whole,2,all,raw,0,5",
             "whole,2,all,raw,1,9",
             "a,1,all,raw,0,10",
             "a,1,all,raw,1,10",
             "a,1,all,raw,2,10",
+            "a,8,all,raw,0,10",
+            "a,8,all,raw,1,10",
+            "a,8,all,raw,2,20",
             "whole,4,all,median,9,7",
         ];
         const HEADER: &str = "# coinfer trace 1\n# source: s\n# revision: r\n# hardware: h\n# software: w\n# date: d\n# kind: measured\n";
@@ -129,7 +145,8 @@ mod tests {
         let columns = "device,model,layer,batch,rows,statistic,repeat,time_ms";
         let text = format!("{HEADER}{columns}\n{rows}e,m,whole,1,all,raw,0,4\n");
         let trace = Trace::parse(text.as_bytes()).unwrap();
-        assert_eq!(trace.repeat_ratios("d", Precision::Fp32), [0.5, 1.0, 1.5, 1.0, 1.0, 1.0]);
+        let expected = [(("m", 1), vec![0.5, 1.0, 3.0]), (("m", 8), vec![1.0, 1.0, 2.0])];
+        assert_eq!(trace.repeat_ratios("d", Precision::Fp32), BTreeMap::from(expected));
         assert!(trace.repeat_ratios("e", Precision::Fp32).is_empty());
     }
 

@@ -154,10 +154,10 @@ impl Trace {
         self.points(device, precision, model, layer, Some(beside))
     }
 
-    /// How repeats on a device vary: what each raw repeat took by the mean of its point, over all points that have
-    /// three of them or more. Empty if the trace keeps no single repeats. With few repeats a point the spread comes out
-    /// too small, by a tenth in variance for ten of them.
-    pub fn repeat_ratios(&self, device: &str, precision: Precision) -> Vec<f64> {
+    /// How repeats on a device vary: by network and batch, what each raw repeat took by the time of its point, which is
+    /// their median, so that these ratios times that are the repeats. Of points that have three of them or more; those of
+    /// layers count where there are none of the whole network. Empty if the trace keeps no single repeats.
+    pub fn repeat_ratios(&self, device: &str, precision: Precision) -> BTreeMap<(&str, u32), Vec<f64>> {
         repeat_ratios(self, device, precision)
     }
 

@@ -1,6 +1,6 @@
 //! Random numbers that are looked up rather than used up: each draw has a place of its own.
 //!
-//! A draw is keyed by (seed, replication, purpose, entity, index). Whatever else a strategy draws, and in which order,
+//! A draw is keyed by (seed, replication, purpose, entity, lane, index). Whatever else a strategy draws, and in which order,
 //! the seventh step of a device meets the same chance: strategies are compared on common random numbers.
 
 use std::convert::Infallible;
@@ -46,10 +46,18 @@ impl Streams {
 
     /// The draws for a purpose and one of the things that it is about, from the first on.
     pub fn stream(&self, purpose: Purpose, entity: u32) -> Stream {
-        let id = u64::from(purpose as u8) << 32 | u64::from(entity);
+        self.stream_of_lane(purpose, entity, 0)
+    }
+
+    /// As [`Streams::stream`], of one of the lanes of a device or link: two that work at once meet chances of their own.
+    pub fn stream_of_lane(&self, purpose: Purpose, entity: u32, lane: u32) -> Stream {
+        let id = u64::from(lane & LANES) << 40 | u64::from(purpose as u8) << 32 | u64::from(entity);
         Stream { words: generator(self.key, id), key: self.key, id, index: 0, width: 2, spare: None }
     }
 }
+
+/// Lanes are numbered in the bits between those of purposes and [`SPARE`]; the 8388608th meets the chances of the first.
+const LANES: u32 = (1 << 23) - 1;
 
 fn generator(key: [u8; 32], id: u64) -> ChaCha8Rng {
     let mut generator = ChaCha8Rng::from_seed(key);
@@ -193,6 +201,8 @@ mod tests {
             key(1, 0, Purpose::Transfer, 0),
             key(1, 0, Purpose::Compute, 1),
             key(0, 1, Purpose::Compute, 0),
+            draws(&mut Streams::new(1, 0).stream_of_lane(Purpose::Compute, 0, 1), 1)[0],
+            draws(&mut Streams::new(1, 0).stream_of_lane(Purpose::Compute, 0, LANES), 1)[0],
         ];
         assert_eq!(all.iter().collect::<std::collections::BTreeSet<_>>().len(), all.len());
         assert_eq!(all[0], key(1, 0, Purpose::Compute, 0));

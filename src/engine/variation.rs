@@ -5,13 +5,16 @@ use rand::distr::{Distribution, StandardUniform};
 use rand_distr::{Gamma, StandardNormal};
 
 use super::random::{Purpose, Stream, Streams};
+use crate::model::ModelId;
+use crate::plan::Lane;
 use crate::platform::{DeviceId, LinkId};
-use crate::problem::{Effect, Jitter, Ratios, Shape, Spikes, Variation};
+use crate::problem::{Effect, Jitter, Repeats, Shape, Spikes, Variation};
 use crate::units::Duration;
 
-/// Stretches the estimates of one device or link, step by step in the order in which they start.
+/// Stretches the estimates of one lane of a device or link, step by step in the order in which they start.
 ///
-/// The n-th step takes the n-th draw of its device or link, whatever the strategy has done elsewhere.
+/// The n-th step takes the n-th draw of its lane, whatever the strategy has done elsewhere. Of several lanes of a device, the
+/// first one of each strategy meets the same chances.
 #[derive(Debug)]
 pub struct Sampler {
     factor: Option<(Factor, Stream)>,
@@ -22,24 +25,33 @@ pub struct Sampler {
 enum Factor {
     Lognormal { mu: f64, sigma: f64 },
     Gamma { shift: f64, above: Gamma<f64> },
-    Empirical(Ratios),
+    Empirical(Repeats),
 }
 
 impl Sampler {
-    /// For the steps on a device.
-    pub fn of_device(variation: &Variation, streams: &Streams, device: DeviceId) -> Sampler {
+    /// For the steps of a lane on a device, which is the `number`-th there.
+    pub fn of_device(variation: &Variation, streams: &Streams, device: DeviceId, number: u32) -> Sampler {
         let jitter = variation.of_device(device);
-        Sampler::new(jitter, streams, [Purpose::Compute, Purpose::ComputeSpikes], device.0)
+        Sampler::new(jitter, streams, [Purpose::Compute, Purpose::ComputeSpikes], (device.0, number))
     }
 
-    /// For the transfers over a link.
-    pub fn of_link(variation: &Variation, streams: &Streams, link: LinkId) -> Sampler {
+    /// For the transfers of a lane over a link, which is the `number`-th there.
+    pub fn of_link(variation: &Variation, streams: &Streams, link: LinkId, number: u32) -> Sampler {
         let jitter = variation.of_link(link);
-        Sampler::new(jitter, streams, [Purpose::Transfer, Purpose::TransferSpikes], link.0)
+        Sampler::new(jitter, streams, [Purpose::Transfer, Purpose::TransferSpikes], (link.0, number))
     }
 
-    fn new(jitter: &Jitter, streams: &Streams, purposes: [Purpose; 2], entity: u32) -> Sampler {
-        let [factors, spikes] = purposes.map(|purpose| move || streams.stream(purpose, entity));
+    /// For the steps of the lane at `index` of `lanes`.
+    pub fn of_lane(variation: &Variation, streams: &Streams, lanes: &[Lane], index: usize) -> Sampler {
+        let number = lanes[..index].iter().filter(|lane| lane.is_beside(&lanes[index])).count() as u32;
+        match lanes[index] {
+            Lane::Compute { device, .. } => Sampler::of_device(variation, streams, device, number),
+            Lane::Link(link) => Sampler::of_link(variation, streams, link, number),
+        }
+    }
+
+    fn new(jitter: &Jitter, streams: &Streams, purposes: [Purpose; 2], (entity, lane): (u32, u32)) -> Sampler {
+        let [factors, spikes] = purposes.map(|purpose| move || streams.stream_of_lane(purpose, entity, lane));
         // A gamma distribution of a shape below 1 takes a third number beside the two of others.
         let is_wide = matches!(*jitter.shape(), Shape::Gamma { cv, shift } if cv > 1.0 - shift);
         let factors = || if is_wide { factors().widened() } else { factors() };
@@ -52,7 +64,13 @@ impl Sampler {
     /// How long the next step takes whose estimate is `isolated`. Without variation it is exactly that.
     #[inline]
     pub fn stretch(&mut self, isolated: Duration) -> Duration {
-        let factor = self.factor.as_mut().map(|(factor, stream)| factor.sample(stream));
+        self.stretch_of(isolated, || None)
+    }
+
+    /// As [`Sampler::stretch`], of a step that computes what `of` tells: a network and its samples.
+    #[inline]
+    pub fn stretch_of(&mut self, isolated: Duration, of: impl FnOnce() -> Option<(ModelId, u32)>) -> Duration {
+        let factor = self.factor.as_mut().map(|(factor, stream)| factor.sample(stream, of));
         let effect = self.spikes.as_mut().and_then(|(spikes, stream)| sample_spike(spikes, stream));
         let nanos = isolated.as_nanos_f64() * factor.unwrap_or(1.0);
         match (factor, effect) {
@@ -82,7 +100,7 @@ impl Factor {
             Shape::None | Shape::Lognormal { cv: 0.0 } | Shape::Gamma { cv: 0.0, .. } => None,
             Shape::Lognormal { cv } => {
                 // Mean exp(mu + sigma^2 / 2) = 1, squared variation exp(sigma^2) - 1.
-                let variance = (cv * cv).ln_1p();
+                let variance = libm::log1p(cv * cv);
                 Some(Factor::Lognormal { mu: -variance / 2.0, sigma: variance.sqrt() })
             }
             Shape::Gamma { cv, shift } => {
@@ -91,20 +109,23 @@ impl Factor {
                 let above = Gamma::new((mean / cv).powi(2), cv * cv / mean);
                 Some(Factor::Gamma { shift, above: above.expect("a jitter's figures are above 0 and finite") })
             }
-            Shape::Empirical { ref ratios } => Some(Factor::Empirical(ratios.clone())),
+            Shape::Empirical(ref repeats) => Some(Factor::Empirical(repeats.clone())),
         }
     }
 
     #[inline]
-    fn sample(&self, stream: &mut Stream) -> f64 {
+    fn sample(&self, stream: &mut Stream, of: impl FnOnce() -> Option<(ModelId, u32)>) -> f64 {
         let mut draw = stream.draw();
         match self {
             Factor::Lognormal { mu, sigma } => {
                 let normal: f64 = StandardNormal.sample(&mut draw);
-                (mu + sigma * normal).exp()
+                libm::exp(mu + sigma * normal)
             }
             Factor::Gamma { shift, above } => shift + above.sample(&mut draw),
-            Factor::Empirical(ratios) => ratios.as_slice()[draw.random_range(0..ratios.as_slice().len())],
+            Factor::Empirical(repeats) => {
+                let ratios = of().map_or(&repeats.all, |(model, batch)| repeats.of(model, batch)).as_slice();
+                ratios[draw.random_range(0..ratios.len())]
+            }
         }
     }
 }
@@ -114,13 +135,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::problem::Ratios;
     use crate::statistics::{mean, quantile};
+    use crate::units::{Bytes, Share};
 
     const SECOND: Duration = Duration::from_nanos(1_000_000_000);
 
     fn sampler(shape: Shape, spikes: Option<Spikes>, seed: u64) -> Sampler {
         let variation = Variation { devices: vec![Jitter::new(shape, spikes).unwrap()], links: vec![] };
-        Sampler::of_device(&variation, &Streams::new(seed, 0), DeviceId(0))
+        Sampler::of_device(&variation, &Streams::new(seed, 0), DeviceId(0), 0)
     }
 
     /// Factors in ascending order.
@@ -139,8 +162,9 @@ mod tests {
 
     #[test]
     fn factors_have_mean_1_and_the_variation_asked_for() {
-        let ratios = Ratios::new([0.9, 0.95, 1.0, 1.0, 1.4]).unwrap();
+        let ratios = Ratios::of_quantiles(&[(0.0, 0.9), (0.5, 1.0), (1.0, 1.4)]).unwrap();
         let (_, deviation) = moments(ratios.as_slice());
+        let repeats = Repeats { all: ratios, points: vec![] };
         for (shape, cv) in [
             (Shape::Lognormal { cv: 0.05 }, 0.05),
             (Shape::Lognormal { cv: 0.5 }, 0.5),
@@ -148,12 +172,29 @@ mod tests {
             (Shape::Gamma { cv: 0.2, shift: 0.7 }, 0.2),
             (Shape::Gamma { cv: 1.0, shift: 0.0 }, 1.0),
             (Shape::Gamma { cv: 1.0, shift: 0.5 }, 1.0),
-            (Shape::Empirical { ratios }, deviation),
+            (Shape::Empirical(repeats), deviation),
         ] {
             let (mean, found) = moments(&factors(shape.clone(), None));
             assert!((mean - 1.0).abs() < 4.0 * cv / 200_000f64.sqrt(), "{shape:?}: mean {mean}");
             assert!((found / cv - 1.0).abs() < 0.02, "{shape:?}: variation {found}");
         }
+    }
+
+    #[test]
+    fn lanes_of_a_device_meet_chances_of_their_own_and_the_first_those_of_a_device_with_one_lane() {
+        let jitter = Jitter::new(Shape::Lognormal { cv: 0.3 }, None).unwrap();
+        let variation = Variation { devices: vec![jitter.clone(); 2], links: vec![jitter] };
+        let lane = |device| Lane::Compute { device: DeviceId(device), share: Share::FULL, memory: Bytes(1) };
+        let lanes = [lane(0), lane(1), Lane::Link(LinkId(0)), lane(0), Lane::Link(LinkId(0)), lane(0)];
+        let streams = Streams::new(4, 2);
+        let draws = |mut sampler: Sampler| [(); 8].map(|()| sampler.stretch(SECOND));
+        let of_lanes: Vec<_> =
+            (0..lanes.len()).map(|index| draws(Sampler::of_lane(&variation, &streams, &lanes, index))).collect();
+        for (index, of_lane) in of_lanes.iter().enumerate() {
+            assert!(of_lanes[..index].iter().all(|other| other.iter().zip(of_lane).all(|(other, own)| other != own)));
+        }
+        assert_eq!(of_lanes[0], draws(Sampler::of_device(&variation, &streams, DeviceId(0), 0)));
+        assert_eq!(of_lanes[5], draws(Sampler::of_device(&variation, &streams, DeviceId(0), 2)));
     }
 
     #[test]
@@ -176,13 +217,26 @@ mod tests {
     }
 
     #[test]
-    fn an_empirical_factor_takes_each_ratio_equally_often() {
-        let ratios = Ratios::new([0.9, 1.0, 1.1]).unwrap();
-        let found = factors(Shape::Empirical { ratios }, None);
-        for ratio in [0.9, 1.0, 1.1] {
-            let count = found.iter().filter(|&&factor| (factor - ratio).abs() < 1e-9).count();
-            assert!((count as f64 - 200_000.0 / 3.0).abs() < 900.0, "{ratio}: {count}");
+    fn recorded_repeats_of_a_network_and_batch_come_equally_often_as_they_were() {
+        // 1, 2, 4, 2.5 and 7 ms, by their median, and others at another batch.
+        let recorded = [1.0, 2.0, 4.0, 2.5, 7.0];
+        let ratios = |times: &[f64]| Ratios::new(times.iter().map(|time| time / 2.5)).unwrap();
+        let points = vec![((ModelId(0), 1), ratios(&recorded)), ((ModelId(0), 2), ratios(&[3.0]))];
+        let shape = Shape::Empirical(Repeats { all: ratios(&[5.0, 6.0]), points });
+        let mut sampler = sampler(shape, None, 11);
+        let millis = |of: Option<(ModelId, u32)>, sampler: &mut Sampler| {
+            let time = sampler.stretch_of(Duration::from_millis_f64(2.5), || of).as_millis_f64();
+            (time * 1e6).round() / 1e6
+        };
+        let found: Vec<f64> = (0..100_000).map(|_| millis(Some((ModelId(0), 1)), &mut sampler)).collect();
+        for time in recorded {
+            let count = found.iter().filter(|&&other| other == time).count();
+            assert!((count as f64 - 20_000.0).abs() < 700.0, "{time}: {count}");
         }
+        assert!((mean(&found).unwrap() - 3.3).abs() < 0.03);
+        assert_eq!(millis(Some((ModelId(0), 2)), &mut sampler), 3.0);
+        assert!([5.0, 6.0].contains(&millis(Some((ModelId(1), 1)), &mut sampler)));
+        assert!([5.0, 6.0].contains(&millis(None, &mut sampler)));
     }
 
     #[test]
@@ -207,7 +261,7 @@ mod tests {
             assert_eq!(sampler(shape, None, 0).stretch(long), long);
         }
         let streams = Streams::new(0, 0);
-        assert_eq!(Sampler::of_link(&Variation::default(), &streams, LinkId(3)).stretch(long), long);
+        assert_eq!(Sampler::of_link(&Variation::default(), &streams, LinkId(3), 0).stretch(long), long);
     }
 
     proptest! {

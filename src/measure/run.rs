@@ -86,13 +86,13 @@ fn stretch(problem: &Problem, plan: &CheckedPlan, estimates: &[Estimate]) -> f64
     let makespan = |estimates: &[Estimate]| simulate_estimated(problem, plan, estimates).makespan().as_nanos_f64();
     let worlds = (0..WORLDS).map(|world| {
         let streams = Streams::new(0, world);
-        let sampler = |lane: &Lane| match lane {
-            Lane::Compute { device, .. } => Sampler::of_device(&problem.variation, &streams, *device),
-            Lane::Link(link) => Sampler::of_link(&problem.variation, &streams, *link),
-        };
-        let mut samplers: Vec<Sampler> = plan.lanes.iter().map(sampler).collect();
+        let sampler = |lane: usize| Sampler::of_lane(&problem.variation, &streams, &plan.lanes, lane);
+        let mut samplers: Vec<Sampler> = (0..plan.lanes.len()).map(sampler).collect();
         let varied = plan.steps.iter().zip(estimates).map(|(step, estimate)| match step.lane {
-            Some(lane) => Estimate { time: samplers[lane.0 as usize].stretch(estimate.time), ..*estimate },
+            Some(lane) => {
+                let of = || step.action.samples().map(|(model, samples)| (model, samples.len() as u32));
+                Estimate { time: samplers[lane.0 as usize].stretch_of(estimate.time, of), ..*estimate }
+            }
             None => *estimate,
         });
         makespan(&varied.collect::<Vec<_>>())

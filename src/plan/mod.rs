@@ -52,6 +52,17 @@ pub enum Lane {
     Link(LinkId),
 }
 
+impl Lane {
+    /// Whether both are on the same device or link.
+    pub fn is_beside(&self, other: &Lane) -> bool {
+        match (self, other) {
+            (Lane::Compute { device, .. }, Lane::Compute { device: its, .. }) => device == its,
+            (Lane::Link(link), Lane::Link(its)) => link == its,
+            _ => false,
+        }
+    }
+}
+
 /// What a step does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]

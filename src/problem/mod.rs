@@ -14,7 +14,7 @@ pub use faults::{Change, Condition, Fault, Faults};
 pub use ledger::{Ledger, Profiling, SearchCost};
 pub use load::{Dispatch, Load, Server, Tenant};
 pub use replications::{Replications, WarmUpRule};
-pub use variation::{Effect, Jitter, Ratios, Shape, Spikes, Variation, VariationError};
+pub use variation::{Effect, Jitter, Ratios, Repeats, Shape, Spikes, Variation, VariationError};
 
 use std::sync::Arc;
 

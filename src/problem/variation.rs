@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::ModelId;
 use crate::platform::{DeviceId, LinkId};
 use crate::statistics::{mean, quantile};
 use crate::units::Duration;
@@ -35,7 +36,7 @@ impl Variation {
     }
 }
 
-/// What an estimate is multiplied by: a random factor with mean 1, and rare spikes on top.
+/// What an estimate is multiplied by: a random factor, and rare spikes on top.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Form", into = "Form")]
 pub struct Jitter {
@@ -43,7 +44,7 @@ pub struct Jitter {
     spikes: Option<Spikes>,
 }
 
-/// The distribution of a factor with mean 1.
+/// The distribution of a factor, with mean 1 but for recorded repeats.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Shape {
@@ -62,11 +63,19 @@ pub enum Shape {
         /// The least factor, from 0 to below 1.
         shift: f64,
     },
-    /// Each of these ratios is as likely as the others.
-    Empirical {
-        /// What repeats took, by their mean.
-        ratios: Ratios,
-    },
+    /// As repeats that were recorded: each is as likely as the others of its network and batch. The mean is that of the
+    /// repeats, which is not 1 where the estimate is their median.
+    Empirical(Repeats),
+}
+
+/// What repeats took by the estimate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Repeats {
+    /// Of everything that was recorded, for what was not.
+    pub all: Ratios,
+    /// Of a network at a batch, ascending by both.
+    pub points: Vec<((ModelId, u32), Ratios)>,
 }
 
 /// Repeats that take far longer than the others. They make the mean longer than the estimate.
@@ -89,7 +98,7 @@ pub enum Effect {
     Added(Duration),
 }
 
-/// What repeats of the same took, by their mean: ascending, positive, with mean 1.
+/// What repeats of the same took by some time: ascending and positive.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<f64>", into = "Vec<f64>")]
 pub struct Ratios(Arc<[f64]>);
@@ -128,7 +137,7 @@ impl Jitter {
     pub fn new(shape: Shape, spikes: Option<Spikes>) -> Result<Jitter, VariationError> {
         let check_cv = |cv: f64| if (0.0..=10.0).contains(&cv) { Ok(()) } else { Err(VariationError::Cv(cv)) };
         match shape {
-            Shape::None | Shape::Empirical { .. } => {}
+            Shape::None | Shape::Empirical(_) => {}
             Shape::Lognormal { cv } => check_cv(cv)?,
             Shape::Gamma { cv, shift } => {
                 check_cv(cv)?;
@@ -167,24 +176,29 @@ impl Default for Jitter {
     }
 }
 
+impl Repeats {
+    /// The ratios for a network at a batch; those of everything if it was not recorded there.
+    pub fn of(&self, model: ModelId, batch: u32) -> &Ratios {
+        let found = self.points.binary_search_by_key(&(model, batch), |(point, _)| *point);
+        found.map_or(&self.all, |index| &self.points[index].1)
+    }
+}
+
 impl Ratios {
     /// How many equally likely ratios stand for a quantile function.
     const POINTS: usize = 1000;
 
-    /// Of ratios in any order, such as [`Trace::repeat_ratios`](crate::cost::Trace::repeat_ratios) gives; they are
-    /// divided by their mean.
+    /// Of ratios in any order, such as [`Trace::repeat_ratios`](crate::cost::Trace::repeat_ratios) gives.
     pub fn new(ratios: impl IntoIterator<Item = f64>) -> Result<Ratios, VariationError> {
         let mut ratios: Vec<f64> = ratios.into_iter().collect();
         if let Some(&wrong) = ratios.iter().find(|&&ratio| !(ratio > 0.0 && ratio.is_finite())) {
             return Err(VariationError::Ratio(wrong));
         }
-        let mean = mean(&ratios).ok_or(VariationError::NoRatio)?;
-        ratios.iter_mut().for_each(|ratio| *ratio /= mean);
-        ratios.sort_by(f64::total_cmp);
-        match ratios.iter().find(|&&ratio| !(ratio > 0.0 && ratio.is_finite())) {
-            Some(&wrong) => Err(VariationError::Ratio(wrong)),
-            None => Ok(Ratios(ratios.into())),
+        if ratios.is_empty() {
+            return Err(VariationError::NoRatio);
         }
+        ratios.sort_by(f64::total_cmp);
+        Ok(Ratios(ratios.into()))
     }
 
     /// Of quantiles `(share, time)` where single repeats were not kept, for example `[(0.0, 9.8), (0.5, 10.0),
@@ -192,7 +206,7 @@ impl Ratios {
     /// concern.
     ///
     /// Between quantiles times grow linearly with the share; beyond the outermost ones they stay the same, so that
-    /// what was not measured makes nothing vary. A thousand equally likely ratios stand for that function.
+    /// what was not measured makes nothing vary. A thousand equally likely ratios with mean 1 stand for that function.
     pub fn of_quantiles(quantiles: &[(f64, f64)]) -> Result<Ratios, VariationError> {
         let within = quantiles.iter().all(|(share, _)| (0.0..=1.0).contains(share));
         let ascends = quantiles.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1);
@@ -200,7 +214,9 @@ impl Ratios {
             return Err(VariationError::Quantiles);
         }
         let at = |index: usize| (index as f64 + 0.5) / Ratios::POINTS as f64;
-        Ratios::new((0..Ratios::POINTS).map(|index| interpolated(quantiles, at(index))))
+        let times: Vec<f64> = (0..Ratios::POINTS).map(|index| interpolated(quantiles, at(index))).collect();
+        let mean = mean(&times).ok_or(VariationError::NoRatio)?;
+        Ratios::new(times.into_iter().map(|time| time / mean))
     }
 
     /// The ratios, ascending.
@@ -295,9 +311,8 @@ mod tests {
     }
 
     #[test]
-    fn ratios_have_mean_1_whatever_they_are_of() {
-        let of_repeats = Ratios::new([12.0, 10.0, 11.0, 11.0]).unwrap();
-        assert_eq!(of_repeats.as_slice(), [10.0 / 11.0, 1.0, 1.0, 12.0 / 11.0]);
+    fn ratios_of_repeats_stay_what_they_are_and_those_of_quantiles_have_mean_1() {
+        assert_eq!(Ratios::new([1.2, 1.0, 1.1, 1.1]).unwrap().as_slice(), [1.0, 1.1, 1.1, 1.2]);
         let of_quantiles = Ratios::of_quantiles(&[(0.0, 8.0), (0.5, 10.0), (1.0, 16.0)]).unwrap();
         // The mean of the two lines is (9 + 13) / 2.
         assert!((mean(of_quantiles.as_slice()).unwrap() - 1.0).abs() < 1e-12);

@@ -27,9 +27,12 @@ pub(super) struct Traces {
     /// Curves that were asked for. Points of a sweep share them.
     curves: Mutex<BTreeMap<Key, Option<Curve>>>,
     parts: Mutex<BTreeMap<Key, Option<Arc<Parts>>>>,
-    /// What repeats on devices took by their mean, by trace and device; `None` if there are no repeats.
-    ratios: Mutex<BTreeMap<(PathBuf, String, Precision), Option<Ratios>>>,
+    /// What repeats on devices took by the times of their points, by trace and device.
+    ratios: Mutex<BTreeMap<(PathBuf, String, Precision), Arc<RatiosOf>>>,
 }
+
+/// By network, as traces call it, and batch.
+pub(super) type RatiosOf = BTreeMap<(String, u32), Ratios>;
 
 /// Trace, device, precision, model, lookup, whether to extrapolate, and share of the device.
 type Key = (PathBuf, String, Precision, String, u8, bool, Share);
@@ -127,13 +130,19 @@ impl Traces {
         (path, of.device.to_owned(), of.precision, of.model.clone(), lookup as u8, extrapolate, of.share)
     }
 
-    /// What raw repeats on `device`, as the trace calls it, took by their mean; `None` if it keeps no repeats.
-    pub(super) fn ratios(&self, trace: &str, device: &str, precision: Precision) -> Option<Ratios> {
+    /// What raw repeats on `device`, as the trace calls it, took by the times of their points; empty if it keeps none.
+    pub(super) fn ratios(&self, trace: &str, device: &str, precision: Precision) -> Option<Arc<RatiosOf>> {
         let profiles = self.get(trace)?;
         let key = (self.folder.join(trace), device.to_owned(), precision);
         let mut ratios = self.ratios.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Ratios::new(profiles.trace.repeat_ratios(device, precision)).ok();
-        ratios.entry(key).or_insert_with(new).clone()
+        let new = || {
+            let found = profiles.trace.repeat_ratios(device, precision).into_iter();
+            let of_point = |((model, batch), ratios): ((&str, u32), _)| {
+                Some(((model.to_owned(), batch), Ratios::new(ratios).ok()?))
+            };
+            Arc::new(found.filter_map(of_point).collect())
+        };
+        Some(ratios.entry(key).or_insert_with(new).clone())
     }
 
     /// The times of the units of `graph`, which is the network.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use coinfer::cost::Trace;
+use coinfer::model::ModelId;
 use coinfer::platform::{
     AgentAddress, BandwidthRule, Cores, DeviceId, Host, LinkId, Nic, Package, Power, Precision, Runtime, SharedMemory,
     Sharing, TensorrtUnit,
@@ -284,9 +285,15 @@ fn a_device_varies_as_the_repeats_in_its_trace_if_that_is_asked_for() {
     let path = "scenarios/local-cpu.toml";
     let variation = case_of(path, &["devices.slow.variation={ empirical = true }"]).problem.variation;
     let trace = Trace::parse(&std::fs::read("traces/local-cpu.csv").unwrap()).unwrap();
-    let ratios = Ratios::new(trace.repeat_ratios("slow", Precision::Fp32)).unwrap();
-    assert!(ratios.as_slice().len() > 50);
-    assert_eq!(variation.devices, [Jitter::NONE, Jitter::new(Shape::Empirical { ratios }, None).unwrap()]);
+    assert_eq!(variation.devices[0], Jitter::NONE);
+    let Shape::Empirical(repeats) = variation.devices[1].shape() else { panic!("{:?}", variation.devices) };
+    let recorded = trace.repeat_ratios("slow", Precision::Fp32);
+    assert!(repeats.all.as_slice().len() > 50 && !repeats.points.is_empty());
+    let models = ["resnet-18", "mobilenet", "vgg-16"];
+    for ((model, batch), ratios) in recorded {
+        let id = models.iter().position(|known| *known == model).unwrap() as u32;
+        assert_eq!(*repeats.of(ModelId(id), batch), Ratios::new(ratios).unwrap(), "{model} at {batch}");
+    }
 }
 
 #[test]

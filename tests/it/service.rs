@@ -3,8 +3,8 @@
 use coinfer::cost::{Basis, CostModel, Estimate, Uncalibrated};
 use coinfer::engine::{ArrivalTimes, Fate, Question, Sampler, ServeError, Served, Streams, serve, simulate};
 use coinfer::model::{Graph, LayerId, ModelId, Region, Segment, Work};
-use coinfer::plan::{Action, CheckedPlan, Lane, Plan, check};
-use coinfer::platform::{Device, DeviceId, DeviceKind, LinkId, Platform};
+use coinfer::plan::{Action, CheckedPlan, Lane, Plan, StepId, check};
+use coinfer::platform::{Device, DeviceId, DeviceKind, Direction, Link, LinkId, Platform};
 use coinfer::problem::{
     Arrivals, Change, Dispatch, Fault, Faults, Jitter, Load, Model, Problem, Server, Shape, Tenant, Variation,
 };
@@ -354,6 +354,58 @@ fn queries_wait_until_they_begin_whether_or_not_they_have_a_plan() {
     assert_eq!(served.queries.iter().map(|query| query.begun).collect::<Vec<_>>(), [1, 3, 5, 4, 7].map(at));
 }
 
+/// Each sample goes over a link to the second device, which computes it, and back over another; messages take 1 ms of a
+/// link and arrive 5 ms later.
+fn over_links(problem: &Problem) -> Result<Vec<CheckedPlan>, String> {
+    let mut plan = Plan::default();
+    let [there, back] = [0, 1].map(|link| plan.lane(Lane::Link(LinkId(link))));
+    let lane = plan.lane(Lane::Compute { device: SECOND, share: Share::FULL, memory: Bytes(1 << 29) });
+    let region = Region { samples: 0..problem.samples(), rows: 0..1 };
+    let transfer =
+        |layer, to| Action::Transfer { model: ModelId(0), layer: LayerId(layer), region: region.clone(), to };
+    let sent = plan.step(there, transfer(0, SECOND), &[]);
+    let segment = Segment::range(LayerId(1), LayerId(1));
+    let work = Work { model: ModelId(0), segment, region: region.clone() };
+    let computed = plan.step(lane, Action::Compute(work), &[sent]);
+    plan.step(back, transfer(1, DeviceId(0)), &[computed]);
+    check(plan, problem).map(|plan| vec![plan]).map_err(|found| format!("{found:?}"))
+}
+
+fn with_links(queries: u32, faults: &[(u64, Change)]) -> Problem {
+    let load = Load::Server(Server { together: queries, ..server(1000, queries) });
+    let mut problem = with_faults(problem(2, load), faults, None);
+    let bandwidth = coinfer::units::BytesPerSec::new(1e9).unwrap();
+    let link = |ends: (u32, u32)| Link {
+        latency: ms(5),
+        ..Link::new("l", (DeviceId(ends.0), DeviceId(ends.1)), Direction::OneWay, bandwidth)
+    };
+    problem.platform.links = [(0, 1), (1, 0)].map(link).into();
+    problem.models[0].home = Some(DeviceId(0));
+    problem
+}
+
+#[test]
+fn messages_of_queries_follow_each_other_on_a_link_while_others_are_on_their_way() {
+    let problem = with_links(10, &[]);
+    let served = serve(&problem, &mut |question| over_links(&question.problem), &Streams::new(0, 0)).unwrap();
+    // Sent by 1 ms, there at 6, computed at 8, sent by 9 and back at 14; each takes the device 2 ms.
+    assert_eq!(ends(&served), (0..10).map(|index| 14 + 2 * index).collect::<Vec<_>>());
+    let (plan, timeline, _) = served.recorded(usize::MAX);
+    assert!(timeline.obeys(&plan, &problem.platform));
+}
+
+#[test]
+fn what_is_on_its_way_to_a_device_that_drops_out_is_lost_and_sent_again() {
+    let changes = [(7, Change::Out { device: SECOND }), (20, Change::Back { device: SECOND })];
+    let problem = with_links(10, &changes);
+    let served = serve(&problem, &mut |question| over_links(&question.problem), &Streams::new(0, 0)).unwrap();
+    assert_eq!(ends(&served), (0..10).map(|index| 20 + 14 + 2 * index).collect::<Vec<_>>());
+    // One is computed, one has arrived, the next five are on their way, and the eighth has just begun.
+    assert!(served.lost.iter().all(|&step| served.timeline.span(step).end <= at(7)));
+    let on_the_link = |step: &&StepId| served.timeline.span(**step).duration() == ms(1);
+    assert_eq!(served.lost.iter().filter(on_the_link).count(), 6, "{:?}", served.lost);
+}
+
 #[test]
 fn without_planning_again_the_work_waits_until_the_device_is_back() {
     let changes = [(5, Change::Out { device: SECOND }), (30, Change::Back { device: SECOND })];
@@ -560,7 +612,7 @@ fn queries_leave_one_device_as_lindleys_recursion_says_to_the_nanosecond() {
     let problem = random_queue(2_000);
     let Load::Server(Server { arrivals, .. }) = &problem.load else { unreachable!() };
     let streams = Streams::new(3, 1);
-    let mut sampler = Sampler::of_device(&problem.variation, &streams, DeviceId(0));
+    let mut sampler = Sampler::of_device(&problem.variation, &streams, DeviceId(0), 0);
     let mut free = Time::ZERO;
     let expected: Vec<(Time, Time)> = ArrivalTimes::new(arrivals, &streams, 0)
         .take(2_000)

@@ -32,7 +32,7 @@ impl Queue {
     /// Latencies in the order of arrival, by the recursion of Lindley (1952).
     fn latencies(&self, seed: u64, replication: u32) -> Vec<Duration> {
         let streams = Streams::new(seed, replication);
-        let mut sampler = Sampler::of_device(&self.variation, &streams, DeviceId(0));
+        let mut sampler = Sampler::of_device(&self.variation, &streams, DeviceId(0), 0);
         let mut free = Time::ZERO;
         let latency = |arrival: Time| {
             free = free.max(arrival) + sampler.stretch(self.service);

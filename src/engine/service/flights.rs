@@ -117,9 +117,10 @@ impl Flights {
             }
             return LaneId(index as u32);
         }
+        let beside = self.lanes.iter().filter(|known| known.lane.is_beside(lane)).count() as u32;
         let sampler = match lane {
-            Lane::Compute { device, .. } => Sampler::of_device(&problem.variation, streams, *device),
-            Lane::Link(link) => Sampler::of_link(&problem.variation, streams, *link),
+            Lane::Compute { device, .. } => Sampler::of_device(&problem.variation, streams, *device, beside),
+            Lane::Link(link) => Sampler::of_link(&problem.variation, streams, *link, beside),
         };
         let devices = devices_of(&problem.platform, lane);
         let state = LaneState { lane: lane.clone(), number, devices, sampler, current: None, queue: VecDeque::new() };
@@ -230,6 +231,10 @@ impl Flights {
         if flight.left > 0 {
             return None;
         }
+        debug_assert!(
+            flight.counts.iter().all(|&count| count == ENDED || count == DEAD),
+            "what is over has no step left to run"
+        );
         let after = self.order.partition_point(|&(first, _)| first < flight.first);
         self.order.remove(after);
         self.free.push(place);
@@ -298,7 +303,11 @@ impl Flights {
             self.joins.push(turn.step);
             return;
         };
-        let isolated = self.lanes[lane.0 as usize].sampler.stretch(step.isolated);
+        let of = || {
+            let (model, samples) = templates[flight.template as usize].plan.step_at(turn.step).action.samples()?;
+            Some((model, samples.len() as u32))
+        };
+        let isolated = self.lanes[lane.0 as usize].sampler.stretch_of(step.isolated, of);
         let step =
             Prepared { step: StepId(flight.first + turn.step.0), lane: Some(lane), isolated, traffic: step.traffic };
         simulator.start(step).unwrap_or_else(|_| unreachable!("a simulated step always begins"));

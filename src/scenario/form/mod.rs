@@ -39,7 +39,7 @@ form! {
         name: At<String>,
         /// What the scenario shows, in a sentence or two.
         description: At<String>,
-        /// Seed of all random draws; 0 if absent.
+        /// Seed of chance: of arrivals, variation and faults, and of the inputs of replays; 0 if absent.
         seed: At<u64>,
         /// Whether devices that compute at the same time slow each other, as `slowdowns`, `memories`, `packages` and
         /// `hosts` say or, without any of them, as was measured; false if absent.
@@ -118,6 +118,8 @@ form! {
         /// The device that holds inputs and receives outputs. If absent, inputs are on every device and outputs
         /// stay where they are computed.
         home: At<String>,
+        /// Seed of the weights of a network of the zoo; 0 if absent.
+        seed: At<u64>,
         /// Its last layer; what is behind it is left out. The network's own if absent.
         until: At<String>,
         /// When its queries arrive, if networks have loads of their own; then all have.
@@ -127,7 +129,7 @@ form! {
         @one_of "opaque = { input = \"602112 B\", output = \"4000 B\", parameters = \"528 MiB\", activations = \"24.5 MiB\" }" as dyn Any {
             /// A network known by its sizes only.
             opaque: OpaqueForm,
-            /// A network that `coinfer models` lists, with weights drawn from the seed.
+            /// A network that `coinfer models` lists, with weights drawn from a seed.
             zoo: At<String>,
             /// A network in a file.
             onnx: OnnxForm,

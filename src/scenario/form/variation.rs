@@ -13,7 +13,8 @@ form! {
         lognormal: LognormalForm,
         /// A least time that is never undercut, and a gamma distribution above it.
         gamma: GammaForm,
-        /// As the raw repeats in the trace of the device.
+        /// As the raw repeats in the trace of the device: each of a network and batch is as likely as the others, so that
+        /// times have their mean, which is not their median; what has none varies as all that have.
         empirical: At<bool>,
         /// Repeats that take far longer than the others.
         spikes: SpikesForm,

@@ -222,7 +222,7 @@ pub(super) fn precision(device: &DeviceForm) -> Precision {
 }
 
 /// What traces call a model. One that ends early is not the network that its name or that of the zoo stands for.
-fn profiled_model(model: &ModelForm) -> Option<At<String>> {
+pub(super) fn profiled_model(model: &ModelForm) -> Option<At<String>> {
     if let Some(profile) = &model.profile {
         return Some(profile.clone());
     }

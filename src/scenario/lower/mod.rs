@@ -68,7 +68,7 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<C
     };
     let seed = form.seed.as_ref().map_or(0, |seed| seed.value);
     let profiling = form.profiling.as_ref().and_then(|profiling| lower_profiling(profiling, faults));
-    let networks = networks::lower(&form, seed, &devices, &files.networks, faults);
+    let networks = networks::lower(&form, &devices, &files.networks, faults);
     if is_platform_whole {
         networks::find_unreachable(&platform, &networks, faults);
     }

@@ -26,19 +26,13 @@ pub(super) struct Lowered {
 }
 
 /// The models. Those with faults are left out.
-pub(super) fn lower(
-    form: &ScenarioForm,
-    seed: u64,
-    devices: &Names,
-    files: &OnnxFiles,
-    faults: &mut Faults,
-) -> Vec<Lowered> {
+pub(super) fn lower(form: &ScenarioForm, devices: &Names, files: &OnnxFiles, faults: &mut Faults) -> Vec<Lowered> {
     let mut names = Names::new("models");
     let mut models = Vec::new();
     for model in form.models.iter().flatten() {
         names.insert(model.name.as_ref(), faults);
         let home = model.home.as_ref().and_then(|name| devices.find(name, faults)).map(DeviceId);
-        let Some(Network { graph, weights, notes }) = lower_network(model, seed, files, faults) else { continue };
+        let Some(Network { graph, weights, notes }) = lower_network(model, files, faults) else { continue };
         let home_at = model.home.as_ref().map(|name| name.at.clone());
         models.push(Lowered { model: Model { graph, home }, weights, notes, home_at });
     }
@@ -51,8 +45,8 @@ struct Network {
     notes: Vec<String>,
 }
 
-fn lower_network(form: &ModelForm, seed: u64, files: &OnnxFiles, faults: &mut Faults) -> Option<Network> {
-    let network = lower_whole(form, seed, files, faults)?;
+fn lower_network(form: &ModelForm, files: &OnnxFiles, faults: &mut Faults) -> Option<Network> {
+    let network = lower_whole(form, files, faults)?;
     let Some(until) = &form.until else { return Some(network) };
     let Some((graph, kept)) = network.graph.until(&until.value) else {
         let layers = network.graph.layers().iter().map(|layer| &layer.name);
@@ -63,8 +57,15 @@ fn lower_network(form: &ModelForm, seed: u64, files: &OnnxFiles, faults: &mut Fa
     Some(Network { graph, weights: network.weights.map(|weights| Arc::new(weights.of_part(&kept))), ..network })
 }
 
-fn lower_whole(form: &ModelForm, seed: u64, files: &OnnxFiles, faults: &mut Faults) -> Option<Network> {
+fn lower_whole(form: &ModelForm, files: &OnnxFiles, faults: &mut Faults) -> Option<Network> {
     let name = &form.name.as_ref()?.value;
+    if let (Some(seed), None) = (&form.seed, &form.zoo) {
+        faults.add(
+            &seed.at,
+            "only weights of the zoo are drawn from a seed",
+            "remove it, or name a network of the zoo",
+        );
+    }
     if let Some(opaque) = &form.opaque {
         return Some(Network { graph: lower_opaque(name, opaque, faults)?, weights: None, notes: Vec::new() });
     }
@@ -77,6 +78,7 @@ fn lower_whole(form: &ModelForm, seed: u64, files: &OnnxFiles, faults: &mut Faul
         faults.add(&zoo.at, "there is no such network in the zoo", remedy);
         return None;
     };
+    let seed = form.seed.as_ref().map_or(0, |seed| seed.value);
     let weights = Some(Arc::new(Weights::Seeded(seed)));
     Some(Network { graph: graph.named(name), weights, notes: Vec::new() })
 }

@@ -1,17 +1,19 @@
 //! How much times vary, by device and link.
 
-use super::curves::{precision, profiled_device};
+use super::curves::{precision, profiled_device, profiled_model};
 use super::hardware::LinkNames;
-use crate::problem::{Effect, Jitter, Shape, Spikes, Variation, VariationError};
+use crate::model::ModelId;
+use crate::problem::{Effect, Jitter, Ratios, Repeats, Shape, Spikes, Variation, VariationError};
 use crate::scenario::decode::{At, shorten};
 use crate::scenario::diagnostic::{Faults, Span};
-use crate::scenario::form::{DeviceForm, GammaForm, LinkForm, LognormalForm, ScenarioForm, SpikesForm};
+use crate::scenario::form::{DeviceForm, GammaForm, LinkForm, LognormalForm, ModelForm, ScenarioForm, SpikesForm};
 use crate::scenario::profiles::Traces;
 
 /// How times vary. If there are faults, it is not whole.
 pub(super) fn lower(form: &ScenarioForm, links: &LinkNames, traces: &Traces, faults: &mut Faults) -> Variation {
     let devices = form.devices.iter().flatten();
-    let devices = devices.map(|device| of_device(device, traces, faults).unwrap_or_default()).collect();
+    let models = form.models.as_deref().unwrap_or_default();
+    let devices = devices.map(|device| of_device(device, models, traces, faults).unwrap_or_default()).collect();
     let mut of_links = Vec::new();
     for (index, link) in form.links.iter().flatten().enumerate() {
         let jitter = of_link(link, faults).unwrap_or_default();
@@ -20,7 +22,7 @@ pub(super) fn lower(form: &ScenarioForm, links: &LinkNames, traces: &Traces, fau
     Variation { devices, links: of_links }
 }
 
-fn of_device(device: &DeviceForm, traces: &Traces, faults: &mut Faults) -> Option<Jitter> {
+fn of_device(device: &DeviceForm, models: &[ModelForm], traces: &Traces, faults: &mut Faults) -> Option<Jitter> {
     let form = device.variation.as_ref()?;
     let is_empirical = |empirical: &&At<bool>| empirical.value;
     let empirical = form.empirical.as_ref().filter(is_empirical);
@@ -31,7 +33,7 @@ fn of_device(device: &DeviceForm, traces: &Traces, faults: &mut Faults) -> Optio
     ];
     check_count(&shapes, form.spikes.as_ref(), &form.at, faults);
     let shape = match empirical {
-        Some(empirical) => lower_empirical(device, &empirical.at, traces, faults),
+        Some(empirical) => lower_empirical(device, models, &empirical.at, traces, faults),
         None => lower_shape(form.lognormal.as_ref(), form.gamma.as_ref(), faults),
     };
     jitter(shape, form.spikes.as_ref(), faults)
@@ -79,7 +81,13 @@ fn lower_shape(lognormal: Option<&LognormalForm>, gamma: Option<&GammaForm>, fau
     Some(Shape::Gamma { cv: cv.value, shift: shift.map_or(0.0, |shift| shift.value) })
 }
 
-fn lower_empirical(device: &DeviceForm, at: &Span, traces: &Traces, faults: &mut Faults) -> Option<Shape> {
+fn lower_empirical(
+    device: &DeviceForm,
+    models: &[ModelForm],
+    at: &Span,
+    traces: &Traces,
+    faults: &mut Faults,
+) -> Option<Shape> {
     const REMEDY: &str = "name a trace that `coinfer profile` wrote, or use `lognormal` or `gamma`";
     let name = profiled_device(device)?;
     let Some(trace) = &device.trace else {
@@ -88,13 +96,24 @@ fn lower_empirical(device: &DeviceForm, at: &Span, traces: &Traces, faults: &mut
     };
     // What is wrong with the trace, or with its name for the device, has been said.
     let profiles = traces.get(&trace.value)?;
-    let ratios = traces.ratios(&trace.value, &name.value, precision(device));
-    if ratios.is_none() && profiles.devices().any(|device| device == name.value) {
+    let ratios = traces.ratios(&trace.value, &name.value, precision(device))?;
+    if ratios.is_empty() && profiles.devices().any(|device| device == name.value) {
         let device = precision(device).of(&shorten(&name.value));
         let cause = format!("the trace has no point of `{device}` with three raw repeats or more");
         faults.add(at, cause, REMEDY).beside(&trace.at, "the trace");
     }
-    Some(Shape::Empirical { ratios: ratios? })
+    let all = Ratios::new(ratios.values().flat_map(|ratios| ratios.as_slice()).copied()).ok()?;
+    // A network of several models has the same repeats for each.
+    let of_model = |(id, model): (u32, &ModelForm)| {
+        let profiled = profiled_model(model);
+        let is_of = move |(name, _): &&(String, u32)| profiled.as_ref().is_some_and(|profiled| profiled.value == *name);
+        let ratios = ratios.clone();
+        let points: Vec<_> =
+            ratios.keys().filter(is_of).map(|key| ((ModelId(id), key.1), ratios[key].clone())).collect();
+        points
+    };
+    let points = (0..).zip(models).flat_map(of_model).collect();
+    Some(Shape::Empirical(Repeats { all, points }))
 }
 
 fn jitter(shape: Option<Shape>, form: Option<&SpikesForm>, faults: &mut Faults) -> Option<Jitter> {
