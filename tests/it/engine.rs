@@ -65,7 +65,7 @@ fn devices_of_half_the_precision_need_half_of_a_memory() {
         run(&problem, plan).makespan().as_nanos()
     };
     let [slow, fast] = [(Precision::Fp32, 20e6), (Precision::Fp16, 20e6)].map(|(of, peak)| makespan(of, peak));
-    assert!(slow > 3 * fast / 2 && fast > 36_000, "{slow} {fast}");
+    assert!(slow > fast && fast > 36_000, "{slow} {fast}");
     assert_eq!(fast, makespan(Precision::Fp32, 40e6));
     assert_eq!(makespan(Precision::Int8, 20e6), makespan(Precision::Fp16, 40e6));
 }

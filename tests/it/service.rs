@@ -372,7 +372,7 @@ fn over_links(problem: &Problem) -> Result<Vec<CheckedPlan>, String> {
 }
 
 fn with_links(queries: u32, faults: &[(u64, Change)]) -> Problem {
-    let load = Load::Server(Server { together: queries, ..server(1000, queries) });
+    let load = Load::Server(Server { together: queries, ..server(1, queries) });
     let mut problem = with_faults(problem(2, load), faults, None);
     let bandwidth = coinfer::units::BytesPerSec::new(1e9).unwrap();
     let link = |ends: (u32, u32)| Link {
@@ -388,20 +388,21 @@ fn with_links(queries: u32, faults: &[(u64, Change)]) -> Problem {
 fn messages_of_queries_follow_each_other_on_a_link_while_others_are_on_their_way() {
     let problem = with_links(10, &[]);
     let served = serve(&problem, &mut |question| over_links(&question.problem), &Streams::new(0, 0)).unwrap();
-    // Sent by 1 ms, there at 6, computed at 8, sent by 9 and back at 14; each takes the device 2 ms.
-    assert_eq!(ends(&served), (0..10).map(|index| 14 + 2 * index).collect::<Vec<_>>());
+    // From when they come, at 1 ms: sent in 1 ms, there after 6, computed after 8, sent by 9 and back after 14; each takes
+    // the device 2 ms.
+    assert_eq!(ends(&served), (0..10).map(|index| 1 + 14 + 2 * index).collect::<Vec<_>>());
     let (plan, timeline, _) = served.recorded(usize::MAX);
     assert!(timeline.obeys(&plan, &problem.platform));
 }
 
 #[test]
 fn what_is_on_its_way_to_a_device_that_drops_out_is_lost_and_sent_again() {
-    let changes = [(7, Change::Out { device: SECOND }), (20, Change::Back { device: SECOND })];
+    let changes = [(8, Change::Out { device: SECOND }), (21, Change::Back { device: SECOND })];
     let problem = with_links(10, &changes);
     let served = serve(&problem, &mut |question| over_links(&question.problem), &Streams::new(0, 0)).unwrap();
-    assert_eq!(ends(&served), (0..10).map(|index| 20 + 14 + 2 * index).collect::<Vec<_>>());
+    assert_eq!(ends(&served), (0..10).map(|index| 21 + 14 + 2 * index).collect::<Vec<_>>());
     // One is computed, one has arrived, the next five are on their way, and the eighth has just begun.
-    assert!(served.lost.iter().all(|&step| served.timeline.span(step).end <= at(7)));
+    assert!(served.lost.iter().all(|&step| served.timeline.span(step).end <= at(8)));
     let on_the_link = |step: &&StepId| served.timeline.span(**step).duration() == ms(1);
     assert_eq!(served.lost.iter().filter(on_the_link).count(), 6, "{:?}", served.lost);
 }
