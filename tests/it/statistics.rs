@@ -163,7 +163,7 @@ fn intervals_of_a_loaded_queue_hold_the_truth_as_often_as_they_say() {
     };
     let held: Vec<[u32; 2]> = (1..=200).into_par_iter().map(run).collect();
     let [mean, p99] = [0, 1].map(|figure| held.iter().map(|held| held[figure]).sum::<u32>());
-    // Of 200 intervals, 190 are to hold the truth, and 184 to 195 may by chance.
-    assert!((184..=195).contains(&p99), "{p99}");
-    assert!((184..=195).contains(&mean), "{mean}");
+    // 190 of 200 are expected, with a standard deviation of 3.1. The interval of the percentile is the more careful one.
+    assert!((184..=197).contains(&p99), "{p99}");
+    assert!((184..=197).contains(&mean), "{mean}");
 }
