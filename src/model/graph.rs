@@ -139,8 +139,7 @@ impl Graph {
     /// # Panics
     /// If the output of another layer than the last is read outside the segment only.
     pub fn part(&self, segment: &Segment) -> (Graph, Vec<LayerId>) {
-        let read = segment.layers().flat_map(|id| &self.layer(id).inputs).copied();
-        let inputs: BTreeSet<LayerId> = read.filter(|&input| !segment.contains(input)).collect();
+        let inputs = self.read_by(segment);
         let kept: Vec<LayerId> = inputs.iter().copied().chain(segment.layers()).collect();
         let now = |id: &LayerId| LayerId(kept.iter().position(|layer| layer == id).expect("it is kept") as u32);
         let layer = |&id: &LayerId| {
@@ -239,6 +238,12 @@ impl Graph {
         segment.layers().filter(move |&id| {
             id == self.output() || self.consumers[id.0 as usize].iter().any(|&reader| !segment.contains(reader))
         })
+    }
+
+    /// Layers outside of `segment` that it reads, inputs among them, in topological order.
+    pub fn read_by(&self, segment: &Segment) -> BTreeSet<LayerId> {
+        let inputs = segment.layers().flat_map(|layer| &self.layer(layer).inputs);
+        inputs.copied().filter(|&input| !segment.contains(input)).collect()
     }
 
     /// A layer between two layers of `segment` that is not in it, if there is one: then it is not convex,

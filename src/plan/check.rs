@@ -2,16 +2,15 @@
 //!
 //! Independent of the strategies on purpose: a plan is judged by what it says, not by who made it.
 
-use std::collections::BTreeSet;
 use std::ops::Deref;
 
-use super::limits::check_limits;
+use super::footprint::Passage;
 use super::presence::{Holdings, check_presence};
-use super::{Action, Lane, LaneId, Plan, StepId, Violation};
+use super::room::{lane_excesses, limit_excesses, memory_excesses, reservation_excesses};
+use super::{Action, Lane, Plan, StepId, Violation};
 use crate::model::{LayerId, ModelId, OpKind, Region, Work};
 use crate::platform::DeviceId;
 use crate::problem::Problem;
-use crate::units::{Bytes, Share};
 
 /// A plan that [`check`] accepted. Only these are executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +42,8 @@ impl CheckedPlan {
 /// Rules: indices point at something and `after` points back; steps fit their lanes; regions are parts of
 /// outputs; devices support operators, precision and sizes, and transfers follow their link; segments are convex;
 /// shares, memory and loadables of a device are not exceeded, and each lane's working set fits; every row that is read is
-/// there by a step that is waited for; every output is computed exactly once and comes home.
+/// there by a step that is waited for; every output is computed exactly once and comes home; what waits between steps fits
+/// too.
 pub fn check(plan: Plan, problem: &Problem) -> Result<CheckedPlan, Vec<Violation>> {
     let mut found = Vec::new();
     find_unknown(&plan, problem, &mut found);
@@ -53,13 +53,17 @@ pub fn check(plan: Plan, problem: &Problem) -> Result<CheckedPlan, Vec<Violation
     for step in plan.step_ids() {
         check_step(&plan, problem, step, &mut found);
     }
-    check_limits(&plan, problem, &mut found);
-    check_reservations(&plan, problem, &mut found);
+    let of_devices = limit_excesses(&plan, problem).into_iter().chain(reservation_excesses(&plan, problem));
+    found.extend(of_devices.map(|(_, violation)| violation));
+    check_links(&plan, problem, &mut found);
+    found.extend(lane_excesses(&plan, problem));
     if !found.is_empty() {
         return Err(found); // where data is follows from steps that are sound
     }
     let holdings = Holdings::of(&plan, problem);
     check_presence(&plan, problem, &holdings, &mut found);
+    let beyond = memory_excesses(&Passage::of(&plan, problem, &holdings), problem);
+    found.extend(beyond.into_iter().map(|(_, violation)| violation));
     if found.is_empty() { Ok(CheckedPlan(plan)) } else { Err(found) }
 }
 
@@ -173,64 +177,15 @@ fn check_region(
     }
 }
 
-fn check_reservations(plan: &Plan, problem: &Problem, found: &mut Vec<Violation>) {
-    let mut by_device = vec![(0u32, Bytes(0)); problem.platform.devices.len()];
-    let mut by_link = vec![0; problem.platform.links.len()];
+/// Finds links with several lanes.
+fn check_links(plan: &Plan, problem: &Problem, found: &mut Vec<Violation>) {
+    let mut lanes = vec![0; problem.platform.links.len()];
     for lane in &plan.lanes {
-        match *lane {
-            Lane::Compute { device, share, memory } => {
-                let (points, reserved) = &mut by_device[device.0 as usize];
-                *points = points.saturating_add(share.basis_points().into());
-                *reserved = *reserved + memory;
-            }
-            Lane::Link(link) => by_link[link.0 as usize] += 1,
+        if let Lane::Link(link) = lane {
+            lanes[link.0 as usize] += 1;
         }
     }
-    for (device, &(basis_points, reserved)) in problem.platform.devices.iter().zip(&by_device) {
-        if basis_points > Share::FULL.basis_points().into() {
-            found.push(Violation::Oversubscribed { device: device.name.clone(), basis_points });
-        }
-        if reserved > device.memory {
-            found.push(Violation::OutOfMemory { device: device.name.clone(), reserved, capacity: device.memory });
-        }
-    }
-    for (link, &count) in problem.platform.links.iter().zip(&by_link).filter(|&(_, &count)| count > 1) {
+    for (link, &count) in problem.platform.links.iter().zip(&lanes).filter(|&(_, &count)| count > 1) {
         found.push(Violation::SharedLink { link: link.name.clone(), count });
     }
-    for (index, needed) in working_sets(plan, problem).into_iter().enumerate() {
-        match plan.lanes[index] {
-            Lane::Compute { memory: reserved, .. } if needed > reserved => {
-                found.push(Violation::WorkingSet { lane: LaneId(index as u32), reserved, needed });
-            }
-            _ => {}
-        }
-    }
-}
-
-/// What each lane must hold: the weights of all layers it runs and the activations of its largest step.
-pub(crate) fn working_sets(plan: &Plan, problem: &Problem) -> Vec<Bytes> {
-    let mut layers: Vec<BTreeSet<(ModelId, LayerId)>> = vec![BTreeSet::new(); plan.lanes.len()];
-    let mut activations = vec![Bytes(0); plan.lanes.len()];
-    for step in &plan.steps {
-        if let (Some(lane), Action::Compute(work)) = (step.lane, &step.action)
-            && let Lane::Compute { device, .. } = plan.lane_at(lane)
-        {
-            let lane = lane.0 as usize;
-            layers[lane].extend(work.segment.layers().map(|layer| (work.model, layer)));
-            activations[lane] = activations[lane].max(problem.sizes(work.model, *device).activations(work));
-        }
-    }
-    let weights = |(lane, layers): (&Lane, BTreeSet<(ModelId, LayerId)>)| match lane {
-        Lane::Compute { device, .. } => {
-            layers.into_iter().map(|(model, layer)| problem.sizes(model, *device).layer_parameters(layer)).sum()
-        }
-        Lane::Link(_) => Bytes(0),
-    };
-    plan.lanes
-        .iter()
-        .zip(layers)
-        .map(weights)
-        .zip(activations)
-        .map(|(weights, live): (Bytes, Bytes)| weights + live)
-        .collect()
 }

@@ -70,6 +70,7 @@ impl<'a> Passage<'a> {
     pub(super) fn of(plan: &'a Plan, problem: &'a Problem, holdings: &Holdings) -> Passage<'a> {
         let mut queues = vec![Vec::new(); plan.lanes.len()];
         let (mut places, mut activations) = (vec![0; plan.steps.len()], vec![Bytes(0); plan.steps.len()]);
+        let mut known = Activations::default();
         for id in plan.step_ids() {
             let step = plan.step_at(id);
             let Some(lane) = step.lane else { continue };
@@ -77,7 +78,7 @@ impl<'a> Passage<'a> {
             places[id.0 as usize] = queue.len() as u32;
             queue.push(id);
             if let (Action::Compute(work), Some(device)) = (&step.action, device_of(plan, id)) {
-                activations[id.0 as usize] = problem.sizes(work.model, device).activations(work);
+                activations[id.0 as usize] = known.of(problem, device, work);
             }
         }
         let mut passage = Passage { plan, problem, items: Vec::new(), queues, places, activations };
@@ -144,6 +145,21 @@ impl<'a> Passage<'a> {
         }
     }
 
+    /// Whether no run can hold more than a device has, by what lies there in the course of the whole plan.
+    pub(super) fn surely_fits(&self) -> bool {
+        let mut needed: Vec<Bytes> = self.weights().iter().map(|weights| weights.values().copied().sum()).collect();
+        for (lane, queue) in self.plan.lanes.iter().zip(&self.queues) {
+            if let Lane::Compute { device, .. } = lane {
+                let most = queue.iter().map(|step| self.activations[step.0 as usize]).max().unwrap_or_default();
+                needed[device.0 as usize] = needed[device.0 as usize] + most;
+            }
+        }
+        for item in &self.items {
+            needed[item.device.0 as usize] = needed[item.device.0 as usize] + item.bytes;
+        }
+        needed.iter().zip(&self.problem.platform.devices).all(|(needed, device)| *needed <= device.memory)
+    }
+
     fn weights(&self) -> Vec<BTreeMap<(ModelId, LayerId), Bytes>> {
         let mut weights = vec![BTreeMap::new(); self.problem.platform.devices.len()];
         for id in self.plan.step_ids() {
@@ -182,11 +198,15 @@ impl<'a> Passage<'a> {
                     let most = needed.max().unwrap_or_default() + beside;
                     data[device.0 as usize] = data[device.0 as usize].max(most);
                 }
+                // The most lies there when something computes, or is just put there.
                 Lane::Link(link) => {
                     let link = self.problem.platform.link(link);
                     for device in [link.from, link.to] {
                         let waiting = self.waiting(lane, &by_device[device.0 as usize], &clocks);
-                        data[device.0 as usize] = waiting.into_iter().fold(data[device.0 as usize], Bytes::max);
+                        let is_to = |id: &StepId| matches!(&self.plan.step_at(*id).action, Action::Transfer { to, .. } if *to == device);
+                        let arriving = queue.iter().zip(waiting).filter(|(id, _)| is_to(id));
+                        data[device.0 as usize] =
+                            arriving.fold(data[device.0 as usize], |most, (_, waits)| most.max(waits));
                     }
                 }
             }
@@ -236,6 +256,30 @@ impl<'a> Passage<'a> {
     }
 }
 
+/// What steps hold; plans run the same layers over the same rows again and again.
+#[derive(Default)]
+pub(super) struct Activations<'a> {
+    /// By device: the latest work, and what a sample of it holds.
+    latest: BTreeMap<DeviceId, (&'a Work, Bytes)>,
+}
+
+impl<'a> Activations<'a> {
+    pub(super) fn of(&mut self, problem: &Problem, device: DeviceId, work: &'a Work) -> Bytes {
+        let samples = work.region.samples.len() as u64;
+        let is_like = |other: &Work| {
+            (other.model, &other.segment, &other.region.rows) == (work.model, &work.segment, &work.region.rows)
+        };
+        match self.latest.get(&device) {
+            Some((other, each)) if is_like(other) => *each * samples,
+            _ => {
+                let all = problem.sizes(work.model, device).activations(work);
+                self.latest.insert(device, (work, Bytes(all.0 / samples.max(1))));
+                all
+            }
+        }
+    }
+}
+
 fn device_of(plan: &Plan, step: StepId) -> Option<DeviceId> {
     match plan.lane_at(plan.step_at(step).lane?) {
         Lane::Compute { device, .. } => Some(*device),
@@ -281,7 +325,7 @@ mod tests {
     use super::*;
     use crate::cost::{Basis, CostModel, Estimate, Uncalibrated};
     use crate::model::{Graph, Precision};
-    use crate::plan::LaneId;
+    use crate::plan::{LaneId, check};
     use crate::platform::{Device, DeviceKind, Direction, Link, LinkId, Platform};
     use crate::problem::Load;
     use crate::units::{BytesPerSec, Duration, Share};
@@ -386,5 +430,16 @@ mod tests {
             _ => unreachable!("it is a transfer"),
         };
         assert_eq!((sent(0), sent(2)), (Bytes(40), Bytes(10)), "as the sender has them");
+    }
+
+    #[test]
+    fn a_plan_whose_data_does_not_fit_is_refused_with_its_sizes() {
+        let mut problem = problem(5);
+        problem.platform.devices[0].memory = Bytes(239);
+        let found = check(one_by_one(5, <[StepId]>::to_vec), &problem).unwrap_err();
+        let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["`home` holds 240 B at one time, weights of 0 B and data of 240 B, and has 239 B"]);
+        problem.platform.devices[0].memory = Bytes(240);
+        check(one_by_one(5, <[StepId]>::to_vec), &problem).unwrap();
     }
 }

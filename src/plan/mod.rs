@@ -2,15 +2,16 @@
 //!
 //! Plain data. [`check()`] is the only way to a [`CheckedPlan`], and only checked plans run.
 
+mod builder;
 mod check;
 mod cover;
 mod footprint;
 mod frontier;
-mod limits;
 mod presence;
+pub(crate) mod room;
 mod violation;
 
-pub(crate) use check::working_sets;
+pub use builder::Builder;
 pub use check::{CheckedPlan, check};
 pub use footprint::{Footprint, footprints};
 pub(crate) use frontier::Frontier;

@@ -5,6 +5,18 @@ use crate::model::{OpKind, Region};
 use crate::platform::Precision;
 use crate::units::Bytes;
 
+impl Violation {
+    /// By how much the memory of a device is exceeded, if it is that.
+    pub(crate) fn beyond_memory(&self) -> Option<Bytes> {
+        let (needed, capacity) = match self {
+            Violation::OutOfMemory { reserved, capacity, .. } => (*reserved, capacity),
+            Violation::Overfull { weights, data, capacity, .. } => (*weights + *data, capacity),
+            _ => return None,
+        };
+        Some(Bytes(needed.0.saturating_sub(capacity.0)))
+    }
+}
+
 /// One broken rule of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
@@ -181,6 +193,21 @@ pub enum Violation {
         device: String,
         /// Their sum.
         reserved: Bytes,
+        /// What the device has.
+        capacity: Bytes,
+    },
+    /// What lies in the memory of a device at one time exceeds it.
+    #[error(
+        "`{device}` holds {} B at one time, weights of {} B and data of {} B, and has {} B",
+        weights.0.saturating_add(data.0), weights.0, data.0, capacity.0
+    )]
+    Overfull {
+        /// The device's name.
+        device: String,
+        /// Weights of all that it runs.
+        weights: Bytes,
+        /// Activations, and data that waits to be read or sent.
+        data: Bytes,
         /// What the device has.
         capacity: Bytes,
     },

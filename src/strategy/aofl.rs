@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::rows::{Corrections, Forecast, Messages, RowSplit, Rows, Settings, Transport, best};
+use super::rows::{Corrections, Forecast, Messages, RowSplit, Rows, Settings, Transport, best, divided};
 use super::{PlanError, Proposal, Strategy};
 use crate::plan::Plan;
 use crate::problem::Problem;
@@ -30,13 +30,14 @@ impl Strategy for Aofl {
     }
 
     fn propose(&self, problem: &Problem) -> Result<Proposal, PlanError> {
-        let split = RowSplit::new(problem, self.boards.as_deref())?;
-        let forecasts = forecasts(&split)?;
-        let (sum, groups) = chosen(&split, &forecasts)?;
-        let group = |units: Range<usize>| Some(fastest(&forecasts, &units)?.1.group(units));
-        let groups: Vec<_> = groups.into_iter().filter_map(group).collect();
-        let expected = Some(split.expectation(sum));
-        Ok(Proposal { expected, ..split.plan(&groups, Transport::Gather).into() })
+        divided(problem, self.boards.as_deref(), |split| {
+            let forecasts = forecasts(split)?;
+            let (sum, groups) = chosen(split, &forecasts)?;
+            let group = |units: Range<usize>| Some(fastest(&forecasts, &units)?.1.group(units));
+            let groups: Vec<_> = groups.into_iter().filter_map(group).collect();
+            let expected = Some(split.expectation(sum));
+            Ok(Proposal { expected, ..split.plan(&groups, Transport::Gather)?.into() })
+        })
     }
 }
 

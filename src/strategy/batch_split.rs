@@ -1,17 +1,18 @@
-//! What all batch splits share: one network, whole, on every device that can take some samples of the batch.
+//! What all batch splits share: networks, whole, on every device that can take some samples of the batch.
 
 use std::ops::Range;
 
 use crate::cost::Uncalibrated;
 use crate::model::{Graph, LayerId, ModelId, Region, Segment, Work};
-use crate::plan::{Action, Lane, LaneId, Plan, StepId};
-use crate::platform::{Device, DeviceId, LinkId};
+use crate::plan::room::{excesses, obstacle, samples_max};
+use crate::plan::{Action, Builder, Lane, Plan, StepId, Violation};
+use crate::platform::{DeviceId, LinkId};
 use crate::problem::Problem;
 use crate::strategy::PlanError;
 use crate::units::{Bytes, Duration, Share};
 
 /// One network of a problem, run whole.
-pub(super) struct Whole<'a> {
+struct Whole<'a> {
     problem: &'a Problem,
     model: ModelId,
     segment: Segment,
@@ -29,17 +30,87 @@ pub(super) struct BatchSplit<'a> {
 /// A device that can take samples.
 pub(super) struct Unit {
     pub(super) device: DeviceId,
-    /// The most samples that fit into its memory at once.
+    /// The most samples of a step that fit into its memory and that it accepts.
     pub(super) capacity: u32,
+    /// How many sizes its steps may have; any number if absent.
+    pub(super) sizes_max: Option<u32>,
     /// Links that its inputs take, with the device at the end of each. Empty if they are there already.
     inward: Vec<(LinkId, DeviceId)>,
     /// Links that its outputs take.
     outward: Vec<(LinkId, DeviceId)>,
 }
 
+/// The samples of the steps of each unit, in order.
+pub(super) type Shares = Vec<Vec<Range<u32>>>;
+
+/// By device, the most samples that a step may have as far as plans have shown, and what showed it.
+type Tried = Vec<Option<(u32, Violation)>>;
+
+/// The plan of all networks, one after the other, each shared as `share` says, which is told all of them.
+///
+/// Devices begin with the next network when they have done their part of the one before; none waits for the others. The
+/// weights of all networks stay in memory. Where data that waits leaves no room for as many samples as fit by themselves,
+/// `share` is asked again with less.
+///
+/// # Errors
+/// `share` fails, a network finds no device, or some device has too little memory for what must lie there.
+pub(super) fn planned(
+    problem: &Problem,
+    share: impl Fn(&[BatchSplit<'_>]) -> Result<Vec<Shares>, PlanError>,
+) -> Result<Plan, PlanError> {
+    let mut tried: Tried = vec![None; problem.platform.devices.len()];
+    loop {
+        let models = (0..problem.models.len() as u32).map(ModelId);
+        let splits: Vec<BatchSplit<'_>> =
+            models.map(|model| BatchSplit::new(problem, model, &tried)).collect::<Result<_, _>>()?;
+        let mut builder = Builder::new(problem);
+        for (split, shares) in splits.iter().zip(share(&splits)?) {
+            split.add(&mut builder, &shares)?;
+        }
+        let plan = builder.finish();
+        let beyond = excesses(&plan, problem);
+        if beyond.is_empty() {
+            return Ok(plan);
+        }
+        for (device, violation) in beyond {
+            let Some((largest, each)) = largest_step(problem, &plan, device) else {
+                return Err(PlanError::Infeasible(violation.to_string()));
+            };
+            // Each round takes away a sample at least, so that there is an end to it.
+            let too_many = violation.beyond_memory().map_or(u64::MAX, |beyond| beyond.0.div_ceil(each.0.max(1)));
+            let left = largest - too_many.clamp(1, largest.into()) as u32;
+            let known = &mut tried[device.0 as usize];
+            if known.as_ref().is_none_or(|(most, _)| left < *most) {
+                *known = Some((left, violation));
+            }
+        }
+    }
+}
+
+/// As [`planned`], where no network's shares depend on those of others.
+pub(super) fn in_turn(
+    problem: &Problem,
+    share: impl Fn(&BatchSplit<'_>) -> Result<Shares, PlanError>,
+) -> Result<Plan, PlanError> {
+    planned(problem, |splits| splits.iter().map(&share).collect())
+}
+
+/// The samples of the largest step on `device`, and the activations of one of them; `None` if it runs none.
+fn largest_step(problem: &Problem, plan: &Plan, device: DeviceId) -> Option<(u32, Bytes)> {
+    let on_device =
+        plan.steps.iter().filter_map(|step| match (&step.action, step.lane.map(|lane| plan.lane_at(lane))) {
+            (Action::Compute(work), Some(Lane::Compute { device: on, .. })) if *on == device => Some(work),
+            _ => None,
+        });
+    let largest = on_device.max_by_key(|work| work.region.samples.len())?;
+    let samples = largest.region.samples.len() as u32;
+    let activations = problem.sizes(largest.model, device).activations(largest);
+    Some((samples, Bytes(activations.0 / u64::from(samples))))
+}
+
 impl<'a> Whole<'a> {
     /// `model` of `problem`, if it has something to compute.
-    pub(super) fn new(problem: &'a Problem, model: ModelId) -> Result<Self, PlanError> {
+    fn new(problem: &'a Problem, model: ModelId) -> Result<Self, PlanError> {
         let graph = &problem.model(model).graph;
         let nothing = || PlanError::Infeasible(format!("{} has nothing to compute", graph.name()));
         let segment = graph.whole().ok_or_else(nothing)?;
@@ -60,26 +131,30 @@ impl<'a> Whole<'a> {
     }
 
     /// The most samples that `device` can run in one step beside the weights of all networks, or why it can run none.
-    pub(super) fn capacity(&self, device: DeviceId) -> Result<u32, String> {
-        let Device { name, memory, .. } = self.problem.platform.device(device);
-        if let Some(layer) = self.problem.platform.device(device).lacks(self.graph(), &self.segment) {
-            return Err(format!("`{name}` does not support `{}`", layer.name));
+    fn capacity(&self, device: DeviceId, tried: &Tried) -> Result<u32, String> {
+        let Whole { problem, model, segment } = self;
+        if let Some(obstacle) = obstacle(problem, device, (*model, segment)) {
+            return Err(obstacle);
         }
-        let activations = self.problem.sizes(self.model, device).activations(&self.work(0..1)).0;
-        let weights = |model: ModelId| {
-            let whole = self.problem.model(model).graph.whole();
-            whole.map_or(Bytes(0), |segment| self.problem.sizes(model, device).parameters(&segment))
+        let weights = |other: ModelId| {
+            let whole = problem.model(other).graph.whole().filter(|_| other != *model);
+            whole.map_or(Bytes(0), |segment| problem.sizes(other, device).parameters(&segment))
         };
-        let weights: Bytes = (0..self.problem.models.len() as u32).map(|model| weights(ModelId(model))).sum();
-        let left = memory.0.checked_sub(weights.0);
-        match left.map(|left| left.checked_div(activations).unwrap_or(u64::MAX)) {
-            None | Some(0) => Err(format!("`{name}` has {memory}, too little for one sample")),
-            Some(samples) => Ok(samples.min(u32::MAX.into()) as u32),
+        let others: Bytes = (0..problem.models.len() as u32).map(|other| weights(ModelId(other))).sum();
+        let fit = samples_max(problem, device, (*model, segment), others);
+        match (&tried[device.0 as usize], fit) {
+            (_, 0) => {
+                let device = problem.platform.device(device);
+                Err(format!("`{}` has {}, too little for one sample", device.name, device.memory))
+            }
+            (Some((0, violation)), _) => Err(violation.to_string()),
+            (Some((most, _)), _) => Ok(fit.min(*most)),
+            (None, _) => Ok(fit),
         }
     }
 
     /// Computing time of `batch` samples in one step on a device that runs alone.
-    pub(super) fn compute_time(&self, device: DeviceId, batch: u32) -> Result<Duration, Uncalibrated> {
+    fn compute_time(&self, device: DeviceId, batch: u32) -> Result<Duration, Uncalibrated> {
         if batch == 0 {
             return Ok(Duration::ZERO);
         }
@@ -89,11 +164,11 @@ impl<'a> Whole<'a> {
 
 impl<'a> BatchSplit<'a> {
     /// The batch split of `model` that `problem` asks for.
-    pub(super) fn new(problem: &'a Problem, model: ModelId) -> Result<Self, PlanError> {
+    fn new(problem: &'a Problem, model: ModelId, tried: &Tried) -> Result<Self, PlanError> {
         let whole = Whole::new(problem, model)?;
         let (mut units, mut obstacles) = (Vec::new(), Vec::new());
         for device in problem.platform.device_ids() {
-            match Unit::new(&whole, device) {
+            match Unit::new(&whole, device, tried) {
                 Ok(unit) => units.push(unit),
                 Err(obstacle) => obstacles.push((device, obstacle)),
             }
@@ -106,9 +181,9 @@ impl<'a> BatchSplit<'a> {
         Ok(BatchSplit { whole, units, obstacles })
     }
 
-    /// Weights that a device needs.
-    pub(super) fn parameters(&self, device: DeviceId) -> Bytes {
-        self.whole.problem.sizes(self.whole.model, device).parameters(&self.whole.segment)
+    /// The first network of `problem` by itself.
+    pub(super) fn first(problem: &'a Problem) -> Result<Self, PlanError> {
+        BatchSplit::new(problem, ModelId(0), &vec![None; problem.platform.devices.len()])
     }
 
     /// Samples to share.
@@ -124,6 +199,11 @@ impl<'a> BatchSplit<'a> {
             let why = obstacle.map_or("there is no such device", |(_, obstacle)| obstacle);
             PlanError::Unsupported(format!("the strategy asks for device `{name}`: {why}"))
         })
+    }
+
+    /// The index among the units of `device`, if it is one.
+    pub(super) fn unit_of(&self, device: DeviceId) -> Option<usize> {
+        self.units.iter().position(|unit| unit.device == device)
     }
 
     /// Time of `batch` samples in one step on a unit that runs alone, from sending inputs to receiving outputs.
@@ -145,77 +225,111 @@ impl<'a> BatchSplit<'a> {
         Ok(total)
     }
 
-    /// Time of `samples` on a unit that runs alone, in as many steps as its memory requires.
+    /// Time of `samples` on a unit that runs alone, in as many steps as its memory and its limits require.
     pub(super) fn time_in_waves(&self, unit: usize, samples: u32) -> Result<Duration, Uncalibrated> {
-        if samples <= self.units[unit].capacity {
-            return self.time(unit, samples);
-        }
-        let count = samples.div_ceil(self.units[unit].capacity);
+        let Some(count) = self.wave_count(unit, samples) else { return Ok(Duration::ZERO) };
         let (size, larger) = (samples / count, samples % count);
         let rest = self.time(unit, size)? * (count - larger);
         Ok(if larger > 0 { self.time(unit, size + 1)? * larger + rest } else { rest })
     }
 
-    /// `samples` on a unit in the fewest steps that fit its memory, of equal size or one apart.
+    /// `samples` on a unit in the fewest steps that it accepts and that fit its memory, of equal size or one apart.
     pub(super) fn waves(&self, unit: usize, samples: u32) -> Vec<u32> {
-        let count = samples.div_ceil(self.units[unit].capacity);
+        let count = self.wave_count(unit, samples).unwrap_or(0);
         (0..count).map(|index| samples / count + u32::from(index < samples % count)).collect()
     }
 
-    /// The plan in which each unit runs its samples in the fewest steps that fit its memory.
-    pub(super) fn plan_split(&self, split: &[u32]) -> Plan {
-        let steps: Vec<Vec<u32>> = split.iter().enumerate().map(|(unit, &samples)| self.waves(unit, samples)).collect();
-        self.plan(&steps)
+    /// The fewest steps of `samples` on a unit; `None` if there are none to run.
+    fn wave_count(&self, unit: usize, samples: u32) -> Option<u32> {
+        let Unit { capacity, sizes_max, .. } = self.units[unit];
+        let is_accepted = |&count: &u32| sizes_max != Some(1) || samples.is_multiple_of(count);
+        (samples.div_ceil(capacity).max(1)..=samples).find(is_accepted)
     }
 
-    /// The plan in which each unit runs steps of the given sizes, one after the other.
+    /// Consecutive samples for steps of these sizes of each unit.
+    pub(super) fn consecutive(&self, sizes_of_unit: &[Vec<u32>]) -> Shares {
+        let mut first = 0;
+        let mut next = |&size: &u32| {
+            first += size;
+            first - size..first
+        };
+        sizes_of_unit.iter().map(|sizes| sizes.iter().map(&mut next).collect()).collect()
+    }
+
+    /// The shares of units that run so many samples each, in the fewest steps that each accepts.
+    pub(super) fn in_waves(&self, split: &[u32]) -> Shares {
+        let sizes = split.iter().enumerate().map(|(unit, &samples)| self.waves(unit, samples));
+        self.consecutive(&sizes.collect::<Vec<_>>())
+    }
+
+    /// Adds the steps of each unit to a plan, one after the other.
     ///
     /// A step's inputs are sent when the step before it has been computed, so that memory holds those of one step.
     /// On links that several transfers share, they go in the order in which they are expected to be ready, and a
     /// step's inputs before the outputs of the step before it.
-    pub(super) fn plan(&self, steps_of_unit: &[Vec<u32>]) -> Plan {
-        let mut builder = Builder { split: self, plan: Plan::default(), link_lanes: Vec::new() };
-        let mut first = 0;
+    fn add(&self, builder: &mut Builder<'_>, shares: &Shares) -> Result<(), PlanError> {
         let mut queues: Vec<Queue<'_>> = Vec::new();
-        for (unit, sizes) in self.units.iter().zip(steps_of_unit) {
-            let lane = builder.compute_lane(unit, sizes);
-            queues.push(Queue { unit, lane, sizes, first, free: Duration::ZERO, computed: None });
-            first += sizes.iter().sum::<u32>();
+        for (unit, steps) in self.units.iter().zip(shares) {
+            if !steps.is_empty() {
+                builder.reserve(unit.device);
+            }
+            queues.push(Queue { device: unit.device, steps, free: Duration::ZERO, computed: None });
         }
+        let (home, model, output) = (self.home(), self.whole.model, self.whole.graph().output());
+        let send_back = |builder: &mut Builder<'_>, device, (samples, step): (Range<u32>, StepId)| {
+            let Some(home) = home else { return Ok(step) };
+            let region = self.whole.all_rows(output, samples);
+            Ok::<_, PlanError>(builder.send((device, home), (model, output), &region, &[step])?.unwrap_or(step))
+        };
         let mut ends = Vec::new();
-        let left = |&index: &usize, queues: &[Queue<'_>]| !queues[index].sizes.is_empty();
+        let left = |&index: &usize, queues: &[Queue<'_>]| !queues[index].steps.is_empty();
         while let Some(index) =
             (0..queues.len()).filter(|index| left(index, &queues)).min_by_key(|&index| (queues[index].free, index))
         {
             let queue = &mut queues[index];
-            let samples = queue.first..queue.first + queue.sizes[0];
-            queue.free += self.time(index, queue.sizes[0]).unwrap_or_default();
+            let samples = queue.steps[0].clone();
+            queue.steps = &queue.steps[1..];
+            queue.free += self.time(index, samples.len() as u32).unwrap_or_default();
             let before = queue.computed.take();
-            let computed = builder.compute(queue, samples.clone(), before.as_ref().map(|(_, step)| *step));
-            ends.extend(before.map(|(samples, step)| builder.send_back(queue.unit, samples, step)));
+            let mut arrived = Vec::new();
+            for layer in self.inputs() {
+                if let Some(home) = home {
+                    let region = self.whole.all_rows(layer, samples.clone());
+                    let after = before.as_ref().map(|(_, step)| *step);
+                    arrived.extend(builder.send((home, queue.device), (model, layer), &region, after.as_slice())?);
+                }
+            }
+            let computed = builder.compute(queue.device, self.whole.work(samples.clone()), &arrived);
+            if let Some(before) = before {
+                ends.push(send_back(builder, queue.device, before)?);
+            }
             queue.computed = Some((samples, computed));
-            queue.first += queue.sizes[0];
-            queue.sizes = &queue.sizes[1..];
         }
         queues.sort_by_key(|queue| queue.free);
         for queue in queues {
-            ends.extend(queue.computed.map(|(samples, step)| builder.send_back(queue.unit, samples, step)));
+            if let Some(computed) = queue.computed {
+                ends.push(send_back(builder, queue.device, computed)?);
+            }
         }
-        builder.plan.join(&ends);
-        builder.plan
+        builder.join(&ends);
+        Ok(())
+    }
+
+    fn home(&self) -> Option<DeviceId> {
+        self.whole.problem.model(self.whole.model).home
     }
 
     fn inputs(&self) -> impl Iterator<Item = LayerId> + use<'a> {
         let graph = self.whole.graph();
-        (0..graph.layers().len() as u32).map(LayerId).filter(|&id| graph.is_input(id))
+        graph.layer_ids().filter(|&id| graph.is_input(id))
     }
 }
 
 impl Unit {
     /// `device` as a unit, or why it cannot be one.
-    fn new(whole: &Whole<'_>, device: DeviceId) -> Result<Unit, String> {
+    fn new(whole: &Whole<'_>, device: DeviceId, tried: &Tried) -> Result<Unit, String> {
         let platform = &whole.problem.platform;
-        let capacity = whole.capacity(device)?;
+        let capacity = whole.capacity(device, tried)?;
         let mut batches = 1..=capacity.min(whole.problem.samples());
         if !batches.any(|batch| whole.compute_time(device, batch).is_ok()) {
             return Err(format!("`{}` has no times of {}", platform.device(device).name, whole.graph().name()));
@@ -225,80 +339,38 @@ impl Unit {
             Some(home) => (route(home, device)?, route(device, home)?),
             None => (Vec::new(), Vec::new()),
         };
-        Ok(Unit { device, capacity, inward, outward })
+        // Each network has the same part of the loadables that a device keeps.
+        let loadables = platform.device(device).limits.loadables_max;
+        let sizes_max = loadables.map(|count| (count / whole.problem.models.len() as u32).max(1));
+        Ok(Unit { device, capacity, sizes_max, inward, outward })
+    }
+
+    /// The size of a step for at most `wanted` samples, beside steps of the sizes in `used`, to which it is added: as many as
+    /// fit, unless the device keeps no loadable for that size.
+    pub(super) fn size(&self, used: &mut Vec<u32>, wanted: u32) -> u32 {
+        let wanted = wanted.min(self.capacity);
+        // One loadable is for single samples, so that whatever is left can be run.
+        let is_free = |used: &Vec<u32>| {
+            let others = used.iter().filter(|&&size| size != 1).count() as u32;
+            self.sizes_max.is_none_or(|most| others + 1 < most)
+        };
+        let size = match used.contains(&wanted) || is_free(used) {
+            true => wanted,
+            false => used.iter().copied().filter(|&size| size <= wanted).max().unwrap_or(1),
+        };
+        if !used.contains(&size) {
+            used.push(size);
+        }
+        size
     }
 }
 
 /// The steps of a unit that are not in the plan yet.
 struct Queue<'a> {
-    unit: &'a Unit,
-    /// `None` if it has no steps at all.
-    lane: Option<LaneId>,
-    sizes: &'a [u32],
-    /// The first sample of the next step.
-    first: u32,
+    device: DeviceId,
+    steps: &'a [Range<u32>],
     /// When the unit is expected to be done with the steps in the plan.
     free: Duration,
     /// Its latest step, whose outputs have not been sent back.
     computed: Option<(Range<u32>, StepId)>,
-}
-
-/// A plan as it grows.
-struct Builder<'a> {
-    split: &'a BatchSplit<'a>,
-    plan: Plan,
-    link_lanes: Vec<(LinkId, LaneId)>,
-}
-
-impl Builder<'_> {
-    /// A lane on the unit's device with memory for the largest of the steps; none if there are none.
-    fn compute_lane(&mut self, unit: &Unit, sizes: &[u32]) -> Option<LaneId> {
-        let largest = *sizes.iter().max()?;
-        let whole = &self.split.whole;
-        let sizes = whole.problem.sizes(whole.model, unit.device);
-        let memory = sizes.parameters(&whole.segment) + sizes.activations(&whole.work(0..largest));
-        Some(self.plan.lane(Lane::Compute { device: unit.device, share: Share::FULL, memory }))
-    }
-
-    /// Adds the transfers of inputs, which wait for the unit's step `before`, and the computation of `samples`.
-    fn compute(&mut self, queue: &Queue<'_>, samples: Range<u32>, before: Option<StepId>) -> StepId {
-        let lane = queue.lane.expect("a queue that has a step has a lane");
-        let mut arrived = Vec::new();
-        for layer in self.split.inputs().filter(|_| !queue.unit.inward.is_empty()) {
-            arrived.extend(self.transfer(&queue.unit.inward, layer, &samples, before));
-        }
-        self.plan.step(lane, Action::Compute(self.split.whole.work(samples)), &arrived)
-    }
-
-    /// Adds the transfers of the outputs of `computed`; what ends them.
-    fn send_back(&mut self, unit: &Unit, samples: Range<u32>, computed: StepId) -> StepId {
-        let output = self.split.whole.graph().output();
-        self.transfer(&unit.outward, output, &samples, Some(computed)).unwrap_or(computed)
-    }
-
-    /// Adds the transfers of a layer along a route, the first of which waits for `after`; the last, if there is one.
-    fn transfer(
-        &mut self,
-        route: &[(LinkId, DeviceId)],
-        layer: LayerId,
-        samples: &Range<u32>,
-        mut after: Option<StepId>,
-    ) -> Option<StepId> {
-        for &(link, to) in route {
-            let region = self.split.whole.all_rows(layer, samples.clone());
-            let lane = self.link_lane(link);
-            let action = Action::Transfer { model: self.split.whole.model, layer, region, to };
-            after = Some(self.plan.step(lane, action, after.as_slice()));
-        }
-        after
-    }
-
-    fn link_lane(&mut self, link: LinkId) -> LaneId {
-        if let Some(&(_, lane)) = self.link_lanes.iter().find(|(known, _)| *known == link) {
-            return lane;
-        }
-        let lane = self.plan.lane(Lane::Link(link));
-        self.link_lanes.push((link, lane));
-        lane
-    }
 }

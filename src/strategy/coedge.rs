@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::rows::{RowSplit, Transport, one_by_one};
+use super::rows::{Transport, divided, one_by_one};
 use super::{PlanError, Strategy};
 use crate::plan::Plan;
 use crate::problem::Problem;
@@ -25,6 +25,6 @@ impl Strategy for Coedge {
     }
 
     fn plan(&self, problem: &Problem) -> Result<Plan, PlanError> {
-        one_by_one(&RowSplit::new(problem, self.boards.as_deref())?, Transport::Neighbour)
+        Ok(divided(problem, self.boards.as_deref(), |split| Ok(one_by_one(split, Transport::Neighbour)?.into()))?.plan)
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::rows::{RowSplit, Transport, equal};
+use super::rows::{Transport, divided, equal};
 use super::{PlanError, Strategy};
 use crate::plan::Plan;
 use crate::problem::Problem;
@@ -27,29 +27,31 @@ impl Strategy for Deepthings {
     }
 
     fn plan(&self, problem: &Problem) -> Result<Plan, PlanError> {
-        let split = RowSplit::new(problem, self.boards.as_deref())?;
-        let (length, count) = (split.len(), split.boards.len());
-        let gateway = split.fastest_board();
-        let is_cut =
-            |&cut: &usize| split.chain.is_group(&(0..cut)) && (cut == length || split.chain.is_group(&(cut..length)));
-        let cuts: Vec<usize> = match &self.until {
-            None => (1..=length).filter(is_cut).collect(),
-            Some(name) => {
-                let cut = split.chain.unit_named(name).map(|unit| unit + 1).filter(is_cut);
-                let refusal = || PlanError::Unsupported(format!("the network cannot be cut behind `{name}`"));
-                vec![cut.ok_or_else(refusal)?]
-            }
-        };
-        let plan = |cut: usize| -> Result<Plan, PlanError> {
-            let mut groups = vec![split.group(0..cut, equal(count, split.chain.height(cut - 1)))?];
-            if cut < length {
-                let height = split.chain.height(length - 1);
-                let rows = (0..count).map(|board| if board == gateway { 0..height } else { 0..0 });
-                groups.push(split.group(cut..length, rows.collect())?);
-            }
-            Ok(split.plan(&groups, Transport::Gather))
-        };
-        let plans = cuts.into_iter().map(plan).collect::<Result<Vec<_>, _>>()?;
-        split.fastest(plans)
+        let proposal = divided(problem, self.boards.as_deref(), |split| {
+            let (length, count) = (split.len(), split.boards.len());
+            let gateway = split.fastest_board();
+            let is_cut = |&cut: &usize| {
+                split.chain.is_group(&(0..cut)) && (cut == length || split.chain.is_group(&(cut..length)))
+            };
+            let cuts: Vec<usize> = match &self.until {
+                None => (1..=length).filter(is_cut).collect(),
+                Some(name) => {
+                    let cut = split.chain.unit_named(name).map(|unit| unit + 1).filter(is_cut);
+                    let refusal = || PlanError::Unsupported(format!("the network cannot be cut behind `{name}`"));
+                    vec![cut.ok_or_else(refusal)?]
+                }
+            };
+            let plan = |cut: usize| -> Result<Plan, PlanError> {
+                let mut groups = vec![split.group(0..cut, equal(count, split.chain.height(cut - 1)))?];
+                if cut < length {
+                    let height = split.chain.height(length - 1);
+                    let rows = (0..count).map(|board| if board == gateway { 0..height } else { 0..0 });
+                    groups.push(split.group(cut..length, rows.collect())?);
+                }
+                split.plan(&groups, Transport::Gather)
+            };
+            Ok(split.fastest(cuts.into_iter().map(plan))?.into())
+        });
+        Ok(proposal?.plan)
     }
 }

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 
 use super::fronts::{Fronts, Search};
+use super::simulated::accepted;
 use super::{PlanError, Strategy};
 use crate::plan::Plan;
 use crate::problem::Problem;
@@ -53,6 +54,9 @@ impl Strategy for DlaSplit {
     fn plan(&self, problem: &Problem) -> Result<Plan, PlanError> {
         let fronts = Fronts::new(problem, problem.samples())?;
         let (_, sharing) = Search::new(self, &fronts, problem.samples())?.best(problem.samples())?;
-        fronts.plan(problem, &sharing)
+        // The sharing is that for data at hand; what waits at the home and on its way there may leave it no room.
+        accepted(problem, fronts.plan(problem, &sharing)?).or_else(|refusal| {
+            accepted(problem, fronts.plan(problem, &fronts.on_gpu(problem.samples()))?).map_err(|_| refusal)
+        })
     }
 }

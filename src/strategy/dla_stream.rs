@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::dla_split::{DlaSplit, Shares};
 use super::fronts::{Fronts, MODEL, Search, Sharing};
-use super::stages::{Stages, route, simulated_if_sound};
+use super::simulated::accepted;
 use super::{PlanError, Strategy};
 use crate::model::Region;
-use crate::plan::Plan;
+use crate::plan::{Builder, Plan};
 use crate::platform::LinkId;
 use crate::problem::Problem;
 use crate::units::{Bytes, Duration};
@@ -48,20 +48,20 @@ impl Strategy for DlaStream {
         };
         let plan = |rest: &dyn Fn(u32) -> Result<Sharing, PlanError>| {
             let batch = fronts.samples(&sharing);
-            let mut stages = Stages::new(problem);
+            let mut builder = Builder::new(problem);
             for index in 0..all / batch {
-                fronts.stage(&mut stages, &sharing, index * batch)?;
+                fronts.add(&mut builder, &sharing, index * batch)?;
             }
             if !all.is_multiple_of(batch) {
-                fronts.stage(&mut stages, &rest(all % batch)?, all - all % batch)?;
+                fronts.add(&mut builder, &rest(all % batch)?, all - all % batch)?;
             }
-            stages.finish()
+            builder.bring_home()?;
+            accepted(problem, builder.finish())
         };
-        let best = plan(&|rest| Ok(search.best(rest)?.1))?;
         // What is left over may need more memory or loadables than there are; the GPU has all weights already.
-        match simulated_if_sound(&problem.offline(all), &best)? {
-            Some(_) => Ok(best),
-            None => plan(&|rest| Ok(fronts.on_gpu(rest))),
+        match plan(&|rest| Ok(search.best(rest)?.1)) {
+            Err(PlanError::Infeasible(_)) => plan(&|rest| Ok(fronts.on_gpu(rest))),
+            other => other,
         }
     }
 }
@@ -112,7 +112,7 @@ fn interval(problem: &Problem, fronts: &Fronts<'_>) -> Result<f64, PlanError> {
         inputs.map(|layer| sizes.bytes(layer, &Region { samples: 0..1, rows: 0..graph.shape(layer).rows })).sum();
     let mut first: Vec<LinkId> = Vec::new();
     for device in fronts.devices() {
-        let Some(&(link, _)) = route(&problem.platform, home, device)?.first() else {
+        let Some(&(link, _)) = problem.platform.route(home, device)?.first() else {
             let reason = "are where some of the units are, and do not arrive there";
             return Err(PlanError::Unsupported(format!("inputs of {} {reason}", graph.name())));
         };

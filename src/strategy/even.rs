@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::in_turn::in_turn;
+use super::batch_split::in_turn;
 use super::{PlanError, Strategy};
 use crate::plan::Plan;
 use crate::problem::Problem;
@@ -21,7 +21,7 @@ impl Strategy for Even {
         in_turn(problem, |split| {
             let (samples, count) = (split.samples(), split.units.len() as u32);
             let shares: Vec<u32> = (0..count).map(|unit| samples / count + u32::from(unit < samples % count)).collect();
-            Ok(split.plan_split(&shares))
+            Ok(split.in_waves(&shares))
         })
     }
 }

@@ -4,7 +4,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::rows::{
-    Corrections, Forecast, Group, Messages, Ratio, RowSplit, Rows, Settings, Transport, best, proportional, round_time,
+    Corrections, Forecast, Group, Messages, Ratio, RowSplit, Rows, Settings, Transport, best, divided, proportional,
+    round_time,
 };
 use super::{PlanError, Proposal, Strategy};
 use crate::plan::Plan;
@@ -34,10 +35,11 @@ impl Strategy for FullSearch {
     }
 
     fn propose(&self, problem: &Problem) -> Result<Proposal, PlanError> {
-        let split = RowSplit::new(problem, self.boards.as_deref())?;
-        let (sum, groups) = self.search(&split)?;
-        let expected = Some(split.expectation(sum));
-        Ok(Proposal { expected, ..split.plan(&groups, Transport::Gather).into() })
+        divided(problem, self.boards.as_deref(), |split| {
+            let (sum, groups) = self.search(split)?;
+            let expected = Some(split.expectation(sum));
+            Ok(Proposal { expected, ..split.plan(&groups, Transport::Gather)?.into() })
+        })
     }
 }
 

@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::batch_split::BatchSplit;
-use super::in_turn::in_turn;
+use super::batch_split::{BatchSplit, in_turn};
 use super::{PlanError, Strategy};
 use crate::cost::Uncalibrated;
 use crate::plan::Plan;
@@ -67,7 +66,7 @@ impl Strategy for Greedy {
             if self.exchange {
                 exchange(split, &mut shares)?;
             }
-            Ok(split.plan_split(&shares))
+            Ok(split.in_waves(&shares))
         })
     }
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use super::rows::{Corrections, Forecast, Messages, Ratio, RowSplit, Settings, Transport, k_best};
+use super::rows::{Corrections, Forecast, Messages, Ratio, Settings, Transport, divided, k_best};
 use super::{PlanError, Strategy};
 use crate::plan::Plan;
 use crate::problem::Problem;
@@ -49,13 +49,15 @@ impl Strategy for KBest {
     }
 
     fn plan(&self, problem: &Problem) -> Result<Plan, PlanError> {
-        let split = RowSplit::new(problem, self.boards.as_deref())?;
         let KBest { ratio, transport, messages, corrections, .. } = *self;
         let settings = Settings { rows: ratio.into(), transport, messages, corrections };
-        let forecast = Forecast::new(&split, split.speeds(), settings)?;
-        let known = |units| forecast.time(units).filter(|time| time.is_finite());
-        let ranked = k_best(split.len(), self.count.get() as usize, known);
-        let plans = ranked.into_iter().map(|(_, groups)| forecast.plan(&groups));
-        split.fastest(plans)
+        let proposal = divided(problem, self.boards.as_deref(), |split| {
+            let forecast = Forecast::new(split, split.speeds(), settings)?;
+            let known = |units| forecast.time(units).filter(|time| time.is_finite());
+            let ranked = k_best(split.len(), self.count.get() as usize, known);
+            let plans = ranked.into_iter().map(|(_, groups)| forecast.plan(&groups));
+            Ok(split.fastest(plans)?.into())
+        });
+        Ok(proposal?.plan)
     }
 }

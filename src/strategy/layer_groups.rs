@@ -4,10 +4,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::rows::Chain;
-use super::stages::{Stages, simulated_if_sound};
+use super::simulated::simulated;
 use super::{PlanError, Strategy};
 use crate::model::{Graph, ModelId, Region, Segment, Work};
-use crate::plan::Plan;
+use crate::plan::{Builder, Plan};
 use crate::platform::{DeviceId, DeviceKind};
 use crate::problem::Problem;
 use crate::units::{Duration, Share};
@@ -112,7 +112,7 @@ impl LayerGroups {
             let together: Vec<&Placement> = chosen.iter().zip(placements).map(|(&index, all)| &all[index]).collect();
             for order in orders(&together, has_home)? {
                 let plan = assemble(problem, &together, &order)?;
-                let time = simulated_if_sound(&offline, &plan)?;
+                let time = simulated(&offline, &plan)?;
                 if let Some(time) = time.filter(|&time| best.as_ref().is_none_or(|(least, _)| time < *least)) {
                     best = Some((time, plan));
                 }
@@ -287,14 +287,15 @@ fn extend(left: &mut [usize], so_far: &mut Vec<usize>, found: &mut Vec<Vec<usize
 
 /// The plan of placed networks whose stages are issued in `order`.
 fn assemble(problem: &Problem, together: &[&Placement], order: &[usize]) -> Result<Plan, PlanError> {
-    let mut stages = Stages::new(problem);
+    let mut builder = Builder::new(problem);
     let mut next = vec![0; together.len()];
     for &network in order {
         let stage = &together[network].stages[next[network]];
         next[network] += 1;
-        stages.compute(stage.device, (ModelId(network as u32), &stage.segment), 0..problem.samples(), &[])?;
+        builder.run(stage.device, (ModelId(network as u32), &stage.segment), 0..problem.samples(), &[])?;
     }
-    stages.finish()
+    builder.bring_home()?;
+    Ok(builder.finish())
 }
 
 #[cfg(test)]
@@ -378,7 +379,7 @@ mod tests {
     }
 
     fn time(problem: &Problem, strategy: &LayerGroups) -> Duration {
-        simulated_if_sound(problem, &strategy.plan(problem).unwrap()).unwrap().unwrap()
+        simulated(problem, &strategy.plan(problem).unwrap()).unwrap().unwrap()
     }
 
     proptest! {
@@ -401,7 +402,7 @@ mod tests {
                     let alone = bound(&problem, &together);
                     for order in orders(&together, false).unwrap() {
                         let plan = assemble(&problem, &together, &order).unwrap();
-                        let time = simulated_if_sound(&problem, &plan).unwrap().expect("sound");
+                        let time = simulated(&problem, &plan).unwrap().expect("sound");
                         prop_assert!(time.as_nanos_f64() >= alone);
                         best = best.min(time);
                     }

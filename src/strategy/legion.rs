@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::rows::{Corrections, Forecast, Messages, Ratio, RowSplit, Settings, Transport, merged};
+use super::rows::{Corrections, Forecast, Messages, Ratio, RowSplit, Settings, Transport, divided, merged};
 use super::{PlanError, Proposal, Strategy};
 use crate::plan::Plan;
 use crate::problem::Problem;
@@ -40,15 +40,16 @@ impl Strategy for Legion {
     }
 
     fn propose(&self, problem: &Problem) -> Result<Proposal, PlanError> {
-        let split = RowSplit::new(problem, self.boards.as_deref())?;
-        let forecast = self.forecast(&split)?;
-        let (sum, groups) = forecast.best()?;
-        let plan = forecast.plan(&groups);
-        let plan = match merged(&groups, |units| forecast.time(units)).filter(|_| self.wild_card) {
-            Some(merged) => split.fastest([plan, forecast.plan(&merged)])?,
-            None => plan,
-        };
-        Ok(Proposal { expected: Some(split.expectation(sum)), ..plan.into() })
+        divided(problem, self.boards.as_deref(), |split| {
+            let forecast = self.forecast(split)?;
+            let (sum, groups) = forecast.best()?;
+            let plan = forecast.plan(&groups);
+            let plan = match merged(&groups, |units| forecast.time(units)).filter(|_| self.wild_card) {
+                Some(merged) => split.fastest([plan, forecast.plan(&merged)])?,
+                None => plan?,
+            };
+            Ok(Proposal { expected: Some(split.expectation(sum)), ..plan.into() })
+        })
     }
 }
 

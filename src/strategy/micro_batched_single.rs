@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use super::single::plan_alone;
+use super::single::alone;
 use super::{PlanError, Strategy};
 use crate::plan::Plan;
 use crate::problem::Problem;
@@ -31,11 +31,14 @@ impl Strategy for MicroBatchedSingle {
     }
 
     fn plan(&self, problem: &Problem) -> Result<Plan, PlanError> {
-        plan_alone(problem, self.device.as_deref(), |split, unit| {
-            let size = self.batch.get().min(split.units[unit].capacity);
-            let mut steps = vec![size; (split.samples() / size) as usize];
-            steps.extend(Some(split.samples() % size).filter(|&rest| rest > 0));
-            steps
+        alone(problem, self.device.as_deref(), |split, unit| {
+            let (mut left, mut used) = (split.samples(), Vec::new());
+            std::iter::from_fn(|| {
+                let size = (left > 0).then(|| split.units[unit].size(&mut used, left.min(self.batch.get())))?;
+                left -= size;
+                Some(size)
+            })
+            .collect()
         })
     }
 }

@@ -17,7 +17,6 @@ mod fronts;
 mod full_search;
 mod greedy;
 mod guided;
-mod in_turn;
 mod k_best;
 mod layer_groups;
 mod legion;
@@ -25,9 +24,10 @@ mod micro_batched_single;
 mod modnn;
 mod proportional;
 mod proposal;
+mod round_robin;
 mod rows;
+mod simulated;
 mod single;
-mod stages;
 
 pub use aofl::Aofl;
 pub use coedge::Coedge;
@@ -47,11 +47,13 @@ pub use micro_batched_single::MicroBatchedSingle;
 pub use modnn::Modnn;
 pub use proportional::Proportional;
 pub use proposal::{Expectation, Proposal};
+pub use round_robin::RoundRobin;
 pub use rows::{Corrections, Messages, Ratio, Transport};
 pub use single::Single;
 
 use crate::cost::Uncalibrated;
 use crate::plan::Plan;
+use crate::platform::RouteError;
 use crate::problem::Problem;
 
 /// Why a strategy has no plan.
@@ -66,6 +68,12 @@ pub enum PlanError {
     /// The cost model has a gap where the strategy looks.
     #[error(transparent)]
     Uncalibrated(#[from] Uncalibrated),
+}
+
+impl From<RouteError> for PlanError {
+    fn from(error: RouteError) -> PlanError {
+        PlanError::Infeasible(error.to_string())
+    }
 }
 
 /// A way of sharing inference among devices. Pure: equal problems give equal plans.

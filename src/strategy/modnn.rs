@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::rows::{RowSplit, Transport, one_by_one};
+use super::rows::{Transport, divided, one_by_one};
 use super::{PlanError, Strategy};
 use crate::plan::Plan;
 use crate::problem::Problem;
@@ -24,6 +24,6 @@ impl Strategy for Modnn {
     }
 
     fn plan(&self, problem: &Problem) -> Result<Plan, PlanError> {
-        one_by_one(&RowSplit::new(problem, self.boards.as_deref())?, Transport::Gather)
+        Ok(divided(problem, self.boards.as_deref(), |split| Ok(one_by_one(split, Transport::Gather)?.into()))?.plan)
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::in_turn::in_turn;
+use super::batch_split::in_turn;
 use super::{PlanError, Strategy};
 use crate::plan::Plan;
 use crate::problem::Problem;
@@ -27,7 +27,7 @@ impl Strategy for Proportional {
                 let seconds = split.time(index, batch)?.as_secs_f64();
                 throughputs.push(f64::from(batch) / seconds.max(1e-9));
             }
-            Ok(split.plan_split(&apportion(split.samples(), &throughputs)))
+            Ok(split.in_waves(&apportion(split.samples(), &throughputs)))
         })
     }
 }

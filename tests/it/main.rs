@@ -20,6 +20,7 @@ mod profile;
 mod reference;
 mod replay;
 mod report;
+mod room;
 mod scenario;
 mod sensitivity;
 mod service;

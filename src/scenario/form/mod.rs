@@ -28,7 +28,7 @@ use super::scalar::{FileName, Word};
 use crate::cost::Lookup;
 use crate::strategy::{
     Aofl, Coedge, Deepthings, DlaSplit, DlaStream, Even, Exact, FirstFree, FullSearch, Greedy, Guided, KBest,
-    LayerGroups, Legion, MicroBatchedSingle, Modnn, Proportional, Single,
+    LayerGroups, Legion, MicroBatchedSingle, Modnn, Proportional, RoundRobin, Single,
 };
 use crate::units::{Bytes, Duration};
 
@@ -169,6 +169,8 @@ form! {
             micro_batched_single: Parsed<MicroBatchedSingle>,
             /// The same number of samples for every device.
             even: Parsed<Even>,
+            /// Devices take turns.
+            round_robin: Parsed<RoundRobin>,
             /// Samples in proportion to throughput.
             proportional: Parsed<Proportional>,
             /// Guided self-scheduling.

@@ -32,9 +32,9 @@ use std::collections::BTreeMap;
 
 use crate::cost::{Piece, Scope};
 use crate::model::{Coverage, LayerId, ModelId, Segment};
+use crate::plan::room::samples_max;
 use crate::platform::{DeviceId, LinkId};
 use crate::problem::Problem;
-use crate::strategy::stages::samples_max;
 use crate::units::{Bytes, Duration};
 use program::{Column, Program, Seller};
 
@@ -101,7 +101,8 @@ fn program(problem: &Problem) -> Option<Program> {
 fn pieces(problem: &Problem, device: DeviceId, model: ModelId, coverage: &Coverage<'_>) -> Option<Vec<Piece>> {
     let entry = problem.platform.device(device);
     let graph = &problem.model(model).graph;
-    let samples_whole = |segment: &Segment| samples_max(problem, device, (model, segment)).min(problem.samples());
+    let samples_whole =
+        |segment: &Segment| samples_max(problem, device, (model, segment), Bytes(0)).min(problem.samples());
     let samples = entry.limits.batch_max.unwrap_or(u32::MAX).min(problem.samples());
     let mut pieces = problem.costs.least(device, model, &Scope { coverage, samples, samples_whole: &samples_whole })?;
     pieces.retain(|piece| entry.lacks(graph, &piece.segment).is_none());

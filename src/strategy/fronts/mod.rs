@@ -8,12 +8,12 @@ pub(super) use search::Search;
 
 use super::PlanError;
 use super::rows::Chain;
-use super::stages::{Stages, route, samples_max};
 use crate::model::{Graph, LayerId, ModelId, Region, Segment, Work};
-use crate::plan::{Plan, StepId};
+use crate::plan::room::samples_max;
+use crate::plan::{Builder, Plan, StepId};
 use crate::platform::{DeviceId, DeviceKind};
 use crate::problem::Problem;
-use crate::units::{Duration, Share};
+use crate::units::{Bytes, Duration, Share};
 
 pub(super) const MODEL: ModelId = ModelId(0);
 
@@ -97,7 +97,7 @@ impl<'a> Fronts<'a> {
             }
         }
         for &accelerator in classes.iter().flatten() {
-            route(platform, accelerator, gpu)?;
+            platform.route(accelerator, gpu)?;
         }
         let mut fronts = Fronts { problem, gpu, classes, cuts: Vec::new() };
         let chain = Chain::whole(&model.graph);
@@ -176,7 +176,7 @@ impl<'a> Fronts<'a> {
     /// nor of any power of two is known.
     fn times(&self, device: DeviceId, segment: &Segment, most: u32) -> Option<Vec<f64>> {
         let rows = self.graph().shape(segment.last()).rows;
-        let fit = samples_max(self.problem, device, (MODEL, segment));
+        let fit = samples_max(self.problem, device, (MODEL, segment), Bytes(0));
         let region = |samples| Region { samples: 0..samples, rows: 0..rows };
         let mut work = Work { model: MODEL, segment: segment.clone(), region: region(1) };
         let mut time = |samples: u32| {
@@ -205,7 +205,7 @@ impl<'a> Fronts<'a> {
     }
 
     /// Adds the steps of the samples of a sharing, which begin with `first`; the last of them.
-    pub(super) fn stage(&self, stages: &mut Stages<'_>, sharing: &Sharing, first: u32) -> Result<StepId, PlanError> {
+    pub(super) fn add(&self, builder: &mut Builder<'_>, sharing: &Sharing, first: u32) -> Result<StepId, PlanError> {
         let mut next = first;
         let mut steps = Vec::new();
         let gpu_rounds = sharing.rounds[self.classes.len()];
@@ -223,24 +223,25 @@ impl<'a> Fronts<'a> {
             for _ in 0..rounds.count {
                 let samples = next..next + rounds.batch;
                 next = samples.end;
-                steps.push(stages.compute(device, (MODEL, front), samples, &[])?);
+                steps.push(builder.run(device, (MODEL, front), samples, &[])?);
             }
         }
         match sharing.cut.and_then(|cut| self.cuts[cut].tail.as_ref()) {
             Some(tail) => {
-                let join = stages.join(&steps);
-                stages.compute(self.gpu, (MODEL, tail), first..next, &[join])
+                let join = builder.join(&steps);
+                Ok(builder.run(self.gpu, (MODEL, tail), first..next, &[join])?)
             }
             None if steps.len() == 1 => Ok(steps[0]),
-            None => Ok(stages.join(&steps)),
+            None => Ok(builder.join(&steps)),
         }
     }
 
     /// The plan of one sharing of all samples of `problem`.
     pub(super) fn plan(&self, problem: &Problem, sharing: &Sharing) -> Result<Plan, PlanError> {
-        let mut stages = Stages::new(problem);
-        self.stage(&mut stages, sharing, 0)?;
-        stages.finish()
+        let mut builder = Builder::new(problem);
+        self.add(&mut builder, sharing, 0)?;
+        builder.bring_home()?;
+        Ok(builder.finish())
     }
 
     /// The same question about `samples` samples that are at hand, at the start and everywhere.

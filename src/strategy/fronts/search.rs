@@ -6,7 +6,7 @@ use super::{Cut, Fronts, Rounds, Sharing};
 use crate::problem::Problem;
 use crate::strategy::PlanError;
 use crate::strategy::dla_split::{DlaSplit, Shares};
-use crate::strategy::stages::simulated_if_sound;
+use crate::strategy::simulated::simulated;
 use crate::units::Duration;
 
 /// Sharings that are looked at, at most: some seconds.
@@ -202,7 +202,7 @@ impl<'f, 'a> Search<'f, 'a> {
             let is_open = bound < most;
             if is_open {
                 let sharing = Sharing { cut: *cut, rounds: now().map(|(_, rounds)| rounds).collect() };
-                let time = simulated_if_sound(problem, &self.fronts.plan(problem, &sharing)?)?;
+                let time = simulated(problem, &self.fronts.plan(problem, &sharing)?)?;
                 if let Some(time) = time.filter(|&time| best.as_ref().is_none_or(|(least, _)| time < *least)) {
                     *best = Some((time, sharing));
                 }

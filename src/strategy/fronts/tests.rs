@@ -12,7 +12,7 @@ use crate::platform::{
 };
 use crate::problem::{Load, Model, Problem};
 use crate::strategy::bound::lower_bound;
-use crate::strategy::stages::simulated_if_sound;
+use crate::strategy::simulated::simulated;
 use crate::strategy::{DlaSplit, DlaStream, Shares, Strategy as _};
 use crate::units::{Bytes, BytesPerSec, Duration, Share};
 
@@ -119,7 +119,7 @@ fn brute_force(problem: &Problem, shares: Shares, is_one_class: bool) -> Duratio
         }
         for rounds in sharings {
             let plan = fronts.plan(problem, &Sharing { cut, rounds }).unwrap();
-            if let Some(time) = simulated_if_sound(problem, &plan).unwrap() {
+            if let Some(time) = simulated(problem, &plan).unwrap() {
                 best = best.min(time);
             }
         }

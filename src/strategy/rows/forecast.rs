@@ -184,7 +184,10 @@ impl<'s, 'a> Forecast<'s, 'a> {
     ///
     /// # Panics
     /// If some of the units are no group.
-    pub(in crate::strategy) fn plan(&self, grouping: &Grouping) -> Plan {
+    ///
+    /// # Errors
+    /// Data cannot get where it must.
+    pub(in crate::strategy) fn plan(&self, grouping: &Grouping) -> Result<Plan, PlanError> {
         let groups: Vec<Group> = grouping.iter().map(|units| self.group(units.clone())).collect();
         self.split.plan(&groups, self.settings.transport)
     }

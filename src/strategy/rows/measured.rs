@@ -9,13 +9,13 @@ use crate::model::{LayerId, Segment, Work};
 use crate::platform::{DeviceId, LinkId};
 use crate::problem::{Load, Model, Problem};
 use crate::strategy::PlanError;
-use crate::strategy::stages::simulated;
+use crate::strategy::simulated::simulated;
 use crate::units::{Bytes, Duration, Share};
 
-/// How long a group takes from the moment when the home has its inputs until it has its outputs.
+/// How long a group takes from the moment when the home has its inputs until it has its outputs; for ever if it has no room.
 ///
 /// # Errors
-/// It cannot run, or some of its times are not known.
+/// Some of its times are not known.
 pub(in crate::strategy) fn round_time(split: &RowSplit<'_>, group: &Group) -> Result<Duration, PlanError> {
     let (graph, layers) = split.graph().part(&split.chain.segment(group.units.clone()));
     let costs = PartCosts { whole: split.problem.costs.clone(), layers };
@@ -26,7 +26,7 @@ pub(in crate::strategy) fn round_time(split: &RowSplit<'_>, group: &Group) -> Re
     let chain = Chain::whole(&problem.models[0].graph);
     let part = RowSplit { problem: &problem, home: split.home, boards: split.boards.clone(), chain, tail: None };
     let alone = Group { units: 0..part.len(), ..group.clone() };
-    simulated(&problem, &part.plan(&[alone], Transport::Gather))
+    Ok(simulated(&problem, &part.plan(&[alone], Transport::Gather)?)?.unwrap_or(Duration::MAX))
 }
 
 /// What a network's costs say of a part of it, as a network of its own.

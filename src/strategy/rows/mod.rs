@@ -23,10 +23,11 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::stages::simulated;
-use super::{Expectation, PlanError};
+use super::simulated::simulated;
+use super::{Expectation, PlanError, Proposal};
 use crate::model::{Graph, ModelId, Region, Segment, Work};
-use crate::plan::Plan;
+use crate::plan::room::{excesses, obstacle};
+use crate::plan::{Plan, Violation};
 use crate::platform::{Device, DeviceId, LinkId};
 use crate::problem::Problem;
 use crate::units::{Duration, Share};
@@ -105,8 +106,8 @@ impl<'a> RowSplit<'a> {
     /// The row split of the network of `problem` over the devices called `boards`, or over all but the home.
     ///
     /// # Errors
-    /// There are several networks, none with a home, or nothing to divide; or no board can run the front.
-    pub(super) fn new(problem: &'a Problem, boards: Option<&[String]>) -> Result<Self, PlanError> {
+    /// There are several networks, none with a home, or nothing to divide; or no board but those left `out` can run the front.
+    fn new(problem: &'a Problem, boards: Option<&[String]>, out: &[(DeviceId, Violation)]) -> Result<Self, PlanError> {
         let [model] = problem.models.as_slice() else {
             return Err(PlanError::Unsupported("rows of one network are shared, and the scenario has several".into()));
         };
@@ -129,7 +130,9 @@ impl<'a> RowSplit<'a> {
         }
         for device in problem.platform.device_ids().filter(|&device| device != home) {
             let is_asked = boards.is_none_or(|names| names.contains(&problem.platform.device(device).name));
-            match is_asked.then(|| Board::new(problem, graph, (&front, &probe), home, device)) {
+            let is_out = out.iter().find(|(known, _)| *known == device).map(|(_, violation)| violation.to_string());
+            let board = || is_out.map_or_else(|| Board::new(problem, graph, (&front, &probe), home, device), Err);
+            match is_asked.then(board) {
                 Some(Ok(board)) => found.push(board),
                 Some(Err(obstacle)) => obstacles.push(obstacle),
                 None => {}
@@ -138,6 +141,9 @@ impl<'a> RowSplit<'a> {
         if found.is_empty() {
             let why = if obstacles.is_empty() { "there is none but the home".into() } else { obstacles.join("; ") };
             return Err(PlanError::Infeasible(format!("no board can run {}: {why}", graph.name())));
+        }
+        if let Some(obstacle) = tail.as_ref().and_then(|tail| obstacle(problem, home, (MODEL, tail))) {
+            return Err(PlanError::Infeasible(format!("the home runs what has no rows to divide: {obstacle}")));
         }
         Ok(RowSplit { problem, home, boards: found, chain, tail })
     }
@@ -187,11 +193,13 @@ impl<'a> RowSplit<'a> {
     }
 
     /// The plan that is fastest in simulation; of equal ones the first.
-    pub(super) fn fastest(&self, plans: impl IntoIterator<Item = Plan>) -> Result<Plan, PlanError> {
+    pub(super) fn fastest(&self, plans: impl IntoIterator<Item = Result<Plan, PlanError>>) -> Result<Plan, PlanError> {
         let offline = self.problem.offline(self.problem.samples());
         let mut best: Option<(Duration, Plan)> = None;
         for plan in plans {
-            let time = simulated(&offline, &plan)?;
+            let plan = plan?;
+            // Of those that have no room, one is for who asks to find that out.
+            let time = simulated(&offline, &plan)?.unwrap_or(Duration::MAX);
             if best.as_ref().is_none_or(|(least, _)| time < *least) {
                 best = Some((time, plan));
             }
@@ -212,12 +220,39 @@ impl<'a> RowSplit<'a> {
     }
 }
 
+/// What `propose` says of the rows of `problem`, over the boards whose memory and limits let them take part in it: it is
+/// asked again without those that do not, as often as that takes.
+///
+/// # Errors
+/// There is no row split, no board is left, the home has too little memory, or `propose` fails.
+pub(super) fn divided(
+    problem: &Problem,
+    boards: Option<&[String]>,
+    propose: impl Fn(&RowSplit<'_>) -> Result<Proposal, PlanError>,
+) -> Result<Proposal, PlanError> {
+    let mut out: Vec<(DeviceId, Violation)> = Vec::new();
+    loop {
+        let split = RowSplit::new(problem, boards, &out)?;
+        let proposal = propose(&split)?;
+        let beyond = excesses(&proposal.plan, problem);
+        if beyond.is_empty() {
+            return Ok(proposal);
+        }
+        for (device, violation) in beyond {
+            if split.boards.iter().all(|board| board.device != device) {
+                return Err(PlanError::Infeasible(violation.to_string()));
+            }
+            out.push((device, violation));
+        }
+    }
+}
+
 /// The plan in which each unit is a group by itself, its rows divided by speed.
 pub(super) fn one_by_one(split: &RowSplit<'_>, transport: Transport) -> Result<Plan, PlanError> {
     let speeds = split.speeds();
     let group = |unit: usize| split.group(unit..unit + 1, proportional(&speeds, split.chain.height(unit)));
     let groups = (0..split.len()).map(group).collect::<Result<Vec<_>, _>>()?;
-    Ok(split.plan(&groups, transport))
+    split.plan(&groups, transport)
 }
 
 impl Board {

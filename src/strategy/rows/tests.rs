@@ -117,7 +117,7 @@ fn a_group_has_what_a_step_costs_by_itself_once_however_its_times_grow_with_its_
 #[test]
 fn the_best_grouping_of_vgg_16_is_that_of_brute_force() {
     let problem = problem(zoo::graph("vgg-16").unwrap(), &[9.7, 9.7, 9.7, 5.0]);
-    let split = RowSplit::new(&problem, None).unwrap();
+    let split = RowSplit::new(&problem, None, &[]).unwrap();
     assert_eq!(split.len(), 18, "thirteen convolutions and five poolings");
     for transport in [Transport::Gather, Transport::Neighbour] {
         let (messages, corrections) = (Messages::Together, Corrections::default());
@@ -178,7 +178,7 @@ fn groups_keep_to_the_blocks_of_a_network() {
 #[test]
 fn exact_rows_are_never_slower_and_much_faster_in_deep_groups() {
     let problem = problem(zoo::graph("vgg-16").unwrap(), &[9.7, 9.7, 9.7, 5.0, 5.0, 5.0]);
-    let split = RowSplit::new(&problem, None).unwrap();
+    let split = RowSplit::new(&problem, None, &[]).unwrap();
     let forecast = |rows| {
         let (transport, messages, corrections) = (Transport::Gather, Messages::Apart, Corrections::ALL);
         Forecast::new(&split, split.speeds(), Settings { rows, transport, messages, corrections }).unwrap()
