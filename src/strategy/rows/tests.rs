@@ -101,7 +101,7 @@ fn a_forecast_without_errors_is_what_the_engine_shows() {
 fn a_group_has_what_a_step_costs_by_itself_once_however_its_times_grow_with_its_rows() {
     // Boards of these rates take as long for a row whatever the rows, and what a step costs by itself.
     let problem = problem(zoo::graph("vgg-16").unwrap(), &[9.7, 9.7, 5.0]);
-    let split = RowSplit::new(&problem, None).unwrap();
+    let split = RowSplit::new(&problem, None, &[]).unwrap();
     let forecast = |row_steps| {
         let corrections = Corrections { row_steps, ..Corrections::ALL };
         let (rows, transport, messages) = (Rows::Weighted, Transport::Gather, Messages::Apart);
