@@ -2,6 +2,8 @@
 //!
 //! Knows no particular table of the form: [`super::form`] lists those.
 
+use std::collections::BTreeSet;
+
 use super::diagnostic::{Faults, Span, did_you_mean, likely, list};
 use super::document::{Node, Table};
 
@@ -34,7 +36,9 @@ impl Traits {
     pub(super) fn of_table(keys: &[(&'static str, Traits)]) -> Traits {
         let own = keys.iter().filter(|(_, traits)| traits.is_file).map(|&(key, _)| key);
         let inner = keys.iter().flat_map(|(_, traits)| traits.file_keys.iter().copied());
-        Traits { file_keys: own.chain(inner).collect(), ..Traits::default() }
+        // Tables of several kinds may call their files alike.
+        let file_keys: BTreeSet<&'static str> = own.chain(inner).collect();
+        Traits { file_keys: file_keys.into_iter().collect(), ..Traits::default() }
     }
 }
 
