@@ -47,9 +47,9 @@ pub fn compared_with_best(figure: &str, runs: &[Compared<'_>]) -> Vec<String> {
 fn compared_together(best: &[f64], others: &[&[f64]]) -> Vec<(Comparison, Interval)> {
     let at = |index: usize, level: f64| compare(others[index], best, level).expect("there are pairs");
     let mut found: Vec<_> = (0..others.len()).map(|index| at(index, LEVEL)).collect();
-    let clearness = |(_, difference): &(Comparison, Interval)| match difference.half_width {
-        0.0 => f64::INFINITY,
-        half_width => difference.mean.abs() / half_width,
+    let clearness = |(_, difference): &(Comparison, Interval)| match difference.mean.abs() {
+        0.0 => 0.0, // also of those that behave the same
+        size => size / difference.half_width,
     };
     let mut order: Vec<usize> = (0..others.len()).collect();
     order.sort_by(|&a, &b| clearness(&found[b]).total_cmp(&clearness(&found[a])));
