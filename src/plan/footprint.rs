@@ -203,7 +203,10 @@ impl<'a> Passage<'a> {
                     let link = self.problem.platform.link(link);
                     for device in [link.from, link.to] {
                         let waiting = self.waiting(lane, &by_device[device.0 as usize], &clocks);
-                        let is_to = |id: &StepId| matches!(&self.plan.step_at(*id).action, Action::Transfer { to, .. } if *to == device);
+                        let is_to = |id: &StepId| {
+                            let action = &self.plan.step_at(*id).action;
+                            matches!(action, Action::Transfer { to, .. } if *to == device)
+                        };
                         let arriving = queue.iter().zip(waiting).filter(|(id, _)| is_to(id));
                         data[device.0 as usize] =
                             arriving.fold(data[device.0 as usize], |most, (_, waits)| most.max(waits));

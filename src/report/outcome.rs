@@ -17,7 +17,7 @@ use crate::units::{Duration, Time};
 
 /// To be raised by every change that makes an outcome another one for the same input, or gives it another form:
 /// sweeps then take none that an earlier build computed.
-pub const OUTCOME_REVISION: u32 = 13;
+pub const OUTCOME_REVISION: u32 = 14;
 
 /// What one strategy achieved on one problem. Every float is finite.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
