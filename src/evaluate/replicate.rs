@@ -197,8 +197,11 @@ struct Plans<'a> {
     case: &'a Case,
     strategy: &'a dyn Strategy,
     /// By network and number of samples, or why there are none.
-    known: Mutex<BTreeMap<(Option<ModelId>, u32), Result<Vec<CheckedPlan>, String>>>,
+    known: Mutex<BTreeMap<(Option<ModelId>, u32), Answer>>,
 }
+
+/// Plans for a question, or why there are none.
+type Answer = Result<Vec<CheckedPlan>, String>;
 
 impl Plans<'_> {
     fn serve(&self, index: u32) -> Result<Served, ServeError> {

@@ -80,9 +80,9 @@ fn hand_down(graph: &Graph, reader: LayerId, worth: &[f64], input: LayerId) -> V
     for row in owners() {
         let rows = read(row);
         let mut left = worth[row];
-        for at in rows.start.max(free)..rows.end {
-            let taken = (even - handed[at]).clamp(0.0, left);
-            handed[at] += taken;
+        for (at, handed) in handed.iter_mut().enumerate().take(rows.end).skip(rows.start.max(free)) {
+            let taken = (even - *handed).clamp(0.0, left);
+            *handed += taken;
             left -= taken;
             if left <= 0.0 {
                 break;

@@ -129,14 +129,14 @@ pub(super) fn working_sets(plan: &Plan, problem: &Problem) -> Vec<Bytes> {
             activations[lane] = activations[lane].max(known.of(problem, *device, work));
         }
     }
-    let needed = |(lane, (layers, live)): (&Lane, (BTreeSet<(ModelId, LayerId)>, Bytes))| match lane {
+    let needed = |(index, lane): (usize, &Lane)| match lane {
         Lane::Compute { device, .. } => {
-            let weights = |(model, layer)| problem.sizes(model, *device).layer_parameters(layer);
-            layers.into_iter().map(weights).sum::<Bytes>() + live
+            let weights = |&(model, layer): &(ModelId, LayerId)| problem.sizes(model, *device).layer_parameters(layer);
+            layers[index].iter().map(weights).sum::<Bytes>() + activations[index]
         }
         Lane::Link(_) => Bytes(0),
     };
-    plan.lanes.iter().zip(layers.into_iter().zip(activations)).map(needed).collect()
+    plan.lanes.iter().enumerate().map(needed).collect()
 }
 
 /// The steps that compute on `device`.

@@ -170,8 +170,11 @@ const METRICS: [(&str, Metric); 37] = [
     ("recovery_ms", |outcome| text(outcome.recovery.map(Duration::as_millis_f64))),
 ];
 
+/// A column's name, and its figure if there is one.
+type NetworkMetric = (&'static str, fn(&Service) -> Option<f64>);
+
 /// What is said of each network that has a load of its own.
-const NETWORK_METRICS: [(&str, fn(&Service) -> Option<f64>); 8] = [
+const NETWORK_METRICS: [NetworkMetric; 8] = [
     ("queries", |service| Some(service.queries as f64)),
     ("completed", |service| Some(service.completed as f64)),
     ("dropped", |service| Some(service.dropped as f64)),
