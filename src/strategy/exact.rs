@@ -71,7 +71,7 @@ impl Exact {
     }
 
     /// By device and network, what it takes; and by device, the best of it and those before.
-    fn solve(&self, splits: &[BatchSplit<'_>]) -> Result<(Vec<Vec<Option<UnitTable>>>, Vec<Best>), PlanError> {
+    fn solve(&self, splits: &[BatchSplit<'_>]) -> Result<(Vec<OfNetworks>, Vec<Best>), PlanError> {
         let samples = splits[0].samples();
         let ways = (samples as usize + 1).checked_pow(splits.len() as u32).filter(|&ways| ways <= WAYS_MAX);
         let Some(ways) = ways else {
@@ -88,7 +88,7 @@ impl Exact {
             let unit = split.unit_of(device)?;
             Some(UnitTable::new(split, unit, self.micro_batches))
         };
-        let mut tables: Vec<Vec<Option<UnitTable>>> =
+        let mut tables: Vec<OfNetworks> =
             devices.iter().map(|&device| splits.iter().map(|split| table(device, split)).collect()).collect();
         loop {
             let mut best: Vec<Best> = Vec::new();
@@ -140,6 +140,9 @@ impl Exact {
         (0..ways).map(|way| of_networks.iter().enumerate().map(|table| of_network(way, table)).sum()).collect()
     }
 }
+
+/// By network, what a device takes for it; `None` where it takes no part.
+type OfNetworks = Vec<Option<UnitTable>>;
 
 /// What one unit takes for each number of samples of a network.
 struct UnitTable {

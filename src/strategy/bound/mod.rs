@@ -28,7 +28,7 @@
 
 mod program;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cost::{Piece, Scope};
 use crate::model::{Coverage, LayerId, ModelId, Segment};
@@ -78,17 +78,16 @@ fn program(problem: &Problem) -> Option<Program> {
         }
         let graph = &problem.model(model).graph;
         let layers = graph.layer_ids().filter(|&layer| !graph.is_input(layer));
-        let mut work: BTreeMap<Vec<usize>, usize> = BTreeMap::new();
+        let mut work: BTreeSet<Vec<usize>> = BTreeSet::new();
         let mut columns: Vec<Column> =
             offers.iter().map(|&(seller, piece)| Column { seller, work: Vec::new(), nanos: piece.nanos }).collect();
         for layer in layers {
             // What no device can compute no plan does.
             let pieces = inside.remove(&layer)?;
-            if !work.contains_key(&pieces) {
+            if work.insert(pieces.clone()) {
                 let index = program.amounts.len();
                 program.amounts.push(f64::from(problem.samples()));
                 pieces.iter().for_each(|&piece| columns[piece].work.push(index));
-                work.insert(pieces, index);
             }
         }
         program.columns.extend(columns);
