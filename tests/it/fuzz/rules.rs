@@ -39,7 +39,7 @@ pub(super) struct Findings {
 }
 
 const SOUND: &str = "the check accepts every plan of a strategy";
-pub(super) const FITTING: &str = "every plan of a strategy keeps to the limits and the memory of devices";
+const FITTING: &str = "every plan of a strategy keeps to the limits and the memory of devices";
 
 /// Which of the two is broken.
 fn rule_of(found: &[Violation]) -> &'static str {
