@@ -12,8 +12,10 @@ use super::{Error, Terminal};
 use crate::cost;
 use crate::cost::import::{Format, Hints, Imported, Source, import};
 use crate::cost::{Kind, validate};
+use crate::figures::{Width, accuracy_svg};
+use crate::output::{Calibration, Input, calibration_json, calibration_table, errors_csv, readings_text, slugs};
+use crate::output::{calibration_accuracy, predicted_csv, predicted_rows};
 use crate::platform::Precision;
-use crate::report::{Calibration, Input, calibration_json, calibration_table, errors_csv, plot, readings_text, slugs};
 use crate::scenario::{Diagnostics, Scenario};
 
 #[derive(Debug, Args)]
@@ -90,12 +92,12 @@ impl Calibrate {
             return self.nothing_to_validate(terminal);
         }
         let results = self.begin(&calibration.name, &files)?;
-        let rows = plot::predicted_rows(&calibration.validation);
+        let rows = predicted_rows(&calibration.validation);
         results.write("calibration.json", calibration_json(&calibration))?;
         results.write("errors.csv", errors_csv(&calibration))?;
-        results.write("predicted-measured.csv", plot::predicted_csv(&rows))?;
-        let accuracy = plot::calibration_accuracy(&rows);
-        results.write("accuracy.svg", plot::accuracy_svg(&calibration.name, &accuracy, plot::Width::Page))?;
+        results.write("predicted-measured.csv", predicted_csv(&rows))?;
+        let accuracy = calibration_accuracy(&rows);
+        results.write("accuracy.svg", accuracy_svg(&calibration.name, &accuracy, Width::Page))?;
         let folder = results.commit()?;
         terminal.print(match self.print {
             Print::Table => calibration_table(&calibration, self.layers, terminal.is_bold()).into_bytes(),

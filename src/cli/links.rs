@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::file::{read_up_to, write_whole};
 use super::results::now;
 use super::{Error, Terminal};
+use crate::output::{LINK_MAGIC, LinkReading, link_figures, links_csv};
 use crate::platform::DeviceId;
 use crate::replay::remote::{Fleet, LinkProbe};
-use crate::report::{LINK_MAGIC, LinkReading, link_figures, links_csv};
 use crate::scenario::Case;
 use crate::units::Bytes;
 

@@ -8,11 +8,13 @@ use serde::de::DeserializeOwned;
 
 use super::Error;
 use super::file::read_whole;
-use crate::report::html::Provenance;
-use crate::report::plot::{
-    self, Accuracy, CsvFault, Material, ResultsTable, StrategyMaterial, calibration_accuracy, read_replay_json,
+use crate::figures::html::Provenance;
+use crate::figures::{Material, StrategyMaterial};
+use crate::output::{Accuracy, CsvFault, ResultsTable, calibration_accuracy, read_replay_json};
+use crate::output::{Effect, slugs};
+use crate::output::{
+    alternatives, read_finish_times_csv, read_latency_csv, read_predicted_csv, read_sensitivity_csv, read_timeline_csv,
 };
-use crate::report::{Effect, slugs};
 
 /// Further faults of one file are only counted.
 const FAULTS_MAX: usize = 20;
@@ -73,10 +75,10 @@ impl Reader {
             title: scenario,
             baseline,
             results,
-            finish: self.csv("finish-times.csv", plot::read_finish_times_csv).unwrap_or_default(),
+            finish: self.csv("finish-times.csv", read_finish_times_csv).unwrap_or_default(),
             strategies,
             accuracy: self.accuracy(),
-            effects: self.csv("sensitivity.csv", plot::read_sensitivity_csv).unwrap_or_default(),
+            effects: self.csv("sensitivity.csv", read_sensitivity_csv).unwrap_or_default(),
         }
     }
 
@@ -95,8 +97,8 @@ impl Reader {
         let of_strategy = names.into_iter().zip(folders).map(|((index, name), folder)| StrategyMaterial {
             name: name.clone(),
             index,
-            timeline: self.csv(&format!("{folder}/timeline.csv"), plot::read_timeline_csv).unwrap_or_default(),
-            latencies: self.csv(&format!("{folder}/latency.csv"), plot::read_latency_csv).unwrap_or_default(),
+            timeline: self.csv(&format!("{folder}/timeline.csv"), read_timeline_csv).unwrap_or_default(),
+            latencies: self.csv(&format!("{folder}/latency.csv"), read_latency_csv).unwrap_or_default(),
             folder,
         });
         of_strategy.collect()
@@ -112,7 +114,7 @@ impl Reader {
                 }
             };
         }
-        let rows = self.csv("predicted-measured.csv", plot::read_predicted_csv);
+        let rows = self.csv("predicted-measured.csv", read_predicted_csv);
         calibration_accuracy(&rows.unwrap_or_default())
     }
 
@@ -183,7 +185,7 @@ fn only(mut material: Material, conditions: &[(String, String)]) -> Result<Mater
 
 /// The effects on a strategy, or of a constant.
 fn only_effects(mut effects: Vec<Effect>, conditions: &[(String, String)]) -> Result<Vec<Effect>, String> {
-    for (name, wanted) in plot::alternatives(conditions) {
+    for (name, wanted) in alternatives(conditions) {
         let text: fn(&Effect) -> &str = match name {
             "strategy" => |effect| &effect.strategy,
             "key" => |effect| &effect.key,

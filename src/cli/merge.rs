@@ -11,7 +11,7 @@ use super::results::{Origin, Results, now};
 use super::run::Format;
 use super::sweep::{Head, Line, Lines, print, verdict, write};
 use super::{Error, Terminal};
-use crate::report::Manifest;
+use crate::output::Manifest;
 
 #[derive(Debug, Args)]
 #[command(

@@ -33,7 +33,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::report::FolderError;
+use crate::output::FolderError;
 use crate::scenario::Diagnostics;
 use terminal::Terminal;
 

@@ -6,7 +6,7 @@ use super::network::NetworkArgs;
 use super::run::Format;
 use super::{Error, Terminal};
 use crate::model::zoo;
-use crate::report::{CountedModel, layers_csv, layers_json, layers_table, models_csv, models_json, models_table};
+use crate::output::{CountedModel, layers_csv, layers_json, layers_table, models_csv, models_json, models_table};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  coinfer models\n  coinfer models vgg-16\n  \

@@ -7,7 +7,7 @@ use clap::Args;
 use super::file::write_whole;
 use super::{Error, ScenarioArgs, Terminal};
 use crate::evaluate::planned;
-use crate::report::plan_json;
+use crate::output::plan_json;
 use crate::scenario::Scenario;
 
 #[derive(Debug, Args)]

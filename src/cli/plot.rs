@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use super::file::{read_up_to, write_whole};
 use super::material::{csv_faults, read_material};
 use super::{Error, Terminal};
-use crate::report::plot::{
+use crate::figures::{
     self, Figure, Look, Material, Preset, PublishedError, PublishedPoint, figures, read_published_csv,
 };
 
@@ -79,8 +79,8 @@ impl Plot {
     pub(super) fn execute(self, terminal: &Terminal) -> Result<(), Error> {
         let material = read_material(&self.results, &self.selection.conditions)?;
         let width = match self.width {
-            Width::Column => plot::Width::Column,
-            Width::Page => plot::Width::Page,
+            Width::Column => figures::Width::Column,
+            Width::Page => figures::Width::Page,
         };
         let published = self.published(&material)?;
         let look = Look { width, against: self.selection.against.clone(), published };

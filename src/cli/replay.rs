@@ -9,12 +9,14 @@ use super::hardware::{HardwareArgs, heard, interruption};
 use super::results::Results;
 use super::{Error, Terminal};
 use crate::engine::estimates;
+use crate::figures::{Width, timeline_svg};
 use crate::measure::{self, Candidate, Options, Replays, Watch, check_load};
+use crate::metrics;
+use crate::metrics::Lost;
+use crate::output::{both_rows, replay_csv, replay_json, replay_table, slugs, unfinished_csv};
 use crate::plan::{self, CheckedPlan};
 use crate::problem::Problem;
 use crate::replay::Round;
-use crate::report;
-use crate::report::{Lost, both_rows, plot, replay_csv, replay_json, replay_table, slugs, unfinished_csv};
 use crate::scenario::{Case, Scenario};
 use crate::timeline::Timeline;
 use crate::units::Duration;
@@ -196,7 +198,7 @@ pub(super) fn write_results(
     candidates: &[Candidate<'_>],
     replays: &Replays,
 ) -> Result<(), Error> {
-    let report::Replay { scenario, backend, runtime, is_real, unreal, .. } = &replays.replay;
+    let metrics::Replay { scenario, backend, runtime, is_real, unreal, .. } = &replays.replay;
     let by = if *is_real && unreal.is_empty() { String::new() } else { format!(", by {runtime} on {backend}") };
     let folders = slugs(candidates.iter().map(|candidate| candidate.strategy));
     for (index, ((candidate, replayed), folder)) in candidates.iter().zip(&replays.replayed).zip(folders).enumerate() {
@@ -209,7 +211,7 @@ pub(super) fn write_results(
         let Some(typical) = typical(&replayed.rounds) else { continue };
         let title = format!("{scenario}: {strategy}{by}");
         let rows = both_rows(problem, plan, &typical.1, &typical.0.timeline);
-        results.write(&format!("{folder}/replay.svg"), plot::timeline_svg(&title, &rows, plot::Width::Page))?;
+        results.write(&format!("{folder}/replay.svg"), timeline_svg(&title, &rows, Width::Page))?;
     }
     Ok(())
 }

@@ -8,8 +8,8 @@ use super::file::write_whole;
 use super::material::{read_material, read_provenance};
 use super::plot::Selection;
 use super::{Error, Terminal};
-use crate::report::html::report_html;
-use crate::report::plot::{Look, Preset, figures};
+use crate::figures::html::report_html;
+use crate::figures::{Look, Preset, figures};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  coinfer report results/kcc2020-vgg16/1a2b3c4d -o vgg16.html")]

@@ -3,7 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::report::{Folder, Input, Manifest, OUTCOME_REVISION, manifest_json};
+use crate::engine::OUTCOME_REVISION;
+use crate::output::{Folder, Input, Manifest, manifest_json};
 use crate::scenario::Scenario;
 
 use super::Error;

@@ -11,18 +11,18 @@ use super::stopwatch::Stopwatch;
 use super::{Error, ScenarioArgs, Terminal};
 use crate::engine::needs_above_memory;
 use crate::evaluate::{Evaluated, Reference, Replicated};
+use crate::figures::{Width, finish_times_svg, timeline_svg};
 use crate::measure::{Candidate, Replays, check_load};
-use crate::plan::Plan;
-use crate::platform::{DeviceId, Runtime};
-use crate::problem::{Change, Condition, Load};
-use crate::report::plot;
-use crate::report::{
-    Compared, Failure, Lost, Outcome, ResultRow, Summary, compared_with_best, latency_csv, queries_csv,
-};
-use crate::report::{
+use crate::metrics::{Compared, Failure, Lost, Outcome, Summary, compared_with_best};
+use crate::output::{ResultRow, latency_csv, queries_csv};
+use crate::output::{finish_rows, finish_times_csv, timeline_rows};
+use crate::output::{
     plan_json, replay_json, replay_table, replayed_summary_json, results_csv, slugs, summary_json, table, timeline_csv,
     timeline_json,
 };
+use crate::plan::Plan;
+use crate::platform::{DeviceId, Runtime};
+use crate::problem::{Change, Condition, Load};
 use crate::scenario::{Case, Entry, Scenario};
 use crate::statistics::values_needed;
 
@@ -311,7 +311,7 @@ fn write_results(results: &Results, case: &Case, evaluated: &Evaluations, summar
         }
         results.write(
             &format!("{folder}/timeline.svg"),
-            plot::timeline_svg(&title, &plot::timeline_rows(&case.problem, plan, timeline), plot::Width::Page),
+            timeline_svg(&title, &timeline_rows(&case.problem, plan, timeline), Width::Page),
         )?;
     }
     results.write("summary.json", summary_json(summary))?;
@@ -319,8 +319,8 @@ fn write_results(results: &Results, case: &Case, evaluated: &Evaluations, summar
     if runs.iter().any(|run| run.replicated.is_some()) {
         return Ok(());
     }
-    let finish_times = plot::finish_rows(&summary.outcomes);
-    results.write("finish-times.csv", plot::finish_times_csv(&finish_times))?;
-    results.write("finish-times.svg", plot::finish_times_svg(&summary.scenario, &finish_times, plot::Width::Page))?;
+    let finish_times = finish_rows(&summary.outcomes);
+    results.write("finish-times.csv", finish_times_csv(&finish_times))?;
+    results.write("finish-times.svg", finish_times_svg(&summary.scenario, &finish_times, Width::Page))?;
     Ok(())
 }

@@ -11,9 +11,11 @@ use super::results::Results;
 use super::run::{Format, baseline_name};
 use super::sweep::{Attempt, attempts};
 use super::{Error, ScenarioArgs, Terminal};
-use crate::report::plot::{self, tornados};
-use crate::report::{Effect, Failure, Gauge, Outcome, Sensitivity};
-use crate::report::{sensitivity_csv, sensitivity_json, sensitivity_table};
+use crate::figures::Width;
+use crate::figures::tornados;
+use crate::metrics::{Failure, Outcome};
+use crate::output::{Effect, Gauge, Sensitivity};
+use crate::output::{sensitivity_csv, sensitivity_json, sensitivity_table};
 use crate::scenario::{Case, Constants, End, Scenario, Study};
 
 #[derive(Debug, Args)]
@@ -70,7 +72,7 @@ impl Sensitivities {
         let found = Sensitivity::new(scenario.name(), &baseline_name(&scenario.case()?), effects);
         let csv = sensitivity_csv(&found.effects);
         results.write("sensitivity.csv", &csv)?;
-        for figure in tornados(scenario.name(), &found.effects, plot::Width::Page) {
+        for figure in tornados(scenario.name(), &found.effects, Width::Page) {
             results.write(&format!("{}.svg", figure.path), figure.svg)?;
         }
         let folder = results.commit()?;

@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use rayon::prelude::*;
 
 use super::{Error, Terminal};
-use crate::report::theory::{Agreement, Case, cases, theory_csv, theory_json, theory_markdown, theory_table};
+use crate::theory::{Agreement, Case, cases, theory_csv, theory_json, theory_markdown, theory_table};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  coinfer theory\n  coinfer theory --case M/M/1 --seeds 20\n  \

@@ -32,6 +32,10 @@ use crate::problem::{Model, Problem};
 use crate::timeline::{Origin, Timeline};
 use crate::units::Duration;
 
+/// To be raised by every change that makes an outcome another one for the same input, or gives it another form:
+/// sweeps then take none that an earlier build computed.
+pub const OUTCOME_REVISION: u32 = 14;
+
 /// Runs `plan` in simulated time. Equal arguments give equal timelines.
 ///
 /// Steps that end at the same time end in the order of their ids. With contention off, every step keeps its lane

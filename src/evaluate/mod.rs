@@ -15,10 +15,10 @@ use replicate::replicate;
 
 use crate::cost::Estimate;
 use crate::engine::{estimates, simulate_estimated};
+use crate::metrics::Outcome;
 use crate::plan::CheckedPlan;
 use crate::platform::DeviceId;
 use crate::problem::{Load, Problem};
-use crate::report::Outcome;
 use crate::scenario::{Case, Entry};
 use crate::strategy::Single;
 use crate::strategy::bound::lower_bound;

@@ -1,9 +1,9 @@
 //! What the hardware of a case was found to be, and whether its traces are of it.
 
 use super::trace::joined;
+use crate::metrics::Board;
 use crate::replay::remote::BoardInfo;
 use crate::replay::{DeviceInfo, Hardware};
-use crate::report::Board;
 use crate::scenario::{Case, Profile};
 
 /// What each device of a case was found to be, by device; `None` for those that are simulated only.

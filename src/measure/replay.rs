@@ -5,11 +5,11 @@ use super::run::{Run, WORLDS};
 use super::{MeasureError, Watch, hardware};
 use crate::cost::Estimate;
 use crate::evaluate::Evaluated;
+use crate::metrics;
+use crate::metrics::{Comparison, Lost, Replayed};
 use crate::plan::CheckedPlan;
 use crate::problem::{Load, Problem};
 use crate::replay::{BackendError, Hardware, Limits, PROBE_SAMPLES, Settings, SpeedProbe, Unfinished};
-use crate::report;
-use crate::report::{Comparison, Lost, Replayed};
 use crate::scenario::Case;
 use crate::units::Duration;
 
@@ -49,7 +49,7 @@ impl<'a> From<&'a Evaluated> for Candidate<'a> {
 #[derive(Debug)]
 pub struct Replays {
     /// What they show. It is not judged yet.
-    pub replay: report::Replay,
+    pub replay: metrics::Replay,
     /// By plan, as far as they were opened.
     pub replayed: Vec<Replayed>,
     /// By device, what executes networks there; empty for those that are simulated only.
@@ -62,7 +62,7 @@ impl Replays {
     /// Adds what was replayed without the device that was lost last.
     pub fn go_on(&mut self, without: Replays) {
         // What speaks against traces was said when all devices were there.
-        let report::Replay { boards, lost, comparisons, notes, .. } = without.replay;
+        let metrics::Replay { boards, lost, comparisons, notes, .. } = without.replay;
         if let Some(lost) = self.replay.lost.last_mut() {
             lost.is_replanned = true;
         }
@@ -158,7 +158,7 @@ pub fn replay(
     });
     let replayed = replayed(candidates, &runs);
     let measured = candidates.iter().zip(&replayed).filter(|(_, replayed)| !replayed.rounds.is_empty());
-    let replay = report::Replay {
+    let replay = metrics::Replay {
         scenario: name.to_owned(),
         backend: found.hardware(),
         runtime: found.software(),

@@ -3,10 +3,10 @@
 use super::Candidate;
 use crate::cost::Estimate;
 use crate::engine::{Sampler, Streams, simulate_estimated};
+use crate::metrics::Replayed;
 use crate::plan::{CheckedPlan, Lane, Step};
 use crate::problem::Problem;
 use crate::replay::{BackendError, Hardware, Inputs, Limits, Opened, SpeedProbe, Unfinished};
-use crate::report::Replayed;
 use crate::statistics::median;
 use crate::timeline::Timeline;
 use crate::units::Duration;

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use super::document::{Node, Table, Value};
 use super::form::ScenarioForm;
 use super::points::PointKey;
-use crate::report::OUTCOME_REVISION;
+use crate::engine::OUTCOME_REVISION;
 
 /// Keys of a scenario that say nothing of its results.
 const NAMES: [&str; 3] = ["name", "description", "sweep"];

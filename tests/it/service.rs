@@ -2,13 +2,13 @@
 
 use coinfer::cost::{Basis, CostModel, Estimate, Uncalibrated};
 use coinfer::engine::{ArrivalTimes, Fate, Question, Sampler, ServeError, Served, Streams, serve, simulate};
+use coinfer::metrics::{Replication, WarmUpEnd};
 use coinfer::model::{Graph, LayerId, ModelId, Region, Segment, Work};
 use coinfer::plan::{Action, CheckedPlan, Lane, Plan, StepId, check};
 use coinfer::platform::{Device, DeviceId, DeviceKind, Direction, Link, LinkId, Platform};
 use coinfer::problem::{
     Arrivals, Change, Dispatch, Fault, Faults, Jitter, Load, Model, Problem, Server, Shape, Tenant, Variation,
 };
-use coinfer::report::{Replication, WarmUpEnd};
 use coinfer::statistics::{Comparison, compare};
 use coinfer::units::{Bytes, Duration, Share, Time};
 use proptest::prelude::*;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Output;
 
 use assert_cmd::Command;
-use coinfer::report::theory::{Agreement, Case, cases};
+use coinfer::theory::{Agreement, Case, cases};
 
 /// Holds the chosen cases against theory: so many seeds of replications of so many queries.
 fn check(chosen: impl Fn(&Case) -> bool, queries: u32, seeds: u64) {

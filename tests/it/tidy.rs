@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules from bottom to top; each uses only those before it.
-const ORDER: [&str; 18] = [
+const ORDER: [&str; 21] = [
     "units",
     "statistics",
     "model",
@@ -16,11 +16,14 @@ const ORDER: [&str; 18] = [
     "execute",
     "engine",
     "strategy",
-    "replay",
-    "report",
     "scenario",
+    "replay",
+    "metrics",
     "evaluate",
     "measure",
+    "output",
+    "figures",
+    "theory",
     "cli",
     "main",
 ];

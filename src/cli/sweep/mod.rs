@@ -25,7 +25,7 @@ use super::results::{Origin, Results};
 use super::run::Format;
 use super::{Error, Terminal};
 use crate::measure::check_load;
-use crate::report::{replay_sweep_csv, replay_sweep_json, replay_sweep_table};
+use crate::output::{replay_sweep_csv, replay_sweep_json, replay_sweep_table};
 use crate::scenario::{Overrides, Points, Scenario};
 
 pub(super) use record::{Attempt, Head, Line};

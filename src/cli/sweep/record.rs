@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::cli::results::Origin;
-use crate::report::{Failure, Manifest, Outcome, ResultRow};
+use crate::metrics::{Failure, Outcome};
+use crate::output::{Manifest, ResultRow};
 use crate::scenario::{Point, PointKey};
 
 /// What a strategy did at one point.

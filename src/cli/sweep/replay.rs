@@ -7,7 +7,8 @@ use crate::cli::replay::{ReplayArgs, replay};
 use crate::cli::results::Results;
 use crate::cli::{Error, Terminal};
 use crate::measure::Candidate;
-use crate::report::{Lost, ReplayedPoint, replay_sweep_csv, replay_sweep_json};
+use crate::metrics::Lost;
+use crate::output::{ReplayedPoint, replay_sweep_csv, replay_sweep_json};
 use crate::scenario::{Points, Scenario};
 
 /// Plans and simulates every point, replays its plans, and keeps in `store` what the simulation says of points that it does

@@ -11,7 +11,7 @@ use super::store::Store;
 use crate::cli::Error;
 use crate::cli::caught::caught;
 use crate::evaluate::{Evaluated, Reference};
-use crate::report::Failure;
+use crate::metrics::Failure;
 use crate::scenario::{Case, Points, Scenario};
 
 /// Simulates the points that `store` does not have, on the threads of the current pool. Returns early once `stop` is

@@ -10,7 +10,9 @@ use super::record::{Line, Record};
 use crate::cli::results::Results;
 use crate::cli::run::Format;
 use crate::cli::{Error, Terminal};
-use crate::report::{Failure, ResultColumns, ResultRow, SweepTable, plot, results_csv, write_sweep_json};
+use crate::figures::throughput_figure;
+use crate::metrics::Failure;
+use crate::output::{ResultColumns, ResultRow, SweepTable, results_csv, write_sweep_json};
 
 /// Points that are read at a time, on all threads.
 const CHUNK: usize = 256;
@@ -127,7 +129,7 @@ fn write_csv(
 fn write_figure(results: &Results, title: &str, lines: &mut Lines<'_>) -> Result<(), Error> {
     let records = lines.all()?;
     let rows: Vec<ResultRow<'_>> = records.iter().flat_map(Record::rows).collect();
-    if let Some(figure) = plot::throughput_figure(title, &results_csv(&rows)) {
+    if let Some(figure) = throughput_figure(title, &results_csv(&rows)) {
         results.write(&format!("{}.svg", figure.path), figure.svg)?;
     }
     Ok(())

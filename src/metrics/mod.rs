@@ -1,0 +1,23 @@
+//! What runs come to: figures of plans, queries and replays, computed from timelines; nothing here writes or prints.
+
+mod boards;
+mod compared;
+#[cfg(test)]
+pub(crate) mod example;
+mod outcome;
+mod replay;
+mod replication;
+mod service;
+mod summary;
+mod warm_up;
+
+pub use boards::{Board, Lost};
+pub use compared::{Compared, compared_with_best};
+pub use outcome::{Failure, Outcome};
+pub use replay::{Comparison, Replay, Replayed};
+pub(crate) use replay::{DIFFERENCE_MAX, relative};
+pub(crate) use replication::window_start;
+pub use replication::{QueryFigures, Replication, WarmUpEnd};
+pub use service::{Chance, Percentiles, Service};
+pub use summary::Summary;
+pub use warm_up::CommonWarmUp;

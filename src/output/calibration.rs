@@ -1,0 +1,184 @@
+//! What is said of a calibration: a table for a terminal of 80 columns, and files.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::calibration_table::TOTALS;
+use super::predicted_rows::scheme_name;
+use super::rows::csv_bytes;
+use super::summary::json_text;
+use crate::cost::{Group, Lookup, Ranking, RankingSummary, Scheme, SeriesValidation, Target, Validation};
+use crate::cost::{group, targets};
+use crate::statistics::Errors;
+
+/// A validation with what a reader should know.
+#[derive(Clone, Debug)]
+pub struct Calibration {
+    /// What it is of: the name of the trace.
+    pub name: String,
+    /// What was found.
+    pub validation: Validation,
+    /// What the reader should know, a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// Series that are told of as one.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Entry<'a> {
+    /// Empty for totals.
+    pub(crate) device: &'a str,
+    /// The network's name, or which series a total is over.
+    pub(crate) model: &'a str,
+    /// `whole`, a layer's name, or how many layers.
+    pub(crate) part: String,
+    /// Where all its series have the same one.
+    pub(crate) form: Option<Lookup>,
+    #[serde(flatten)]
+    pub(crate) group: Group,
+}
+
+impl<'a> Entry<'a> {
+    fn new(device: &'a str, model: &'a str, part: String, series: &[&SeriesValidation]) -> Entry<'a> {
+        let form = series.first().map(|first| first.form);
+        let form = form.filter(|&form| series.iter().all(|series| series.form == form));
+        Entry { device, model, part, form, group: group(series.iter().copied()) }
+    }
+}
+
+impl Calibration {
+    /// An entry for each network on each device and one for its layers, or one for each layer.
+    pub(crate) fn entries(&self, each_layer: bool) -> Vec<Entry<'_>> {
+        let series = &self.validation.series;
+        let mut seen = BTreeSet::new();
+        let pairs = series.iter().map(|series| (series.device.as_str(), series.model.as_str()));
+        // Networks of one device stand together.
+        let mut pairs: Vec<(&str, &str)> = pairs.filter(|pair| seen.insert(*pair)).collect();
+        let place = |device: &str| series.iter().position(|series| series.device == device);
+        pairs.sort_by_key(|(device, _)| place(device));
+        let mut entries = Vec::new();
+        for (device, model) in pairs {
+            let of_pair = series.iter().filter(|series| series.device == device && series.model == model);
+            let (whole, layers): (Vec<_>, Vec<_>) = of_pair.partition(|series| series.layer.is_none());
+            if !whole.is_empty() {
+                entries.push(Entry::new(device, model, "whole".into(), &whole));
+            }
+            if each_layer {
+                let entry = |layer: &&SeriesValidation| {
+                    Entry::new(device, model, layer.layer.clone().unwrap_or_default(), &[layer])
+                };
+                entries.extend(layers.iter().map(entry));
+            } else if !layers.is_empty() {
+                let part = format!("{} layer{}", layers.len(), if layers.len() == 1 { "" } else { "s" });
+                entries.push(Entry::new(device, model, part, &layers));
+            }
+        }
+        entries
+    }
+
+    /// Networks, and layers if there are any: all of them, and those that can be trusted if not all can.
+    pub(crate) fn totals(&self) -> Vec<Entry<'_>> {
+        let mut totals = Vec::new();
+        for (part, is_layer) in [("whole", false), ("layers", true)] {
+            let series = || self.validation.series.iter().filter(|series| series.layer.is_some() == is_layer);
+            let all: Vec<_> = series().collect();
+            let trusted: Vec<_> = series().filter(|series| series.unpredictable.is_none()).collect();
+            for (index, chosen) in [&all, &trusted].into_iter().enumerate() {
+                let tells_more = index == 0 || chosen.len() < all.len();
+                if !chosen.is_empty() && tells_more {
+                    totals.push(Entry::new("", TOTALS[usize::from(is_layer)][index], part.into(), chosen));
+                }
+            }
+        }
+        totals
+    }
+
+    /// The ranking of plans of the networks that can be trusted.
+    pub(crate) fn ranking(&self) -> Option<RankingSummary> {
+        let trusted = self.validation.rankings.iter().filter(|ranking| ranking.is_predictable);
+        RankingSummary::of(trusted.flat_map(|ranking| &ranking.choices))
+    }
+}
+
+/// The calibration as one JSON object with a newline at its end. Errors and shares are fractions, times milliseconds.
+pub fn calibration_json(calibration: &Calibration) -> String {
+    let target = |target: Target| TargetEntry { target, met: target.is_met() };
+    json_text(&Object {
+        trace: &calibration.name,
+        notes: &calibration.notes,
+        targets: targets(&calibration.validation).into_iter().map(target).collect(),
+        totals: calibration.totals(),
+        networks: calibration.entries(false),
+        ranking: calibration.ranking(),
+        rankings: &calibration.validation.rankings,
+        series: &calibration.validation.series,
+    })
+}
+
+#[derive(Serialize)]
+struct Object<'a> {
+    trace: &'a str,
+    notes: &'a [String],
+    targets: Vec<TargetEntry>,
+    totals: Vec<Entry<'a>>,
+    networks: Vec<Entry<'a>>,
+    ranking: Option<RankingSummary>,
+    rankings: &'a [Ranking],
+    series: &'a [SeriesValidation],
+}
+
+#[derive(Serialize)]
+struct TargetEntry {
+    #[serde(flatten)]
+    target: Target,
+    met: Option<bool>,
+}
+
+/// The errors as CSV: a line for each network or layer on each device and each scheme, then totals.
+///
+/// Errors are fractions.
+pub fn errors_csv(calibration: &Calibration) -> Vec<u8> {
+    let entries: Vec<Entry<'_>> = calibration.entries(true).into_iter().chain(calibration.totals()).collect();
+    let of_entry = |entry: &Entry<'_>| {
+        let Group { inside, below, beyond, transferred, .. } = entry.group;
+        let schemes = [
+            (Scheme::Inside, inside),
+            (Scheme::Below, below),
+            (Scheme::Beyond, beyond),
+            (Scheme::Transferred, transferred),
+        ];
+        let line = |(scheme, errors): (Scheme, Option<Errors>)| Some(errors_line(entry, scheme, &errors?));
+        schemes.into_iter().filter_map(line).collect::<Vec<_>>()
+    };
+    csv_bytes(COLUMNS, entries.iter().flat_map(of_entry))
+}
+
+const COLUMNS: [&str; 13] = [
+    "device",
+    "model",
+    "part",
+    "form",
+    "unpredictable",
+    "scheme",
+    "count",
+    "mean",
+    "median",
+    "p95",
+    "max",
+    "bias",
+    "within_10_percent",
+];
+
+fn errors_line(entry: &Entry<'_>, scheme: Scheme, errors: &Errors) -> Vec<String> {
+    let numbers = [errors.mean, errors.median, errors.p95, errors.max, errors.bias, errors.within_10_percent];
+    let texts = [
+        entry.device.to_owned(),
+        entry.model.to_owned(),
+        entry.part.clone(),
+        entry.form.map_or("", Lookup::name).to_owned(),
+        entry.group.unpredictable.to_string(),
+        scheme_name(scheme).to_owned(),
+        errors.count.to_string(),
+    ];
+    texts.into_iter().chain(numbers.map(|number| number.to_string())).collect()
+}

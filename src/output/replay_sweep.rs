@@ -1,0 +1,153 @@
+//! Replays at the points of a sweep, taken together.
+
+use serde::Serialize;
+
+use super::grid::{NAME_BREAKS, grid, page, wrap};
+use super::rows::{csv_bytes, text};
+use crate::metrics::{Comparison, Replay};
+use crate::statistics::{Errors, mean};
+
+/// The replay at one point.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ReplayedPoint {
+    /// The point: paths and values.
+    pub settings: Vec<(String, String)>,
+    /// What was found there.
+    pub replay: Replay,
+}
+
+/// Errors of the makespans of all plans.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ReplaySummary {
+    /// For the speed of the devices just before each round.
+    pub errors: Option<Errors>,
+    /// As profiled.
+    pub errors_as_profiled: Option<Errors>,
+    /// Mean over points of the rank correlation of strategies; `None` if no point has one.
+    pub kendall_tau_mean: Option<f64>,
+    /// Points whose replay is valid.
+    pub valid: usize,
+}
+
+impl ReplaySummary {
+    /// Of these points.
+    pub fn of(points: &[ReplayedPoint]) -> ReplaySummary {
+        let comparisons = || points.iter().flat_map(|point| &point.replay.comparisons);
+        let taus: Vec<f64> = points.iter().filter_map(|point| point.replay.kendall_tau).collect();
+        ReplaySummary {
+            errors: Errors::of(comparisons().map(|comparison| comparison.error)),
+            errors_as_profiled: Errors::of(comparisons().map(|comparison| comparison.error_as_profiled)),
+            kendall_tau_mean: mean(&taus),
+            valid: points.iter().filter(|point| point.replay.is_valid()).count(),
+        }
+    }
+}
+
+/// Each column's title and unit.
+const TITLES: [(&str, &str); 5] =
+    [("point", ""), ("strategy", ""), ("predicted", "ms"), ("measured", "ms"), ("error", "%")];
+/// Points and names are wrapped to this.
+const WIDTHS: (usize, usize) = (28, 18);
+
+/// The replays as lines of at most 80 columns: a table and what it comes to.
+pub fn replay_sweep_table(points: &[ReplayedPoint], bold: bool) -> String {
+    let line = |(point, comparison): (&ReplayedPoint, &Comparison)| {
+        let settings: Vec<String> = point.settings.iter().map(|(path, value)| format!("{path}={value}")).collect();
+        vec![
+            wrap(&settings.join(" "), WIDTHS.0, "", &[' ', '.', '=']).join("\n"),
+            wrap(&comparison.strategy, WIDTHS.1, "", NAME_BREAKS).join("\n"),
+            format!("{:.1}", comparison.recalibrated_ms),
+            format!("{:.1}", comparison.measured_ms),
+            format!("{:+.1}", comparison.error * 100.0),
+        ]
+    };
+    page(grid(&TITLES, 2, pairs(points).map(line), bold), captions(points))
+}
+
+fn pairs(points: &[ReplayedPoint]) -> impl Iterator<Item = (&ReplayedPoint, &Comparison)> {
+    points.iter().flat_map(|point| point.replay.comparisons.iter().map(move |comparison| (point, comparison)))
+}
+
+fn captions(points: &[ReplayedPoint]) -> Vec<String> {
+    let summary = ReplaySummary::of(points);
+    let Some(first) = points.first() else { return Vec::new() };
+    let describe = |what: &str, errors: Option<Errors>| {
+        errors.map(|Errors { count, median, p95, max, bias, .. }| {
+            let [median, p95, max, bias] = [median, p95, max, bias].map(|fraction| fraction * 100.0);
+            format!(
+                "{what}: median {median:.1} %, 95th percentile {p95:.1} %, largest {max:.1} %, bias {bias:+.1} %, \
+                 of {count} plans"
+            )
+        })
+    };
+    let mut captions = vec![format!("replayed on {} ({})", first.replay.backend, first.replay.runtime)];
+    captions.extend(describe("error", summary.errors));
+    captions.extend(describe("as profiled", summary.errors_as_profiled));
+    captions.extend(
+        summary
+            .kendall_tau_mean
+            .map(|tau| format!("rank correlation of the strategies (Kendall's tau), mean over points: {tau:.2}")),
+    );
+    captions.push(format!("{} of {} points are VALID", summary.valid, points.len()));
+    for point in points.iter().filter(|point| !point.replay.is_valid()) {
+        let settings: Vec<String> = point.settings.iter().map(|(path, value)| format!("{path}={value}")).collect();
+        captions.push(format!("INVALID at {}: {}", settings.join(" "), point.replay.objections.join("; ")));
+    }
+    captions
+}
+
+/// The replays as JSON.
+pub fn replay_sweep_json(points: &[ReplayedPoint]) -> String {
+    #[derive(Serialize)]
+    struct Whole<'a> {
+        summary: ReplaySummary,
+        points: &'a [ReplayedPoint],
+    }
+    let whole = Whole { summary: ReplaySummary::of(points), points };
+    let mut text = serde_json::to_string_pretty(&whole).expect("a replay has only finite numbers");
+    text.push('\n');
+    text
+}
+
+/// The replays as CSV, one line a plan.
+pub fn replay_sweep_csv(points: &[ReplayedPoint]) -> Vec<u8> {
+    let paths: Vec<String> =
+        points.first().map(|point| point.settings.iter().map(|(path, _)| path.clone()).collect()).unwrap_or_default();
+    let columns = [
+        "strategy",
+        "predicted_ms",
+        "recalibrated_ms",
+        "measured_ms",
+        "measured_ms_min",
+        "measured_ms_max",
+        "error",
+        "error_as_profiled",
+        "steps_error_median",
+        "isolation",
+        "difference",
+        "timeline",
+        "runtime",
+    ];
+    let header = paths.iter().map(String::as_str).chain(columns).map(str::to_owned).collect::<Vec<_>>();
+    let line = |(point, comparison): (&ReplayedPoint, &Comparison)| {
+        let mut line: Vec<String> = point.settings.iter().map(|(_, value)| value.clone()).collect();
+        line.push(comparison.strategy.clone());
+        let numbers = [
+            comparison.predicted_ms,
+            comparison.recalibrated_ms,
+            comparison.measured_ms,
+            comparison.measured_ms_min,
+            comparison.measured_ms_max,
+            comparison.error,
+            comparison.error_as_profiled,
+        ];
+        line.extend(numbers.map(|number| number.to_string()));
+        line.push(text(comparison.steps.map(|steps| steps.median)));
+        line.push(comparison.isolation.to_string());
+        line.push(text(comparison.difference));
+        let timeline = if point.replay.is_assembled { "assembled" } else { "measured" };
+        line.extend([timeline.to_owned(), point.replay.runtime.clone()]);
+        line
+    };
+    csv_bytes(header, pairs(points).map(line))
+}
