@@ -99,6 +99,15 @@ impl Profile {
         }
         let drift = profile.drift(&visits);
         terminal.tell(&format!("the speed of the machine varied by {:.1} % meanwhile", drift * 100.0));
+        let (unsteady, again) = (profile.unsteady(&visits), profile.again(&visits));
+        if again > 0 {
+            let left = if unsteady == 0 {
+                String::new()
+            } else {
+                format!("; {unsteady} never found it within 3 % of its usual speed, as notes in the trace say")
+            };
+            terminal.tell(&format!("{again} visits were made again, since it was off{left}"));
+        }
         journal.remove();
         Ok(())
     }

@@ -168,7 +168,7 @@ impl<'a> Bench<'a> {
     }
 
     /// The pair with steps on both devices that take about as long, by what was measured alone.
-    pub(super) fn balanced(&self, visits: &[Visit], network: usize, &[first, second]: &[DeviceId; 2]) -> Target {
+    pub(super) fn balanced(visits: &[Visit], network: usize, &[first, second]: &[DeviceId; 2]) -> Target {
         let alone = |device: DeviceId| {
             let of_network = visits.iter().filter(|visit| visit.network == network);
             let is_it = |measured: &&Measured| {

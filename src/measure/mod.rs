@@ -6,7 +6,9 @@ mod found;
 mod profile;
 mod replay;
 mod run;
+mod sentinel;
 mod targets;
+mod tour;
 mod trace;
 
 pub use error::MeasureError;

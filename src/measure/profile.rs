@@ -1,6 +1,6 @@
 //! Profiles: the networks of a scenario, measured on its devices.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::iter;
 use std::sync::Arc;
 
@@ -9,7 +9,9 @@ use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
 
 use super::bench::{Bench, samples};
+use super::sentinel::{Speeds, is_again};
 use super::targets::{devices, pairs, targets};
+use super::tour::{Tour, Visited, due};
 use super::trace::{Provenance, trace};
 use super::{MeasureError, Watch};
 use crate::cost::Trace;
@@ -18,7 +20,6 @@ use crate::platform::DeviceId;
 use crate::replay::profile::{Measured, Target};
 use crate::replay::{Hardware, Networks, Settings, Timing};
 use crate::scenario::{Case, Scenario};
-use crate::statistics::median;
 
 /// A network to be profiled.
 #[derive(Clone, Debug)]
@@ -61,10 +62,8 @@ pub struct Visit {
     pub measured: Vec<Measured>,
 }
 
-/// What visits are called that look whether the speed of the machine changes.
-const SENTINEL: &str = "sentinel";
-/// Visits between two looks at the sentinel.
-const SENTINEL_EVERY: usize = 12;
+/// Times that a visit is made again, at most. All together are no more than there are without.
+const AGAIN_MAX: u32 = 5;
 
 /// The networks of a scenario and of its sweep that have layers, and the largest load.
 ///
@@ -157,7 +156,8 @@ impl<'a> Profile<'a> {
         let Profile { case, networks, asked, targets, pairs, .. } = self;
         let networks: Vec<_> = networks.iter().map(|network| (&network.name, &network.graph)).collect();
         let (repeats, cold, seed) = (asked.repeats, asked.cold, case.seed);
-        format!("{targets:?} {pairs:?} {repeats} {seed} {cold} {} {networks:?}", provenance.key())
+        // Visits are named in another way since they are made again.
+        format!("again {targets:?} {pairs:?} {repeats} {seed} {cold} {} {networks:?}", provenance.key())
     }
 
     /// Whether a visit can be of it.
@@ -167,8 +167,9 @@ impl<'a> Profile<'a> {
         visit.network < self.networks.len() && devices.flatten().all(|device| device.0 < device_count)
     }
 
-    /// Makes every visit on `hardware` that `visits` does not have: devices alone in random order, with a look at the
-    /// sentinel now and then, and devices in pairs. Each is given to `keep`, and added.
+    /// Makes every visit on `hardware` that `visits` does not have: devices alone in random order, and then in pairs, with a
+    /// look at the sentinel now and then. What was measured while the speed of a device was off is measured again, within
+    /// bounds. Each visit is given to `keep`, and added.
     ///
     /// # Errors
     /// Hardware failed, or what `keep` says.
@@ -179,50 +180,31 @@ impl<'a> Profile<'a> {
         mut keep: impl FnMut(&Visit) -> Result<(), E>,
         watch: &Watch<'_>,
     ) -> Result<(), E> {
-        let known: BTreeSet<String> = visits.iter().map(|visit| visit.name.clone()).collect();
         let mut bench = Bench::new(self.case, self.networks, hardware, self.asked.cold, watch);
         bench.warm_up(&self.targets, &self.devices)?;
+        let mut tour = Tour { bench, visits, keep: &mut keep, devices: &self.devices, watch };
         let schedule = self.schedule();
-        let of_networks =
-            || (0..self.networks.len()).flat_map(|network| self.pairs.iter().map(move |pair| (network, pair)));
-        let pair_visits: Vec<(usize, &[DeviceId; 2])> = (0..self.asked.repeats).flat_map(|_| of_networks()).collect();
-        let sentinels = schedule.len() / SENTINEL_EVERY + 1;
-        watch.begin((schedule.len() + pair_visits.len() + sentinels) as u64, "visits");
-        let mut visit = |visits: &mut Vec<Visit>, bench: &mut Bench<'_>, name: String, network, target: &Target| {
-            if !known.contains(&name) {
-                let visit = bench.visit(name, network, target)?;
-                keep(&visit)?;
-                visits.push(visit);
+        let mut left = schedule.len();
+        for before in 0..=AGAIN_MAX {
+            let mut due = due(&schedule, before, tour.visits);
+            if before > 0 {
+                due.truncate(left);
+                left -= due.len();
             }
-            Ok::<(), E>(())
-        };
-        for (index, &(network, target)) in schedule.iter().enumerate() {
-            if index % SENTINEL_EVERY == 0 {
-                for &device in &self.devices {
-                    let name = format!("{SENTINEL} {index} {}", device.0);
-                    visit(visits, &mut bench, name, 0, &Target::Whole { device, batch: 1 })?;
-                }
-                watch.advance();
+            if !due.is_empty() {
+                tour.make(&due, if before == 0 { "visits" } else { "visits again" })?;
             }
-            visit(visits, &mut bench, format!("{index}"), network, target)?;
-            watch.advance();
         }
-        for (index, &(network, pair)) in pair_visits.iter().enumerate() {
-            let target = bench.balanced(visits, network, pair);
-            visit(visits, &mut bench, format!("pair {index}"), network, &target)?;
-            watch.advance();
-        }
-        watch.end();
         Ok(())
     }
 
-    /// Every target of every network, as often as asked for, in random order.
-    fn schedule(&self) -> Vec<(usize, &Target)> {
+    /// Every target of every network, as often as asked for, in random order, and every pair after them.
+    fn schedule(&self) -> Vec<(usize, Visited<'_>)> {
         let of_network = |(index, network): (usize, &'a Network)| {
             let there = self.targets.iter().filter(|target| target.is_of(&network.graph));
-            there.map(move |target| (index, target))
+            there.map(move |target| (index, Visited::Alone(target)))
         };
-        let all: Vec<(usize, &Target)> = self.networks.iter().enumerate().flat_map(of_network).collect();
+        let all: Vec<(usize, Visited<'_>)> = self.networks.iter().enumerate().flat_map(of_network).collect();
         let mut visits = Vec::new();
         let mut random = ChaCha8Rng::seed_from_u64(self.case.seed);
         for _ in 0..self.asked.repeats {
@@ -230,27 +212,34 @@ impl<'a> Profile<'a> {
             round.shuffle(&mut random);
             visits.extend(round);
         }
+        let pairs = || {
+            (0..self.networks.len())
+                .flat_map(|network| self.pairs.iter().map(move |pair| (network, Visited::Pair(pair))))
+        };
+        visits.extend((0..self.asked.repeats).flat_map(|_| pairs()));
         visits
     }
 
-    /// The trace of `devices` that `visits` make.
+    /// The trace of `devices` that `visits` make, as far as they were made at the usual speed; of what never was, what was
+    /// measured closest to it, with a note.
     pub fn trace(&self, visits: &[Visit], devices: &[DeviceId], provenance: &Provenance) -> Trace {
         let names: Vec<&str> = self.networks.iter().map(|network| network.name.as_str()).collect();
-        trace(self.case, &names, visits, devices, provenance, self.drift(visits))
+        trace(self.case, &names, &Speeds::of(visits), devices, provenance)
     }
 
     /// How far the sentinel's times are apart: its slowest over its fastest, of medians of a device, less one.
     pub fn drift(&self, visits: &[Visit]) -> f64 {
-        let of_device = |&device: &DeviceId| {
-            let visits = visits.iter().filter(|visit| visit.name.starts_with(SENTINEL));
-            let times = visits.flat_map(|visit| &visit.measured).filter(|measured| measured.device == device);
-            let times: Vec<f64> = times.map(|measured| measured.time.as_nanos_f64()).collect();
-            // Medians of three tell drift from single slow runs.
-            let medians = times.windows(3).filter_map(|window| median(window.iter().copied()));
-            let (low, high) = medians.fold((f64::MAX, 0.0f64), |(low, high), time| (low.min(time), high.max(time)));
-            if high > 0.0 { high / low - 1.0 } else { 0.0 }
-        };
-        self.devices.iter().map(of_device).fold(0.0, f64::max)
+        Speeds::of(visits).drift()
+    }
+
+    /// How many visits were made again, since the speed of their devices was off.
+    pub fn again(&self, visits: &[Visit]) -> usize {
+        visits.iter().filter(|visit| is_again(visit)).count()
+    }
+
+    /// How many visits never found the devices at their usual speed.
+    pub fn unsteady(&self, visits: &[Visit]) -> usize {
+        Speeds::of(visits).unsteady().len()
     }
 }
 

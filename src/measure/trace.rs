@@ -1,8 +1,9 @@
 //! The trace of a profile: its measurements with their provenance.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Visit;
+use super::sentinel::{Speeds, TOLERANCE};
 use crate::cost::{Kind, LayerKey, Row, Rows, Statistic, Trace};
 use crate::platform::DeviceId;
 use crate::replay::{DeviceInfo, Hardware};
@@ -71,14 +72,13 @@ impl Provenance {
     }
 }
 
-/// The trace of `devices` from what `visits` measured of the networks called `names`.
+/// The trace of `devices` from the visits of `speeds` to the networks called `names`.
 pub(super) fn trace(
     case: &Case,
     names: &[&str],
-    visits: &[Visit],
+    speeds: &Speeds<'_>,
     devices: &[DeviceId],
     provenance: &Provenance,
-    drift: f64,
 ) -> Trace {
     let mut header: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let version = env!("CARGO_PKG_VERSION");
@@ -99,12 +99,15 @@ pub(super) fn trace(
     let unit = |(device, taken): (DeviceId, &Taken)| format!("{}: {}", profiled_as(case, device), taken.unit);
     header.insert(DEVICE_KEY.to_owned(), taken().map(unit).collect());
     let mut notes = provenance.notes.clone();
-    notes.push(format!("the time of one sample of {} varied by {:.1} % meanwhile", names[0], drift * 100.0));
+    let drift = speeds.drift() * 100.0;
+    notes.push(format!("the time of one sample of {} varied by {drift:.1} % meanwhile", names[0]));
+    let kept = speeds.kept();
+    notes.extend(unsteady(case, names, &kept, devices));
     header.insert("note".to_owned(), notes);
     let profile = |device| profiled_as(case, device);
     let mut repeats: BTreeMap<Point, u32> = BTreeMap::new();
     let mut rows = Vec::new();
-    for visit in visits {
+    for (visit, _) in kept {
         for measured in visit.measured.iter().filter(|measured| devices.contains(&measured.device)) {
             let layer = measured.layer.clone();
             let point = (measured.device, visit.network, layer, measured.batch, measured.rows, measured.beside);
@@ -128,6 +131,27 @@ pub(super) fn trace(
     }
     rows.sort_by(|one, other| key(one).cmp(&key(other)));
     Trace { kind, header, rows, shares: BTreeMap::new() }
+}
+
+/// What was never measured at the usual speed: which batches of which network where, how often and how far off at most.
+fn unsteady(case: &Case, names: &[&str], kept: &[(&Visit, f64)], devices: &[DeviceId]) -> Vec<String> {
+    let mut found: BTreeMap<(DeviceId, usize, u32), (u32, f64)> = BTreeMap::new();
+    for (visit, off) in kept.iter().filter(|(_, off)| *off > TOLERANCE) {
+        let points: BTreeSet<(DeviceId, u32)> =
+            visit.measured.iter().map(|measured| (measured.device, measured.batch)).collect();
+        for (device, batch) in points.into_iter().filter(|(device, _)| devices.contains(device)) {
+            let (count, most) = found.entry((device, visit.network, batch)).or_default();
+            (*count, *most) = (*count + 1, most.max(*off));
+        }
+    }
+    let note = |((device, network, batch), (count, off)): ((DeviceId, usize, u32), (u32, f64))| {
+        let (device, network, off) = (profiled_as(case, device), names[network], off * 100.0);
+        let visits = if count == 1 { "visit" } else { "visits" };
+        format!(
+            "the machine was off its usual speed by up to {off:.1} % in {count} {visits} to {network} at batch {batch} on {device}"
+        )
+    };
+    found.into_iter().map(note).collect()
 }
 
 /// What the trace calls a device.

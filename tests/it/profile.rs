@@ -1,13 +1,22 @@
 //! What a profile measures: sound plans of every network, and which of their steps count.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Instant;
 
-use coinfer::cost::{LayerKey, Rows};
+use coinfer::cost::{LayerKey, Rows, Trace};
+use coinfer::measure::{Asked, MeasureError, Profile, Provenance, Visit, Watch, networks};
 use coinfer::model::{Graph, ModelId, unit_name, units, zoo};
 use coinfer::plan::{Action, Violation};
 use coinfer::platform::{Device, DeviceId, DeviceKind, Platform};
-use coinfer::replay::Round;
 use coinfer::replay::profile::{Measurement, Target};
+use coinfer::replay::{
+    BackendError, DeviceInfo, Driver, Gathered, Hardware, Job, Networks, Prepared, Ran, Round, Tensor, There, Timing,
+    Trouble, Workspace,
+};
+use coinfer::scenario::Scenario;
 use coinfer::timeline::{Origin, Span, Timeline};
 use coinfer::units::{Bytes, Duration, Time};
 
@@ -151,4 +160,110 @@ fn a_device_that_cannot_hold_the_network_is_told() {
         let violations = target.measurement(&platform(Bytes(1 << 20)), &[&graph], ModelId(0)).unwrap_err();
         assert!(violations.iter().all(|found| matches!(found, Violation::WorkingSet { .. })), "{violations:?}");
     }
+}
+
+/// A device with a clock of its own on which a sample takes a millisecond, but as long again while so many steps run.
+#[derive(Clone)]
+struct Disturbed {
+    steps: Arc<AtomicU32>,
+    slow: std::ops::Range<u32>,
+}
+
+impl Driver for Disturbed {
+    fn describe(&self) -> DeviceInfo {
+        DeviceInfo::new("a clock", "none")
+    }
+    fn timing(&self) -> Timing {
+        Timing::Measured
+    }
+    fn open(&self, _: &[(Tensor, Gathered)]) -> Result<Arc<dyn Workspace>, BackendError> {
+        Ok(Arc::new(self.clone()))
+    }
+}
+
+impl Workspace for Disturbed {
+    fn prepare(self: Arc<Self>, job: &Job<'_>) -> Result<Prepared, BackendError> {
+        let samples = job.work.region.samples.len() as u64;
+        Ok(Box::new(move || {
+            let step = self.steps.fetch_add(1, Ordering::Relaxed);
+            let millis = samples * if self.slow.contains(&step) { 2 } else { 1 };
+            #[allow(clippy::disallowed_methods, reason = "the device has a clock of its own")]
+            let start = Instant::now();
+            let there = There { start, end: start + std::time::Duration::from_millis(millis) };
+            Ok(Ran { busy: Duration::from_nanos(millis * 1_000_000), there: Some(there) })
+        }))
+    }
+    fn put(&self, _: &Tensor, _: &Gathered) -> Result<(), Trouble> {
+        Ok(())
+    }
+    fn get(&self, _: &Tensor) -> Result<Gathered, Trouble> {
+        unreachable!("nothing is moved")
+    }
+}
+
+/// The visits and the trace of a profile of one network at batches 1, 2 and 4, twenty visits each, on a device that is slow
+/// while these steps run; how many steps there were; and which visits were made again.
+fn disturbed(slow: std::ops::Range<u32>, mut visits: Vec<Visit>) -> (Vec<Visit>, Trace, u32, usize) {
+    let overrides = ["models.resnet-18.zoo=\"lstm-2x512\"".to_owned()];
+    let scenario = Scenario::read_unprofiled(Path::new("scenarios/local-cpu.toml"), &overrides).unwrap();
+    let case = scenario.case().unwrap();
+    let asked = Asked {
+        batches: vec![1, 2, 4],
+        repeats: 20,
+        units: false,
+        segments: vec![],
+        parts: vec![1],
+        cold: true,
+        alone: true,
+    };
+    let interrupted = AtomicBool::new(false);
+    let watch = Watch::silent(&interrupted);
+    let (mut networks, samples) = networks(&scenario).unwrap();
+    networks.truncate(1);
+    let profile = Profile::new(&case, &networks, samples, &asked, &watch).unwrap();
+    let steps = Arc::new(AtomicU32::new(0));
+    let driver = || Some(Arc::new(Disturbed { steps: steps.clone(), slow: slow.clone() }) as Arc<dyn Driver>);
+    let drivers = case.problem.platform.devices.iter().map(|_| driver()).collect();
+    let hardware = Hardware::with(&case.problem.platform, Networks::default(), drivers);
+    profile.measure(&hardware, &mut visits, |_| Ok::<(), MeasureError>(()), &watch).unwrap();
+    let again = profile.again(&visits);
+    let provenance = Provenance::of(&hardware, "2026-01-01", "none");
+    let trace = profile.trace(&visits, profile.devices(), &provenance);
+    (visits, trace, steps.load(Ordering::Relaxed), again)
+}
+
+fn notes(trace: &Trace) -> Vec<String> {
+    let notes = trace.header["note"].iter().filter(|note| note.contains("usual speed"));
+    notes.cloned().collect()
+}
+
+#[test]
+fn what_was_measured_while_a_machine_was_slow_is_measured_again() {
+    let (_, undisturbed, steps, again) = disturbed(0..0, vec![]);
+    assert_eq!((again, notes(&undisturbed)), (0, vec![]));
+    let (visits, trace, _, again) = disturbed(steps / 3..steps / 2, vec![]);
+    assert!(again > 10, "{again} visits");
+    assert_eq!(notes(&trace), Vec::<String>::new());
+    for (row, expected) in trace.rows.iter().map(|row| (row, f64::from(row.batch))) {
+        assert_eq!(row.time_ms, expected, "batch {} on {}", row.batch, row.device);
+    }
+    for batch in [1, 2, 4] {
+        let rows = trace.rows.iter().filter(|row| row.batch == batch).count();
+        assert!(rows >= 40, "{rows} repeats of batch {batch} on two devices");
+    }
+    // Nothing is measured twice by a profile that goes on.
+    let (gone_on, ..) = disturbed(0..0, visits[..visits.len() / 2].to_vec());
+    assert_eq!(gone_on[..visits.len() / 2], visits[..visits.len() / 2]);
+    let mut names: Vec<&String> = gone_on.iter().map(|visit| &visit.name).collect();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), gone_on.len());
+}
+
+#[test]
+fn a_profile_of_a_machine_that_never_settles_ends_and_names_what_cannot_be_trusted() {
+    // Slow from somewhere in the first pass on: most looks say so, and the fast ones are what is off.
+    let (visits, trace, steps, again) = disturbed(60..u32::MAX, vec![]);
+    assert!(again > 0 && visits.len() < 400, "{again} of {}", visits.len());
+    assert!(steps < 500 && trace.rows.iter().all(|row| row.time_ms == 2.0 * f64::from(row.batch)));
 }
