@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::cover::intersection;
 use super::presence::{Holdings, Reading, each_reading};
 use super::{Action, Lane, Plan, StepId};
-use crate::model::{LayerId, ModelId, Region, Work};
+use crate::model::{LayerId, ModelId, Region, Work, count_samples};
 use crate::platform::DeviceId;
 use crate::problem::{Model, Problem};
 use crate::units::Bytes;
@@ -30,7 +30,8 @@ impl Footprint {
 ///
 /// A step holds its activations ([`crate::model::Sizes::activations`]), which are what it reads, computes and leaves. Beside
 /// them waits what a device was sent or computed, from the start of the step that puts it there to the end of the last
-/// that reads it. At the home of a model its inputs lie from the start until all are read, and its outputs to the end.
+/// that reads it. At the home of a model the inputs of all samples that the plan is about lie from the start until all are
+/// read, and its outputs to the end.
 /// Without a home, inputs come from outside when a step reads them, and outputs leave when it ends.
 ///
 /// When steps run is not known, so that this is what can lie there at one time in any run: what could be there while a
@@ -90,11 +91,15 @@ impl<'a> Passage<'a> {
     fn collect(&mut self, holdings: &Holdings) {
         let (plan, problem) = (self.plan, self.problem);
         let mut inputs = BTreeMap::new();
-        for (index, Model { graph, home }) in problem.models.iter().enumerate() {
-            let Some(home) = *home else { continue };
-            let model = ModelId(index as u32);
+        let mut samples = vec![Vec::new(); problem.models.len()];
+        for (model, range) in plan.steps.iter().filter_map(|step| step.action.samples()) {
+            samples[model.0 as usize].push((model, range));
+        }
+        for ((index, Model { graph, home }), samples) in (0..).zip(&problem.models).zip(samples) {
+            let (Some(home), model) = (*home, ModelId(index)) else { continue };
+            let count = count_samples(samples);
             for layer in graph.layer_ids().filter(|&layer| graph.is_input(layer)) {
-                let region = Region { samples: 0..problem.samples(), rows: 0..graph.shape(layer).rows };
+                let region = Region { samples: 0..count, rows: 0..graph.shape(layer).rows };
                 inputs.insert((home, model, layer), self.items.len());
                 self.add((home, model, layer), &region, None);
             }

@@ -140,6 +140,18 @@ impl Plan {
         StepId(self.steps.len() as u32 - 1)
     }
 
+    /// The plan of some of its steps, by index, each with all that it waits for.
+    pub(crate) fn of_steps(&self, is_taken: impl Fn(usize) -> bool) -> Plan {
+        let mut taken = Plan { lanes: self.lanes.clone(), steps: Vec::new() };
+        let mut places = vec![StepId(0); self.steps.len()];
+        for (index, step) in self.steps.iter().enumerate().filter(|(index, _)| is_taken(*index)) {
+            places[index] = StepId(taken.steps.len() as u32);
+            let after = step.after.iter().map(|on| places[on.0 as usize]).collect();
+            taken.steps.push(Step { lane: step.lane, action: step.action.clone(), after });
+        }
+        taken
+    }
+
     /// Ids of all steps, in list order.
     pub fn step_ids(&self) -> impl DoubleEndedIterator<Item = StepId> + use<> {
         (0..self.steps.len() as u32).map(StepId)

@@ -14,6 +14,7 @@ mod forms;
 mod fuzz;
 mod import;
 mod links;
+mod memory;
 mod networks;
 mod plan_check;
 mod profile;

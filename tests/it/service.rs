@@ -25,11 +25,11 @@ impl CostModel for Millis {
     }
 }
 
-fn ms(millis: u64) -> Duration {
+pub(crate) fn ms(millis: u64) -> Duration {
     Duration::from_nanos(millis * 1_000_000)
 }
 
-fn at(millis: u64) -> Time {
+pub(crate) fn at(millis: u64) -> Time {
     Time::ZERO + ms(millis)
 }
 
@@ -40,7 +40,7 @@ fn problem(devices: u32, load: Load) -> Problem {
     Problem::new(models, platform, load, Millis)
 }
 
-fn server(gap: u64, queries: u32) -> Server {
+pub(crate) fn server(gap: u64, queries: u32) -> Server {
     Server {
         arrivals: Arrivals::Deterministic { gap: ms(gap) },
         together: 1,
@@ -100,7 +100,7 @@ fn served(problem: &Problem) -> Served {
     run(problem, &Streams::new(0, 0)).unwrap()
 }
 
-fn ends(served: &Served) -> Vec<u64> {
+pub(crate) fn ends(served: &Served) -> Vec<u64> {
     served.queries.iter().map(|query| query.ended.since_start().as_nanos() / 1_000_000).collect()
 }
 
@@ -302,7 +302,7 @@ fn a_load_beyond_the_capacity_shows_the_capacity_whatever_the_warm_up() {
     }
 }
 
-fn with_faults(mut problem: Problem, faults: &[(u64, Change)], replanning: Option<u64>) -> Problem {
+pub(crate) fn with_faults(mut problem: Problem, faults: &[(u64, Change)], replanning: Option<u64>) -> Problem {
     let faults = faults.iter().map(|&(millis, change)| Fault { at: at(millis), change }).collect();
     problem.faults = Faults { faults, replanning: replanning.map(ms) };
     problem
@@ -654,7 +654,7 @@ struct Drawn {
     cv: f64,
 }
 
-fn any_dispatch() -> impl Strategy<Value = Dispatch> {
+pub(crate) fn any_dispatch() -> impl Strategy<Value = Dispatch> {
     prop_oneof![
         prop::option::of(1u32..4).prop_map(|in_flight_max| Dispatch::PerQuery { in_flight_max }),
         (1u32..9, 0u64..4, prop::option::of(1u32..3)).prop_map(|(batch_max, delay, in_flight_max)| Dispatch::Batch {
@@ -665,7 +665,7 @@ fn any_dispatch() -> impl Strategy<Value = Dispatch> {
     ]
 }
 
-fn any_load() -> impl Strategy<Value = Load> {
+pub(crate) fn any_load() -> impl Strategy<Value = Load> {
     let server =
         (1u64..6, 1u32..3, 1u32..4, 1u32..60, prop::option::of(1u32..5), prop::option::of(1u64..9), any::<bool>())
             .prop_map(|(gap, together, samples, queries, queue_max, deadline, drop_late)| {

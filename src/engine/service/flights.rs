@@ -1,8 +1,13 @@
 //! Plans under way: the same lanes serve one after the other, each in list order.
 
+mod losses;
+
 use std::collections::VecDeque;
 
-use super::template::{Template, TemplateStep, devices_of, is_alike};
+pub(super) use losses::Loss;
+
+use super::memory::Memory;
+use super::template::{Template, devices_of, is_alike};
 use crate::engine::simulator::{Prepared, Simulator};
 use crate::engine::{Sampler, Streams};
 use crate::execute::{Completion, Lanes};
@@ -13,12 +18,13 @@ use crate::timeline::Span;
 use crate::units::Time;
 
 /// Plans under way and the lanes that they run on.
-pub(super) struct Flights {
+pub(super) struct Flights<'a> {
     flights: Vec<Flight>,
     free: Vec<u32>,
     /// The first step and the place of each flight, in the order in which they were issued.
     order: VecDeque<(u32, u32)>,
     lanes: Vec<LaneState>,
+    pub(super) memory: Memory<'a>,
     /// Of all steps issued so far.
     pub(super) spans: Vec<Span>,
     /// Steps that were under way on a device that dropped out.
@@ -29,6 +35,7 @@ pub(super) struct Flights {
     joins: Vec<StepId>,
 }
 
+#[derive(Default)]
 struct Flight {
     template: u32,
     /// The number of its first step among all that were issued.
@@ -37,6 +44,8 @@ struct Flight {
     counts: Vec<u32>,
     /// Steps that must still end; the flight has ended at 0.
     left: u32,
+    /// By device of the template, those of them that need it.
+    left_on: Vec<u32>,
     /// Whose samples it computes.
     group: u32,
 }
@@ -66,22 +75,14 @@ struct Turn {
     step: StepId,
 }
 
-/// What the drop-out of a device costs a group.
-pub(super) struct Loss {
-    pub(super) group: u32,
-    /// Samples that must be computed again.
-    pub(super) samples: u32,
-    /// Whether the flight has ended with it: nothing of it is left to run.
-    pub(super) is_over: bool,
-}
-
-impl Flights {
-    pub(super) fn new() -> Flights {
+impl<'a> Flights<'a> {
+    pub(super) fn new(problem: &'a Problem) -> Flights<'a> {
         Flights {
             flights: Vec::new(),
             free: Vec::new(),
             order: VecDeque::new(),
             lanes: Vec::new(),
+            memory: Memory::new(problem),
             spans: Vec::new(),
             lost: Vec::new(),
             dead: Vec::new(),
@@ -140,6 +141,13 @@ impl Flights {
         template.begins_on.is_empty() || template.begins_on.iter().any(is_free)
     }
 
+    /// Whether there is memory for one more plan of a template.
+    #[inline]
+    pub(super) fn has_room(&mut self, templates: &[Template], index: u32) -> bool {
+        let is_any_under_way = self.count() > 0;
+        self.memory.has_room(templates, index, is_any_under_way)
+    }
+
     /// Issues a plan: its steps queue behind those of earlier plans. Returns the number of its first step, or `None` if
     /// there are too many steps to number.
     pub(super) fn issue(
@@ -157,11 +165,13 @@ impl Flights {
         }
         self.spans.resize(self.spans.len() + count, Span::default());
         let place = self.free.pop().unwrap_or_else(|| {
-            self.flights.push(Flight { template: 0, first: 0, counts: Vec::new(), left: 0, group: 0 });
+            self.flights.push(Flight::default());
             self.flights.len() as u32 - 1
         });
         let flight = &mut self.flights[place as usize];
         (flight.template, flight.first, flight.left, flight.group) = (index, first, count as u32, group);
+        flight.left_on.clone_from(&template.steps_on);
+        self.memory.take(index);
         flight.counts.clear();
         flight.counts.extend((0..count as u32).map(|step| template.frontier.count(StepId(step))));
         for &(_, step) in &template.first_on_lane {
@@ -189,7 +199,7 @@ impl Flights {
         Some(StepId(first))
     }
 
-    /// A step has ended. Returns the group whose flight ends with it, if one does.
+    /// A step has ended. Returns the group of the flight that ends with it, if one does.
     #[inline]
     pub(super) fn complete(
         &mut self,
@@ -238,6 +248,7 @@ impl Flights {
         let after = self.order.partition_point(|&(first, _)| first < flight.first);
         self.order.remove(after);
         self.free.push(place);
+        self.memory.forget(place);
         Some(flight.group)
     }
 
@@ -249,6 +260,13 @@ impl Flights {
         let template = &templates[flight.template as usize];
         flight.counts[step.0 as usize] = ENDED;
         flight.left -= 1;
+        for place_on in template.steps[step.0 as usize].on() {
+            let left = &mut flight.left_on[place_on as usize];
+            *left -= 1;
+            if *left == 0 {
+                self.memory.give_back(place, flight.template, place_on);
+            }
+        }
         if let Some(lane) = template.steps[step.0 as usize].lane
             && self.lanes[lane.0 as usize].current == Some(turn)
         {
@@ -311,100 +329,6 @@ impl Flights {
         let step =
             Prepared { step: StepId(flight.first + turn.step.0), lane: Some(lane), isolated, traffic: step.traffic };
         simulator.start(step).unwrap_or_else(|_| unreachable!("a simulated step always begins"));
-    }
-
-    /// `device` drops out: what it runs is lost, and what depends on that never begins.
-    pub(super) fn lose(&mut self, templates: &[Template], device: DeviceId, simulator: &mut Simulator) -> Vec<Loss> {
-        for (index, state) in (0..).zip(&self.lanes) {
-            if state.devices.contains(&device) {
-                for (step, span) in simulator.cancel(LaneId(index)) {
-                    self.spans[step.0 as usize] = span;
-                    self.lost.push(step);
-                }
-            }
-        }
-        let lanes = &self.lanes;
-        let needs =
-            |step: &TemplateStep| step.lane.is_some_and(|lane| lanes[lane.0 as usize].devices.contains(&device));
-        let under_way: Vec<u32> = self.order.iter().map(|&(_, place)| place).collect();
-        let cannot_run = |template: &Template, counts: &[u32]| -> Vec<bool> {
-            let mut is_dead = vec![false; counts.len()];
-            for (index, step) in template.steps.iter().enumerate() {
-                if counts[index] != ENDED && counts[index] != DEAD && (is_dead[index] || needs(step)) {
-                    is_dead[index] = true;
-                    let dependents = template.frontier.dependents(StepId(index as u32));
-                    dependents.for_each(|step| is_dead[step.0 as usize] = true);
-                } else {
-                    is_dead[index] = false;
-                }
-            }
-            is_dead
-        };
-        let dead = self.of_flights(templates, &under_way, cannot_run);
-        self.kill(templates, dead, simulator)
-    }
-
-    /// Takes back all of which nothing has begun, sample by sample.
-    pub(super) fn recall(&mut self, templates: &[Template], simulator: &mut Simulator) -> Vec<Loss> {
-        let under_way: Vec<u32> = self.order.iter().map(|&(_, place)| place).collect();
-        let dead = self.of_flights(templates, &under_way, |template, counts| template.untouched(counts));
-        self.kill(templates, dead, simulator)
-    }
-
-    /// What `find` finds of each flight.
-    fn of_flights(
-        &self,
-        templates: &[Template],
-        places: &[u32],
-        find: impl Fn(&Template, &[u32]) -> Vec<bool>,
-    ) -> Vec<(u32, Vec<bool>)> {
-        let of_flight = |&place: &u32| {
-            let flight = &self.flights[place as usize];
-            (place, find(&templates[flight.template as usize], &flight.counts))
-        };
-        places.iter().map(of_flight).collect()
-    }
-
-    /// The marked steps of flights will never run. Returns what this costs.
-    fn kill(&mut self, templates: &[Template], dead: Vec<(u32, Vec<bool>)>, simulator: &mut Simulator) -> Vec<Loss> {
-        let mut losses = Vec::new();
-        for (place, is_dead) in &dead {
-            let flight = &mut self.flights[*place as usize];
-            let samples = templates[flight.template as usize].samples_of(is_dead);
-            if samples == 0 {
-                continue;
-            }
-            for (index, _) in is_dead.iter().enumerate().filter(|(_, is_dead)| **is_dead) {
-                flight.counts[index] = DEAD;
-                flight.left -= 1;
-                self.dead.push(StepId(flight.first + index as u32));
-            }
-            losses.push(Loss { group: flight.group, samples, is_over: flight.left == 0 });
-        }
-        for index in 0..self.lanes.len() as u32 {
-            self.pass_dead(templates, LaneId(index), simulator);
-        }
-        for (place, _) in dead {
-            self.retire(place);
-        }
-        losses
-    }
-
-    /// Takes dead steps from the lane, so that what follows is not kept waiting by what never ends.
-    fn pass_dead(&mut self, templates: &[Template], lane: LaneId, simulator: &mut Simulator) {
-        let flights = &self.flights;
-        let is_dead = |turn: &Turn| flights[turn.flight as usize].counts[turn.step.0 as usize] == DEAD;
-        let state = &mut self.lanes[lane.0 as usize];
-        // Of those that queue, the first step that lives stands for the plan.
-        let first_alive = |turn: Turn| {
-            let template = &templates[flights[turn.flight as usize].template as usize];
-            let following = std::iter::successors(Some(turn.step), |&step| template.frontier.next_on_lane(step));
-            following.map(|step| Turn { step, ..turn }).find(|turn| !is_dead(turn))
-        };
-        state.queue = state.queue.drain(..).filter_map(first_alive).collect();
-        if state.current.as_ref().is_some_and(is_dead) {
-            self.advance(templates, lane, simulator);
-        }
     }
 }
 

@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use super::flights::{Flights, Loss, last_end};
 use super::groups::{Groups, Redo};
+
 use super::recovery::Recoveries;
 use super::template::Template;
 use super::tenant::Tenant;
@@ -28,7 +29,7 @@ pub(super) struct Floor<'a, 'p> {
     /// Queries that arrived and are neither done nor dropped.
     open: u32,
     groups: Groups,
-    flights: Flights,
+    flights: Flights<'a>,
     templates: Vec<Template>,
     issues: Vec<Issue>,
     condition: Condition,
@@ -97,15 +98,14 @@ impl Floor<'_, '_> {
         (count.max(1), samples >= samples_max)
     }
 
-    /// A plan for the first queries of `tenant` that wait, of which a step would begin now.
+    /// A plan for the first queries of `tenant` that wait, of which a step would begin now and for which there is memory.
     pub(super) fn plan_for(&mut self, tenant: usize, count: usize, simulator: &mut Simulator) -> Option<Begin> {
         let samples = match self.tenants[tenant].samples_each() {
             Some(each) => each.saturating_mul(count as u32),
             None => self.samples_of(self.tenants[tenant].waiting.iter().take(count)),
         };
-        let template = self.working_template(tenant, samples, simulator)?;
-        let can_begin = self.flights.can_begin(&self.templates[template as usize]);
-        can_begin.then_some(Begin { tenant, count, samples, template })
+        let template = self.open_template(tenant, samples, true, simulator)?;
+        Some(Begin { tenant, count, samples, template })
     }
 }
 
@@ -119,7 +119,7 @@ impl<'a, 'p> Floor<'a, 'p> {
             queries: Vec::new(),
             open: 0,
             groups: Groups::default(),
-            flights: Flights::new(),
+            flights: Flights::new(problem),
             templates: Vec::new(),
             issues: Vec::new(),
             condition: Condition::healthy(&problem.platform),
@@ -193,13 +193,15 @@ impl<'a, 'p> Floor<'a, 'p> {
         self.issue(template, group, samples, simulator);
     }
 
-    /// Issues plans for what was lost, as far as there are any now.
+    /// Issues plans for what was lost, as far as there are any now and there is memory for them.
     pub(super) fn redo(&mut self, simulator: &mut Simulator) {
+        self.flights.memory.release_claims();
         let mut at = 0;
         while let Some(&Redo { group, samples, waits_for }) = self.groups.redo.get(at) {
             let tenant = self.groups.at(group).tenant;
             let is_back = waits_for.is_none_or(|device| self.condition.has(device));
-            match self.working_template(tenant, samples, simulator).filter(|_| is_back) {
+            let template = is_back.then(|| self.open_template(tenant, samples, false, simulator)).flatten();
+            match template {
                 Some(template) => {
                     self.groups.redo.remove(at);
                     self.issue(template, group, samples, simulator);
@@ -227,9 +229,9 @@ impl<'a, 'p> Floor<'a, 'p> {
         samples.fold(0, u32::saturating_add)
     }
 
-    /// A template for `samples` samples whose devices work. If there is one only, plans queue on its lanes; among several,
-    /// the first whose lanes are free.
-    fn working_template(&mut self, tenant: usize, samples: u32, simulator: &mut Simulator) -> Option<u32> {
+    /// A template for `samples` samples whose devices work and for which there is memory; of which, if it is asked for, a
+    /// step would begin now. If there is one only, plans queue on its lanes; among several, the first whose lanes are free.
+    fn open_template(&mut self, tenant: usize, samples: u32, begins: bool, simulator: &mut Simulator) -> Option<u32> {
         if !self.tenants[tenant].plans.contains_key(&samples)
             && let Err(error) = self.plan(tenant, samples, simulator)
         {
@@ -243,13 +245,18 @@ impl<'a, 'p> Floor<'a, 'p> {
             return None;
         }
         let plans = &self.tenants[tenant].plans[&samples];
-        let works =
-            |index: &&u32| self.templates[**index as usize].devices.iter().all(|device| self.condition.has(*device));
-        let mut working = plans.iter().filter(works);
-        match plans.len() {
-            1 => working.next().copied(),
-            _ => working.find(|index| self.flights.has_free(&self.templates[**index as usize])).copied(),
+        let is_open = |index: &u32| {
+            let template = &self.templates[*index as usize];
+            template.devices.iter().all(|device| self.condition.has(*device))
+                && (plans.len() == 1 || self.flights.has_free(template))
+                && (!begins || self.flights.can_begin(template))
+        };
+        let open: SmallVec<[u32; 4]> = plans.iter().copied().filter(is_open).collect();
+        let found = open.iter().copied().find(|index| self.flights.has_room(&self.templates, *index));
+        if let (None, Some(first)) = (found, open.first()) {
+            self.flights.memory.claim(*first);
         }
+        found
     }
 
     /// Asks for plans for `samples` samples of `tenant`.
@@ -276,6 +283,7 @@ impl<'a, 'p> Floor<'a, 'p> {
             if let Some(model) = tenant.model {
                 template.plan = template.plan.of_model(model);
             }
+            flights.memory.add(&template);
             templates.push(template);
             known.push(templates.len() as u32 - 1);
         }

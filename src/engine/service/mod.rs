@@ -6,6 +6,7 @@ mod dispatcher;
 mod flights;
 mod floor;
 mod groups;
+mod memory;
 mod policy;
 mod recovery;
 mod template;

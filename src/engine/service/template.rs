@@ -24,6 +24,8 @@ pub(super) struct Template {
     pub(super) lanes: Vec<LaneId>,
     /// The devices that it computes on, or moves data from or to.
     pub(super) devices: Vec<DeviceId>,
+    /// By place among them, how many steps it has there.
+    pub(super) steps_on: Vec<u32>,
 }
 
 /// A step as the simulator needs it.
@@ -33,6 +35,19 @@ pub(super) struct TemplateStep {
     pub(super) lane: Option<LaneId>,
     pub(super) isolated: Duration,
     pub(super) traffic: u64,
+    /// The devices that it computes on, or moves data from and to, by place among those of the template.
+    on: [u16; 2],
+}
+
+/// No device.
+const NOWHERE: u16 = u16::MAX;
+
+impl TemplateStep {
+    /// The devices that it needs, by place among those of the template.
+    #[inline]
+    pub(super) fn on(&self) -> impl Iterator<Item = u16> + use<> {
+        self.on.into_iter().filter(|place| *place != NOWHERE)
+    }
 }
 
 impl Template {
@@ -48,6 +63,19 @@ impl Template {
         let alike = |index: usize| plan.lanes[..index].iter().filter(|lane| is_alike(lane, &plan.lanes[index])).count();
         let lanes: Vec<LaneId> =
             (0..plan.lanes.len()).map(|index| find_lane(&plan.lanes[index], alike(index))).collect();
+        let platform = &problem.platform;
+        let mut devices: Vec<DeviceId> = plan.lanes.iter().flat_map(|lane| devices_of(platform, lane)).collect();
+        devices.sort_unstable();
+        devices.dedup();
+        let on_devices = |lane: &Lane| {
+            let mut on = [NOWHERE; 2];
+            let places =
+                devices_of(platform, lane).into_iter().filter_map(|device| devices.binary_search(&device).ok());
+            on.iter_mut().zip(places).for_each(|(on, place)| *on = place as u16);
+            on
+        };
+        let of_lanes: Vec<[u16; 2]> = plan.lanes.iter().map(on_devices).collect();
+        let mut steps_on = vec![0; devices.len()];
         let mut first_on_lane: Vec<(LaneId, StepId)> = Vec::new();
         let mut steps = Vec::with_capacity(plan.steps.len());
         for (index, (step, estimate)) in plan.steps.iter().zip(&estimates).enumerate() {
@@ -56,14 +84,13 @@ impl Template {
                 first_on_lane.push((lane, StepId(index as u32)));
             }
             let traffic = traffic.get(index).copied().unwrap_or(0);
-            steps.push(TemplateStep { lane, isolated: estimate.time, traffic });
+            let on = step.lane.map_or([NOWHERE; 2], |lane| of_lanes[lane.0 as usize]);
+            let step = TemplateStep { lane, isolated: estimate.time, traffic, on };
+            step.on().for_each(|place| steps_on[place as usize] += 1);
+            steps.push(step);
         }
-        let platform = &problem.platform;
-        let mut devices: Vec<DeviceId> = plan.lanes.iter().flat_map(|lane| devices_of(platform, lane)).collect();
-        devices.sort_unstable();
-        devices.dedup();
         let begins_on = begins_on(&plan, &first_on_lane, &lanes);
-        Ok(Template { frontier: Frontier::new(&plan), plan, steps, first_on_lane, begins_on, lanes, devices })
+        Ok(Template { frontier: Frontier::new(&plan), plan, steps, first_on_lane, begins_on, lanes, devices, steps_on })
     }
 
     /// Marks the steps of samples of which nothing has begun, given what each step waits for.

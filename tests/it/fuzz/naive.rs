@@ -3,10 +3,11 @@
 //! It shares no code with the check and follows the same documented rules.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
-use coinfer::model::{LayerId, ModelId, Region};
-use coinfer::plan::{Action, Lane, Plan};
-use coinfer::platform::DeviceId;
+use coinfer::model::{LayerId, ModelId, Region, Work};
+use coinfer::plan::{Action, Lane, Plan, Step};
+use coinfer::platform::{Device, DeviceId};
 use coinfer::problem::Problem;
 use coinfer::timeline::Timeline;
 use coinfer::units::Time;
@@ -98,31 +99,148 @@ pub(super) fn flow(problem: &Problem, plan: &Plan, timeline: &Timeline) -> Resul
     Ok(())
 }
 
-/// Whether the weights of all that a device runs and the activations of what runs at a time fit its memory.
-pub(super) fn room(problem: &Problem, plan: &Plan, timeline: &Timeline) -> Result<(), String> {
-    for (index, device) in problem.platform.devices.iter().enumerate() {
-        let mut weights = BTreeMap::new();
-        let mut live = Vec::new();
-        for (step, span) in plan.steps.iter().zip(&timeline.spans) {
-            let (Action::Compute(work), Some(lane)) = (&step.action, step.lane) else { continue };
-            if !matches!(plan.lane_at(lane), Lane::Compute { device, .. } if device.0 as usize == index) {
-                continue;
-            }
-            let graph = &problem.model(work.model).graph;
-            let of_layer = |layer: LayerId| ((work.model, layer), graph.layer_parameters(layer).0);
-            weights.extend(work.segment.layers().map(of_layer));
-            live.push((*span, graph.activations(work).0));
+/// Steps that were issued together, and when.
+pub(crate) type Issued = (Time, Range<usize>);
+
+/// Whether all that lies on a device at a time fits its memory: the weights of all that is issued and has not ended there,
+/// the activations of what runs, and what waits to be read, or at home to be taken away.
+pub(crate) fn room(problem: &Problem, plan: &Plan, timeline: &Timeline, issued: &[Issued]) -> Result<(), String> {
+    for (device, Device { name, memory, .. }) in (0..).map(DeviceId).zip(&problem.platform.devices) {
+        let mut changes = Changes { problem, plan, timeline, device, all: Vec::new() };
+        for (at, steps) in issued {
+            changes.add(*at, steps.clone());
         }
-        let at = |time: Time| {
-            let running = live.iter().filter(|(span, _)| span.start <= time && time < span.end);
-            running.map(|(_, bytes)| bytes).sum::<u64>()
-        };
-        let most = live.iter().map(|(span, _)| at(span.start)).max().unwrap_or(0) + weights.values().sum::<u64>();
-        // In the numbers that the device computes with.
-        let most = most * device.precision.bytes() / 4;
-        if most > device.memory.0 {
-            return Err(format!("`{}` holds {most} B at a time, and has {}", device.name, device.memory));
+        // What ends at a time goes before anything comes.
+        changes.all.sort_by_key(|(time, what, bytes)| (*time, *bytes > 0, *what));
+        let (mut data, mut weights) = (0, BTreeMap::new());
+        for (time, what, bytes) in changes.all {
+            match what {
+                None => data += bytes,
+                Some(layer) => {
+                    let held = weights.entry(layer).or_insert((0, 0));
+                    *held = (held.0 + bytes.signum(), bytes.abs());
+                }
+            }
+            let all = data + weights.values().filter(|(count, _)| *count > 0).map(|(_, bytes)| bytes).sum::<i64>();
+            if bytes > 0 && all > i64::try_from(memory.0).unwrap_or(i64::MAX) {
+                return Err(format!("`{name}` holds {all} B at {time:?}, {data} B of it data, and has {memory}"));
+            }
         }
     }
     Ok(())
+}
+
+/// What comes to a device and goes, when: weights of a layer, or data.
+struct Changes<'a> {
+    problem: &'a Problem,
+    plan: &'a Plan,
+    timeline: &'a Timeline,
+    device: DeviceId,
+    all: Vec<Change>,
+}
+
+/// When how many bytes come or go: of a layer's weights, or of data.
+type Change = (Time, Option<(ModelId, LayerId)>, i64);
+
+impl Changes<'_> {
+    fn lies(&mut self, from: Time, until: Time, what: Option<(ModelId, LayerId)>, bytes: i64) {
+        self.all.extend([(from, what, bytes), (until.max(from), what, -bytes)]);
+    }
+
+    /// The part of a layer's output that a step puts on the device, and those that it reads there.
+    fn touched(&self, step: usize) -> (Option<Place>, Vec<Place>) {
+        let Step { action, lane, .. } = &self.plan.steps[step];
+        match (action, lane.map(|lane| self.plan.lane_at(lane))) {
+            (Action::Compute(Work { model, segment, region }), Some(Lane::Compute { device, .. }))
+                if *device == self.device =>
+            {
+                let of_rows = |rows| Region { samples: region.samples.clone(), rows };
+                let needed = self.problem.model(*model).graph.rows_needed(segment, &region.rows).into_iter();
+                let read = needed.filter(|(layer, rows)| !segment.contains(*layer) && !rows.is_empty());
+                let read = read.map(|(layer, rows)| (*model, layer, of_rows(rows))).collect();
+                (Some((*model, segment.last(), region.clone())), read)
+            }
+            (Action::Transfer { model, layer, region, to }, Some(&Lane::Link(link))) => {
+                let place = (*model, *layer, region.clone());
+                let link = self.problem.platform.link(link);
+                match (*to == self.device, link.from == self.device || link.to == self.device) {
+                    (true, _) => (Some(place), Vec::new()),
+                    (false, true) => (None, vec![place]),
+                    _ => (None, Vec::new()),
+                }
+            }
+            _ => (None, Vec::new()),
+        }
+    }
+
+    fn bytes(&self, (model, layer, region): &Place) -> i64 {
+        let precision = self.problem.platform.device(self.device).precision;
+        self.problem.model(*model).graph.sizes(precision).bytes(*layer, region).0 as i64
+    }
+
+    /// All of a plan that was issued at `at`.
+    fn add(&mut self, at: Time, steps: Range<usize>) {
+        let touched: Vec<_> = steps.clone().map(|step| (step, self.touched(step))).collect();
+        let spans = self.timeline.spans.clone();
+        let is_there = |(put, read): &(Option<Place>, Vec<Place>)| put.is_some() || !read.is_empty();
+        let ends = touched.iter().filter(|(_, touched)| is_there(touched)).map(|(step, _)| spans[*step].end);
+        let Some(end) = ends.max() else { return };
+        // Who reads a part of what was put there, or was there: since when it lies there, and what is read of it.
+        let mut items: Vec<(Time, Place)> = Vec::new();
+        items.extend(touched.iter().filter_map(|(step, (put, _))| Some((spans[*step].start, put.clone()?))));
+        let mut inputs: BTreeMap<(ModelId, LayerId, u32), Place> = BTreeMap::new();
+        for (model, layer, region) in touched.iter().flat_map(|(_, (_, read))| read) {
+            let network = self.problem.model(*model);
+            if network.graph.is_input(*layer) && network.home == Some(self.device) {
+                for sample in region.samples.clone() {
+                    let whole = Region { samples: sample..sample + 1, rows: 0..network.graph.shape(*layer).rows };
+                    inputs.insert((*model, *layer, sample), (*model, *layer, whole));
+                }
+            }
+        }
+        items.extend(inputs.into_values().map(|place| (at, place)));
+        for (since, item) in &items {
+            let (model, layer, region) = item;
+            let network = self.problem.model(*model);
+            let stays = *layer == network.graph.output() && network.home == Some(self.device);
+            let mut until = if stays { end } else { *since };
+            for (step, (put, read)) in &touched {
+                let is_own = put.as_ref() == Some(item) && spans[*step].start == *since;
+                let parts = read.iter().filter(|(of, from, _)| (of, from) == (model, layer));
+                let parts = parts.filter_map(|(_, _, other)| common(region, other)).collect::<Vec<_>>();
+                if is_own || (!parts.is_empty() && spans[*step].start >= *since) {
+                    until = until.max(spans[*step].end);
+                    // What a step reads and computes is among its activations.
+                    let own: i64 = match is_own {
+                        true => self.bytes(item),
+                        false => parts.into_iter().map(|part| self.bytes(&(*model, *layer, part))).sum(),
+                    };
+                    if matches!(self.plan.steps[*step].action, Action::Compute(_)) {
+                        self.lies(spans[*step].start, spans[*step].end, None, -own);
+                    }
+                }
+            }
+            self.lies(*since, until, None, self.bytes(item));
+        }
+        for step in steps {
+            let Action::Compute(work) = &self.plan.steps[step].action else { continue };
+            if touched[step - touched[0].0].1.0.is_none() {
+                continue;
+            }
+            let sizes = self.problem.model(work.model).graph.sizes(self.problem.platform.device(self.device).precision);
+            let layers: Vec<_> = work.segment.layers().map(|layer| (layer, sizes.layer_parameters(layer).0)).collect();
+            let activations = sizes.activations(work).0;
+            self.lies(spans[step].start, spans[step].end, None, activations as i64);
+            layers.into_iter().for_each(|(layer, bytes)| self.lies(at, end, Some((work.model, layer)), bytes as i64));
+        }
+    }
+}
+
+/// A part of a layer's output.
+type Place = (ModelId, LayerId, Region);
+
+fn common(one: &Region, other: &Region) -> Option<Region> {
+    let both = |one: &Range<u32>, other: &Range<u32>| one.start.max(other.start)..one.end.min(other.end);
+    let region = Region { samples: both(&one.samples, &other.samples), rows: both(&one.rows, &other.rows) };
+    (!region.is_empty()).then_some(region)
 }

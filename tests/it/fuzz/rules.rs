@@ -13,7 +13,7 @@ use coinfer::scenario::{Case, Entry};
 use coinfer::strategy::PlanError;
 use coinfer::strategy::bound::lower_bound;
 use coinfer::timeline::Timeline;
-use coinfer::units::Duration;
+use coinfer::units::{Duration, Time};
 use toml::Value;
 
 use super::scenario::Written;
@@ -177,7 +177,7 @@ fn judge_plan(
     check_engine(question, plan, times, &timeline, findings);
     let flow = naive::flow(question, plan, &timeline);
     findings.demand("what is read is there", flow.is_ok(), || format!("{flow:?}"));
-    let room = naive::room(question, plan, &timeline);
+    let room = naive::room(question, plan, &timeline, &[(Time::ZERO, 0..plan.steps.len())]);
     findings.demand("what a device holds fits", room.is_ok(), || format!("{room:?}"));
     if let Some(faster) = faster.filter(|_| !question.contention) {
         let faster = faster.offline(question.samples());

@@ -1,6 +1,6 @@
 //! What holds when queries arrive, times vary and devices break.
 
-use coinfer::engine::{Fate, Question, Served, Streams, serve};
+use coinfer::engine::{Fate, Issue, Question, Served, Streams, serve};
 use coinfer::problem::{Dispatch, Load, Problem};
 use coinfer::scenario::Case;
 use coinfer::strategy::Strategy;
@@ -39,6 +39,13 @@ pub(super) fn judge(case: &Case, strategy: &dyn Strategy, makespan: Duration, fi
         let samples = served.issues.iter().map(|issue| issue.samples).sum();
         let flow = naive::flow(&problem.offline(samples), &plan, &timeline);
         findings.demand("what is read is there", flow.is_ok(), || format!("{flow:?}"));
+        let steps_of = |issue: &Issue| {
+            let first = issue.first_step.0 as usize;
+            (issue.at, first..first + served.plans[issue.plan as usize].steps.len())
+        };
+        let issued: Vec<_> = served.issues.iter().map(steps_of).collect();
+        let room = naive::room(problem, &plan, &timeline, &issued);
+        findings.demand("what a device holds of all plans under way fits", room.is_ok(), || format!("{room:?}"));
     }
     "served"
 }
