@@ -46,7 +46,7 @@ use terminal::Terminal;
     name = "coinfer",
     version,
     after_help = "Example:\n  coinfer run scenarios/kcc2020-vgg16.toml\n\n\
-    Exit codes:\n  0 done, 1 failed, 2 wrong input, 3 some results of a sweep failed, 130 interrupted"
+    Exit codes:\n  0 done, 1 failed, 2 wrong input, 3 some results of a sweep failed, 4 a replay is\n  inconclusive, 130 interrupted"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -132,6 +132,8 @@ enum Error {
     },
     /// Some results are there and others are not: exit code 3.
     Partial(String),
+    /// All was done, and the machine was not steady enough to judge predictions: exit code 4.
+    Inconclusive(String),
     /// The user has asked to stop: exit code 130.
     Interrupted,
     /// As `Interrupted`, and what can be done about it.
@@ -167,7 +169,7 @@ const INTERRUPTED_CODE: u8 = 130;
 /// Runs the command that the process was started with.
 ///
 /// Exit codes: 0 done, 1 the run failed, 2 the input is wrong, 3 some results of a sweep failed and the others are
-/// there, 130 interrupted.
+/// there, 4 a replay is inconclusive, 130 interrupted.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let terminal = Terminal::new(cli.verbosity.quiet, cli.verbosity.verbose);
@@ -200,6 +202,7 @@ pub fn main() -> ExitCode {
         Err(Error::Failed(message)) => terminal.fail(&message, 1),
         Err(Error::Gone { device, reason }) => terminal.fail(&format!("`{device}` was lost: {reason}"), 1),
         Err(Error::Partial(message)) => terminal.fail(&message, 3),
+        Err(Error::Inconclusive(message)) => terminal.fail(&message, 4),
         Err(Error::Interrupted) => terminal.fail("interrupted", INTERRUPTED_CODE),
         Err(Error::Stopped(message)) => terminal.fail(&format!("interrupted; {message}"), INTERRUPTED_CODE),
         Err(Error::OutputClosed) => ExitCode::SUCCESS,

@@ -10,9 +10,9 @@ use super::results::Results;
 use super::{Error, Terminal};
 use crate::engine::estimates;
 use crate::figures::{Width, timeline_svg};
-use crate::measure::{self, Candidate, Options, Replays, Watch, check_load};
+use crate::measure::{self, Candidate, Options, Replays, Rounds, Watch, check_load};
 use crate::metrics;
-use crate::metrics::Lost;
+use crate::metrics::{Lost, Verdict};
 use crate::output::{both_rows, replay_csv, replay_json, replay_table, slugs, unfinished_csv};
 use crate::plan::{self, CheckedPlan};
 use crate::problem::Problem;
@@ -70,9 +70,9 @@ pub(super) struct ReplayArgs {
     /// What plans run on in a replay
     #[arg(long, value_enum, default_value_t = BackendKind::Devices, requires = "replay")]
     backend: BackendKind,
-    /// Rounds of each plan in a replay
-    #[arg(long, value_name = "COUNT", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000), requires = "replay")]
-    rounds: u32,
+    /// Rounds of each plan in a replay, or `auto`: as many as it takes to know how far this machine repeats itself
+    #[arg(long, value_name = "COUNT", default_value = "5", value_parser = rounds, requires = "replay")]
+    rounds: Rounds,
     /// Largest error of a makespan for a replay to be valid, in percent
     #[arg(long, value_name = "PERCENT", default_value_t = 10.0, value_parser = percent, requires = "replay")]
     tolerance: f64,
@@ -99,6 +99,10 @@ impl ReplayArgs {
     pub(super) fn settings(&self) -> Vec<String> {
         let ReplayArgs { backend, rounds, tolerance, as_profiled, .. } = self;
         let backend = format!("{backend:?}").to_lowercase();
+        let rounds = match rounds {
+            Rounds::Count(count) => count.to_string(),
+            Rounds::Auto => "auto".into(),
+        };
         vec![
             format!("replay.backend={backend}"),
             format!("replay.rounds={rounds}"),
@@ -108,14 +112,22 @@ impl ReplayArgs {
     }
 }
 
+fn rounds(text: &str) -> Result<Rounds, String> {
+    let count = text.parse().ok().filter(|count| (1..=1000).contains(count)).map(Rounds::Count);
+    count.or((text == "auto").then_some(Rounds::Auto)).ok_or_else(|| "use 1 to 1000, or auto".into())
+}
+
 fn percent(text: &str) -> Result<f64, String> {
     let percent: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     if (0.0..=1000.0).contains(&percent) { Ok(percent) } else { Err("use 0 to 1000".to_owned()) }
 }
 
-/// What is to be said to the user of a device that was lost, and without which nothing was planned.
-pub(super) fn said_of_loss(replays: Replays, folder: &Path) -> Result<(), Error> {
-    match replays.replay.lost.into_iter().find(|lost| !lost.is_replanned) {
+/// What is to be said to the user of a device that was lost, and without which nothing was planned, or of a machine that does
+/// not repeat itself.
+pub(super) fn said_at_last(replay: metrics::Replay, folder: &Path) -> Result<(), Error> {
+    let verdict = replay.verdict();
+    match replay.lost.into_iter().find(|lost| !lost.is_replanned) {
+        None if verdict == Verdict::Inconclusive => Err(Error::Inconclusive("the replay is inconclusive".into())),
         None => Ok(()),
         Some(Lost { device, reason, .. }) => {
             let reason = format!("{reason}; what was measured before is in {}", folder.display());
@@ -151,7 +163,7 @@ impl Replay {
             Format::Json => replay_json(&replays.replay),
         })?;
         terminal.tell(&format!("results in {}", folder.display()));
-        said_of_loss(replays, &folder)
+        said_at_last(replays.replay, &folder)
     }
 }
 

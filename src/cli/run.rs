@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::replay::{self, ReplayArgs, replay};
+use super::replay::{self, ReplayArgs, replay, said_at_last};
 use super::results::Results;
 use super::stopwatch::Stopwatch;
 use super::{Error, ScenarioArgs, Terminal};
@@ -86,12 +86,12 @@ impl Run {
             terminal.print(format!("\n{}", replay_table(&replays.replay, terminal.is_bold())))?;
         }
         terminal.tell(&format!("results in {}", folder.display()));
-        if let Some(replays) = replays {
-            replay::said_of_loss(replays, &folder)?;
-        }
         let reason = |Failure { strategy, reason }: &Failure| format!("{strategy}: {reason}");
         let reasons: Vec<String> = summary.failures.iter().map(reason).collect();
-        if reasons.is_empty() { Ok(()) } else { Err(Error::Failed(reasons.join("\nerror: "))) }
+        match replays.map_or(Ok(()), |replays| said_at_last(replays.replay, &folder)) {
+            Ok(()) | Err(Error::Inconclusive(_)) if !reasons.is_empty() => Err(Error::Failed(reasons.join("\nerror: "))),
+            said => said,
+        }
     }
 }
 

@@ -13,7 +13,7 @@ mod trace;
 
 pub use error::MeasureError;
 pub use profile::{Asked, Network, Profile, Visit, networks};
-pub use replay::{Candidate, Options, Replays, check_load, replay};
+pub use replay::{Candidate, Options, Replays, Rounds, check_load, replay};
 pub use trace::Provenance;
 
 use std::sync::Arc;

@@ -4,9 +4,10 @@ use super::found::Found;
 use super::run::{Run, WORLDS};
 use super::{MeasureError, Watch, hardware};
 use crate::cost::Estimate;
+use crate::engine::simulate_estimated;
 use crate::evaluate::Evaluated;
 use crate::metrics;
-use crate::metrics::{Comparison, Lost, Replayed};
+use crate::metrics::{Comparison, Floor, Lost, Replayed};
 use crate::plan::CheckedPlan;
 use crate::problem::{Load, Problem};
 use crate::replay::{BackendError, Hardware, Limits, PROBE_SAMPLES, Settings, SpeedProbe, Unfinished};
@@ -19,13 +20,43 @@ pub struct Options<'a> {
     /// With what devices are driven; without hardware if `None`: then each step takes the time that is predicted for it.
     pub settings: Option<&'a Settings>,
     /// Rounds of each plan that count.
-    pub rounds: u32,
+    pub rounds: Rounds,
     /// The largest error of a makespan that passes, such as 0.1.
     pub tolerance: f64,
     /// Whether predictions are for devices as they were profiled, and not for their speed just before each round.
     pub as_profiled: bool,
     /// The longest time that a step may take.
     pub deadline: Duration,
+}
+
+/// How many rounds of each plan count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rounds {
+    /// So many.
+    Count(u32),
+    /// Five, and as many more as it takes to know to a quarter of the tolerance by how much equal plans differ, 30 at most.
+    Auto,
+}
+
+/// Rounds that [`Rounds::Auto`] makes at least and at most.
+const AUTO: (u32, u32) = (5, 30);
+
+impl Rounds {
+    fn most(self) -> u32 {
+        match self {
+            Rounds::Count(count) => count,
+            Rounds::Auto => AUTO.1,
+        }
+    }
+
+    /// Whether so many rounds are enough, after which `floor` is known.
+    fn are_enough(self, made: u32, floor: Option<&Floor>, tolerance: f64) -> bool {
+        let is_known = |floor: &Floor| (floor.difference_high - floor.difference_low) / 2.0 <= tolerance / 4.0;
+        match self {
+            Rounds::Count(count) => made >= count,
+            Rounds::Auto => made >= AUTO.1 || made >= AUTO.0 && floor.is_none_or(is_known),
+        }
+    }
 }
 
 /// A plan with its prediction.
@@ -62,7 +93,8 @@ impl Replays {
     /// Adds what was replayed without the device that was lost last.
     pub fn go_on(&mut self, without: Replays) {
         // What speaks against traces was said when all devices were there.
-        let metrics::Replay { boards, lost, comparisons, notes, .. } = without.replay;
+        let metrics::Replay { boards, lost, comparisons, floor, notes, .. } = without.replay;
+        self.replay.floor = self.replay.floor.take().or(floor);
         if let Some(lost) = self.replay.lost.last_mut() {
             lost.is_replanned = true;
         }
@@ -94,7 +126,7 @@ pub fn check_load(problem: &Problem) -> Result<(), MeasureError> {
 /// use std::sync::atomic::AtomicBool;
 ///
 /// use coinfer::evaluate::evaluate;
-/// use coinfer::measure::{Candidate, Options, Watch, replay};
+/// use coinfer::measure::{Candidate, Options, Rounds, Watch, replay};
 /// use coinfer::scenario::Scenario;
 /// use coinfer::units::Duration;
 ///
@@ -105,7 +137,7 @@ pub fn check_load(problem: &Problem) -> Result<(), MeasureError> {
 /// let candidates: Vec<Candidate<'_>> = evaluated.iter().take(1).map(Candidate::from).collect();
 /// // No settings, no hardware: steps take as long as predicted.
 /// let deadline = Duration::from_nanos(60_000_000_000);
-/// let options = Options { settings: None, rounds: 1, tolerance: 0.1, as_profiled: true, deadline };
+/// let options = Options { settings: None, rounds: Rounds::Count(1), tolerance: 0.1, as_profiled: true, deadline };
 /// let interrupted = AtomicBool::new(false);
 /// let watch = Watch::silent(&interrupted);
 /// let replays = replay(scenario.name(), &case, &candidates, &options, &watch).expect("nothing can fail");
@@ -170,10 +202,12 @@ pub fn replay(
         boards: found.boards(),
         lost,
         comparisons: measured.map(|(candidate, replayed)| Comparison::new(candidate.plan, replayed)).collect(),
+        floor: floor(&runs),
         kendall_tau: None,
         notes: found.notes().into_iter().chain(worlds).collect(),
         tolerance: options.tolerance,
         objections: found.foreign_traces(),
+        doubts: Vec::new(),
     };
     Ok(Replays { replay, replayed, softwares: found.softwares(), unfinished })
 }
@@ -216,18 +250,39 @@ fn rounds<'a>(
         .filter(|(index, plan)| same(&candidates[..*index], plan).is_none())
         .map(|(_, plan)| plan)
         .collect();
-    watch.begin(distinct.len() as u64 * u64::from(options.rounds + 1), "rounds");
-    for candidate in &distinct {
+    // The fastest plan runs once more in each round, as if it were another one: how far equal plans are apart is noise.
+    let is_measured = options.settings.is_some() && !hardware.times_alone();
+    let makespan = |candidate: &&&Candidate<'_>| simulate_estimated(problem, candidate.plan, candidate.estimates).makespan();
+    let again = distinct.iter().filter(|_| is_measured).min_by_key(makespan).copied();
+    let all: Vec<&Candidate<'_>> = distinct.into_iter().chain(again).collect();
+    watch.begin(all.len() as u64 * u64::from(options.rounds.most() + 1), "rounds");
+    for candidate in &all {
         runs.push(Run::open(hardware, problem, candidate, limits)?);
         watch.advance();
     }
-    for _ in 0..options.rounds {
-        for run in &mut *runs {
+    for made in 0.. {
+        if options.rounds.are_enough(made, floor(runs).as_ref(), options.tolerance) {
+            break;
+        }
+        // There and back, so that no plan always comes last.
+        let order: Vec<usize> =
+            if made.is_multiple_of(2) { (0..all.len()).collect() } else { (0..all.len()).rev().collect() };
+        for index in order {
             hardware.synchronise()?;
-            run.round(problem, speed.as_mut(), limits)?;
+            runs[index].round(problem, speed.as_mut(), limits)?;
             watch.advance();
         }
     }
     watch.end();
     Ok(())
+}
+
+/// How far the two runs of the plan that was opened twice are apart; `None` if none was, or if there are too few rounds.
+fn floor(runs: &[Run<'_>]) -> Option<Floor> {
+    let (again, others) = runs.split_last()?;
+    let first = others.iter().find(|run| std::ptr::eq(run.candidate, again.candidate))?;
+    let makespans = |run: &Run<'_>| -> Vec<f64> {
+        run.replayed.rounds.iter().map(|(round, _)| round.timeline.makespan().as_nanos_f64()).collect()
+    };
+    Floor::of(first.candidate.strategy, makespans(first).into_iter().zip(makespans(again)))
 }

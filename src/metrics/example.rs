@@ -112,9 +112,11 @@ pub(crate) fn replay() -> Replay {
         boards: vec![],
         lost: vec![],
         comparisons: vec![],
+        floor: None,
         kendall_tau: None,
         notes: vec![],
         tolerance: 0.1,
         objections: vec![],
+        doubts: vec![],
     }
 }

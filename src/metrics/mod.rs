@@ -4,6 +4,7 @@ mod boards;
 mod compared;
 #[cfg(test)]
 pub(crate) mod example;
+mod floor;
 mod outcome;
 mod replay;
 mod replication;
@@ -14,7 +15,8 @@ mod warm_up;
 pub use boards::{Board, Lost};
 pub use compared::{Compared, compared_with_best};
 pub use outcome::{Failure, Outcome};
-pub use replay::{Comparison, Replay, Replayed};
+pub use floor::Floor;
+pub use replay::{Comparison, Replay, Replayed, Verdict};
 pub(crate) use replay::{DIFFERENCE_MAX, relative};
 pub(crate) use replication::window_start;
 pub use replication::{QueryFigures, Replication, WarmUpEnd};

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::boards::{Board, Lost};
+use super::floor::Floor;
 use crate::plan::{Action, CheckedPlan, StepId};
 use crate::replay::Round;
 use crate::statistics::{Errors, kendall_tau, median, quantile};
@@ -89,6 +90,8 @@ pub struct Replay {
     pub lost: Vec<Lost>,
     /// By strategy.
     pub comparisons: Vec<Comparison>,
+    /// How far the machine repeats itself; `None` if no plan was replayed twice.
+    pub floor: Option<Floor>,
     /// Rank correlation of the makespans that the traces predict and the measured ones (Kendall's tau-b), each distinct
     /// plan once; `None` if all of a side are equal.
     pub kendall_tau: Option<f64>,
@@ -96,8 +99,23 @@ pub struct Replay {
     pub notes: Vec<String>,
     /// The largest error of a makespan that passes.
     pub tolerance: f64,
-    /// Why the predictions do not hold, or cannot be judged. They hold if there is nothing.
+    /// Why the predictions do not hold, or are of no hardware.
     pub objections: Vec<String>,
+    /// Why the machine is not steady enough to judge them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<String>,
+}
+
+/// Whether predictions hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Verdict {
+    /// Nothing speaks against them.
+    Valid,
+    /// They do not hold, or nothing real was measured.
+    Invalid,
+    /// The machine does not repeat itself well enough to tell.
+    Inconclusive,
 }
 
 /// The largest relative difference of outputs that rounding explains.
@@ -180,8 +198,22 @@ impl Replay {
         }
         // What sleeps instead of computing is neither isolated nor exact, and says nothing of predictions.
         let judged = self.comparisons.iter().filter(|_| self.is_real);
-        let found = judged.filter_map(|comparison| comparison.objection(self.tolerance)).collect::<Vec<_>>();
-        self.objections.extend(found);
+        let (mut objections, mut doubts, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+        for comparison in judged {
+            objections.extend(comparison.objection());
+            doubts.extend(comparison.doubt());
+            errors.extend(comparison.excess(self.tolerance));
+        }
+        if self.is_real && !self.is_assembled && !self.comparisons.is_empty() {
+            match &self.floor {
+                Some(floor) => doubts.extend(floor.doubt(self.tolerance)),
+                None => doubts.push("fewer than two rounds do not show how far this machine repeats itself".into()),
+            }
+        }
+        // What a machine that does not repeat itself shows says nothing of predictions.
+        objections.extend(errors.into_iter().filter(|_| doubts.is_empty()));
+        self.objections.extend(objections);
+        self.doubts.extend(doubts);
         let makespans: Vec<(f64, f64)> =
             self.distinct().map(|comparison| (comparison.predicted_ms, comparison.measured_ms)).collect();
         self.kendall_tau = kendall_tau(&makespans);
@@ -193,32 +225,64 @@ impl Replay {
         self.comparisons.iter().filter(|comparison| comparison.same_plan_as.is_none())
     }
 
+    /// The verdict, and why.
+    pub fn sentence(&self) -> String {
+        match self.verdict() {
+            Verdict::Valid => format!("VALID: every makespan is within {:.1} %", self.tolerance * 100.0),
+            Verdict::Invalid => format!("INVALID: {}", self.objections.join("; ")),
+            Verdict::Inconclusive => format!("INCONCLUSIVE: {}", self.doubts.join("; ")),
+        }
+    }
+
     /// Whether the predictions hold.
-    pub fn is_valid(&self) -> bool {
-        self.objections.is_empty()
+    pub fn verdict(&self) -> Verdict {
+        match (self.objections.is_empty(), self.doubts.is_empty()) {
+            (false, _) => Verdict::Invalid,
+            (true, false) => Verdict::Inconclusive,
+            (true, true) => Verdict::Valid,
+        }
     }
 }
 
 impl Comparison {
-    /// Why this plan does not confirm its prediction.
-    fn objection(&self, tolerance: f64) -> Option<String> {
-        let Comparison { strategy, isolation, error, .. } = self;
+    /// Why this plan does not do what it should.
+    fn objection(&self) -> Option<String> {
         let is_wrong = |difference: &f64| difference.is_nan() || *difference > DIFFERENCE_MAX;
-        if let Some(difference) = self.difference.filter(is_wrong) {
-            return Some(format!("{strategy}: outputs differ from a single device's by {difference:.1e}"));
-        }
+        let difference = self.difference.filter(is_wrong)?;
+        Some(format!("{}: outputs differ from a single device's by {difference:.1e}", self.strategy))
+    }
+
+    /// Why what it took may say nothing of its prediction.
+    fn doubt(&self) -> Option<String> {
+        let Comparison { strategy, isolation, .. } = self;
         if *isolation > ISOLATION_MAX {
             return Some(format!("{strategy}: not isolated, steps took {isolation:.2} times their computing time"));
         }
         let speed = self.recalibrated_ms / self.predicted_ms;
-        if (speed - 1.0).abs() > SPEED_CHANGE_MAX {
-            return Some(format!(
-                "{strategy}: devices took {speed:.2} times as long as they were profiled to; run `coinfer profile`"
-            ));
-        }
+        ((speed - 1.0).abs() > SPEED_CHANGE_MAX).then(|| {
+            format!("{strategy}: devices took {speed:.2} times as long as they were profiled to; run `coinfer profile`")
+        })
+    }
+
+    /// That its prediction is off by more than `tolerance`, if it is.
+    fn excess(&self, tolerance: f64) -> Option<String> {
+        let Comparison { strategy, error, .. } = self;
         let (percent, percent_max) = (error * 100.0, tolerance * 100.0);
         let is_off = error.is_nan() || error.abs() > tolerance;
         is_off.then(|| format!("{strategy}: the makespan is off by {percent:+.1} %, more than {percent_max:.1} %"))
+    }
+}
+
+impl Floor {
+    /// That equal plans may differ by more than `tolerance`, if they may.
+    fn doubt(&self, tolerance: f64) -> Option<String> {
+        let (percent, percent_max) = (self.most() * 100.0, tolerance * 100.0);
+        (self.most() > tolerance).then(|| {
+            format!(
+                "equal plans differ by up to {percent:.1} % here (95 % confidence), more than {percent_max:.1} %: replay more \
+                 rounds, or make the machine idle"
+            )
+        })
     }
 }
 
@@ -334,11 +398,17 @@ mod tests {
     fn verdict(change: impl FnOnce(&mut Replay)) -> Vec<String> {
         let mut comparison = Comparison::new(&run().plan, &replayed());
         comparison.error = 0.05;
-        let mut replay = Replay { comparisons: vec![comparison], ..example::replay() };
+        let floor = Floor::of("greedy", [(1.0, 1.0); 2]);
+        let mut replay = Replay { comparisons: vec![comparison], floor, ..example::replay() };
         change(&mut replay);
         let replay = replay.judged();
-        assert_eq!(replay.is_valid(), replay.objections.is_empty());
-        replay.objections
+        let expected = match (replay.objections.as_slice(), replay.doubts.as_slice()) {
+            ([], []) => Verdict::Valid,
+            ([], _) => Verdict::Inconclusive,
+            _ => Verdict::Invalid,
+        };
+        assert_eq!(replay.verdict(), expected);
+        [replay.objections, replay.doubts].concat()
     }
 
     #[test]
@@ -353,6 +423,10 @@ mod tests {
     fn whatever_speaks_against_predictions_is_told() {
         assert_eq!(verdict(|replay| replay.is_real = false), ["no hardware took part"]);
         assert_eq!(verdict(|replay| replay.comparisons.clear()), ["no plan was replayed"]);
+        assert_eq!(
+            verdict(|replay| replay.floor = None),
+            ["fewer than two rounds do not show how far this machine repeats itself"]
+        );
         assert_eq!(verdict(|replay| replay.objections.push("a foreign trace".into())), ["a foreign trace"]);
         assert_eq!(
             verdict(|replay| replay.comparisons[0].error = -0.1001),
@@ -372,6 +446,29 @@ mod tests {
                 [format!("greedy: outputs differ from a single device's by {shown}")]
             );
         }
+    }
+
+    #[test]
+    fn a_machine_that_does_not_repeat_itself_neither_confirms_nor_refutes() {
+        let floor = |share: f64| Floor::of("exact", [(1.0, 1.0 + share), (1.0, 1.0 + share)]);
+        let judged = |floor: Option<Floor>, error: f64, isolation: f64| {
+            let mut comparison = Comparison::new(&run().plan, &replayed());
+            (comparison.error, comparison.isolation) = (error, isolation);
+            Replay { comparisons: vec![comparison], floor, ..example::replay() }.judged()
+        };
+        assert_eq!(judged(floor(0.09), 0.05, 1.0).verdict(), Verdict::Valid);
+        assert_eq!(judged(floor(0.09), 0.15, 1.0).verdict(), Verdict::Invalid);
+        for error in [0.05, 0.15] {
+            let replay = judged(floor(0.11), error, 1.0);
+            assert_eq!((replay.verdict(), replay.objections.len()), (Verdict::Inconclusive, 0));
+            let said = "equal plans differ by up to 11.0 % here (95 % confidence), more than 10.0 %: replay more rounds, or \
+                        make the machine idle";
+            assert_eq!(replay.doubts, [said]);
+            assert_eq!(judged(floor(0.0), error, 1.06).verdict(), Verdict::Inconclusive);
+        }
+        let mut wrong = judged(floor(0.11), 0.05, 1.0);
+        wrong.comparisons[0].difference = Some(1.0);
+        assert_eq!(wrong.judged().verdict(), Verdict::Invalid, "outputs are wrong on any machine");
     }
 
     #[test]

@@ -58,12 +58,14 @@ pub fn read_replay_json(bytes: &[u8]) -> Result<Accuracy, serde_json::Error> {
         None => vec![serde_json::from_slice(bytes)?],
     };
     let verdict = match replays.as_slice() {
-        [Replay { objections, tolerance, .. }] if objections.is_empty() => {
-            format!("VALID: every makespan is within {:.1} %", tolerance * 100.0)
-        }
-        [Replay { objections, .. }] => format!("INVALID: {}", objections.join("; ")),
+        [Replay { objections, doubts, tolerance, .. }] => match (objections.as_slice(), doubts.as_slice()) {
+            ([], []) => format!("VALID: every makespan is within {:.1} %", tolerance * 100.0),
+            ([], doubts) => format!("INCONCLUSIVE: {}", doubts.join("; ")),
+            (objections, _) => format!("INVALID: {}", objections.join("; ")),
+        },
         replays => {
-            let valid = replays.iter().filter(|replay| replay.objections.is_empty()).count();
+            let is_valid = |replay: &&Replay| replay.objections.is_empty() && replay.doubts.is_empty();
+            let valid = replays.iter().filter(is_valid).count();
             format!("{valid} of {} points are VALID", replays.len())
         }
     };
@@ -97,6 +99,8 @@ struct Replay {
     comparisons: Vec<Comparison>,
     tolerance: f64,
     objections: Vec<String>,
+    #[serde(default)]
+    doubts: Vec<String>,
 }
 
 #[derive(Deserialize)]

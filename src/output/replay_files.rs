@@ -6,7 +6,7 @@ use super::grid::{NAME_BREAKS, grid, page, room, wrap};
 use super::rows::csv_bytes;
 use super::summary::{Object, json_text};
 use crate::metrics::Summary;
-use crate::metrics::{Comparison, DIFFERENCE_MAX, Replay, relative};
+use crate::metrics::{Comparison, DIFFERENCE_MAX, Replay, Verdict, relative};
 use crate::output::files::place;
 use crate::output::{TimelineRow, timeline_rows};
 use crate::plan::{Action, CheckedPlan, Lane};
@@ -74,6 +74,15 @@ fn captions(replay: &Replay) -> Vec<String> {
     }
     let same = replay.comparisons.iter().filter_map(|comparison| Some((comparison, comparison.same_plan_as.as_ref()?)));
     captions.extend(same.map(|(comparison, earlier)| format!("{}: the same plan as {earlier}", comparison.strategy)));
+    if let Some(floor) = &replay.floor {
+        let [difference, low, high] =
+            [floor.difference, floor.difference_low, floor.difference_high].map(|part| format!("{:+.1}", part * 100.0));
+        captions.push(format!(
+            "noise: the plan of {} ran twice in each round; the second over the first: {difference} % (95 % confidence: \
+             {low} to {high} %)",
+            floor.strategy
+        ));
+    }
     if let Some(tau) = replay.kendall_tau {
         let plans = replay.distinct().count();
         captions.push(format!("rank correlation of {plans} distinct plans, as profiled (Kendall's tau): {tau:.2}"));
@@ -81,24 +90,21 @@ fn captions(replay: &Replay) -> Vec<String> {
     captions
         .extend(replay.lost.iter().filter(|lost| lost.is_replanned).map(|lost| format!("note: {}", lost.sentence())));
     captions.extend(replay.notes.iter().map(|note| format!("note: {note}")));
-    captions.push(match replay.objections.as_slice() {
-        [] => format!("VALID: every makespan is within {:.1} %", replay.tolerance * 100.0),
-        objections => format!("INVALID: {}", objections.join("; ")),
-    });
+    captions.push(replay.sentence());
     captions
 }
 
 /// A replay after its verdict.
 #[derive(Serialize)]
 struct Judged<'a> {
-    verdict: &'static str,
+    verdict: Verdict,
     #[serde(flatten)]
     replay: &'a Replay,
 }
 
 impl Judged<'_> {
     fn of(replay: &Replay) -> Judged<'_> {
-        Judged { verdict: if replay.is_valid() { "VALID" } else { "INVALID" }, replay }
+        Judged { verdict: replay.verdict(), replay }
     }
 }
 
@@ -210,7 +216,7 @@ mod tests {
 
     use super::super::grid::{WIDTH, columns};
     use super::*;
-    use crate::metrics::example;
+    use crate::metrics::{Floor, example};
     use crate::statistics::Errors;
     use crate::units::Duration;
 
@@ -251,6 +257,7 @@ mod tests {
         ];
         let replay = Replay {
             comparisons,
+            floor: Floor::of("greedy", [(1.0, 1.01), (1.0, 1.02), (1.0, 1.03)]),
             emulated: vec!["slow".into(), "slower".into()],
             notes: vec!["threads have no real-time priority here".into()],
             ..example::replay()
@@ -278,6 +285,8 @@ mod tests {
         outputs: largest difference from a single device's, relative; 1e-4 passes
         emulated: slow, slower, slowed on purpose
         exact: the same plan as greedy
+        noise: the plan of greedy ran twice in each round; the second over the first:
+          +2.0 % (95 % confidence: -0.5 to +4.5 %)
         rank correlation of 3 distinct plans, as profiled (Kendall's tau): 1.00
         note: threads have no real-time priority here
         VALID: every makespan is within 10.0 %
@@ -311,7 +320,8 @@ mod tests {
     #[test]
     fn json_has_the_verdict_first_and_no_word_for_what_is_no_number() {
         let read = |replay: Replay| -> Value { serde_json::from_str(&replay_json(&replay)).unwrap() };
-        let valid = Replay { comparisons: vec![comparison("greedy")], ..example::replay() }.judged();
+        let floor = Floor::of("greedy", [(1.0, 1.0); 2]);
+        let valid = Replay { comparisons: vec![comparison("greedy")], floor, ..example::replay() }.judged();
         assert!(replay_json(&valid).starts_with("{\n  \"verdict\": \"VALID\",\n  \"scenario\": "));
         let valid = read(valid);
         assert_eq!(valid["comparisons"][0]["error"], 0.055);

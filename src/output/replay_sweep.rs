@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::grid::{NAME_BREAKS, grid, page, wrap};
 use super::rows::{csv_bytes, text};
-use crate::metrics::{Comparison, Replay};
-use crate::statistics::{Errors, mean};
+use crate::metrics::{Comparison, Replay, Verdict};
+use crate::statistics::{Errors, mean, median};
 
 /// The replay at one point.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -27,18 +27,26 @@ pub struct ReplaySummary {
     pub kendall_tau_mean: Option<f64>,
     /// Points whose replay is valid.
     pub valid: usize,
+    /// Points whose replay is inconclusive.
+    pub inconclusive: usize,
+    /// The most by which equal plans may differ at a point, the median over points; `None` if no plan was replayed twice.
+    pub floor_median: Option<f64>,
 }
 
 impl ReplaySummary {
     /// Of these points.
     pub fn of(points: &[ReplayedPoint]) -> ReplaySummary {
         let comparisons = || points.iter().flat_map(|point| &point.replay.comparisons);
+        let count = |verdict| points.iter().filter(|point| point.replay.verdict() == verdict).count();
+        let floors = points.iter().filter_map(|point| Some(point.replay.floor.as_ref()?.most()));
         let taus: Vec<f64> = points.iter().filter_map(|point| point.replay.kendall_tau).collect();
         ReplaySummary {
             errors: Errors::of(comparisons().map(|comparison| comparison.error)),
             errors_as_profiled: Errors::of(comparisons().map(|comparison| comparison.error_as_profiled)),
             kendall_tau_mean: mean(&taus),
-            valid: points.iter().filter(|point| point.replay.is_valid()).count(),
+            valid: count(Verdict::Valid),
+            inconclusive: count(Verdict::Inconclusive),
+            floor_median: median(floors),
         }
     }
 }
@@ -88,10 +96,17 @@ fn captions(points: &[ReplayedPoint]) -> Vec<String> {
             .kendall_tau_mean
             .map(|tau| format!("rank correlation of the strategies (Kendall's tau), mean over points: {tau:.2}")),
     );
-    captions.push(format!("{} of {} points are VALID", summary.valid, points.len()));
-    for point in points.iter().filter(|point| !point.replay.is_valid()) {
+    captions.extend(summary.floor_median.map(|floor| {
+        format!("noise: equal plans differ by up to {:.1} % at a point (95 % confidence), median over points", floor * 100.0)
+    }));
+    let inconclusive = match summary.inconclusive {
+        0 => String::new(),
+        count => format!(", {count} INCONCLUSIVE"),
+    };
+    captions.push(format!("{} of {} points are VALID{inconclusive}", summary.valid, points.len()));
+    for point in points.iter().filter(|point| point.replay.verdict() != Verdict::Valid) {
         let settings: Vec<String> = point.settings.iter().map(|(path, value)| format!("{path}={value}")).collect();
-        captions.push(format!("INVALID at {}: {}", settings.join(" "), point.replay.objections.join("; ")));
+        captions.push(format!("at {}: {}", settings.join(" "), point.replay.sentence()));
     }
     captions
 }

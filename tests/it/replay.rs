@@ -64,6 +64,17 @@ fn printed(folder: &TempDir, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// What the program prints of a replay on cores, whether this machine repeats itself well enough to judge it or not.
+fn replayed(folder: &TempDir, arguments: &[&str]) -> Value {
+    let output = coinfer(folder, &[arguments, &["--replay", "--rounds", "1", "--format", "json"]].concat());
+    let message = String::from_utf8_lossy(&output.stderr);
+    let replay: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let expected = if replay["replay"]["verdict"] == "INCONCLUSIVE" { 4 } else { 0 };
+    assert_eq!(output.status.code(), Some(expected), "{arguments:?}: {message}");
+    assert!(replay["replay"]["floor"].is_null() && replay["replay"]["verdict"] != "VALID", "one round proves nothing");
+    replay
+}
+
 /// The only folder of results.
 fn results(folder: &TempDir) -> PathBuf {
     let found: Vec<_> = fs::read_dir(folder.path().join("results/two")).unwrap().collect();
@@ -94,8 +105,7 @@ fn a_profile_is_a_trace_that_run_calibrate_and_replay_use() {
 
     assert!(printed(&folder, &["calibrate", "two.csv", "--out", "calibration"]).contains("gru-2x512"));
     assert!(printed(&folder, &["run", "two.toml", "--out", "simulated"]).contains("greedy"));
-    let replay = printed(&folder, &["run", "two.toml", "--replay", "--rounds", "1", "--format", "json"]);
-    let replay: Value = serde_json::from_str(&replay).unwrap();
+    let replay = replayed(&folder, &["run", "two.toml"]);
     let comparisons = replay["replay"]["comparisons"].as_array().unwrap();
     assert_eq!(comparisons.len(), 3);
     for comparison in comparisons {
@@ -110,8 +120,7 @@ fn a_profile_is_a_trace_that_run_calibrate_and_replay_use() {
     let slower = ["run", "two.toml", "--set", "devices.slow.cpu.slowed=3"];
     let table = printed(&folder, &[&slower[..], &["--out", "slower"]].concat());
     assert!(table.contains("`slow` was profiled as 1 thread on core"), "{table}");
-    let replay = printed(&folder, &[&slower[..], &["--replay", "--rounds", "1", "--format", "json"]].concat());
-    let replay: Value = serde_json::from_str(&replay).unwrap();
+    let replay = replayed(&folder, &slower);
     assert_eq!(replay["replay"]["verdict"], "INVALID");
     assert!(replay["replay"]["objections"][0].as_str().unwrap().contains("slowed 3.0 times"), "{replay}");
 }
@@ -182,8 +191,7 @@ fn a_plan_in_a_file_is_replayed() {
 #[test]
 fn a_trace_from_elsewhere_is_no_evidence_for_this_machine() {
     let folder = folder(&[("two.toml", &scenario()), ("two.csv", &trace())]);
-    let replay = printed(&folder, &["run", "two.toml", "--replay", "--rounds", "1", "--format", "json"]);
-    let replay: Value = serde_json::from_str(&replay).unwrap();
+    let replay = replayed(&folder, &["run", "two.toml"]);
     let objections = replay["replay"]["objections"].as_array().unwrap();
     assert!(objections[0].as_str().unwrap().starts_with("two.csv was taken on h, and this is "), "{objections:?}");
     assert!(objections[1].as_str().unwrap().starts_with("two.csv was taken with w, and this is rten "));
@@ -329,7 +337,7 @@ fn wrong_hardware_is_told_with_a_remedy() {
         );
         check(command, &["--set", "load.offline.samples=1000001"], &["1000000"]);
     }
-    check("run", &["--rounds", "0"], &["--rounds", "1..=1000"]);
+    check("run", &["--rounds", "0"], &["--rounds", "use 1 to 1000, or auto"]);
     check("run", &["--tolerance", "nan"], &["--tolerance", "use 0 to 1000"]);
     check("run", &["--tolerance=-1"], &["--tolerance", "use 0 to 1000"]);
     check("run", &["--deadline", "0"], &["--deadline"]);

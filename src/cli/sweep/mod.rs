@@ -43,7 +43,8 @@ use store::{Start, Store};
                         coinfer sweep scenarios/kcc2020-vgg16-sweep.toml --slurm 20 --submit --slurm-option time=60\n\n\
                         Each point is kept as soon as it is done, in DIR/<scenario>/sweep-<run>.journal. After Ctrl-C, \
                         a crash or a change of the scenario or of a trace, --resume computes only what is missing.\n\
-                        Exit codes: 0 done, 1 failed, 2 wrong input, 3 some results failed, 130 interrupted")]
+                        Exit codes: 0 done, 1 failed, 2 wrong input, 3 some results failed, 4 a replay is \
+                        inconclusive, 130 interrupted")]
 pub(super) struct Sweep {
     /// Scenario file
     #[arg(value_name = "SCENARIO")]
@@ -203,7 +204,8 @@ impl Sweep {
         }
         store.complete()?;
         terminal.tell(&format!("results in {}", folder.display()));
-        verdict(&table)
+        verdict(&table)?;
+        replayed.map_or(Ok(()), |replayed| replay::conclusion(&replayed))
     }
 }
 

@@ -7,7 +7,7 @@ use crate::cli::replay::{ReplayArgs, replay};
 use crate::cli::results::Results;
 use crate::cli::{Error, Terminal};
 use crate::measure::Candidate;
-use crate::metrics::Lost;
+use crate::metrics::{Lost, Verdict};
 use crate::output::{ReplayedPoint, replay_sweep_csv, replay_sweep_json};
 use crate::scenario::{Points, Scenario};
 
@@ -47,4 +47,11 @@ pub(super) fn replay_points(
     results.write("replay.csv", replay_sweep_csv(&replayed))?;
     results.write("replay.json", replay_sweep_json(&replayed))?;
     Ok(replayed)
+}
+
+/// How replays end: not well if a machine was too unsteady to judge some of them.
+pub(super) fn conclusion(replayed: &[ReplayedPoint]) -> Result<(), Error> {
+    let inconclusive = replayed.iter().filter(|point| point.replay.verdict() == Verdict::Inconclusive).count();
+    let told = || format!("the replays of {inconclusive} of {} points are inconclusive", replayed.len());
+    if inconclusive == 0 { Ok(()) } else { Err(Error::Inconclusive(told())) }
 }

@@ -15,7 +15,9 @@ fn agents_are_profiled_as_what_they_are_and_so_are_the_links_to_them() {
     let coinfer = |arguments: &[&str]| {
         let mut command = std::process::Command::cargo_bin("coinfer").unwrap();
         let output = command.current_dir(folder.path()).args(arguments).env_remove("ORT_DYLIB_PATH").output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        // One round of a replay is too few to judge anything.
+        let is_right = output.status.success() || (arguments.contains(&"--replay") && output.status.code() == Some(4));
+        assert!(is_right, "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };
     let profile = ["profile", "two.toml", "--batches", "1,2,4", "--repeats", "1", "--alone", "--units", "--parts", "2"];
