@@ -8,9 +8,11 @@ use super::axis::{AXIS_BELOW, Axis, Side};
 use super::canvas::{Anchor, BELOW_TITLE, Canvas, Frame, LINE, MARGIN, Width, draw, text_width, widest};
 use super::style::{GREY, GRID, Hatching, INK, colour, is_dark};
 use crate::output::TimelineRow;
+use crate::timeline::{self, Span};
 use crate::units::{Duration, Time};
 
-/// The figure: a line a lane that has steps, a box a step, with its number of samples where there is room for it.
+/// The figure: a line a lane that has steps, a box a step, with its number of samples where there is room for it. Transfers
+/// that are on their way while their link carries further ones have rows below each other.
 ///
 /// Computing has the colour of its device, which is that of its finish time, and transfers are hatched. Of more than
 /// 2000 steps, those that are too short to be told apart are drawn as one.
@@ -19,7 +21,7 @@ pub fn timeline_svg(title: &str, rows: &[TimelineRow], width: Width) -> String {
     let lanes = &all[..all.len().min(LANES_MAX)];
     let names_width = widest(lanes.iter().map(|lane| lane.name.as_str())).clamp(60, width.units() / 4);
     let left = MARGIN + names_width + 14;
-    let bottom = BELOW_TITLE + ROW * lanes.len().max(1) as i32;
+    let bottom = BELOW_TITLE + lanes.iter().map(Lane::height).sum::<i32>().max(ROW);
     let frame = Frame { left, top: BELOW_TITLE, right: width.units() - 4 * MARGIN, bottom };
     let notes = notes(rows, all.len(), width);
     let below = frame.bottom + AXIS_BELOW;
@@ -28,13 +30,18 @@ pub fn timeline_svg(title: &str, rows: &[TimelineRow], width: Width) -> String {
         let scale = Scale::new(rows, frame);
         scale.axis.draw(canvas, frame, Side::Bottom, "time (ms)");
         canvas.outline(frame, GREY);
-        for (index, lane) in lanes.iter().enumerate() {
-            let top = frame.top + ROW * index as i32;
-            let at = (frame.left - 10, top + ROW / 2);
+        let mut top = frame.top;
+        for lane in lanes {
+            let at = (frame.left - 10, top + lane.height() / 2);
             canvas.text(&lane.name, at, Anchor::Right, names_width);
-            for block in blocks(&lane.rows, &scale, shortest(rows.len(), lanes.len(), frame)) {
-                block.draw(canvas, lane.fill, top);
+            for (index, row) in lane.rows.iter().enumerate() {
+                let (height, gap) = (lane.height() / lane.rows.len() as i32, if lane.rows.len() > 1 { 3 } else { 8 });
+                let upper = top + height * index as i32;
+                for block in blocks(row, &scale, shortest(rows.len(), lanes.len(), frame)) {
+                    block.draw(canvas, lane.fill, (upper + gap, upper + height - gap));
+                }
             }
+            top += lane.height();
         }
         for (index, note) in notes.iter().enumerate() {
             let at = (width.units() / 2, below + LINE / 2 + LINE * index as i32);
@@ -43,8 +50,12 @@ pub fn timeline_svg(title: &str, rows: &[TimelineRow], width: Width) -> String {
     })
 }
 
-/// Height of a lane.
+/// Height of a lane that has one row.
 const ROW: i32 = 56;
+/// Height of one of several rows of a lane.
+const LOW_ROW: i32 = 34;
+/// What needs more rows shares the last.
+const ROWS_MAX: usize = 12;
 /// Further lanes are not drawn; the figure could not be read.
 const LANES_MAX: usize = 500;
 /// Of more steps, short ones are drawn as one.
@@ -56,8 +67,14 @@ struct Lane<'a> {
     name: String,
     /// The device by which it is coloured; `None` for a link.
     fill: Option<usize>,
-    /// In the order in which they began.
-    rows: Vec<&'a TimelineRow>,
+    /// Steps in the order in which they began; those of one row do not overlap.
+    rows: Vec<Vec<&'a TimelineRow>>,
+}
+
+impl Lane<'_> {
+    fn height(&self) -> i32 {
+        (LOW_ROW * self.rows.len() as i32).max(ROW)
+    }
 }
 
 /// Where times are on the figure.
@@ -94,6 +111,13 @@ fn lanes(rows: &[TimelineRow]) -> Vec<Lane<'_>> {
     let mut lanes = Vec::new();
     for mut rows in by_lane.into_values() {
         rows.sort_by_key(|row| row.start);
+        let spans = rows.iter().map(|row| Span { start: row.start, end: row.end });
+        let mut apart: Vec<Vec<&TimelineRow>> = Vec::new();
+        for (row, place) in rows.iter().zip(timeline::rows(spans)) {
+            let place = place.min(ROWS_MAX - 1);
+            apart.resize(apart.len().max(place + 1), Vec::new());
+            apart[place].push(row);
+        }
         let TimelineRow { place, device, .. } = rows[0];
         let (count, before) = counts.entry(place).or_default();
         *before += 1;
@@ -103,7 +127,7 @@ fn lanes(rows: &[TimelineRow]) -> Vec<Lane<'_>> {
                 _ => format!("{place} #{before}"),
             },
             fill: device.map(|device| device.0 as usize),
-            rows,
+            rows: apart,
         });
     }
     lanes
@@ -160,16 +184,11 @@ fn blocks(rows: &[&TimelineRow], scale: &Scale, shortest: i32) -> Vec<Block> {
 }
 
 impl Block {
-    /// Draws it as of the device `fill`, or hatched without, on the lane whose upper edge is `top`.
-    fn draw(&self, canvas: &mut Canvas<'_>, fill: Option<usize>, top: i32) {
+    /// Draws it between two heights as of the device `fill`, or hatched without.
+    fn draw(&self, canvas: &mut Canvas<'_>, fill: Option<usize>, (top, bottom): (i32, i32)) {
         // A gap keeps neighbours apart.
         let gap = 2 * i32::from(self.right - self.left > 6);
-        let frame = Frame {
-            left: self.left,
-            top: top + 8,
-            right: (self.right - gap).max(self.left + 1),
-            bottom: top + ROW - 8,
-        };
+        let frame = Frame { left: self.left, top, right: (self.right - gap).max(self.left + 1), bottom };
         match fill {
             Some(device) => canvas.fill(frame, colour(device)),
             None if frame.width() < 6 => canvas.fill(frame, GREY),
@@ -192,8 +211,8 @@ impl Block {
                     let label = Frame {
                         left: at.0 - room / 2,
                         right: at.0 + room / 2,
-                        top: frame.top + 4,
-                        bottom: frame.bottom - 4,
+                        top: frame.top + 3,
+                        bottom: frame.bottom - 3,
                     };
                     canvas.fill(label, WHITE);
                     canvas.text(&samples, at, Anchor::Center, room);
@@ -248,7 +267,7 @@ mod tests {
             (0..count).map(|index| row(0, "cpu", Some(0), start(index), start(index) + length)).collect();
         let frame = Frame { left: 0, top: 0, right: 100, bottom: 10 };
         let scale = Scale::new(&rows, frame);
-        let blocks = blocks(&lanes(&rows)[0].rows, &scale, shortest(rows.len(), 1, frame));
+        let blocks = blocks(&lanes(&rows)[0].rows[0], &scale, shortest(rows.len(), 1, frame));
         blocks.iter().map(|block| (block.left, block.right)).collect()
     }
 
@@ -266,6 +285,21 @@ mod tests {
         assert!(timeline_svg("t", &[row(0, "cpu", Some(0), 5, 5)], Width::Page).ends_with("</svg>\n"));
         let extreme = [row(u32::MAX, "cpu", Some(0), 0, u64::MAX), row(7, "pcie", None, 9, 3)];
         assert!(timeline_svg("t", &extreme, Width::Column).ends_with("</svg>\n"));
+    }
+
+    #[test]
+    fn transfers_that_overlap_have_rows_of_their_own() {
+        let rows =
+            [(0, 30), (10, 40), (20, 50), (30, 60), (70, 80)].map(|(start, end)| row(0, "lan", None, start, end));
+        let lanes = lanes(&rows);
+        let starts: Vec<Vec<u64>> =
+            lanes[0].rows.iter().map(|row| row.iter().map(|row| row.start.as_nanos()).collect()).collect();
+        assert_eq!(starts, [vec![0, 30, 70], vec![10], vec![20]]);
+        let apart = rows.each_ref().map(|row| TimelineRow { lane: row.start.as_nanos() as u32, ..row.clone() });
+        assert_eq!(super::lanes(&apart).iter().map(|lane| lane.rows.len()).max(), Some(1));
+        let many: Vec<_> = (0..50).map(|start| row(0, "lan", None, start, 100)).collect();
+        assert_eq!(super::lanes(&many)[0].rows.len(), ROWS_MAX);
+        assert!(timeline_svg("t", &many, Width::Page).ends_with("</svg>\n"));
     }
 
     #[test]

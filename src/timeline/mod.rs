@@ -56,6 +56,18 @@ impl Span {
     }
 }
 
+/// The rows on which spans are drawn, ascending by their start, so that none hides another: for each the first row that is
+/// free. A link carries further transfers while one is on its way.
+pub(crate) fn rows(spans: impl IntoIterator<Item = Span>) -> impl Iterator<Item = usize> {
+    let mut free: Vec<Time> = Vec::new();
+    spans.into_iter().map(move |span| {
+        let row = free.iter().position(|end| *end <= span.start).unwrap_or(free.len());
+        free.resize(free.len().max(row + 1), Time::ZERO);
+        free[row] = span.end;
+        row
+    })
+}
+
 impl Timeline {
     /// The span of `step`.
     pub fn span(&self, step: StepId) -> Span {
