@@ -10,7 +10,7 @@ use super::Error;
 use super::file::read_whole;
 use crate::figures::html::Provenance;
 use crate::figures::{Material, StrategyMaterial};
-use crate::output::{Accuracy, CsvFault, ResultsTable, calibration_accuracy, read_replay_json};
+use crate::output::{Accuracy, CsvFault, Manifest, ResultsTable, calibration_accuracy, read_replay_json};
 use crate::output::{Effect, slugs};
 use crate::output::{
     alternatives, read_finish_times_csv, read_latency_csv, read_predicted_csv, read_sensitivity_csv, read_timeline_csv,
@@ -31,10 +31,10 @@ pub(super) fn read_material(results: &Path, conditions: &[(String, String)]) -> 
 /// Where the results of the folder come from.
 pub(super) fn read_provenance(results: &Path) -> Result<Provenance, Error> {
     let mut reader = Reader { folder: results.to_owned(), faults: Vec::new() };
-    let manifest: Provenance = reader.json("manifest.json").unwrap_or_default();
+    let manifest = reader.json("manifest.json").unwrap_or_default();
     let Summary { notes, .. } = reader.json("summary.json").unwrap_or_default();
     reader.done()?;
-    Ok(Provenance { notes, ..manifest })
+    Ok(Provenance { manifest, notes })
 }
 
 /// A folder and what is wrong with its files.
@@ -67,7 +67,7 @@ impl Reader {
     }
 
     fn material(&mut self) -> Material {
-        let Manifest { scenario } = self.json("manifest.json").unwrap_or_default();
+        let Manifest { scenario, .. } = self.json("manifest.json").unwrap_or_default();
         let Summary { baseline, .. } = self.json("summary.json").unwrap_or_default();
         let results = self.csv("results.csv", ResultsTable::read);
         let strategies = results.as_ref().map(|table| self.strategies(table)).unwrap_or_default();
@@ -197,12 +197,6 @@ fn only_effects(mut effects: Vec<Effect>, conditions: &[(String, String)]) -> Re
         effects.retain(|effect| wanted.contains(&text(effect)));
     }
     Ok(effects)
-}
-
-/// What is needed of `manifest.json`.
-#[derive(Default, Deserialize)]
-struct Manifest {
-    scenario: String,
 }
 
 /// What is needed of `summary.json`.

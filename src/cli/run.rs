@@ -89,7 +89,9 @@ impl Run {
         let reason = |Failure { strategy, reason }: &Failure| format!("{strategy}: {reason}");
         let reasons: Vec<String> = summary.failures.iter().map(reason).collect();
         match replays.map_or(Ok(()), |replays| said_at_last(replays.replay, &folder)) {
-            Ok(()) | Err(Error::Inconclusive(_)) if !reasons.is_empty() => Err(Error::Failed(reasons.join("\nerror: "))),
+            Ok(()) | Err(Error::Inconclusive(_)) if !reasons.is_empty() => {
+                Err(Error::Failed(reasons.join("\nerror: ")))
+            }
             said => said,
         }
     }

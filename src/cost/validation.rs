@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::curve::Curve;
 use super::lookup::{Lookup, Score, scores};
@@ -66,7 +66,7 @@ pub struct Prediction {
 }
 
 /// From what a measurement was predicted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scheme {
     /// From the network's other batches on the same device, some smaller and some larger.

@@ -37,7 +37,7 @@ pub use published::{PublishedError, PublishedPoint, read_published_csv};
 pub use timeline::timeline_svg;
 pub use tornado::tornado_svg;
 
-use crate::output::rows::distinct;
+use crate::output::distinct;
 
 /// The strategies or devices that a figure shows, in the order of first appearance.
 fn series<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {

@@ -21,7 +21,7 @@ use crate::output::FinishRow;
 use crate::output::LatencyRow;
 use crate::output::ResultsTable;
 use crate::output::TimelineRow;
-use crate::output::rows::distinct;
+use crate::output::distinct;
 use crate::output::{Effect, slugs};
 
 /// A kind of figure.
@@ -72,37 +72,34 @@ impl Preset {
 
     /// Its name, which is also that of its file.
     pub fn name(self) -> &'static str {
-        match self {
-            Preset::Throughput => "throughput",
-            Preset::FinishTimes => "finish-times",
-            Preset::Speedup => "speedup",
-            Preset::Gain => "gain",
-            Preset::Timeline => "timeline",
-            Preset::Breakdown => "breakdown",
-            Preset::Cdf => "cdf",
-            Preset::Pareto => "pareto",
-            Preset::Search => "search",
-            Preset::SplitHeatmap => "split-heatmap",
-            Preset::Accuracy => "accuracy",
-            Preset::Tornado => "tornado",
-        }
+        self.words().0
     }
 
     /// What it shows, on a line.
     pub fn meaning(self) -> &'static str {
+        self.words().1
+    }
+
+    fn words(self) -> (&'static str, &'static str) {
         match self {
-            Preset::Throughput => "Samples or queries a second along a swept setting",
-            Preset::FinishTimes => "When each device was done under each strategy",
-            Preset::Speedup => "Speed-up over the baseline: bars of a run, lines of a sweep",
-            Preset::Gain => "Bars of throughput along a swept setting, with the speed-up on a second axis",
-            Preset::Timeline => "The steps of each strategy over time, a line a lane",
-            Preset::Breakdown => "Shares of the makespan in which devices compute, transfer and wait",
-            Preset::Cdf => "Which share of the queries was answered within a time",
-            Preset::Pareto => "Time against throughput and energy, with the best points of each strategy",
-            Preset::Search => "How good plans are against the time to find them, with the best within a time",
-            Preset::SplitHeatmap => "Share of the samples that each device computes along a swept setting",
-            Preset::Accuracy => "Predicted against measured times of a replay or a calibration",
-            Preset::Tornado => "How far results change with constants of the scenario, the largest effect on top",
+            Preset::Throughput => ("throughput", "Samples or queries a second along a swept setting"),
+            Preset::FinishTimes => ("finish-times", "When each device was done under each strategy"),
+            Preset::Speedup => ("speedup", "Speed-up over the baseline: bars of a run, lines of a sweep"),
+            Preset::Gain => ("gain", "Bars of throughput along a swept setting, with the speed-up on a second axis"),
+            Preset::Timeline => ("timeline", "The steps of each strategy over time, a line a lane"),
+            Preset::Breakdown => ("breakdown", "Shares of the makespan in which devices compute, transfer and wait"),
+            Preset::Cdf => ("cdf", "Which share of the queries was answered within a time"),
+            Preset::Pareto => ("pareto", "Time against throughput and energy, with the best points of each strategy"),
+            Preset::Search => {
+                ("search", "How good plans are against the time to find them, with the best within a time")
+            }
+            Preset::SplitHeatmap => {
+                ("split-heatmap", "Share of the samples that each device computes along a swept setting")
+            }
+            Preset::Accuracy => ("accuracy", "Predicted against measured times of a replay or a calibration"),
+            Preset::Tornado => {
+                ("tornado", "How far results change with constants of the scenario, the largest effect on top")
+            }
         }
     }
 

@@ -252,7 +252,8 @@ fn rounds<'a>(
         .collect();
     // The fastest plan runs once more in each round, as if it were another one: how far equal plans are apart is noise.
     let is_measured = options.settings.is_some() && !hardware.times_alone();
-    let makespan = |candidate: &&&Candidate<'_>| simulate_estimated(problem, candidate.plan, candidate.estimates).makespan();
+    let makespan =
+        |candidate: &&&Candidate<'_>| simulate_estimated(problem, candidate.plan, candidate.estimates).makespan();
     let again = distinct.iter().filter(|_| is_measured).min_by_key(makespan).copied();
     let all: Vec<&Candidate<'_>> = distinct.into_iter().chain(again).collect();
     watch.begin(all.len() as u64 * u64::from(options.rounds.most() + 1), "rounds");

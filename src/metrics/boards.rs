@@ -1,9 +1,9 @@
 //! What a replay says of devices on other machines: what they are, and which were lost.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A device on another machine that took part in a replay.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Board {
     /// The device's name.
     pub device: String,
@@ -23,7 +23,7 @@ pub struct Board {
 }
 
 /// A device that was lost while plans were replayed.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Lost {
     /// The device's name.
     pub device: String,

@@ -1,11 +1,11 @@
 //! How far a machine repeats itself: one plan, replayed twice as if it were two.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::statistics::Interval;
 
 /// How far two replays of the same plan are apart, of which each ran once in each round.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Floor {
     /// The strategy that made the plan.
     pub strategy: String,

@@ -14,8 +14,8 @@ mod warm_up;
 
 pub use boards::{Board, Lost};
 pub use compared::{Compared, compared_with_best};
-pub use outcome::{Failure, Outcome};
 pub use floor::Floor;
+pub use outcome::{Failure, Outcome};
 pub use replay::{Comparison, Replay, Replayed, Verdict};
 pub(crate) use replay::{DIFFERENCE_MAX, relative};
 pub(crate) use replication::window_start;

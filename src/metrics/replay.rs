@@ -1,6 +1,6 @@
 //! What replays say of predictions: errors of steps and makespans, the ranking of strategies, and a verdict.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::boards::{Board, Lost};
 use super::floor::Floor;
@@ -30,11 +30,11 @@ pub struct Replayed {
 }
 
 /// How far the prediction for one plan was off.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// The strategy's name.
     pub strategy: String,
-    /// See [`Replayed::same_plan_as`].
+    /// The first strategy of the run that made the same plan, if it is another one.
     pub same_plan_as: Option<String>,
     /// The makespan that the traces predict, in milliseconds.
     pub predicted_ms: f64,
@@ -57,12 +57,13 @@ pub struct Comparison {
     /// The median over steps that compute of their span over the time that the hardware was busy: 1 if nothing else
     /// ran on their cores.
     pub isolation: f64,
-    /// See [`Replayed::difference`]. In JSON, which has no other word for it, NaN is `null`, and an objection says so.
+    /// The largest difference of the outputs from those of a single device, over their magnitude; not known if nothing is
+    /// computed, or of outputs that are no numbers, of which an objection tells.
     pub difference: Option<f64>,
 }
 
 /// All plans of a run, and whether the predictions hold.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Replay {
     /// The scenario's name.
     pub scenario: String,
@@ -73,20 +74,20 @@ pub struct Replay {
     /// Whether real hardware computed.
     pub is_real: bool,
     /// Devices of which no hardware took part, if it did of others.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreal: Vec<String>,
     /// Whether timelines were put together from steps that were timed one by one.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_assembled: bool,
     /// Whether predictions are for devices as they were profiled, and not for their speed just before each round.
     pub is_as_profiled: bool,
     /// Devices that are slowed on purpose.
     pub emulated: Vec<String>,
     /// Devices on other machines.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub boards: Vec<Board>,
     /// Devices that were lost meanwhile.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lost: Vec<Lost>,
     /// By strategy.
     pub comparisons: Vec<Comparison>,
@@ -102,12 +103,12 @@ pub struct Replay {
     /// Why the predictions do not hold, or are of no hardware.
     pub objections: Vec<String>,
     /// Why the machine is not steady enough to judge them.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub doubts: Vec<String>,
 }
 
 /// Whether predictions hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Verdict {
     /// Nothing speaks against them.

@@ -2,8 +2,9 @@
 
 use serde::Deserialize;
 
-use super::predicted_rows::PredictedRow;
+use super::{PredictedRow, ReplayedPoint};
 use crate::cost::Scheme;
+use crate::metrics::{Comparison, Replay, Verdict};
 
 /// A measured time and its prediction.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,14 +59,9 @@ pub fn read_replay_json(bytes: &[u8]) -> Result<Accuracy, serde_json::Error> {
         None => vec![serde_json::from_slice(bytes)?],
     };
     let verdict = match replays.as_slice() {
-        [Replay { objections, doubts, tolerance, .. }] => match (objections.as_slice(), doubts.as_slice()) {
-            ([], []) => format!("VALID: every makespan is within {:.1} %", tolerance * 100.0),
-            ([], doubts) => format!("INCONCLUSIVE: {}", doubts.join("; ")),
-            (objections, _) => format!("INVALID: {}", objections.join("; ")),
-        },
+        [replay] => replay.sentence(),
         replays => {
-            let is_valid = |replay: &&Replay| replay.objections.is_empty() && replay.doubts.is_empty();
-            let valid = replays.iter().filter(is_valid).count();
+            let valid = replays.iter().filter(|replay| replay.verdict() == Verdict::Valid).count();
             format!("{valid} of {} points are VALID", replays.len())
         }
     };
@@ -81,42 +77,18 @@ pub fn read_replay_json(bytes: &[u8]) -> Result<Accuracy, serde_json::Error> {
     Ok(Accuracy { rows, verdict, is_mock })
 }
 
-/// What is needed of `replay.json`.
+/// What tells the two kinds of `replay.json`.
 #[derive(Deserialize)]
 struct File {
     /// Of a sweep; a single replay is the whole file.
-    points: Option<Vec<Point>>,
-}
-
-#[derive(Deserialize)]
-struct Point {
-    replay: Replay,
-}
-
-#[derive(Deserialize)]
-struct Replay {
-    is_real: bool,
-    comparisons: Vec<Comparison>,
-    tolerance: f64,
-    objections: Vec<String>,
-    #[serde(default)]
-    doubts: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct Comparison {
-    strategy: String,
-    recalibrated_ms: f64,
-    measured_ms: f64,
-    measured_ms_min: f64,
-    measured_ms_max: f64,
+    points: Option<Vec<ReplayedPoint>>,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{Comparison, Replay, example};
-    use crate::output::{ReplayedPoint, replay_json, replay_sweep_json};
+    use crate::metrics::example;
+    use crate::output::{replay_json, replay_sweep_json};
 
     #[test]
     fn replays_of_a_run_and_of_a_sweep_read_back() {

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::calibration_table::TOTALS;
-use super::predicted_rows::scheme_name;
-use super::rows::csv_bytes;
-use super::summary::json_text;
+use super::encode::json_text;
+use super::record::records_csv;
 use crate::cost::{Group, Lookup, Ranking, RankingSummary, Scheme, SeriesValidation, Target, Validation};
 use crate::cost::{group, targets};
 use crate::statistics::Errors;
@@ -117,13 +116,21 @@ pub fn calibration_json(calibration: &Calibration) -> String {
 
 #[derive(Serialize)]
 struct Object<'a> {
+    /// The name of the trace.
     trace: &'a str,
+    /// What the reader should know, a sentence each.
     notes: &'a [String],
+    /// Figures beside what they should be.
     targets: Vec<TargetEntry>,
+    /// What all networks and all layers come to, with and without those that cannot be trusted.
     totals: Vec<Entry<'a>>,
+    /// What each network comes to on each device, and its layers together.
     networks: Vec<Entry<'a>>,
+    /// The ranking of plans of the networks that can be trusted.
     ranking: Option<RankingSummary>,
+    /// How well plans are ranked, by network; only those that two devices or more have.
     rankings: &'a [Ranking],
+    /// Every network and layer on every device, in the trace's order.
     series: &'a [SeriesValidation],
 }
 
@@ -131,6 +138,7 @@ struct Object<'a> {
 struct TargetEntry {
     #[serde(flatten)]
     target: Target,
+    /// Whether it is met; not known if the trace does not have the figure.
     met: Option<bool>,
 }
 
@@ -147,38 +155,57 @@ pub fn errors_csv(calibration: &Calibration) -> Vec<u8> {
             (Scheme::Beyond, beyond),
             (Scheme::Transferred, transferred),
         ];
-        let line = |(scheme, errors): (Scheme, Option<Errors>)| Some(errors_line(entry, scheme, &errors?));
-        schemes.into_iter().filter_map(line).collect::<Vec<_>>()
+        let row = |(scheme, errors): (Scheme, Option<Errors>)| {
+            let Errors { count, mean, median, p95, max, bias, within_10_percent } = errors?;
+            Some(ErrorsRow {
+                device: entry.device.to_owned(),
+                model: entry.model.to_owned(),
+                part: entry.part.clone(),
+                form: entry.form,
+                unpredictable: entry.group.unpredictable,
+                scheme,
+                count,
+                mean,
+                median,
+                p95,
+                max,
+                bias,
+                within_10_percent,
+            })
+        };
+        schemes.into_iter().filter_map(row).collect::<Vec<_>>()
     };
-    csv_bytes(COLUMNS, entries.iter().flat_map(of_entry))
+    records_csv(entries.iter().flat_map(of_entry))
 }
 
-const COLUMNS: [&str; 13] = [
-    "device",
-    "model",
-    "part",
-    "form",
-    "unpredictable",
-    "scheme",
-    "count",
-    "mean",
-    "median",
-    "p95",
-    "max",
-    "bias",
-    "within_10_percent",
-];
-
-fn errors_line(entry: &Entry<'_>, scheme: Scheme, errors: &Errors) -> Vec<String> {
-    let numbers = [errors.mean, errors.median, errors.p95, errors.max, errors.bias, errors.within_10_percent];
-    let texts = [
-        entry.device.to_owned(),
-        entry.model.to_owned(),
-        entry.part.clone(),
-        entry.form.map_or("", Lookup::name).to_owned(),
-        entry.group.unpredictable.to_string(),
-        scheme_name(scheme).to_owned(),
-        errors.count.to_string(),
-    ];
-    texts.into_iter().chain(numbers.map(|number| number.to_string())).collect()
+/// A line of `errors.csv`: errors of predictions, as fractions.
+#[derive(Serialize, Deserialize)]
+struct ErrorsRow {
+    /// The device's name; empty for totals.
+    device: String,
+    /// The network's name, or which series a total is over.
+    model: String,
+    /// `whole`, a layer's name, or `layers`.
+    part: String,
+    /// How times between and beyond batches are found; empty where series differ.
+    form: Option<Lookup>,
+    /// Series whose tables cannot be trusted beyond their ends.
+    unpredictable: usize,
+    /// From what was predicted: batches on both sides (`inside`), larger ones (`below`), smaller ones (`beyond`), or one
+    /// batch and the device's other networks (`transferred`).
+    scheme: Scheme,
+    /// How many errors there are.
+    count: usize,
+    /// Mean of their magnitudes.
+    mean: f64,
+    /// Median of their magnitudes.
+    median: f64,
+    /// 95th percentile of their magnitudes.
+    p95: f64,
+    /// Largest magnitude.
+    max: f64,
+    /// Mean with signs: above 0 if predictions are too long.
+    bias: f64,
+    /// Share of magnitudes of at most 0.1.
+    within_10_percent: f64,
 }

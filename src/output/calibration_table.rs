@@ -1,7 +1,7 @@
 //! A calibration as tables for a terminal of 80 columns.
 
 use super::calibration::{Calibration, Entry};
-use super::grid::{NAME_BREAKS, WIDTH, columns, grid, page, wrap};
+use super::grid::{NAME_BREAKS, grid, page, room, wrap};
 use crate::cost::{Lookup, NOMINAL_COVERAGE, SeriesValidation, Target, targets};
 use crate::statistics::Errors;
 
@@ -64,18 +64,13 @@ fn entry_grid(
     }
     named.extend(totals.iter().map(|entry| (entry.model.to_owned(), cells(entry))));
 
-    let width_of = |index: usize, title: &(&str, &str)| {
-        let cells = named.iter().filter_map(|(_, cells)| cells.get(index)).map(|cell| columns(cell));
-        cells.chain([title.0.len(), title.1.len()]).max().unwrap_or(0) + 2
-    };
-    let taken: usize = titles.iter().enumerate().map(|(index, title)| width_of(index, title)).sum();
-    let room = WIDTH.saturating_sub(taken).max(NAMES_MIN);
-    let line = |(name, mut cells): (String, Vec<String>)| {
-        cells.resize(titles.len(), String::new());
-        let name = wrap(&name, room, "    ", NAME_BREAKS).join("\n");
-        [name].into_iter().chain(cells.into_iter().take(titles.len())).collect()
-    };
+    named.iter_mut().for_each(|(_, cells)| cells.truncate(titles.len()));
     let header: Vec<(&str, &str)> = [("device, network", "")].into_iter().chain(titles.iter().copied()).collect();
+    let left = room(&header, named.iter().map(|(_, cells)| cells.as_slice())).max(NAMES_MIN);
+    let line = |(name, cells): (String, Vec<String>)| {
+        let name = wrap(&name, left, "    ", NAME_BREAKS).join("\n");
+        [name].into_iter().chain(cells).collect()
+    };
     // A form is text, and stands on the left.
     let left_count = if titles[0].0 == REACH[0].0 { 2 } else { 1 };
     grid(&header, left_count, named.into_iter().map(line), bold)

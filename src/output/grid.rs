@@ -7,7 +7,7 @@ pub(crate) const WIDTH: usize = 80;
 /// Columns that separate two of a table's.
 const PADDING: usize = 2;
 /// Names are broken after these.
-pub(crate) const NAME_BREAKS: &[char] = &[' ', '_', '-'];
+pub(crate) const NAME_BREAKS: &[char] = &[' ', '_', '-', '.'];
 
 /// A table with a header of titles and units, in bold by ANSI escapes if so wanted. The first `left_count` columns are
 /// aligned on the left, the others on the right. Cells are not wrapped; they may have several lines.
@@ -51,15 +51,36 @@ pub(crate) fn page(mut lines: Vec<String>, captions: impl IntoIterator<Item = St
     lines.join("\n") + "\n"
 }
 
-/// The columns that are left of a line beside cells of `numbers`, the last columns below `header`.
-pub(crate) fn room<const COUNT: usize>(header: &[(&str, &str)], numbers: &[[String; COUNT]]) -> usize {
-    let titles = &header[header.len() - COUNT..];
+/// A table of names, wrapped to what their cells leave of a line, on the left and cells on the right. Spaces before a name
+/// stand before each of its lines.
+pub(crate) fn named_grid(header: &[(&str, &str)], rows: Vec<(String, Vec<String>)>, bold: bool) -> Vec<String> {
+    let left = room(header, rows.iter().map(|(_, cells)| cells.as_slice())).max(NARROWEST);
+    let line = |(name, cells): (String, Vec<String>)| {
+        let indent = &name[..name.len() - name.trim_start().len()];
+        let lines = wrap(name.trim_start(), left - indent.len(), "", NAME_BREAKS);
+        let name = lines.iter().map(|line| format!("{indent}{line}")).collect::<Vec<_>>().join("\n");
+        [name].into_iter().chain(cells).collect()
+    };
+    grid(header, 1, rows.into_iter().map(line), bold)
+}
+
+/// Names are wrapped to no less than this.
+const NARROWEST: usize = 8;
+
+/// The columns that are left of a line beside cells, the last columns below `header`; rows may have none.
+pub(crate) fn room<'a>(header: &[(&str, &str)], rows: impl Iterator<Item = &'a [String]> + Clone) -> usize {
+    let count = rows.clone().map(<[String]>::len).max().unwrap_or(0);
     let width_of = |(index, (title, unit)): (usize, &(&str, &str))| {
-        let cells = numbers.iter().map(|row| row[index].len());
+        let cells = rows.clone().filter_map(|cells| cells.get(index)).map(|cell| columns(cell));
         cells.chain([title.len(), unit.len()]).max().unwrap_or(0)
     };
-    let taken: usize = titles.iter().enumerate().map(width_of).sum();
+    let taken: usize = header[header.len() - count..].iter().enumerate().map(width_of).sum();
     WIDTH.saturating_sub(taken + PADDING * (header.len() - 1))
+}
+
+/// A value with so many decimals, or a dash if it is not known.
+pub(crate) fn or_dash(value: Option<f64>, decimals: usize) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.decimals$}"))
 }
 
 /// Decimals that show at least three digits of the smallest value and, beyond that, at most `digits` of the largest.

@@ -1,18 +1,18 @@
 //! The layers of one network: what each computes, what it costs, and what splitting its rows makes it read twice.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::encode::json_text;
 use super::grid::{NAME_BREAKS, columns, grid, page, room, wrap};
 use super::models::{CountedModel, ModelEntry, percent, whole_macs};
-use super::rows::csv_bytes;
-use super::summary::json_text;
+use super::record::records_csv;
 use crate::model::{Activation, Conv, Graph, LayerId, Op, Pooling, Segment, Window};
 
 /// The layers as lines of at most 80 columns, with a header in bold if so wanted; below it totals and published counts.
 pub fn layers_table(model: &CountedModel, bold: bool) -> String {
     let layers = entries(&model.graph);
     let numbers: Vec<[String; 4]> = layers.iter().map(numbers).collect();
-    let left = room(&TITLES, &numbers);
+    let left = room(&TITLES, numbers.iter().map(<[String; 4]>::as_slice));
     let width = |texts: &mut dyn Iterator<Item = &str>| texts.map(columns).max().unwrap_or(0).max(NARROWEST);
     let names_width = width(&mut layers.iter().map(|layer| layer.name));
     let operators_width = width(&mut layers.iter().map(|layer| layer.operator.as_str()));
@@ -30,16 +30,7 @@ pub fn layers_table(model: &CountedModel, bold: bool) -> String {
 
 /// The layers as CSV.
 pub fn layers_csv(model: &CountedModel) -> Vec<u8> {
-    let header = ["layer", "name", "operator", "channels", "rows", "cols", "macs", "flops", "parameters", "halo_rows"];
-    let line = |layer: LayerEntry<'_>| {
-        let (name, operator) = (layer.name.to_owned(), layer.operator);
-        let counts = [layer.macs, layer.flops, layer.parameters, layer.halo_rows.into()];
-        let shape = [layer.channels, layer.rows, layer.cols].map(|dim| dim.to_string());
-        let mut line = vec![layer.layer.to_string(), name, operator];
-        line.extend(shape.into_iter().chain(counts.map(|count| count.to_string())));
-        line
-    };
-    csv_bytes(header, entries(&model.graph).into_iter().map(line))
+    records_csv(entries(&model.graph))
 }
 
 /// The network and its layers as one JSON object with a newline at its end.
@@ -54,17 +45,25 @@ pub fn layers_json(model: &CountedModel) -> String {
 }
 
 /// What is said of a layer in files.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 struct LayerEntry<'a> {
     /// Its place in topological order, by which plans refer to it.
     layer: u32,
+    /// Its name.
     name: &'a str,
+    /// What it computes.
     operator: String,
+    /// Channels of its output.
     channels: u32,
+    /// Rows of its output.
     rows: u32,
+    /// Columns of its output.
     cols: u32,
+    /// Multiply-accumulates for one sample.
     macs: u64,
+    /// Operations for one sample, two for each multiply-accumulate.
     flops: u64,
+    /// Numbers that training sets.
     parameters: u64,
     /// Rows of an input that both halves of the output need; of the input of which these are the most.
     halo_rows: u32,

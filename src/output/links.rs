@@ -1,6 +1,8 @@
 //! What a profile of links has found: readings as CSV, and what a scenario should say of a link.
 
-use super::rows::csv_bytes;
+use serde::{Deserialize, Serialize};
+
+use super::record::records_csv;
 use crate::statistics::median;
 use crate::units::{Bytes, Duration};
 
@@ -43,9 +45,6 @@ pub struct LinkFigures {
 /// What the first line of a file of readings begins with.
 pub const LINK_MAGIC: &str = "# coinfer link profile 1";
 
-/// The columns of [`links_csv`].
-const COLUMNS: [&str; 6] = ["from", "to", "bytes", "direction", "repeat", "time_us"];
-
 /// Both ways at once take so much longer, and the link carries one at a time.
 const HALF_DUPLEX: f64 = 1.5;
 
@@ -53,16 +52,34 @@ const HALF_DUPLEX: f64 = 1.5;
 pub fn links_csv(header: &[(&str, String)], readings: &[LinkReading]) -> Vec<u8> {
     let mut text = format!("{LINK_MAGIC}\n");
     header.iter().for_each(|(key, value)| text.push_str(&format!("# {key}: {value}\n")));
-    let lines = readings.iter().map(|reading| {
-        let direction = if reading.both_ways { "both" } else { "alone" };
-        let micros = reading.time.as_nanos_f64() / 1e3;
-        let (from, to) = (reading.from.clone(), reading.to.clone());
-        let (bytes, repeat) = (reading.size.0.to_string(), reading.repeat.to_string());
-        vec![from, to, bytes, direction.into(), repeat, format!("{micros:.3}")]
+    let rows = readings.iter().map(|reading| ReadingRow {
+        from: reading.from.clone(),
+        to: reading.to.clone(),
+        bytes: reading.size.0,
+        direction: if reading.both_ways { "both" } else { "alone" }.to_owned(),
+        repeat: reading.repeat,
+        time_us: format!("{:.3}", reading.time.as_nanos_f64() / 1e3),
     });
     let mut bytes = text.into_bytes();
-    bytes.extend(csv_bytes(COLUMNS, lines));
+    bytes.extend(records_csv(rows));
     bytes
+}
+
+/// A line of a profile of links.
+#[derive(Serialize, Deserialize)]
+struct ReadingRow {
+    /// The sender's name.
+    from: String,
+    /// The receiver's name.
+    to: String,
+    /// How much was sent, in bytes.
+    bytes: u64,
+    /// `both` if as much went the other way at the same time, or `alone`.
+    direction: String,
+    /// The number of the repeat, from 1 on.
+    repeat: u32,
+    /// How long it took, in microseconds.
+    time_us: String,
 }
 
 /// What `readings` say of the way between two devices; `None` unless two sizes were sent both ways.

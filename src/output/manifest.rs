@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::summary::json_text;
+use super::encode::json_text;
 
 /// What a run was made of. All but `created` follows from the inputs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Manifest {
     /// The scenario's name.
     pub scenario: String,

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::grid::{NAME_BREAKS, grid, page, room, wrap};
-use super::rows::{csv_bytes, text};
-use super::summary::json_text;
+use super::encode::json_text;
+use super::grid::{named_grid, page};
+use super::record::paths_csv;
 use crate::model::zoo::Published;
 use crate::model::{Graph, ModelId, Op, Region, Segment, Work};
 use crate::units::Macs;
@@ -20,55 +20,36 @@ pub struct CountedModel {
 
 /// The networks as lines of at most 80 columns, with a header in bold if so wanted.
 pub fn models_table(models: &[CountedModel], bold: bool) -> String {
-    let numbers: Vec<[String; 7]> = models.iter().map(numbers).collect();
-    let names_width = room(&TITLES, &numbers);
-    let line = |(model, numbers): (&CountedModel, [String; 7])| {
-        let name = wrap(model.graph.name(), names_width, "", NAME_BREAKS).join("\n");
-        [name].into_iter().chain(numbers).collect()
-    };
-    let lines = grid(&TITLES, 1, models.iter().zip(numbers).map(line), bold);
+    let row = |model: &CountedModel| (model.graph.name().to_owned(), numbers(model));
+    let lines = named_grid(&TITLES, models.iter().map(row).collect(), bold);
     page(lines, MEANINGS.map(str::to_owned))
 }
 
 /// The networks as CSV. What is not published is empty; deviations are fractions.
 pub fn models_csv(models: &[CountedModel]) -> Vec<u8> {
-    let header = [
-        "model",
-        "input",
-        "layer_count",
-        "macs",
-        "flops",
-        "parameters",
-        "published_macs",
-        "macs_deviation",
-        "published_parameters",
-        "parameters_deviation",
-        "source",
-    ];
-    let line = |model: &CountedModel| {
-        let entry = ModelEntry::from(model);
-        let published = entry.published.as_ref();
-        vec![
-            entry.model.to_owned(),
-            entry.input,
-            entry.layer_count.to_string(),
-            entry.macs.to_string(),
-            entry.flops.to_string(),
-            entry.parameters.to_string(),
-            text(published.map(|published| published.macs)),
-            text(published.map(|published| published.macs_deviation)),
-            text(published.map(|published| published.parameters)),
-            text(published.map(|published| published.parameters_deviation)),
-            text(published.map(|published| published.source)),
-        ]
-    };
-    csv_bytes(header, models.iter().map(line))
+    paths_csv(&COLUMNS, models.iter().map(ModelEntry::from))
 }
+
+/// The columns of the networks, and the paths of their fields.
+const COLUMNS: [(&str, &str); 11] = [
+    ("model", "model"),
+    ("input", "input"),
+    ("layer_count", "layer_count"),
+    ("macs", "macs"),
+    ("flops", "flops"),
+    ("parameters", "parameters"),
+    ("published_macs", "published.macs"),
+    ("macs_deviation", "published.macs_deviation"),
+    ("published_parameters", "published.parameters"),
+    ("parameters_deviation", "published.parameters_deviation"),
+    ("source", "published.source"),
+];
 
 /// The networks as one JSON object with a newline at its end. What is not published is `null`; deviations are fractions.
 pub fn models_json(models: &[CountedModel]) -> String {
     #[derive(Serialize)]
     struct Object<'a> {
+        /// The networks.
         models: Vec<ModelEntry<'a>>,
     }
     json_text(&Object { models: models.iter().map(ModelEntry::from).collect() })
@@ -77,23 +58,35 @@ pub fn models_json(models: &[CountedModel]) -> String {
 /// What is said of a network in files.
 #[derive(Serialize)]
 pub(crate) struct ModelEntry<'a> {
-    pub(crate) model: &'a str,
-    pub(crate) input: String,
-    pub(crate) layer_count: usize,
-    pub(crate) macs: u64,
-    pub(crate) flops: u64,
-    pub(crate) parameters: u64,
-    pub(crate) published: Option<PublishedEntry>,
+    /// The network's name.
+    pub(super) model: &'a str,
+    /// Channels x rows x columns of its inputs.
+    pub(super) input: String,
+    /// How many layers it has.
+    pub(super) layer_count: usize,
+    /// Multiply-accumulates for one sample.
+    pub(super) macs: u64,
+    /// Operations for one sample, two for each multiply-accumulate.
+    pub(super) flops: u64,
+    /// Numbers that training sets.
+    pub(super) parameters: u64,
+    /// What others have counted, if that is published.
+    pub(super) published: Option<PublishedEntry>,
 }
 
 /// What others have counted, and by what fraction ours is more.
 #[derive(Serialize)]
 pub(crate) struct PublishedEntry {
-    pub(crate) macs: u64,
-    pub(crate) macs_deviation: f64,
-    pub(crate) parameters: u64,
-    pub(crate) parameters_deviation: f64,
-    pub(crate) source: &'static str,
+    /// Their multiply-accumulates.
+    pub(super) macs: u64,
+    /// By what fraction ours are more.
+    pub(super) macs_deviation: f64,
+    /// Their parameters.
+    pub(super) parameters: u64,
+    /// By what fraction ours are more.
+    pub(super) parameters_deviation: f64,
+    /// Where that is published.
+    pub(super) source: &'static str,
 }
 
 impl<'a> From<&'a CountedModel> for ModelEntry<'a> {
@@ -149,13 +142,13 @@ fn input(graph: &Graph) -> String {
     graph.layers().iter().filter_map(|layer| shape(&layer.op)).collect::<Vec<_>>().join(" ")
 }
 
-fn numbers(model: &CountedModel) -> [String; 7] {
+fn numbers(model: &CountedModel) -> Vec<String> {
     let entry = ModelEntry::from(model);
     let off = |of: fn(&PublishedEntry) -> f64| {
         entry.published.as_ref().map_or_else(|| "-".to_owned(), |published| percent(of(published)))
     };
     let billions = |count: u64| format!("{:.3}", count as f64 / 1e9);
-    [
+    vec![
         entry.input.replace(' ', "\n"),
         entry.layer_count.to_string(),
         billions(entry.macs),

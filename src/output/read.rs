@@ -2,8 +2,6 @@
 
 use csv::StringRecord;
 
-use crate::units::Duration;
-
 /// What is wrong at one place of a CSV file, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {cause}; {remedy}")]
@@ -152,31 +150,11 @@ impl Line<'_> {
         self.or_fault(value, column, "a whole number from 0 to 4294967295")
     }
 
-    /// A whole number that may be a large one.
-    pub(crate) fn total(&mut self, column: &str) -> Option<u64> {
-        let value = self.text(column).parse().ok();
-        self.or_fault(value, column, "a whole number from 0 to 2^64 - 1")
-    }
-
-    /// Whole nanoseconds.
-    pub(crate) fn nanos(&mut self, column: &str) -> Option<u64> {
-        let value = self.text(column).parse().ok();
-        self.or_fault(value, column, "a whole number of nanoseconds from 0 to 2^64 - 1")
-    }
-
     /// A finite number that is not negative.
     pub(crate) fn quantity(&mut self, column: &str) -> Option<f64> {
         let value = self.text(column).parse().ok();
         let value = value.filter(|value: &f64| value.is_finite() && *value >= 0.0);
         self.or_fault(value, column, "a finite number from 0 on")
-    }
-
-    /// Milliseconds.
-    pub(crate) fn millis(&mut self, column: &str) -> Option<Duration> {
-        let value = self.text(column).parse().ok();
-        let value = value.filter(|value: &f64| (0.0..=Duration::MAX.as_millis_f64()).contains(value));
-        let value = value.map(Duration::from_millis_f64);
-        self.or_fault(value, column, "a number of milliseconds from 0 to 1.8e13")
     }
 
     /// What `read` reads in `column`, or `Some(None)` if that is empty.
@@ -224,20 +202,25 @@ pub(crate) fn shown(text: &str) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::{ResultsTable, read_finish_times_csv, read_latency_csv, read_timeline_csv};
-    use super::*;
+    use serde::Deserialize;
 
-    /// All faults of a file with the columns `name`, `count`, `nanos`, `quantity` and `millis`.
+    use super::super::record::read_csv;
+    use super::super::{ResultsTable, read_finish_times_csv, read_latency_csv, read_timeline_csv};
+    use crate::cost::Basis;
+
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "it is shown")]
+    struct Row {
+        name: String,
+        count: u32,
+        nanos: u64,
+        quantity: Option<f64>,
+        kind: Basis,
+    }
+
+    /// All faults of a file of such rows.
     fn check(bytes: &[u8]) -> String {
-        let columns = ["name", "count", "nanos", "quantity", "millis"];
-        let rows = read_rows(bytes, &columns, |line| {
-            let count = line.count("count");
-            let nanos = line.nanos("nanos");
-            let quantity = line.unless_empty("quantity", Line::quantity);
-            let millis = line.millis("millis");
-            Some((count?, nanos?, quantity?, millis?))
-        });
-        match rows {
+        match read_csv::<Row>(bytes) {
             Ok(rows) => format!("{rows:?}"),
             Err(faults) => faults.iter().map(|fault| format!("{fault}\n")).collect(),
         }
@@ -245,40 +228,43 @@ mod tests {
 
     #[test]
     fn columns_may_be_in_any_order() {
-        let text = "millis,count,quantity,name,nanos\r\n1.5,2,,\"a,b\",3\r\n";
-        assert_eq!(check(text.as_bytes()), "[(2, 3, None, Duration(1500000))]");
-        assert_eq!(check(b"\xef\xbb\xbfname,count,nanos,quantity,millis"), "[]");
+        let text = "kind,count,quantity,name,nanos\r\nmeasured,2,,\"a,b\",3\r\n";
+        assert_eq!(
+            check(text.as_bytes()),
+            "[Row { name: \"a,b\", count: 2, nanos: 3, quantity: None, kind: Measured }]"
+        );
+        assert_eq!(check(b"\xef\xbb\xbfname,count,nanos,quantity,kind"), "[]");
     }
 
     #[test]
     fn a_wrong_header_is_told_once() {
-        let shown = [&b""[..], b"name,count,count,nanos,quantity,milis\n1,2"].map(check);
+        let shown = [&b""[..], b"name,count,count,nanos,quantity,kin\n1,2"].map(check);
         insta::assert_snapshot!(shown.join("\n"), @"
-        line 1: the file is empty; make the results again, or name these columns: name,count,nanos,quantity,millis
+        line 1: the file is empty; make the results again, or name these columns: name,count,nanos,quantity,kind
 
-        line 1: columns are missing: millis, and columns are unknown or repeated: `count`, `milis`; make the results again, or name these columns: name,count,nanos,quantity,millis
+        line 1: columns are missing: kind, and columns are unknown or repeated: `count`, `kin`; make the results again, or name these columns: name,count,nanos,quantity,kind
         ");
     }
 
     #[test]
     fn every_fault_of_every_line_is_told() {
-        let text = b"name,count,nanos,quantity,millis\na,-1,1.5,NaN,inf\n\n\"two\nlines\",1,2,,3\n\
+        let text = b"name,count,nanos,quantity,kind\na,-1,1.5,NaN,inf\n\n\"two\nlines\",1,2,,modelled\n\
             a,4294967296,18446744073709551616,-1,1e300\na,1,2\na,\x1b[1m,0x,1e999,\na,1,2,\xff,3\n\
-            a,1,2,3,4\na,99999999999999999999999999999999999999999999999999,2,3,4\n";
+            a,1,2,3,measured\na,99999999999999999999999999999999999999999999999999,2,3,measured\n";
         insta::assert_snapshot!(check(text), @r#"
         line 2: `count` is `-1`, not a whole number from 0 to 4294967295; correct it or make the results again
-        line 2: `nanos` is `1.5`, not a whole number of nanoseconds from 0 to 2^64 - 1; correct it or make the results again
+        line 2: `nanos` is `1.5`, not a whole number from 0 to 2^64 - 1; correct it or make the results again
         line 2: `quantity` is `NaN`, not a finite number from 0 on; correct it or make the results again
-        line 2: `millis` is `inf`, not a number of milliseconds from 0 to 1.8e13; correct it or make the results again
+        line 2: `kind` is `inf`, not `measured`, `interpolated`, `extrapolated` or `modelled`; correct it or make the results again
         line 6: `count` is `4294967296`, not a whole number from 0 to 4294967295; correct it or make the results again
-        line 6: `nanos` is `18446744073709551616`, not a whole number of nanoseconds from 0 to 2^64 - 1; correct it or make the results again
+        line 6: `nanos` is `18446744073709551616`, not a whole number from 0 to 2^64 - 1; correct it or make the results again
         line 6: `quantity` is `-1`, not a finite number from 0 on; correct it or make the results again
-        line 6: `millis` is `1e300`, not a number of milliseconds from 0 to 1.8e13; correct it or make the results again
+        line 6: `kind` is `1e300`, not `measured`, `interpolated`, `extrapolated` or `modelled`; correct it or make the results again
         line 7: there are 3 values for 5 columns; add or remove values, and quote those that have commas
         line 8: `count` is `\u{1b}[1m`, not a whole number from 0 to 4294967295; correct it or make the results again
-        line 8: `nanos` is `0x`, not a whole number of nanoseconds from 0 to 2^64 - 1; correct it or make the results again
+        line 8: `nanos` is `0x`, not a whole number from 0 to 2^64 - 1; correct it or make the results again
         line 8: `quantity` is `1e999`, not a finite number from 0 on; correct it or make the results again
-        line 8: `millis` is empty, not a number of milliseconds from 0 to 1.8e13; correct it or make the results again
+        line 8: `kind` is empty, not `measured`, `interpolated`, `extrapolated` or `modelled`; correct it or make the results again
         line 9: this is not UTF-8 text; save the file as UTF-8, or name another file
         line 11: `count` is `9999999999999999999999999999999999999999…`, not a whole number from 0 to 4294967295; correct it or make the results again
         "#);
@@ -287,7 +273,7 @@ mod tests {
     #[test]
     fn faults_have_the_right_line_whatever_ends_lines() {
         for start in ["", "\u{feff}", "\r\n\n"] {
-            let text = format!("{start}name,count,nanos,quantity,millis\r\na,1,2,3,4\r\n\na,x,2,3,4\r\n");
+            let text = format!("{start}name,count,nanos,quantity,kind\r\na,1,2,3,measured\r\n\na,x,2,3,measured\r\n");
             let expected = format!("line {}: ", 4 + start.matches('\n').count());
             assert!(check(text.as_bytes()).starts_with(&expected), "{}", check(text.as_bytes()));
         }

@@ -2,19 +2,10 @@
 
 use serde::Serialize;
 
-use super::grid::{NAME_BREAKS, grid, page, room, wrap};
-use super::rows::csv_bytes;
-use super::summary::{Object, json_text};
-use crate::metrics::Summary;
-use crate::metrics::{Comparison, DIFFERENCE_MAX, Replay, Verdict, relative};
-use crate::output::files::place;
-use crate::output::{TimelineRow, timeline_rows};
-use crate::plan::{Action, CheckedPlan, Lane};
-use crate::platform::DeviceId;
-use crate::problem::Problem;
-use crate::replay::Round;
-use crate::timeline::{Origin, Timeline};
-use crate::units::Time;
+use super::encode::json_text;
+use super::grid::{named_grid, or_dash, page};
+use super::results::SummaryView;
+use crate::metrics::{Comparison, DIFFERENCE_MAX, Replay, Summary, Verdict};
 
 /// Each column's title and unit.
 const TITLES: [(&str, &str); 7] = [
@@ -27,29 +18,21 @@ const TITLES: [(&str, &str); 7] = [
     ("outputs", ""),
 ];
 
-/// Names are wrapped to no less than this.
-const NARROWEST: usize = 9;
-
 /// The replay as lines of at most 80 columns: a table, what its columns mean, and the verdict.
 pub fn replay_table(replay: &Replay, bold: bool) -> String {
     let percent = |fraction: f64| format!("{:+.1}", fraction * 100.0);
-    let numbers = |comparison: &Comparison| {
-        [
+    let row = |comparison: &Comparison| {
+        let cells = vec![
             format!("{:.1}", comparison.recalibrated_ms),
             format!("{:.1}", comparison.measured_ms),
             percent(comparison.error),
-            comparison.steps.map_or_else(|| "-".into(), |steps| format!("{:.1}", steps.median * 100.0)),
+            or_dash(comparison.steps.map(|steps| steps.median * 100.0), 1),
             percent(comparison.error_as_profiled),
             comparison.difference.map_or_else(|| "-".into(), |difference| format!("{difference:.0e}")),
-        ]
+        ];
+        (comparison.strategy.clone(), cells)
     };
-    let numbers: Vec<[String; 6]> = replay.comparisons.iter().map(numbers).collect();
-    let width = room(&TITLES, &numbers).max(NARROWEST);
-    let lines = replay.comparisons.iter().zip(numbers).map(|(comparison, numbers)| {
-        let name = wrap(&comparison.strategy, width, "", NAME_BREAKS).join("\n");
-        [name].into_iter().chain(numbers).collect()
-    });
-    page(grid(&TITLES, 1, lines, bold), captions(replay))
+    page(named_grid(&TITLES, replay.comparisons.iter().map(row).collect(), bold), captions(replay))
 }
 
 fn captions(replay: &Replay) -> Vec<String> {
@@ -97,6 +80,7 @@ fn captions(replay: &Replay) -> Vec<String> {
 /// A replay after its verdict.
 #[derive(Serialize)]
 struct Judged<'a> {
+    /// `VALID` if the predictions hold, `INVALID`, or `INCONCLUSIVE` if the machine does not repeat itself well enough to tell.
     verdict: Verdict,
     #[serde(flatten)]
     replay: &'a Replay,
@@ -118,96 +102,10 @@ pub fn replayed_summary_json(summary: &Summary, replay: &Replay) -> String {
     #[derive(Serialize)]
     struct Replayed<'a> {
         #[serde(flatten)]
-        summary: Object<'a>,
+        summary: SummaryView<'a>,
         replay: Judged<'a>,
     }
-    json_text(&Replayed { summary: Object::of(summary), replay: Judged::of(replay) })
-}
-
-/// The columns of [`replay_csv`].
-const COLUMNS: [&str; 14] = [
-    "round",
-    "step",
-    "lane",
-    "device_or_link",
-    "action",
-    "samples",
-    "predicted_start_ns",
-    "predicted_end_ns",
-    "measured_start_ns",
-    "measured_end_ns",
-    "busy_ns",
-    "error",
-    "timeline",
-    "runtime",
-];
-
-/// The steps of a plan in every round, beside their prediction for it, as CSV; `softwares`, by device,
-/// executed them.
-pub fn replay_csv(
-    problem: &Problem,
-    plan: &CheckedPlan,
-    rounds: &[(Round, Timeline)],
-    softwares: &[String],
-) -> Vec<u8> {
-    let lines = rounds.iter().enumerate().flat_map(|(index, (round, predicted))| {
-        plan.step_ids().filter_map(move |id| {
-            let step = plan.step_at(id);
-            let (action, samples) = match &step.action {
-                Action::Compute(work) => ("compute", work.region.samples.len()),
-                Action::Transfer { region, .. } => ("transfer", region.samples.len()),
-                Action::Join => return None,
-            };
-            let lane = step.lane?;
-            let (expected, found) = (predicted.span(id), round.timeline.span(id));
-            let error = relative(expected.duration().as_nanos_f64(), found.duration().as_nanos_f64());
-            let times = [expected.start, expected.end, found.start, found.end].map(|time| time.as_nanos().to_string());
-            let mut line = vec![index.to_string(), id.0.to_string(), lane.0.to_string()];
-            line.extend([place(problem, plan.lane_at(lane)).0.to_owned(), action.to_owned(), samples.to_string()]);
-            line.extend(times);
-            line.extend([round.busy[id.0 as usize].as_nanos().to_string(), format!("{error:.4}")]);
-            line.extend([origin(&round.timeline).to_owned(), by(problem, plan.lane_at(lane), softwares)]);
-            Some(line)
-        })
-    });
-    csv_bytes(COLUMNS, lines)
-}
-
-/// What executed the steps of a lane; of a link, what its ends have.
-fn by(problem: &Problem, lane: &Lane, softwares: &[String]) -> String {
-    let of = |device: DeviceId| softwares[device.0 as usize].as_str();
-    match *lane {
-        Lane::Compute { device, .. } => of(device).to_owned(),
-        Lane::Link(link) => {
-            let link = problem.platform.link(link);
-            match (of(link.from), of(link.to)) {
-                (from, to) if from == to || to.is_empty() => from.to_owned(),
-                ("", to) => to.to_owned(),
-                (from, to) => format!("{from} and {to}"),
-            }
-        }
-    }
-}
-
-/// How a timeline of a replay came about.
-fn origin(timeline: &Timeline) -> &'static str {
-    if timeline.origin == Origin::Assembled { "assembled" } else { "measured" }
-}
-
-/// Both timelines of a round as rows of one figure: each lane as predicted, and below it as measured.
-pub fn both_rows(problem: &Problem, plan: &CheckedPlan, predicted: &Timeline, measured: &Timeline) -> Vec<TimelineRow> {
-    let rows = |timeline: &Timeline, offset: u32, what: &str| {
-        let start = timeline.spans.iter().map(|span| span.start).min().unwrap_or_default();
-        let shifted = move |row: TimelineRow| TimelineRow {
-            lane: row.lane * 2 + offset,
-            place: format!("{} {what}", row.place),
-            start: Time::ZERO + (row.start - start),
-            end: Time::ZERO + (row.end - start),
-            ..row
-        };
-        timeline_rows(problem, plan, timeline).into_iter().map(shifted).collect::<Vec<_>>()
-    };
-    [rows(predicted, 0, "predicted"), rows(measured, 1, origin(measured))].concat()
+    json_text(&Replayed { summary: SummaryView::from(summary), replay: Judged::of(replay) })
 }
 
 #[cfg(test)]
@@ -218,7 +116,6 @@ mod tests {
     use super::*;
     use crate::metrics::{Floor, example};
     use crate::statistics::Errors;
-    use crate::units::Duration;
 
     fn comparison(strategy: &str) -> Comparison {
         Comparison {
@@ -345,30 +242,5 @@ mod tests {
             assert_eq!(whole["replay"]["verdict"], "INVALID");
             assert!(text.find("\"cpu\"") <= text.find("\"igpu\""), "devices keep their order");
         }
-    }
-
-    #[test]
-    fn files_have_the_steps_of_every_round_but_no_joins() {
-        let run = example::run(&[(0, 0..4, 0..8), (2, 4..10, 0..8)]);
-        let busy = vec![Duration::from_nanos(5); run.plan.steps.len()];
-        let round = Round { timeline: run.timeline.clone(), busy, there: vec![] };
-        let rounds = vec![(round.clone(), run.timeline.clone()), (round, run.timeline.clone())];
-        let softwares = vec!["rten".to_owned(); run.problem.platform.devices.len()];
-        let text = String::from_utf8(replay_csv(&run.problem, &run.plan, &rounds, &softwares)).unwrap();
-        insta::assert_snapshot!(text, @"
-        round,step,lane,device_or_link,action,samples,predicted_start_ns,predicted_end_ns,measured_start_ns,measured_end_ns,busy_ns,error,timeline,runtime
-        0,0,0,cpu,compute,4,0,12000000,0,12000000,5,0.0000,measured,rten
-        0,1,2,gpu,compute,6,0,6000000,0,6000000,5,0.0000,measured,rten
-        0,2,3,pcie,transfer,6,6000000,7000000,6000000,7000000,5,0.0000,measured,rten
-        1,0,0,cpu,compute,4,0,12000000,0,12000000,5,0.0000,measured,rten
-        1,1,2,gpu,compute,6,0,6000000,0,6000000,5,0.0000,measured,rten
-        1,2,3,pcie,transfer,6,6000000,7000000,6000000,7000000,5,0.0000,measured,rten
-        ");
-        let rows = both_rows(&run.problem, &run.plan, &run.timeline, &run.timeline);
-        let places: Vec<(u32, &str)> = rows.iter().map(|row| (row.lane, row.place.as_str())).collect();
-        let lanes = ["cpu", "gpu", "pcie"].map(|name| [format!("{name} predicted"), format!("{name} measured")]);
-        assert!(lanes.as_flattened().iter().all(|lane| places.iter().filter(|(_, place)| place == lane).count() == 1));
-        assert_eq!(places.len(), 6);
-        assert!(places.iter().all(|(lane, place)| (lane % 2 == 1) == place.ends_with(" measured")));
     }
 }

@@ -1,14 +1,16 @@
 //! Replays at the points of a sweep, taken together.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::encode::json_text;
 use super::grid::{NAME_BREAKS, grid, page, wrap};
-use super::rows::{csv_bytes, text};
+use super::record::paths_csv;
+use super::results::Pairs;
 use crate::metrics::{Comparison, Replay, Verdict};
 use crate::statistics::{Errors, mean, median};
 
 /// The replay at one point.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReplayedPoint {
     /// The point: paths and values.
     pub settings: Vec<(String, String)>,
@@ -97,7 +99,10 @@ fn captions(points: &[ReplayedPoint]) -> Vec<String> {
             .map(|tau| format!("rank correlation of the strategies (Kendall's tau), mean over points: {tau:.2}")),
     );
     captions.extend(summary.floor_median.map(|floor| {
-        format!("noise: equal plans differ by up to {:.1} % at a point (95 % confidence), median over points", floor * 100.0)
+        format!(
+            "noise: equal plans differ by up to {:.1} % at a point (95 % confidence), median over points",
+            floor * 100.0
+        )
     }));
     let inconclusive = match summary.inconclusive {
         0 => String::new(),
@@ -115,54 +120,52 @@ fn captions(points: &[ReplayedPoint]) -> Vec<String> {
 pub fn replay_sweep_json(points: &[ReplayedPoint]) -> String {
     #[derive(Serialize)]
     struct Whole<'a> {
+        /// What they come to.
         summary: ReplaySummary,
+        /// The replay at each point.
         points: &'a [ReplayedPoint],
     }
-    let whole = Whole { summary: ReplaySummary::of(points), points };
-    let mut text = serde_json::to_string_pretty(&whole).expect("a replay has only finite numbers");
-    text.push('\n');
-    text
+    json_text(&Whole { summary: ReplaySummary::of(points), points })
 }
+
+/// The columns of a plan behind the settings of its point, and the paths of their fields.
+const COLUMNS: [(&str, &str); 13] = [
+    ("strategy", "comparison.strategy"),
+    ("predicted_ms", "comparison.predicted_ms"),
+    ("recalibrated_ms", "comparison.recalibrated_ms"),
+    ("measured_ms", "comparison.measured_ms"),
+    ("measured_ms_min", "comparison.measured_ms_min"),
+    ("measured_ms_max", "comparison.measured_ms_max"),
+    ("error", "comparison.error"),
+    ("error_as_profiled", "comparison.error_as_profiled"),
+    ("steps_error_median", "comparison.steps.median"),
+    ("isolation", "comparison.isolation"),
+    ("difference", "comparison.difference"),
+    ("timeline", "timeline"),
+    ("runtime", "runtime"),
+];
 
 /// The replays as CSV, one line a plan.
 pub fn replay_sweep_csv(points: &[ReplayedPoint]) -> Vec<u8> {
-    let paths: Vec<String> =
-        points.first().map(|point| point.settings.iter().map(|(path, _)| path.clone()).collect()).unwrap_or_default();
-    let columns = [
-        "strategy",
-        "predicted_ms",
-        "recalibrated_ms",
-        "measured_ms",
-        "measured_ms_min",
-        "measured_ms_max",
-        "error",
-        "error_as_profiled",
-        "steps_error_median",
-        "isolation",
-        "difference",
-        "timeline",
-        "runtime",
-    ];
-    let header = paths.iter().map(String::as_str).chain(columns).map(str::to_owned).collect::<Vec<_>>();
-    let line = |(point, comparison): (&ReplayedPoint, &Comparison)| {
-        let mut line: Vec<String> = point.settings.iter().map(|(_, value)| value.clone()).collect();
-        line.push(comparison.strategy.clone());
-        let numbers = [
-            comparison.predicted_ms,
-            comparison.recalibrated_ms,
-            comparison.measured_ms,
-            comparison.measured_ms_min,
-            comparison.measured_ms_max,
-            comparison.error,
-            comparison.error_as_profiled,
-        ];
-        line.extend(numbers.map(|number| number.to_string()));
-        line.push(text(comparison.steps.map(|steps| steps.median)));
-        line.push(comparison.isolation.to_string());
-        line.push(text(comparison.difference));
-        let timeline = if point.replay.is_assembled { "assembled" } else { "measured" };
-        line.extend([timeline.to_owned(), point.replay.runtime.clone()]);
-        line
-    };
-    csv_bytes(header, pairs(points).map(line))
+    #[derive(Serialize)]
+    struct Line<'a> {
+        /// The point.
+        settings: Pairs<'a, &'a str>,
+        /// The plan's times.
+        comparison: &'a Comparison,
+        /// `measured`, or `assembled` of steps that were timed one by one.
+        timeline: &'static str,
+        /// The runtime that executed it.
+        runtime: &'a str,
+    }
+    let settings = points.first().map(|point| point.settings.as_slice()).unwrap_or_default();
+    let settings = settings.iter().map(|(name, _)| (name.clone(), format!("settings.{name}")));
+    let columns = COLUMNS.map(|(name, path)| (name.to_owned(), path.to_owned()));
+    let lines = pairs(points).map(|(ReplayedPoint { settings, replay }, comparison)| Line {
+        settings: Pairs::of(settings, String::as_str),
+        comparison,
+        timeline: if replay.is_assembled { "assembled" } else { "measured" },
+        runtime: &replay.runtime,
+    });
+    paths_csv(&settings.chain(columns).collect::<Vec<_>>(), lines)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use csv::StringRecord;
 
 use super::read::{CsvFault, REMEDY, records, shown, wrong_count};
-use crate::output::rows::distinct;
+use crate::output::distinct;
 
 /// The lines of `results.csv`.
 #[derive(Clone, Debug, Default, PartialEq)]

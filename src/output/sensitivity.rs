@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
-use super::grid::{NAME_BREAKS, grid, page, room, wrap};
-use super::rows::{csv_bytes, text};
-use super::summary::json_text;
+use super::encode::json_text;
+use super::grid::{named_grid, or_dash, page};
+use super::read::{CsvFault, Line, read_rows};
+use super::record::paths_csv;
 
 /// Which figure of results is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,36 +87,51 @@ impl Sensitivity {
     }
 }
 
-/// The columns of `sensitivity.csv`.
-pub(crate) const COLUMNS: [&str; 14] = [
-    "strategy",
-    "key",
-    "by_percent",
-    "value_low",
-    "value_base",
-    "value_high",
-    "figure",
-    "figure_low",
-    "figure_base",
-    "figure_high",
-    "change_low_percent",
-    "change_high_percent",
-    "swing_percent",
-    "error",
+/// The columns of `sensitivity.csv`, and the paths of their fields.
+const COLUMNS: [(&str, &str); 14] = [
+    ("strategy", "strategy"),
+    ("key", "key"),
+    ("by_percent", "by_percent"),
+    ("value_low", "value.low"),
+    ("value_base", "value.base"),
+    ("value_high", "value.high"),
+    ("figure", "figure"),
+    ("figure_low", "low"),
+    ("figure_base", "base"),
+    ("figure_high", "high"),
+    ("change_low_percent", "change_low_percent"),
+    ("change_high_percent", "change_high_percent"),
+    ("swing_percent", "swing_percent"),
+    ("error", "error"),
 ];
 
 /// A line for each strategy and constant. What is not known is empty.
 pub fn sensitivity_csv(effects: &[Effect]) -> Vec<u8> {
-    let line = |effect: &Effect| {
-        let mut line = vec![effect.strategy.clone(), effect.key.clone(), effect.percent.to_string()];
-        line.extend(effect.values.clone());
-        line.push(effect.gauge.name().to_owned());
-        line.extend(effect.figures.map(text));
-        line.extend(effect.changes().map(text));
-        line.extend([text(effect.swing()), effect.error.clone().unwrap_or_default()]);
-        line
-    };
-    csv_bytes(COLUMNS, effects.iter().map(line))
+    paths_csv(&COLUMNS, effects.iter().map(EffectView::from))
+}
+
+/// The effects in a file that [`sensitivity_csv`] wrote. What follows from its figures is not read.
+///
+/// # Errors
+/// All faults of the file, in its order.
+pub fn read_sensitivity_csv(bytes: &[u8]) -> Result<Vec<Effect>, Vec<CsvFault>> {
+    read_rows(bytes, &COLUMNS.map(|(name, _)| name), |line| {
+        let figure = |line: &mut Line<'_>, column: &str| line.unless_empty(column, Line::quantity);
+        let [low, base, high] = ["figure_low", "figure_base", "figure_high"].map(|column| figure(line, column));
+        let percent = line.count("by_percent");
+        let gauge = Gauge::ALL.into_iter().find(|gauge| gauge.name() == line.text("figure"));
+        let gauge = line.or_fault(gauge, "figure", "`speedup` or `makespan_ms`");
+        let text = |column: &str| line.text(column).to_owned();
+        Some(Effect {
+            strategy: text("strategy"),
+            key: text("key"),
+            percent: percent?,
+            values: ["value_low", "value_base", "value_high"].map(text),
+            gauge: gauge?,
+            figures: [low?, base?, high?],
+            error: Some(text("error")).filter(|error| !error.is_empty()),
+        })
+    })
 }
 
 /// All as one JSON object with a newline at its end. What is not known is `null`.
@@ -123,46 +139,65 @@ pub fn sensitivity_json(sensitivity: &Sensitivity) -> String {
     json_text(&Object {
         scenario: &sensitivity.scenario,
         baseline: &sensitivity.baseline,
-        results: sensitivity.effects.iter().map(Entry::from).collect(),
+        results: sensitivity.effects.iter().map(EffectView::from).collect(),
     })
 }
 
 #[derive(Serialize)]
 struct Object<'a> {
+    /// The scenario's name.
     scenario: &'a str,
+    /// What speed-ups are over.
     baseline: &'a str,
-    results: Vec<Entry<'a>>,
+    /// By strategy; of each, the largest effect first.
+    results: Vec<EffectView<'a>>,
 }
 
+/// What one strategy achieves while one constant is less, as it stands, and more.
 #[derive(Serialize)]
-struct Entry<'a> {
+struct EffectView<'a> {
+    /// The strategy's name.
     strategy: &'a str,
+    /// The constant's path in the scenario.
     key: &'a str,
+    /// By how many percent it is less and more.
     by_percent: u32,
+    /// The constant's values.
     value: Ends<&'a str>,
+    /// Which figure it is: `speedup` or `makespan_ms`.
     figure: &'static str,
+    /// The figure with the constant less; not known where there is no result.
     low: Option<f64>,
+    /// The figure as the constant stands.
     base: Option<f64>,
+    /// The figure with the constant more.
     high: Option<f64>,
+    /// By how many percent the figure changes when the constant is less.
     change_low_percent: Option<f64>,
+    /// By how many percent it changes when the constant is more.
     change_high_percent: Option<f64>,
+    /// How far apart the smallest and the largest figure are, in percent of the one as things stand.
     swing_percent: Option<f64>,
+    /// Why there are not all results.
     error: Option<&'a str>,
 }
 
 #[derive(Serialize)]
 struct Ends<T> {
+    /// Less.
     low: T,
+    /// As it stands.
     base: T,
+    /// More.
     high: T,
 }
 
-impl<'a> From<&'a Effect> for Entry<'a> {
-    fn from(effect: &'a Effect) -> Entry<'a> {
+impl<'a> From<&'a Effect> for EffectView<'a> {
+    fn from(effect: &'a Effect) -> EffectView<'a> {
         let [low, base, high] = effect.figures;
         let [change_low_percent, change_high_percent] = effect.changes();
         let value = effect.values.each_ref().map(String::as_str);
-        Entry {
+        EffectView {
             strategy: &effect.strategy,
             key: &effect.key,
             by_percent: effect.percent,
@@ -189,35 +224,21 @@ pub fn sensitivity_table(sensitivity: &Sensitivity, bold: bool) -> String {
     };
     let titles =
         [("strategy", "  constant"), ("low", title), ("base", title), ("high", title), ("low", "%"), ("high", "%")];
-    let figure = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.decimals$}"));
+    let figure = |value: Option<f64>| or_dash(value, decimals);
     let change = |value: Option<f64>| value.map_or("-".to_owned(), signed);
-    let mut lines: Vec<(String, [String; 5])> = Vec::new();
+    let mut rows: Vec<(String, Vec<String>)> = Vec::new();
     let blank = String::new;
     for of_strategy in effects.chunk_by(|a, b| a.strategy == b.strategy) {
         let Effect { strategy, figures: [_, base, _], .. } = &of_strategy[0];
-        lines.push((strategy.clone(), [blank(), figure(*base), blank(), blank(), blank()]));
+        rows.push((strategy.clone(), vec![blank(), figure(*base), blank(), blank(), blank()]));
         for effect in of_strategy {
             let ([low, _, high], [less, more]) = (effect.figures, effect.changes());
-            let numbers = [figure(low), blank(), figure(high), change(less), change(more)];
-            lines.push((format!("{INDENT}{}", effect.key), numbers));
+            let cells = vec![figure(low), blank(), figure(high), change(less), change(more)];
+            rows.push((format!("  {}", effect.key), cells));
         }
     }
-    let numbers: Vec<[String; 5]> = lines.iter().map(|(_, numbers)| numbers.clone()).collect();
-    let left = room(&titles, &numbers);
-    let breaks: Vec<char> = NAME_BREAKS.iter().copied().chain(['.']).collect();
-    let rows = lines.into_iter().map(|(name, numbers)| {
-        let (indent, name) = name.strip_prefix(INDENT).map_or(("", &*name), |key| (INDENT, key));
-        let names = wrap(name, left.saturating_sub(indent.len()).max(NARROWEST), "", &breaks);
-        let names: Vec<String> = names.iter().map(|line| format!("{indent}{line}")).collect();
-        [names.join("\n")].into_iter().chain(numbers).collect()
-    });
-    page(grid(&titles, 1, rows, bold), captions(sensitivity, gauge))
+    page(named_grid(&titles, rows, bold), captions(sensitivity, gauge))
 }
-
-/// Of constants below their strategy.
-const INDENT: &str = "  ";
-/// Names are wrapped to no less than this.
-const NARROWEST: usize = 8;
 
 /// A percentage with its sign, which 0.0 has not.
 fn signed(percent: f64) -> String {
@@ -249,6 +270,8 @@ fn captions(sensitivity: &Sensitivity, gauge: Gauge) -> Vec<String> {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// The effect of `key` on a strategy whose figures are these.
@@ -374,5 +397,24 @@ pub(crate) mod tests {
           ]
         }
         "#);
+    }
+
+    proptest! {
+        #[test]
+        fn effects_that_are_written_read_back(
+            cells: Vec<([String; 5], u32, [Option<u32>; 3], bool)>
+        ) {
+            let effect = |([strategy, key, low, base, high], percent, figures, is_speedup): ([String; 5], u32, [Option<u32>; 3], bool)| Effect {
+                strategy,
+                key,
+                percent,
+                values: [low, base, high],
+                gauge: if is_speedup { Gauge::Speedup } else { Gauge::MakespanMs },
+                figures: figures.map(|figure| figure.map(|figure| f64::from(figure) / 7.0)),
+                error: is_speedup.then(|| "why".to_owned()),
+            };
+            let effects: Vec<Effect> = cells.into_iter().map(effect).collect();
+            prop_assert_eq!(read_sensitivity_csv(&sensitivity_csv(&effects)), Ok(effects));
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! How queries were served, as a table for a terminal of 80 columns.
 
-use super::grid::{NAME_BREAKS, decimals, grid, room, wrap};
+use super::grid::{decimals, named_grid, or_dash};
 use crate::metrics::{Outcome, Service};
 
 /// Each column's title and unit.
@@ -15,9 +15,6 @@ const TITLES: [(&str, &str); 9] = [
     ("missed", "%"),
     ("busy", "%"),
 ];
-/// Names are wrapped to no less than this.
-const NARROWEST: usize = 8;
-
 /// A line for each outcome that has a service, and below it one for each network with a load of its own.
 pub(crate) fn service_grid(outcomes: &[Outcome], bold: bool) -> Vec<String> {
     let services = || outcomes.iter().filter_map(|outcome| outcome.service.as_ref());
@@ -31,16 +28,14 @@ pub(crate) fn service_grid(outcomes: &[Outcome], bold: bool) -> Vec<String> {
     });
     let places = decimals(4, means().map(|mean| mean * scale));
     let rates = decimals(4, services().map(|service| service.qps.mean));
-    let number =
-        |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{:.places$}", value * scale));
+    let number = |value: Option<f64>| or_dash(value.map(|value| value * scale), places);
     let half = |width: Option<f64>| {
         width.filter(|width| *width > 0.0).map_or_else(|| "-".to_owned(), |width| short(width * scale))
     };
-    let numbers = |service: Option<&Service>, busy: String| -> [String; 8] {
-        let Some(service) = service else { return Default::default() };
+    let numbers = |service: &Service, busy: String| {
         let percentiles = service.percentiles;
         let p99 = percentiles.map(|percentiles| percentiles.p99);
-        [
+        vec![
             format!("{:.rates$}", service.qps.mean),
             number(service.latency_mean_ms.map(|interval| interval.mean)),
             half(service.latency_mean_ms.map(|interval| interval.half_width)),
@@ -51,22 +46,15 @@ pub(crate) fn service_grid(outcomes: &[Outcome], bold: bool) -> Vec<String> {
             busy,
         ]
     };
-    let (mut names, mut lines) = (Vec::new(), Vec::new());
+    let mut rows = Vec::new();
     for outcome in outcomes {
-        names.push((outcome.strategy.as_str(), ""));
-        lines.push(numbers(outcome.service.as_ref(), busy(outcome)));
-        for (network, service) in &outcome.networks {
-            names.push((network.as_str(), "  "));
-            lines.push(numbers(Some(service), String::new()));
-        }
+        let of_all = outcome.service.as_ref().map(|service| numbers(service, busy(outcome)));
+        rows.push((outcome.strategy.clone(), of_all.unwrap_or_default()));
+        let of_network =
+            |(network, service): &(String, Service)| (format!("  {network}"), numbers(service, String::new()));
+        rows.extend(outcome.networks.iter().map(of_network));
     }
-    let width = room(&titles, &lines).max(NARROWEST);
-    let lines = names.into_iter().zip(lines).map(|((name, indent), numbers)| {
-        let name = wrap(name, width - indent.len(), "", NAME_BREAKS);
-        let name: Vec<String> = name.into_iter().map(|line| format!("{indent}{line}")).collect();
-        std::iter::once(name.join("\n")).chain(numbers).collect()
-    });
-    grid(&titles, 1, lines, bold)
+    named_grid(&titles, rows, bold)
 }
 
 /// Two significant digits.

@@ -7,9 +7,9 @@ use std::io;
 
 use serde::Serialize;
 
-use super::ResultRow;
-use super::grid::{NAME_BREAKS, columns, decimals, grid, page, room, wrap};
-use super::summary::{Entry, FailureEntry, Pairs, json_text};
+use super::encode::json_text;
+use super::grid::{decimals, named_grid, or_dash, page};
+use super::results::{OutcomeView, Pairs, ResultRow};
 use crate::metrics::{Failure, Outcome};
 
 /// A sweep as lines for a terminal, gathered row after row.
@@ -187,14 +187,14 @@ pub fn write_sweep_json(output: &mut dyn io::Write, scenario: &str, rows: ForEac
     write!(output, "{{\n  \"scenario\": {},\n  \"results\": [", json_text(&scenario).trim_end())?;
     let mut is_first = true;
     rows(&mut |row| match row.result {
-        Ok(outcome) => write_entry(output, row, Entry::from(outcome), &mut is_first),
+        Ok(outcome) => write_entry(output, row, OutcomeView::from(outcome), &mut is_first),
         Err(_) => Ok(()),
     })?;
     write!(output, "{}],\n  \"failures\": [", if is_first { "" } else { "\n  " })?;
     is_first = true;
     rows(&mut |row| match row.result {
         Ok(_) => Ok(()),
-        Err(failure) => write_entry(output, row, FailureEntry::from(failure), &mut is_first),
+        Err(failure) => write_entry(output, row, failure, &mut is_first),
     })?;
     writeln!(output, "{}]\n}}", if is_first { "" } else { "\n  " })
 }
@@ -206,7 +206,7 @@ fn write_entry(
     entry: impl Serialize,
     is_first: &mut bool,
 ) -> io::Result<()> {
-    let settings = Pairs(row.settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect());
+    let settings = Pairs::of(row.settings, String::as_str);
     // JSON has no line breaks within texts, so that each one is of the layout.
     let text = json_text(&AtPoint { settings, entry }).trim_end().replace('\n', "\n    ");
     let separator = if std::mem::take(is_first) { "" } else { "," };
@@ -241,26 +241,22 @@ const REASONS_MAX: usize = 5;
 
 fn strategy_grid(strategies: &[Gathered], bold: bool) -> Vec<String> {
     let rates = strategies.iter().filter_map(|strategy| strategy.samples_per_s_max);
-    let decimals = decimals(4, rates.collect::<Vec<f64>>().into_iter());
-    let shown = |value: Option<f64>, decimals| value.map_or("-".to_owned(), |value| format!("{value:.decimals$}"));
-    let numbers = |strategy: &Gathered| {
-        [
-            strategy.result_count.to_string(),
-            strategy.failure_count.to_string(),
-            shown(strategy.speedup.value(), 2),
-            shown(strategy.gap.value(), 1),
-            shown(strategy.gap_max, 1),
-            shown(strategy.samples_per_s_max, decimals),
-        ]
+    let rates = decimals(4, rates.collect::<Vec<f64>>().into_iter());
+    let figures = |strategy: &Gathered| {
+        let Gathered { speedup, gap, gap_max, samples_per_s_max, .. } = strategy;
+        let figures = [(speedup.value(), 2), (gap.value(), 1), (*gap_max, 1), (*samples_per_s_max, rates)];
+        figures.map(|(value, decimals)| or_dash(value, decimals))
     };
-    let numbers: Vec<[String; 6]> = strategies.iter().map(numbers).collect();
-    let names_width = strategies.iter().map(|strategy| columns(&strategy.strategy)).max().unwrap_or(0);
-    let names_width = names_width.min(room(&TITLES, &numbers)).max(NARROWEST);
-    let lines = strategies.iter().zip(numbers).map(|(strategy, numbers)| {
-        let name = wrap(&strategy.strategy, names_width, "", NAME_BREAKS).join("\n");
-        std::iter::once(name).chain(numbers).collect()
-    });
-    grid(&TITLES, 1, lines, bold)
+    named_grid(&TITLES, rows(strategies, figures), bold)
+}
+
+/// A row a strategy: how many results it has, how often it failed, and its figures.
+fn rows(strategies: &[Gathered], figures: impl Fn(&Gathered) -> [String; 4]) -> Vec<(String, Vec<String>)> {
+    let row = |strategy: &Gathered| {
+        let counts = [strategy.result_count, strategy.failure_count].map(|count| count.to_string());
+        (strategy.strategy.clone(), counts.into_iter().chain(figures(strategy)).collect())
+    };
+    strategies.iter().map(row).collect()
 }
 
 /// As [`TITLES`], of loads with queries.
@@ -279,33 +275,16 @@ const SERVICE_MEANINGS: [&str; 2] = [
 ];
 
 fn service_grid(strategies: &[Gathered], bold: bool) -> Vec<String> {
-    let shown = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.1}"));
-    let numbers = |strategy: &Gathered| {
-        [
-            strategy.result_count.to_string(),
-            strategy.failure_count.to_string(),
-            shown(strategy.latency.value()),
-            shown(strategy.p99.value()),
-            shown(strategy.missed.value()),
-            shown(strategy.qps_max),
-        ]
+    let figures = |strategy: &Gathered| {
+        let Gathered { latency, p99, missed, qps_max, .. } = strategy;
+        [latency.value(), p99.value(), missed.value(), *qps_max].map(|value| or_dash(value, 1))
     };
-    let numbers: Vec<[String; 6]> = strategies.iter().map(numbers).collect();
-    let names_width = strategies.iter().map(|strategy| columns(&strategy.strategy)).max().unwrap_or(0);
-    let names_width = names_width.min(room(&SERVICE_TITLES, &numbers)).max(NARROWEST);
-    let lines = strategies.iter().zip(numbers).map(|(strategy, numbers)| {
-        let name = wrap(&strategy.strategy, names_width, "", NAME_BREAKS).join("\n");
-        std::iter::once(name).chain(numbers).collect()
-    });
-    grid(&SERVICE_TITLES, 1, lines, bold)
+    named_grid(&SERVICE_TITLES, rows(strategies, figures), bold)
 }
-
-/// Names are wrapped to no less than this.
-const NARROWEST: usize = 8;
 
 #[cfg(test)]
 mod tests {
-    use super::super::grid::WIDTH;
+    use super::super::grid::{WIDTH, columns};
     use super::*;
     use crate::metrics::{Failure, example};
 

@@ -65,7 +65,7 @@ fn outcome_grid(outcomes: &[Outcome], bold: bool) -> Vec<String> {
         ]
     };
     let numbers: Vec<[String; 5]> = outcomes.iter().map(numbers).collect();
-    let left = room(&titles, &numbers);
+    let left = room(&titles, numbers.iter().map(<[String; 5]>::as_slice));
 
     let split = |outcome: &Outcome| {
         let samples: Vec<String> = outcome.split.iter().map(|(_, samples)| samples.to_string()).collect();

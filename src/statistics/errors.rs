@@ -1,11 +1,11 @@
 //! Figures that sum up errors of predictions and rankings.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{mean, quantile};
 
 /// What signed relative errors, `predicted / measured - 1`, come to; all but `count` are fractions.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Errors {
     /// How many there are.
     pub count: usize,

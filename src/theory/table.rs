@@ -5,8 +5,7 @@ use serde::Serialize;
 use super::Figure;
 use super::{Agreement, LEVEL, REPLICATIONS};
 use crate::output::grid::{decimals, grid, page};
-use crate::output::rows::csv_bytes;
-use crate::output::summary::json_text;
+use crate::output::{json_text, paths_csv};
 
 /// Each column's title and unit.
 const TITLES: [(&str, &str); 8] = [
@@ -45,9 +44,24 @@ pub fn theory_markdown(agreements: &[Agreement]) -> String {
     text + &captions(agreements).iter().map(|caption| format!("- {caption}\n")).collect::<String>()
 }
 
+/// A line of the agreement with theory.
+#[derive(Serialize)]
+struct Entry<'a> {
+    #[serde(flatten)]
+    agreement: &'a Agreement,
+    /// Whether the bias is within its limit and enough seeds are covered.
+    agrees: bool,
+}
+
+impl<'a> From<&'a Agreement> for Entry<'a> {
+    fn from(agreement: &'a Agreement) -> Entry<'a> {
+        Entry { agreement, agrees: agreement.is_within() }
+    }
+}
+
 /// The agreements as CSV; biases are fractions.
 pub fn theory_csv(agreements: &[Agreement]) -> Vec<u8> {
-    let header = [
+    const COLUMNS: [&str; 11] = [
         "case",
         "figure",
         "load",
@@ -60,36 +74,21 @@ pub fn theory_csv(agreements: &[Agreement]) -> Vec<u8> {
         "seeds",
         "agrees",
     ];
-    let line = |agreement: &Agreement| {
-        let Agreement { case, load, theory, simulated, bias, bias_half_width, bias_max, covered, seeds, .. } =
-            agreement;
-        let figure = match agreement.figure {
-            Figure::LatencyMean => "latency_mean",
-            Figure::Lost => "lost",
-        };
-        let numbers = [load, theory, simulated, bias, bias_half_width, bias_max].map(f64::to_string);
-        let counts = [covered.to_string(), seeds.to_string(), agreement.is_within().to_string()];
-        [case.clone(), figure.to_owned()].into_iter().chain(numbers).chain(counts).collect()
-    };
-    csv_bytes(header, agreements.iter().map(line))
+    paths_csv(&COLUMNS.map(|name| (name, name)), agreements.iter().map(Entry::from))
 }
 
 /// The agreements as one JSON object with a newline at its end; biases are fractions.
 pub fn theory_json(agreements: &[Agreement]) -> String {
     #[derive(Serialize)]
-    struct Entry<'a> {
-        #[serde(flatten)]
-        agreement: &'a Agreement,
-        agrees: bool,
-    }
-    #[derive(Serialize)]
     struct Object<'a> {
+        /// Replications of each seed.
         replications: u32,
+        /// The level of confidence of intervals.
         level: f64,
+        /// What each case came to.
         cases: Vec<Entry<'a>>,
     }
-    let entry = |agreement| Entry { agreement, agrees: Agreement::is_within(agreement) };
-    json_text(&Object { replications: REPLICATIONS, level: LEVEL, cases: agreements.iter().map(entry).collect() })
+    json_text(&Object { replications: REPLICATIONS, level: LEVEL, cases: agreements.iter().map(Entry::from).collect() })
 }
 
 fn cells(agreement: &Agreement) -> [String; 8] {

@@ -21,6 +21,7 @@ mod profile;
 mod reference;
 mod replay;
 mod report;
+mod results;
 mod room;
 mod scenario;
 mod sensitivity;

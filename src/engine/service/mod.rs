@@ -15,6 +15,7 @@ mod tenant;
 use std::collections::BTreeMap;
 
 use dispatcher::Dispatcher;
+use serde::{Deserialize, Serialize};
 
 use super::random::Streams;
 use super::simulator::{Simulator, Stalled};
@@ -68,7 +69,8 @@ pub struct Query {
 }
 
 /// What became of a query.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Fate {
     /// It was computed.
     Done,

@@ -8,7 +8,7 @@ mod provenance;
 mod results;
 mod table;
 
-pub use provenance::{Input, Provenance};
+pub use provenance::Provenance;
 
 use super::{Figure, Look, Material, Preset, figures};
 use curve::{Curve, curves};
@@ -55,7 +55,7 @@ pub fn report_html(material: &Material, provenance: &Provenance, look: &Look) ->
 fn subtitle(material: &Material, provenance: &Provenance) -> String {
     let lines = material.results.as_ref().map_or(0, |table| table.lines.len());
     let strategies = material.results.as_ref().map_or(0, |table| table.strategies.len());
-    let command = provenance.command.first().map_or("results", String::as_str);
+    let command = provenance.manifest.command.first().map_or("results", String::as_str);
     let baseline = material.baseline.iter().map(|baseline| format!("; speed-ups are over {baseline}"));
     let counts = match lines {
         0 => String::new(),
@@ -117,7 +117,7 @@ fn drawing(figure: &Figure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::ResultsTable;
+    use crate::output::{Input, Manifest, ResultsTable};
 
     const EVIL: &str = "</script><script>alert(1)</script><!-- \"'&";
 
@@ -131,14 +131,14 @@ mod tests {
             ..Material::default()
         };
         let input = Input { path: EVIL.into(), blake3: "af13".into() };
-        let provenance = Provenance {
+        let manifest = Manifest {
             scenario: EVIL.into(),
             command: vec!["sweep".into(), EVIL.into()],
             settings: vec![(EVIL.into(), EVIL.into())],
             inputs: vec![input],
-            notes: vec![EVIL.into()],
-            ..Provenance::default()
+            ..Manifest::default()
         };
+        let provenance = Provenance { manifest, notes: vec![EVIL.into()] };
         report_html(&material, &provenance, &Look::default())
     }
 

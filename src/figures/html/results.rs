@@ -4,54 +4,7 @@ use std::collections::BTreeMap;
 
 use super::escape::escaped;
 use super::table::{Cell, Title, table_html};
-use crate::output::{Accuracy, ResultLine, ResultsTable};
-
-/// A column of `results.csv` as the page shows it.
-struct Shown {
-    column: &'static str,
-    name: &'static str,
-    unit: &'static str,
-    /// By which values are multiplied for the unit.
-    factor: f64,
-    /// The columns of the ends of its interval, if it has one.
-    ends: Option<[&'static str; 2]>,
-}
-
-const fn shown(column: &'static str, name: &'static str, unit: &'static str, factor: f64) -> Shown {
-    Shown { column, name, unit, factor, ends: None }
-}
-
-const fn banded(column: &'static str, name: &'static str, unit: &'static str, ends: [&'static str; 2]) -> Shown {
-    Shown { column, name, unit, factor: 1.0, ends: Some(ends) }
-}
-
-/// In the order of the page; those that no line has are left out.
-const SHOWN: [Shown; 24] = [
-    shown("samples", "samples", "", 1.0),
-    banded("makespan_ms", "makespan", "ms", ["makespan_low_ms", "makespan_high_ms"]),
-    shown("samples_per_s", "throughput", "samples/s", 1.0),
-    shown("speedup", "speed-up", "over the baseline", 1.0),
-    shown("gap", "gap", "% above the bound", 100.0),
-    shown("measured_share", "measured", "% of the time", 100.0),
-    shown("replications", "replications", "", 1.0),
-    shown("queries", "queries", "", 1.0),
-    shown("completed", "completed", "queries", 1.0),
-    shown("dropped", "dropped", "queries", 1.0),
-    shown("late", "late", "queries", 1.0),
-    banded("qps", "throughput", "queries/s", ["qps_low", "qps_high"]),
-    banded("latency_mean_ms", "mean", "latency, ms", ["latency_mean_low_ms", "latency_mean_high_ms"]),
-    shown("latency_p50_ms", "p50", "latency, ms", 1.0),
-    shown("latency_p90_ms", "p90", "latency, ms", 1.0),
-    shown("latency_p95_ms", "p95", "latency, ms", 1.0),
-    banded("latency_p99_ms", "p99", "latency, ms", ["latency_p99_low_ms", "latency_p99_high_ms"]),
-    shown("latency_p999_ms", "p99.9", "latency, ms", 1.0),
-    shown("queue_mean", "mean queue", "queries", 1.0),
-    shown("queue_max", "longest queue", "queries", 1.0),
-    shown("energy_j", "energy", "J", 1.0),
-    shown("recovery_ms", "recovery", "ms", 1.0),
-    shown("lower_bound_ms", "lower bound", "ms", 1.0),
-    shown("steps", "steps", "", 1.0),
-];
+use crate::output::{Accuracy, COLUMNS, Column, ResultLine, ResultsTable};
 
 /// More lines make the page slow; `results.csv` has them all.
 const LINES_MAX: usize = 2000;
@@ -60,7 +13,8 @@ const REASONS_MAX: usize = 50;
 
 /// A line a result.
 pub(super) fn results_html(table: &ResultsTable) -> String {
-    let columns: Vec<&Shown> = SHOWN.iter().filter(|shown| table.has(shown.column)).collect();
+    let columns: Vec<&Column> =
+        COLUMNS.iter().filter(|column| !column.title.is_empty() && table.has(column.name)).collect();
     let text = |name: &str| Title { name: name.to_owned(), unit: String::new() };
     // What devices did is the last.
     let of_device = |prefix: &'static str| {
@@ -70,7 +24,7 @@ pub(super) fn results_html(table: &ResultsTable) -> String {
     let (splits, busy) = (of_device("split_"), of_device("utilisation_"));
     let mut titles: Vec<Title> = vec![text("strategy")];
     titles.extend(table.settings().iter().map(|name| text(name)));
-    titles.extend(columns.iter().map(|shown| Title { name: shown.name.into(), unit: shown.unit.into() }));
+    titles.extend(columns.iter().map(|column| Title { name: column.title.into(), unit: column.unit.into() }));
     titles.extend(splits.iter().map(|(_, device)| Title { name: (*device).into(), unit: "samples".into() }));
     titles.extend(busy.iter().map(|(_, device)| Title { name: (*device).into(), unit: "% busy".into() }));
     let row = |line: &ResultLine| {
@@ -83,10 +37,10 @@ pub(super) fn results_html(table: &ResultsTable) -> String {
             Ok(number) if number.is_finite() => Cell::Number(number, None),
             _ => Cell::Text(value.to_owned()),
         }));
-        cells.extend(columns.iter().map(|shown| {
-            let ends = shown.ends.and_then(|[low, high]| table.value(line, low).zip(table.value(line, high)));
-            match number(shown.column, shown.factor) {
-                Cell::Number(value, _) => Cell::Number(value, ends),
+        cells.extend(columns.iter().map(|column| {
+            let [low, high] = column.ends().map(|end| table.value(line, &end));
+            match number(column.name, column.factor()) {
+                Cell::Number(value, _) => Cell::Number(value, low.zip(high)),
                 other => other,
             }
         }));
