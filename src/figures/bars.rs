@@ -8,7 +8,7 @@ use super::legend::{Legend, sample_box};
 use super::style::{GREY, INK};
 
 /// Bars that belong together.
-pub(super) struct Group {
+pub(super) struct BarGroup {
     pub(super) name: String,
     pub(super) bars: Vec<Bar>,
 }
@@ -18,13 +18,13 @@ pub(super) struct Group {
 pub(super) struct Bar {
     /// Written to the left of it; empty if the colour tells what it is.
     pub(super) name: String,
-    pub(super) pieces: Vec<Piece>,
+    pub(super) pieces: Vec<BarPiece>,
     /// Written at its right end, or where it would begin.
     pub(super) label: String,
 }
 
 /// A part of a bar.
-pub(super) struct Piece {
+pub(super) struct BarPiece {
     pub(super) length: f64,
     /// Which paint of the chart it has.
     pub(super) paint: usize,
@@ -47,7 +47,7 @@ pub(super) struct Chart<'a> {
 const GAP: i32 = 18;
 
 /// The figure, as high as the bars need.
-pub(super) fn bars_svg(chart: &Chart<'_>, groups: &[Group], width: Width) -> String {
+pub(super) fn bars_svg(chart: &Chart<'_>, groups: &[BarGroup], width: Width) -> String {
     let mut legend = Legend::default();
     for (index, name) in chart.paints.iter().enumerate() {
         legend.add(name, move |canvas, at| {
@@ -102,7 +102,7 @@ pub(super) fn bars_svg(chart: &Chart<'_>, groups: &[Group], width: Width) -> Str
     })
 }
 
-fn height(group: &Group, bar_height: i32) -> i32 {
+fn height(group: &BarGroup, bar_height: i32) -> i32 {
     (group.bars.len() as i32 * bar_height).max(LINE) + GAP
 }
 

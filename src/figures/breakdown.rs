@@ -1,7 +1,7 @@
 //! Where the time of each device goes: computing, data on their way, or waiting.
 
 use super::axis::Axis;
-use super::bars::{Bar, Chart, Group, Piece, bars_svg};
+use super::bars::{Bar, BarGroup, BarPiece, Chart, bars_svg};
 use super::canvas::{Canvas, Frame, Width};
 use super::style::{GRID, Hatching, colour};
 use crate::output::TimelineRow;
@@ -46,10 +46,10 @@ pub(super) fn breakdown_svg(title: &str, timelines: &[(&str, &[TimelineRow])], w
     let bar = |shares: Shares| {
         let Shares { device, compute, transfer, wait } = shares;
         let pieces = [compute, transfer, wait].into_iter().enumerate();
-        let pieces = pieces.map(|(paint, share)| Piece { length: share * 100.0, paint }).collect();
+        let pieces = pieces.map(|(paint, share)| BarPiece { length: share * 100.0, paint }).collect();
         Bar { name: device, pieces, label: String::new() }
     };
-    let groups = timelines.iter().map(|(strategy, rows)| Group {
+    let groups = timelines.iter().map(|(strategy, rows)| BarGroup {
         name: (*strategy).to_owned(),
         bars: shares(rows).into_iter().map(bar).collect(),
     });

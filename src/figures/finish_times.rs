@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::axis::Axis;
-use super::bars::{Bar, Chart, Group, Piece, bars_svg};
+use super::bars::{Bar, BarGroup, BarPiece, Chart, bars_svg};
 use super::canvas::Width;
 use super::{is_drawable, series};
 use crate::output::FinishRow;
@@ -17,9 +17,9 @@ pub fn finish_times_svg(title: &str, rows: &[FinishRow], width: Width) -> String
         rows.iter().map(|row| ((&*row.strategy, &*row.device), row)).collect();
     let bar = |strategy: &str, paint: usize| {
         let value = cells.get(&(strategy, devices[paint])).and_then(|row| millis(row));
-        Bar { pieces: value.map(|length| Piece { length, paint }).into_iter().collect(), ..Bar::default() }
+        Bar { pieces: value.map(|length| BarPiece { length, paint }).into_iter().collect(), ..Bar::default() }
     };
-    let groups = strategies.iter().map(|strategy| Group {
+    let groups = strategies.iter().map(|strategy| BarGroup {
         name: (*strategy).to_owned(),
         bars: (0..devices.len()).map(|device| bar(strategy, device)).collect(),
     });

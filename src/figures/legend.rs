@@ -5,10 +5,10 @@ use super::canvas::{Anchor, Canvas, Frame, LINE, MARGIN, Point, Width, text_widt
 /// Names with what shows them in the figure.
 #[derive(Default)]
 pub(super) struct Legend<'a> {
-    entries: Vec<Entry<'a>>,
+    entries: Vec<Sign<'a>>,
 }
 
-struct Entry<'a> {
+struct Sign<'a> {
     name: String,
     sample: Box<Sample<'a>>,
 }
@@ -31,7 +31,7 @@ const NAME_MAX: i32 = 740;
 impl<'a> Legend<'a> {
     /// Adds an entry whose `sample` draws about a point.
     pub(super) fn add(&mut self, name: impl Into<String>, sample: impl Fn(&mut Canvas<'_>, Point) + 'a) {
-        self.entries.push(Entry { name: name.into(), sample: Box::new(sample) });
+        self.entries.push(Sign { name: name.into(), sample: Box::new(sample) });
     }
 
     /// Number of columns and their width.

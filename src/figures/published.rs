@@ -49,9 +49,9 @@ pub fn read_published_csv(
 ) -> Result<Vec<PublishedPoint>, PublishedError> {
     let swept = Swept::new(table, against).map_err(PublishedError::Sweep)?;
     let (above, body) = below_comments(bytes);
-    let mut reader = Reader { swept: &swept, points: Vec::new(), rows: Vec::new(), faults: Vec::new() };
+    let mut reader = PublishedReader { swept: &swept, points: Vec::new(), rows: Vec::new(), faults: Vec::new() };
     reader.read(body);
-    let Reader { points, mut faults, .. } = reader;
+    let PublishedReader { points, mut faults, .. } = reader;
     if faults.is_empty() {
         return Ok(points);
     }
@@ -72,14 +72,14 @@ fn below_comments(bytes: &[u8]) -> (u64, &[u8]) {
 }
 
 /// What is in a column.
-enum Column {
+enum PublishedColumn {
     /// Values of this series.
     Series(usize),
     /// Nothing that is shown.
     Hidden,
 }
 
-struct Reader<'a> {
+struct PublishedReader<'a> {
     swept: &'a Swept<'a>,
     points: Vec<PublishedPoint>,
     /// Values of the setting, and the lines that have them.
@@ -87,7 +87,7 @@ struct Reader<'a> {
     faults: Vec<CsvFault>,
 }
 
-impl Reader<'_> {
+impl PublishedReader<'_> {
     fn read(&mut self, body: &[u8]) {
         let mut records = records(body);
         let (line, header) = match records.next() {
@@ -134,7 +134,7 @@ impl Reader<'_> {
     }
 
     /// What each column after the first is.
-    fn columns(&mut self, line: u64, header: &StringRecord) -> Vec<Column> {
+    fn columns(&mut self, line: u64, header: &StringRecord) -> Vec<PublishedColumn> {
         let mut columns = Vec::new();
         let mut seen = BTreeSet::new();
         for name in header.iter().map(str::trim).skip(1) {
@@ -143,13 +143,13 @@ impl Reader<'_> {
                 self.fault(line, cause, "name each strategy once".into());
             }
             columns.push(match self.swept.series.iter().position(|series| series.name == name) {
-                Some(series) => Column::Series(series),
+                Some(series) => PublishedColumn::Series(series),
                 None => {
                     if !self.swept.hides_strategy(name) {
                         let cause = format!("nothing in the figure is called `{}`", shortened(name));
                         self.fault(line, cause, format!("name {}", self.strategies()));
                     }
-                    Column::Hidden
+                    PublishedColumn::Hidden
                 }
             });
         }
@@ -177,7 +177,14 @@ impl Reader<'_> {
         Some(value)
     }
 
-    fn row(&mut self, line: u64, value: Option<f64>, columns: &[Column], header: &StringRecord, record: &StringRecord) {
+    fn row(
+        &mut self,
+        line: u64,
+        value: Option<f64>,
+        columns: &[PublishedColumn],
+        header: &StringRecord,
+        record: &StringRecord,
+    ) {
         for (index, column) in columns.iter().enumerate() {
             let text = record[index + 1].trim();
             if text.is_empty() {
@@ -192,7 +199,7 @@ impl Reader<'_> {
                 self.fault(line, cause, "correct it, or leave it empty if none was published".into());
                 continue;
             };
-            if let (Some(value), Column::Series(series)) = (value, column) {
+            if let (Some(value), PublishedColumn::Series(series)) = (value, column) {
                 let series = self.swept.series[*series].name.clone();
                 self.points.push(PublishedPoint { series, value, throughput });
             }

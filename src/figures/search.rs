@@ -76,7 +76,7 @@ const HEADROOM: f64 = 1.05;
 const NEEDED: &str = "the column search_s in results.csv; `coinfer run SCENARIO` of a scenario with `[profiling]`";
 
 /// What a strategy's plan is worth, and the seconds that its search takes.
-struct Found {
+struct Searched {
     name: String,
     index: usize,
     search: f64,
@@ -84,7 +84,7 @@ struct Found {
 }
 
 /// Each strategy that has both; means over seeds.
-fn found(table: &ResultsTable, metric: Metric) -> Result<Vec<Found>, String> {
+fn found(table: &ResultsTable, metric: Metric) -> Result<Vec<Searched>, String> {
     let mut by_strategy: BTreeMap<usize, Vec<(f64, f64)>> = BTreeMap::new();
     let mut settings = None;
     for line in &table.lines {
@@ -103,7 +103,7 @@ fn found(table: &ResultsTable, metric: Metric) -> Result<Vec<Found>, String> {
     let strategies = by_strategy.into_iter().take(super::SERIES_MAX).filter_map(|(index, values)| {
         let search = mean(values.iter().map(|value| value.0))?.value;
         let quality = mean(values.iter().map(|value| value.1))?.value;
-        Some(Found { name: table.strategies[index].clone(), index, search, quality })
+        Some(Searched { name: table.strategies[index].clone(), index, search, quality })
     });
     Ok(strategies.collect())
 }

@@ -1,7 +1,7 @@
 //! Speed-up over the baseline: bars of a run, lines of a sweep.
 
 use super::axis::Axis;
-use super::bars::{Bar, Chart, Group, Piece, bars_svg};
+use super::bars::{Bar, BarGroup, BarPiece, Chart, bars_svg};
 use super::canvas::Width;
 use super::lines::lines_svg;
 use super::metric::Metric;
@@ -68,8 +68,8 @@ fn draw(title: &str, bars: &[Named], axis_title: &str, width: Width) -> String {
         mark: Some(1.0),
     };
     let groups = bars.iter().map(|(name, _, speedup)| {
-        let pieces = vec![Piece { length: *speedup, paint: usize::from(*speedup < 1.0) }];
-        Group { name: name.clone(), bars: vec![Bar { pieces, label: format!("{speedup:.2}"), ..Bar::default() }] }
+        let pieces = vec![BarPiece { length: *speedup, paint: usize::from(*speedup < 1.0) }];
+        BarGroup { name: name.clone(), bars: vec![Bar { pieces, label: format!("{speedup:.2}"), ..Bar::default() }] }
     });
     bars_svg(&chart, &groups.collect::<Vec<_>>(), width)
 }

@@ -45,7 +45,8 @@ impl<'a> Swept<'a> {
     /// # Errors
     /// Why there is no such setting, and what to do.
     pub(crate) fn new(table: &'a ResultsTable, against: Option<&str>) -> Result<Swept<'a>, String> {
-        let columns: Vec<Column> = (0..table.setting_count).map(|index| Column::new(table, index)).collect();
+        let columns: Vec<SettingColumn> =
+            (0..table.setting_count).map(|index| SettingColumn::new(table, index)).collect();
         let axis = match against {
             Some(name) => named(table, &columns, name)?,
             None => widest(&columns).ok_or(NO_AXIS)?,
@@ -145,7 +146,7 @@ impl<'a> Swept<'a> {
     }
 
     fn linear_axis(&self, width: Width) -> Axis {
-        let count = if width == Width::Column { 6 } else { 11 };
+        let count = if width == Width::SettingColumn { 6 } else { 11 };
         Axis::between(self.values[0], self.values[self.values.len() - 1], count)
     }
 
@@ -183,7 +184,7 @@ const NO_AXIS: &str = "a sweep over a setting with numbers; \
                        `coinfer sweep SCENARIO --set load.offline.samples=1,2,4,8` makes one";
 
 /// The values of a setting.
-struct Column {
+struct SettingColumn {
     /// Distinct texts, in the order of first appearance.
     texts: Vec<String>,
     count: usize,
@@ -192,12 +193,12 @@ struct Column {
     is_seed: bool,
 }
 
-impl Column {
-    fn new(table: &ResultsTable, index: usize) -> Column {
+impl SettingColumn {
+    fn new(table: &ResultsTable, index: usize) -> SettingColumn {
         let texts = texts(&table.lines, index);
         let unit = number(texts.first().map_or("", String::as_str)).map(|(_, unit)| unit.to_owned());
         let unit = unit.filter(|unit| texts.iter().all(|text| number(text).is_some_and(|(_, found)| found == unit)));
-        Column { count: texts.len(), texts, unit, is_seed: is_seed(&table.header[index]) }
+        SettingColumn { count: texts.len(), texts, unit, is_seed: is_seed(&table.header[index]) }
     }
 
     fn place(&self, text: &str) -> usize {
@@ -205,7 +206,7 @@ impl Column {
     }
 }
 
-fn named(table: &ResultsTable, columns: &[Column], name: &str) -> Result<usize, String> {
+fn named(table: &ResultsTable, columns: &[SettingColumn], name: &str) -> Result<usize, String> {
     let Some(index) = table.settings().iter().position(|setting| setting == name) else {
         let settings = table.settings().join(", ");
         return Err(match settings.as_str() {
@@ -214,14 +215,14 @@ fn named(table: &ResultsTable, columns: &[Column], name: &str) -> Result<usize, 
         });
     };
     match &columns[index] {
-        Column { unit: None, .. } => Err(format!("numbers with one unit for --against, which `{name}` has not")),
-        Column { count: ..=1, .. } => Err(format!("more than one value of `{name}`")),
+        SettingColumn { unit: None, .. } => Err(format!("numbers with one unit for --against, which `{name}` has not")),
+        SettingColumn { count: ..=1, .. } => Err(format!("more than one value of `{name}`")),
         _ => Ok(index),
     }
 }
 
 /// The setting with the most values that are numbers, the first if there are several.
-fn widest(columns: &[Column]) -> Option<usize> {
+fn widest(columns: &[SettingColumn]) -> Option<usize> {
     let candidates = columns.iter().enumerate();
     let candidates = candidates.filter(|(_, column)| column.count > 1 && column.unit.is_some() && !column.is_seed);
     candidates.rev().max_by_key(|(_, column)| column.count).map(|(index, _)| index)

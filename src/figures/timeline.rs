@@ -21,13 +21,13 @@ pub fn timeline_svg(title: &str, rows: &[TimelineRow], width: Width) -> String {
     let lanes = &all[..all.len().min(LANES_MAX)];
     let names_width = widest(lanes.iter().map(|lane| lane.name.as_str())).clamp(60, width.units() / 4);
     let left = MARGIN + names_width + 14;
-    let bottom = BELOW_TITLE + lanes.iter().map(Lane::height).sum::<i32>().max(ROW);
+    let bottom = BELOW_TITLE + lanes.iter().map(Track::height).sum::<i32>().max(ROW);
     let frame = Frame { left, top: BELOW_TITLE, right: width.units() - 4 * MARGIN, bottom };
     let notes = notes(rows, all.len(), width);
     let below = frame.bottom + AXIS_BELOW;
     draw(width, below + LINE * notes.len() as i32 + MARGIN, |canvas| {
         canvas.title(title);
-        let scale = Scale::new(rows, frame);
+        let scale = TimeScale::new(rows, frame);
         scale.axis.draw(canvas, frame, Side::Bottom, "time (ms)");
         canvas.outline(frame, GREY);
         let mut top = frame.top;
@@ -62,7 +62,7 @@ const LANES_MAX: usize = 500;
 const STEPS_MAX: usize = 2000;
 
 /// A line of the figure.
-struct Lane<'a> {
+struct Track<'a> {
     /// Of its device or link, numbered if that has several lanes.
     name: String,
     /// The device by which it is coloured; `None` for a link.
@@ -71,14 +71,14 @@ struct Lane<'a> {
     rows: Vec<Vec<&'a TimelineRow>>,
 }
 
-impl Lane<'_> {
+impl Track<'_> {
     fn height(&self) -> i32 {
         (LOW_ROW * self.rows.len() as i32).max(ROW)
     }
 }
 
 /// Where times are on the figure.
-struct Scale {
+struct TimeScale {
     frame: Frame,
     start: Time,
     axis: Axis,
@@ -98,7 +98,7 @@ struct Block {
 }
 
 /// The lanes that `rows` are on, ascending.
-fn lanes(rows: &[TimelineRow]) -> Vec<Lane<'_>> {
+fn lanes(rows: &[TimelineRow]) -> Vec<Track<'_>> {
     let mut by_lane: BTreeMap<u32, Vec<&TimelineRow>> = BTreeMap::new();
     for row in rows {
         by_lane.entry(row.lane).or_default().push(row);
@@ -121,7 +121,7 @@ fn lanes(rows: &[TimelineRow]) -> Vec<Lane<'_>> {
         let TimelineRow { place, device, .. } = rows[0];
         let (count, before) = counts.entry(place).or_default();
         *before += 1;
-        lanes.push(Lane {
+        lanes.push(Track {
             name: match count {
                 1 => place.clone(),
                 _ => format!("{place} #{before}"),
@@ -133,12 +133,12 @@ fn lanes(rows: &[TimelineRow]) -> Vec<Lane<'_>> {
     lanes
 }
 
-impl Scale {
-    fn new(rows: &[TimelineRow], frame: Frame) -> Scale {
+impl TimeScale {
+    fn new(rows: &[TimelineRow], frame: Frame) -> TimeScale {
         let start = rows.iter().map(|row| row.start).min().unwrap_or_default();
         let end = rows.iter().map(|row| row.end).max().unwrap_or_default();
         let axis = Axis::new(since(start, end).as_millis_f64(), 6);
-        Scale { frame, start, axis }
+        TimeScale { frame, start, axis }
     }
 
     fn x(&self, time: Time) -> i32 {
@@ -165,7 +165,7 @@ fn shortest(steps: usize, lanes: usize, frame: Frame) -> i32 {
 }
 
 /// The boxes of one lane, from left to right.
-fn blocks(rows: &[&TimelineRow], scale: &Scale, shortest: i32) -> Vec<Block> {
+fn blocks(rows: &[&TimelineRow], scale: &TimeScale, shortest: i32) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     for row in rows {
         let left = scale.x(row.start);
@@ -266,7 +266,7 @@ mod tests {
         let rows: Vec<_> =
             (0..count).map(|index| row(0, "cpu", Some(0), start(index), start(index) + length)).collect();
         let frame = Frame { left: 0, top: 0, right: 100, bottom: 10 };
-        let scale = Scale::new(&rows, frame);
+        let scale = TimeScale::new(&rows, frame);
         let blocks = blocks(&lanes(&rows)[0].rows[0], &scale, shortest(rows.len(), 1, frame));
         blocks.iter().map(|block| (block.left, block.right)).collect()
     }

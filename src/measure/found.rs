@@ -1,7 +1,7 @@
 //! What the hardware of a case was found to be, and whether its traces are of it.
 
 use super::trace::joined;
-use crate::metrics::Board;
+use crate::metrics::RemoteDevice;
 use crate::replay::remote::BoardInfo;
 use crate::replay::{DeviceInfo, Hardware};
 use crate::scenario::{Case, Profile};
@@ -65,10 +65,10 @@ impl<'a> Found<'a> {
     }
 
     /// The agents that take part.
-    pub(super) fn boards(&self) -> Vec<Board> {
+    pub(super) fn boards(&self) -> Vec<RemoteDevice> {
         let board = |info: &DeviceInfo| {
             let BoardInfo { name, address, hardware, software, unit, delay, clock_error, .. } = info.board.clone()?;
-            Some(Board {
+            Some(RemoteDevice {
                 device: name,
                 address,
                 hardware,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A device on another machine that took part in a replay.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Board {
+pub struct RemoteDevice {
     /// The device's name.
     pub device: String,
     /// Where its agent is.

@@ -15,7 +15,7 @@ use crate::units::{Bytes, BytesPerSec, Duration, Share};
 /// A device, and the samples and rows that it computes.
 pub(crate) type Part = (u32, Range<u32>, Range<u32>);
 
-pub(crate) struct Run {
+pub(crate) struct Example {
     pub(crate) problem: Problem,
     pub(crate) plan: CheckedPlan,
     pub(crate) timeline: Timeline,
@@ -56,7 +56,7 @@ pub(crate) fn problem(devices: &[&str], samples: u32) -> Problem {
 
 /// A run of `parts`, one step each, on the devices cpu, igpu and gpu with 10 samples. What the last device computed is
 /// copied to the first; a join ends it.
-pub(crate) fn run(parts: &[Part]) -> Run {
+pub(crate) fn run(parts: &[Part]) -> Example {
     let problem = problem(&["cpu", "igpu", "gpu"], 10);
     let mut plan = Plan::default();
     let lanes: Vec<_> = (0..3)
@@ -77,7 +77,12 @@ pub(crate) fn run(parts: &[Part]) -> Run {
     }
     plan.join(&ends);
     let plan = check(plan, &problem).unwrap();
-    Run { timeline: simulate(&problem, &plan).unwrap(), estimates: estimates(&problem, &plan).unwrap(), problem, plan }
+    Example {
+        timeline: simulate(&problem, &plan).unwrap(),
+        estimates: estimates(&problem, &plan).unwrap(),
+        problem,
+        plan,
+    }
 }
 
 /// A summary in which each of `strategies` shares 10 samples among three devices, the first giving most to the CPU.

@@ -12,7 +12,7 @@ mod service;
 mod summary;
 mod warm_up;
 
-pub use boards::{Board, Lost};
+pub use boards::{Lost, RemoteDevice};
 pub use compared::{Compared, compared_with_best};
 pub use floor::Floor;
 pub use outcome::{Failure, Outcome};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::boards::{Board, Lost};
+use super::boards::{Lost, RemoteDevice};
 use super::floor::Floor;
 use crate::plan::{Action, CheckedPlan, StepId};
 use crate::replay::Round;
@@ -85,7 +85,7 @@ pub struct Replay {
     pub emulated: Vec<String>,
     /// Devices on other machines.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub boards: Vec<Board>,
+    pub boards: Vec<RemoteDevice>,
     /// Devices that were lost meanwhile.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lost: Vec<Lost>,

@@ -53,7 +53,7 @@ pub fn calibration_accuracy(rows: &[PredictedRow]) -> Accuracy {
 /// # Errors
 /// What is wrong with the file.
 pub fn read_replay_json(bytes: &[u8]) -> Result<Accuracy, serde_json::Error> {
-    let file: File = serde_json::from_slice(bytes)?;
+    let file: ReplayFile = serde_json::from_slice(bytes)?;
     let replays: Vec<Replay> = match file.points {
         Some(points) => points.into_iter().map(|point| point.replay).collect(),
         None => vec![serde_json::from_slice(bytes)?],
@@ -79,7 +79,7 @@ pub fn read_replay_json(bytes: &[u8]) -> Result<Accuracy, serde_json::Error> {
 
 /// What tells the two kinds of `replay.json`.
 #[derive(Deserialize)]
-struct File {
+struct ReplayFile {
     /// Of a sweep; a single replay is the whole file.
     points: Option<Vec<ReplayedPoint>>,
 }

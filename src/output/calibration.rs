@@ -24,7 +24,7 @@ pub struct Calibration {
 
 /// Series that are told of as one.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Entry<'a> {
+pub(crate) struct SeriesView<'a> {
     /// Empty for totals.
     pub(crate) device: &'a str,
     /// The network's name, or which series a total is over.
@@ -37,17 +37,17 @@ pub(crate) struct Entry<'a> {
     pub(crate) group: Group,
 }
 
-impl<'a> Entry<'a> {
-    fn new(device: &'a str, model: &'a str, part: String, series: &[&SeriesValidation]) -> Entry<'a> {
+impl<'a> SeriesView<'a> {
+    fn new(device: &'a str, model: &'a str, part: String, series: &[&SeriesValidation]) -> SeriesView<'a> {
         let form = series.first().map(|first| first.form);
         let form = form.filter(|&form| series.iter().all(|series| series.form == form));
-        Entry { device, model, part, form, group: group(series.iter().copied()) }
+        SeriesView { device, model, part, form, group: group(series.iter().copied()) }
     }
 }
 
 impl Calibration {
     /// An entry for each network on each device and one for its layers, or one for each layer.
-    pub(crate) fn entries(&self, each_layer: bool) -> Vec<Entry<'_>> {
+    pub(crate) fn entries(&self, each_layer: bool) -> Vec<SeriesView<'_>> {
         let series = &self.validation.series;
         let mut seen = BTreeSet::new();
         let pairs = series.iter().map(|series| (series.device.as_str(), series.model.as_str()));
@@ -60,23 +60,23 @@ impl Calibration {
             let of_pair = series.iter().filter(|series| series.device == device && series.model == model);
             let (whole, layers): (Vec<_>, Vec<_>) = of_pair.partition(|series| series.layer.is_none());
             if !whole.is_empty() {
-                entries.push(Entry::new(device, model, "whole".into(), &whole));
+                entries.push(SeriesView::new(device, model, "whole".into(), &whole));
             }
             if each_layer {
                 let entry = |layer: &&SeriesValidation| {
-                    Entry::new(device, model, layer.layer.clone().unwrap_or_default(), &[layer])
+                    SeriesView::new(device, model, layer.layer.clone().unwrap_or_default(), &[layer])
                 };
                 entries.extend(layers.iter().map(entry));
             } else if !layers.is_empty() {
                 let part = format!("{} layer{}", layers.len(), if layers.len() == 1 { "" } else { "s" });
-                entries.push(Entry::new(device, model, part, &layers));
+                entries.push(SeriesView::new(device, model, part, &layers));
             }
         }
         entries
     }
 
     /// Networks, and layers if there are any: all of them, and those that can be trusted if not all can.
-    pub(crate) fn totals(&self) -> Vec<Entry<'_>> {
+    pub(crate) fn totals(&self) -> Vec<SeriesView<'_>> {
         let mut totals = Vec::new();
         for (part, is_layer) in [("whole", false), ("layers", true)] {
             let series = || self.validation.series.iter().filter(|series| series.layer.is_some() == is_layer);
@@ -85,7 +85,7 @@ impl Calibration {
             for (index, chosen) in [&all, &trusted].into_iter().enumerate() {
                 let tells_more = index == 0 || chosen.len() < all.len();
                 if !chosen.is_empty() && tells_more {
-                    totals.push(Entry::new("", TOTALS[usize::from(is_layer)][index], part.into(), chosen));
+                    totals.push(SeriesView::new("", TOTALS[usize::from(is_layer)][index], part.into(), chosen));
                 }
             }
         }
@@ -102,7 +102,7 @@ impl Calibration {
 /// The calibration as one JSON object with a newline at its end. Errors and shares are fractions, times milliseconds.
 pub fn calibration_json(calibration: &Calibration) -> String {
     let target = |target: Target| TargetEntry { target, met: target.is_met() };
-    json_text(&Object {
+    json_text(&CalibrationView {
         trace: &calibration.name,
         notes: &calibration.notes,
         targets: targets(&calibration.validation).into_iter().map(target).collect(),
@@ -115,7 +115,7 @@ pub fn calibration_json(calibration: &Calibration) -> String {
 }
 
 #[derive(Serialize)]
-struct Object<'a> {
+struct CalibrationView<'a> {
     /// The name of the trace.
     trace: &'a str,
     /// What the reader should know, a sentence each.
@@ -123,9 +123,9 @@ struct Object<'a> {
     /// Figures beside what they should be.
     targets: Vec<TargetEntry>,
     /// What all networks and all layers come to, with and without those that cannot be trusted.
-    totals: Vec<Entry<'a>>,
+    totals: Vec<SeriesView<'a>>,
     /// What each network comes to on each device, and its layers together.
-    networks: Vec<Entry<'a>>,
+    networks: Vec<SeriesView<'a>>,
     /// The ranking of plans of the networks that can be trusted.
     ranking: Option<RankingSummary>,
     /// How well plans are ranked, by network; only those that two devices or more have.
@@ -146,8 +146,8 @@ struct TargetEntry {
 ///
 /// Errors are fractions.
 pub fn errors_csv(calibration: &Calibration) -> Vec<u8> {
-    let entries: Vec<Entry<'_>> = calibration.entries(true).into_iter().chain(calibration.totals()).collect();
-    let of_entry = |entry: &Entry<'_>| {
+    let entries: Vec<SeriesView<'_>> = calibration.entries(true).into_iter().chain(calibration.totals()).collect();
+    let of_entry = |entry: &SeriesView<'_>| {
         let Group { inside, below, beyond, transferred, .. } = entry.group;
         let schemes = [
             (Scheme::Inside, inside),

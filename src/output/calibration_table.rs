@@ -1,6 +1,6 @@
 //! A calibration as tables for a terminal of 80 columns.
 
-use super::calibration::{Calibration, Entry};
+use super::calibration::{Calibration, SeriesView};
 use super::grid::{NAME_BREAKS, grid, page, room, wrap};
 use crate::cost::{Lookup, NOMINAL_COVERAGE, SeriesValidation, Target, targets};
 use crate::statistics::Errors;
@@ -46,9 +46,9 @@ const TARGETS: [(&str, &str); 4] = [("target", ""), ("found", ""), ("wanted", ""
 /// A table with the networks below their devices.
 fn entry_grid(
     titles: &Titles,
-    entries: &[Entry<'_>],
-    totals: &[Entry<'_>],
-    cells: &dyn Fn(&Entry<'_>) -> Vec<String>,
+    entries: &[SeriesView<'_>],
+    totals: &[SeriesView<'_>],
+    cells: &dyn Fn(&SeriesView<'_>) -> Vec<String>,
     bold: bool,
 ) -> Vec<String> {
     let mut named: Vec<(String, Vec<String>)> = Vec::new();
@@ -89,7 +89,7 @@ fn or_dash(fraction: Option<f64>) -> String {
     fraction.map_or_else(|| "-".to_owned(), percent)
 }
 
-fn errors_cells(entry: &Entry<'_>) -> Vec<String> {
+fn errors_cells(entry: &SeriesView<'_>) -> Vec<String> {
     let figure = |figure: fn(Errors) -> f64| or_dash(entry.group.inside.map(figure));
     let signed = |errors: Errors| match percent(errors.bias).as_str() {
         "-0.0" | "0.0" => "0.0".to_owned(),
@@ -109,7 +109,7 @@ fn errors_cells(entry: &Entry<'_>) -> Vec<String> {
     ]
 }
 
-fn reach_cells(entry: &Entry<'_>) -> Vec<String> {
+fn reach_cells(entry: &SeriesView<'_>) -> Vec<String> {
     let mean = |errors: Option<Errors>| or_dash(errors.map(|errors| errors.mean));
     let is_refused = entry.group.refused > 0 && entry.group.beyond.is_none();
     let noise = entry.group.noise;

@@ -36,12 +36,12 @@ pub fn layers_csv(model: &CountedModel) -> Vec<u8> {
 /// The network and its layers as one JSON object with a newline at its end.
 pub fn layers_json(model: &CountedModel) -> String {
     #[derive(Serialize)]
-    struct Object<'a> {
+    struct LayersView<'a> {
         #[serde(flatten)]
         total: ModelEntry<'a>,
         layers: Vec<LayerEntry<'a>>,
     }
-    json_text(&Object { total: model.into(), layers: entries(&model.graph) })
+    json_text(&LayersView { total: model.into(), layers: entries(&model.graph) })
 }
 
 /// What is said of a layer in files.

@@ -46,7 +46,7 @@ pub use readings::readings_text;
 pub(crate) use record::paths_csv;
 pub use replay_files::{replay_json, replay_table, replayed_summary_json};
 pub use replay_sweep::{ReplaySummary, ReplayedPoint, replay_sweep_csv, replay_sweep_json, replay_sweep_table};
-pub(crate) use results::{COLUMNS, Column};
+pub(crate) use results::{COLUMNS, ResultColumn};
 pub use results::{ResultColumns, ResultRow, results_csv, summary_json};
 pub use results_table::{ResultLine, ResultsTable, alternatives};
 pub use sensitivity::{Effect, Gauge, Sensitivity, read_sensitivity_csv};

@@ -48,11 +48,11 @@ const COLUMNS: [(&str, &str); 11] = [
 /// The networks as one JSON object with a newline at its end. What is not published is `null`; deviations are fractions.
 pub fn models_json(models: &[CountedModel]) -> String {
     #[derive(Serialize)]
-    struct Object<'a> {
+    struct ModelsView<'a> {
         /// The networks.
         models: Vec<ModelEntry<'a>>,
     }
-    json_text(&Object { models: models.iter().map(ModelEntry::from).collect() })
+    json_text(&ModelsView { models: models.iter().map(ModelEntry::from).collect() })
 }
 
 /// What is said of a network in files.

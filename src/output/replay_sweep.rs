@@ -119,13 +119,13 @@ fn captions(points: &[ReplayedPoint]) -> Vec<String> {
 /// The replays as JSON.
 pub fn replay_sweep_json(points: &[ReplayedPoint]) -> String {
     #[derive(Serialize)]
-    struct Whole<'a> {
+    struct ReplaysView<'a> {
         /// What they come to.
         summary: ReplaySummary,
         /// The replay at each point.
         points: &'a [ReplayedPoint],
     }
-    json_text(&Whole { summary: ReplaySummary::of(points), points })
+    json_text(&ReplaysView { summary: ReplaySummary::of(points), points })
 }
 
 /// The columns of a plan behind the settings of its point, and the paths of their fields.
@@ -148,7 +148,7 @@ const COLUMNS: [(&str, &str); 13] = [
 /// The replays as CSV, one line a plan.
 pub fn replay_sweep_csv(points: &[ReplayedPoint]) -> Vec<u8> {
     #[derive(Serialize)]
-    struct Line<'a> {
+    struct PlanView<'a> {
         /// The point.
         settings: Pairs<'a, &'a str>,
         /// The plan's times.
@@ -161,7 +161,7 @@ pub fn replay_sweep_csv(points: &[ReplayedPoint]) -> Vec<u8> {
     let settings = points.first().map(|point| point.settings.as_slice()).unwrap_or_default();
     let settings = settings.iter().map(|(name, _)| (name.clone(), format!("settings.{name}")));
     let columns = COLUMNS.map(|(name, path)| (name.to_owned(), path.to_owned()));
-    let lines = pairs(points).map(|(ReplayedPoint { settings, replay }, comparison)| Line {
+    let lines = pairs(points).map(|(ReplayedPoint { settings, replay }, comparison)| PlanView {
         settings: Pairs::of(settings, String::as_str),
         comparison,
         timeline: if replay.is_assembled { "assembled" } else { "measured" },

@@ -172,7 +172,7 @@ pub fn summary_json(summary: &Summary) -> String {
 }
 
 /// A column of `results.csv`, and what it is on a page.
-pub(crate) struct Column {
+pub(crate) struct ResultColumn {
     /// Its name in the header.
     pub(crate) name: &'static str,
     /// The path of its field in [`OutcomeView`]; `low` and `high` of an interval are its ends.
@@ -183,7 +183,7 @@ pub(crate) struct Column {
     pub(crate) unit: &'static str,
 }
 
-impl Column {
+impl ResultColumn {
     /// By how much values are multiplied for a page.
     pub(crate) fn factor(&self) -> f64 {
         if self.unit.starts_with('%') { 100.0 } else { 1.0 }
@@ -196,12 +196,12 @@ impl Column {
     }
 }
 
-const fn column(name: &'static str, path: &'static str, title: &'static str, unit: &'static str) -> Column {
-    Column { name, path, title, unit }
+const fn column(name: &'static str, path: &'static str, title: &'static str, unit: &'static str) -> ResultColumn {
+    ResultColumn { name, path, title, unit }
 }
 
 /// What is said of each result, behind the strategy.
-pub(crate) const COLUMNS: [Column; 37] = [
+pub(crate) const COLUMNS: [ResultColumn; 37] = [
     column("samples", "samples", "samples", ""),
     column("makespan_ms", "makespan_ms", "makespan", "ms"),
     column("samples_per_s", "samples_per_s", "throughput", "samples/s"),
@@ -310,7 +310,7 @@ impl ResultColumns {
         };
         let of_network = |network: &String| {
             let columns = COLUMNS.iter().filter(|column| NETWORK_COLUMNS.contains(&column.name));
-            let of = |column: &Column| {
+            let of = |column: &ResultColumn| {
                 let path = column.path.replacen("service", &format!("networks.{network}"), 1);
                 (format!("{}_{network}", column.name), path)
             };

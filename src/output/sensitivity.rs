@@ -136,7 +136,7 @@ pub fn read_sensitivity_csv(bytes: &[u8]) -> Result<Vec<Effect>, Vec<CsvFault>> 
 
 /// All as one JSON object with a newline at its end. What is not known is `null`.
 pub fn sensitivity_json(sensitivity: &Sensitivity) -> String {
-    json_text(&Object {
+    json_text(&SensitivityView {
         scenario: &sensitivity.scenario,
         baseline: &sensitivity.baseline,
         results: sensitivity.effects.iter().map(EffectView::from).collect(),
@@ -144,7 +144,7 @@ pub fn sensitivity_json(sensitivity: &Sensitivity) -> String {
 }
 
 #[derive(Serialize)]
-struct Object<'a> {
+struct SensitivityView<'a> {
     /// The scenario's name.
     scenario: &'a str,
     /// What speed-ups are over.

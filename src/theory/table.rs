@@ -46,16 +46,16 @@ pub fn theory_markdown(agreements: &[Agreement]) -> String {
 
 /// A line of the agreement with theory.
 #[derive(Serialize)]
-struct Entry<'a> {
+struct AgreementView<'a> {
     #[serde(flatten)]
     agreement: &'a Agreement,
     /// Whether the bias is within its limit and enough seeds are covered.
     agrees: bool,
 }
 
-impl<'a> From<&'a Agreement> for Entry<'a> {
-    fn from(agreement: &'a Agreement) -> Entry<'a> {
-        Entry { agreement, agrees: agreement.is_within() }
+impl<'a> From<&'a Agreement> for AgreementView<'a> {
+    fn from(agreement: &'a Agreement) -> AgreementView<'a> {
+        AgreementView { agreement, agrees: agreement.is_within() }
     }
 }
 
@@ -74,21 +74,25 @@ pub fn theory_csv(agreements: &[Agreement]) -> Vec<u8> {
         "seeds",
         "agrees",
     ];
-    paths_csv(&COLUMNS.map(|name| (name, name)), agreements.iter().map(Entry::from))
+    paths_csv(&COLUMNS.map(|name| (name, name)), agreements.iter().map(AgreementView::from))
 }
 
 /// The agreements as one JSON object with a newline at its end; biases are fractions.
 pub fn theory_json(agreements: &[Agreement]) -> String {
     #[derive(Serialize)]
-    struct Object<'a> {
+    struct TheoryView<'a> {
         /// Replications of each seed.
         replications: u32,
         /// The level of confidence of intervals.
         level: f64,
         /// What each case came to.
-        cases: Vec<Entry<'a>>,
+        cases: Vec<AgreementView<'a>>,
     }
-    json_text(&Object { replications: REPLICATIONS, level: LEVEL, cases: agreements.iter().map(Entry::from).collect() })
+    json_text(&TheoryView {
+        replications: REPLICATIONS,
+        level: LEVEL,
+        cases: agreements.iter().map(AgreementView::from).collect(),
+    })
 }
 
 fn cells(agreement: &Agreement) -> [String; 8] {

@@ -17,11 +17,11 @@ pub(super) struct Curve {
     /// The base of a logarithmic axis to the right.
     log: Option<u32>,
     x: Vec<f64>,
-    series: Vec<Series>,
+    series: Vec<CurveLine>,
 }
 
 #[derive(Serialize)]
-struct Series {
+struct CurveLine {
     name: String,
     /// `None` for the colour of text.
     colour: Option<String>,
@@ -64,9 +64,9 @@ pub(super) fn curves(material: &Material, against: Option<&str>) -> Vec<Curve> {
     curves
 }
 
-fn series(name: &str, index: usize, y: Vec<Option<f64>>) -> Series {
+fn series(name: &str, index: usize, y: Vec<Option<f64>>) -> CurveLine {
     let colour = (index % 7 != 6).then(|| colour_css(index));
-    Series { name: name.to_owned(), colour, dash: dash_pixels(index), y, low: None, high: None }
+    CurveLine { name: name.to_owned(), colour, dash: dash_pixels(index), y, low: None, high: None }
 }
 
 /// `None` if no result says anything of it.
@@ -82,7 +82,7 @@ fn of_sweep(swept: &Swept<'_>, metric: Metric, y_title: &str) -> Option<Curve> {
         let bands: Vec<Option<(f64, f64)>> = found.iter().map(|it| it.as_ref()?.band).collect();
         let end = |of: fn((f64, f64)) -> f64| Some(bands.iter().map(|band| band.map(of)).collect());
         all.push(match bands.iter().any(Option::is_some) {
-            true => Series { low: end(|band| band.0), high: end(|band| band.1), ..of_line },
+            true => CurveLine { low: end(|band| band.0), high: end(|band| band.1), ..of_line },
             false => of_line,
         });
     }
@@ -171,7 +171,7 @@ mod tests {
         };
         let strategies = vec![strategy(0, &[(1.0, 1), (4.0, 3)]), strategy(6, &[(2.0, 1), (8.0, 1)])];
         let curve = latencies(&Material { strategies, ..Material::default() }).unwrap();
-        let ends = |series: &Series| (series.y[0], series.y[curve.x.len() - 1]);
+        let ends = |series: &CurveLine| (series.y[0], series.y[curve.x.len() - 1]);
         assert_eq!((curve.x[0], curve.x[curve.x.len() - 1]), (1.0, 8.0));
         assert_eq!(
             curve.series.iter().map(ends).collect::<Vec<_>>(),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::escape::escaped;
-use super::table::{Cell, Title, table_html};
-use crate::output::{Accuracy, COLUMNS, Column, ResultLine, ResultsTable};
+use super::table::{TableCell, Title, table_html};
+use crate::output::{Accuracy, COLUMNS, ResultColumn, ResultLine, ResultsTable};
 
 /// More lines make the page slow; `results.csv` has them all.
 const LINES_MAX: usize = 2000;
@@ -13,7 +13,7 @@ const REASONS_MAX: usize = 50;
 
 /// A line a result.
 pub(super) fn results_html(table: &ResultsTable) -> String {
-    let columns: Vec<&Column> =
+    let columns: Vec<&ResultColumn> =
         COLUMNS.iter().filter(|column| !column.title.is_empty() && table.has(column.name)).collect();
     let text = |name: &str| Title { name: name.to_owned(), unit: String::new() };
     // What devices did is the last.
@@ -29,18 +29,18 @@ pub(super) fn results_html(table: &ResultsTable) -> String {
     titles.extend(busy.iter().map(|(_, device)| Title { name: (*device).into(), unit: "% busy".into() }));
     let row = |line: &ResultLine| {
         let number = |column: &str, factor: f64| match table.value(line, column) {
-            Some(value) => Cell::Number(value * factor, None),
-            None => Cell::Unknown,
+            Some(value) => TableCell::Number(value * factor, None),
+            None => TableCell::Unknown,
         };
-        let mut cells = vec![Cell::Text(table.strategy(line).to_owned())];
+        let mut cells = vec![TableCell::Text(table.strategy(line).to_owned())];
         cells.extend(line.cells.iter().take(table.setting_count).map(|value| match value.parse::<f64>() {
-            Ok(number) if number.is_finite() => Cell::Number(number, None),
-            _ => Cell::Text(value.to_owned()),
+            Ok(number) if number.is_finite() => TableCell::Number(number, None),
+            _ => TableCell::Text(value.to_owned()),
         }));
         cells.extend(columns.iter().map(|column| {
             let [low, high] = column.ends().map(|end| table.value(line, &end));
             match number(column.name, column.factor()) {
-                Cell::Number(value, _) => Cell::Number(value, low.zip(high)),
+                TableCell::Number(value, _) => TableCell::Number(value, low.zip(high)),
                 other => other,
             }
         }));
@@ -48,7 +48,7 @@ pub(super) fn results_html(table: &ResultsTable) -> String {
         cells.extend(busy.iter().map(|(column, _)| number(column, 100.0)));
         cells
     };
-    let rows: Vec<Vec<Cell>> = table.lines.iter().take(LINES_MAX).map(row).collect();
+    let rows: Vec<Vec<TableCell>> = table.lines.iter().take(LINES_MAX).map(row).collect();
     let more = table.lines.len().saturating_sub(LINES_MAX);
     let note = match more {
         0 => String::new(),
@@ -71,14 +71,14 @@ pub(super) fn strategies_html(table: &ResultsTable) -> String {
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
         let most = |values: &[f64]| values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let known = |values: Vec<f64>, of: &dyn Fn(&[f64]) -> f64| match values.as_slice() {
-            [] => Cell::Unknown,
-            values => Cell::Number(of(values), None),
+            [] => TableCell::Unknown,
+            values => TableCell::Number(of(values), None),
         };
         let gaps: Vec<f64> = values("gap").into_iter().map(|gap| gap * 100.0).collect();
         vec![
-            Cell::Text(strategy.clone()),
-            Cell::Number(count as f64, None),
-            Cell::Number((lines.len() - count) as f64, None),
+            TableCell::Text(strategy.clone()),
+            TableCell::Number(count as f64, None),
+            TableCell::Number((lines.len() - count) as f64, None),
             known(values("speedup"), &mean),
             known(gaps.clone(), &mean),
             known(gaps, &most),
@@ -102,7 +102,11 @@ pub(super) fn failures_html(table: &ResultsTable) -> String {
     let title = |name: &str| Title { name: name.into(), unit: String::new() };
     let more = counts.len().saturating_sub(REASONS_MAX);
     let rows = counts.into_iter().take(REASONS_MAX).map(|((strategy, reason), count)| {
-        vec![Cell::Text(strategy.to_owned()), Cell::Text(reason.to_owned()), Cell::Number(f64::from(count), None)]
+        vec![
+            TableCell::Text(strategy.to_owned()),
+            TableCell::Text(reason.to_owned()),
+            TableCell::Number(f64::from(count), None),
+        ]
     });
     let note =
         if more > 0 { format!("<p class=\"note\">{more} more are in results.csv.</p>\n") } else { String::new() };
@@ -115,10 +119,10 @@ pub(super) fn accuracy_html(accuracy: &Accuracy) -> String {
     let titles = [title("of", ""), title("predicted", "ms"), title("measured", "ms"), title("error", "%")];
     let cells = accuracy.rows.iter().take(LINES_MAX).map(|row| {
         vec![
-            Cell::Text(row.series.clone()),
-            Cell::Number(row.predicted_ms, None),
-            Cell::Number(row.measured_ms, None),
-            Cell::Number((row.predicted_ms / row.measured_ms - 1.0) * 100.0, None),
+            TableCell::Text(row.series.clone()),
+            TableCell::Number(row.predicted_ms, None),
+            TableCell::Number(row.measured_ms, None),
+            TableCell::Number((row.predicted_ms / row.measured_ms - 1.0) * 100.0, None),
         ]
     });
     let verdict = match accuracy.verdict.as_str() {

@@ -11,13 +11,13 @@ use crate::output::read::{CsvFault, Line, read_rows};
 pub(crate) fn fields<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
     let mut names = None;
     // It asks for its fields by their names, and is told nothing.
-    let _ = T::deserialize(Fields(&mut names));
+    let _ = T::deserialize(FieldNames(&mut names));
     names.expect("a record is a struct")
 }
 
-struct Fields<'a>(&'a mut Option<&'static [&'static str]>);
+struct FieldNames<'a>(&'a mut Option<&'static [&'static str]>);
 
-impl<'de> Deserializer<'de> for Fields<'_> {
+impl<'de> Deserializer<'de> for FieldNames<'_> {
     type Error = Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Error> {
@@ -85,7 +85,7 @@ impl<'de> Deserializer<'de> for Record<'_, '_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        visitor.visit_map(Columns { record: self, left: fields })
+        visitor.visit_map(ColumnsLeft { record: self, left: fields })
     }
 
     forward_to_deserialize_any! {
@@ -95,12 +95,12 @@ impl<'de> Deserializer<'de> for Record<'_, '_> {
 }
 
 /// The columns of a line that were not read yet.
-struct Columns<'a, 'l> {
+struct ColumnsLeft<'a, 'l> {
     record: Record<'a, 'l>,
     left: &'static [&'static str],
 }
 
-impl<'de> MapAccess<'de> for Columns<'_, '_> {
+impl<'de> MapAccess<'de> for ColumnsLeft<'_, '_> {
     type Error = Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
@@ -110,17 +110,17 @@ impl<'de> MapAccess<'de> for Columns<'_, '_> {
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
         let (column, left) = self.left.split_first().ok_or_else(|| Error::custom("no column is left"))?;
         self.left = left;
-        seed.deserialize(Cell { record: &mut self.record, column })
+        seed.deserialize(ReadCell { record: &mut self.record, column })
     }
 }
 
 /// A cell of a line.
-struct Cell<'c, 'a, 'l> {
+struct ReadCell<'c, 'a, 'l> {
     record: &'c mut Record<'a, 'l>,
     column: &'static str,
 }
 
-impl Cell<'_, '_, '_> {
+impl ReadCell<'_, '_, '_> {
     fn text(&self) -> &str {
         self.record.line.text(self.column)
     }
@@ -132,7 +132,7 @@ impl Cell<'_, '_, '_> {
     }
 }
 
-impl<'de> Deserializer<'de> for Cell<'_, '_, '_> {
+impl<'de> Deserializer<'de> for ReadCell<'_, '_, '_> {
     type Error = Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {

@@ -10,26 +10,26 @@ pub(crate) fn cells(record: &impl Serialize) -> Vec<(String, String)> {
     // JSON is what keeps the order, and what renames fields and leaves some out.
     let json = serde_json::to_string(record).expect("all keys are strings and writing to memory succeeds");
     let mut cells = Vec::new();
-    let read =
-        Cell { path: String::new(), cells: &mut cells }.deserialize(&mut serde_json::Deserializer::from_str(&json));
+    let read = WrittenCell { path: String::new(), cells: &mut cells }
+        .deserialize(&mut serde_json::Deserializer::from_str(&json));
     read.expect("what was just written is JSON");
     cells
 }
 
 /// The path of the value that comes next, and where its text goes.
-struct Cell<'a> {
+struct WrittenCell<'a> {
     path: String,
     cells: &'a mut Vec<(String, String)>,
 }
 
-impl Cell<'_> {
+impl WrittenCell<'_> {
     fn text<E>(self, text: impl ToString) -> Result<(), E> {
         self.cells.push((self.path, text.to_string()));
         Ok(())
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Cell<'_> {
+impl<'de> DeserializeSeed<'de> for WrittenCell<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -37,7 +37,7 @@ impl<'de> DeserializeSeed<'de> for Cell<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Cell<'_> {
+impl<'de> Visitor<'de> for WrittenCell<'_> {
     type Value = ();
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,7 +76,7 @@ impl<'de> Visitor<'de> for Cell<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
         while let Some(name) = fields.next_key::<String>()? {
             let path = if self.path.is_empty() { name } else { format!("{}.{name}", self.path) };
-            fields.next_value_seed(Cell { path, cells: self.cells })?;
+            fields.next_value_seed(WrittenCell { path, cells: self.cells })?;
         }
         Ok(())
     }
