@@ -128,7 +128,7 @@ impl Calibrate {
             Ok(_) => vec![],
             Err(found) => found,
         };
-        let mut faults: BTreeMap<usize, Vec<cost::Fault>> = BTreeMap::new();
+        let mut faults: BTreeMap<usize, Vec<cost::Mistake>> = BTreeMap::new();
         for fault in found {
             faults.entry(fault.source).or_default().push(fault.fault);
         }
@@ -175,7 +175,7 @@ struct Files {
     scenarios: Vec<File>,
     traces: Vec<File>,
     /// The names of files that cannot be read, and why.
-    unread: Vec<(String, cost::Fault)>,
+    unread: Vec<(String, cost::Mistake)>,
 }
 
 struct File {
@@ -191,7 +191,7 @@ fn read(paths: &[PathBuf]) -> Result<Files, Error> {
         match read_whole(path) {
             Ok(bytes) => Some(File { name, bytes }),
             Err(cause) => {
-                unread.push((name, cost::Fault { line: 1, cause, remedy: "name a file that can be read".into() }));
+                unread.push((name, cost::Mistake { line: 1, cause, remedy: "name a file that can be read".into() }));
                 None
             }
         }

@@ -10,7 +10,7 @@ use super::Error;
 use super::file::read_whole;
 use crate::figures::html::Provenance;
 use crate::figures::{Material, StrategyMaterial};
-use crate::output::{Accuracy, CsvFault, Manifest, ResultsTable, calibration_accuracy, read_replay_json};
+use crate::output::{Accuracy, CsvMistake, Manifest, ResultsTable, calibration_accuracy, read_replay_json};
 use crate::output::{Effect, slugs};
 use crate::output::{
     alternatives, read_finish_times_csv, read_latency_csv, read_predicted_csv, read_sensitivity_csv, read_timeline_csv,
@@ -119,7 +119,7 @@ impl Reader {
     }
 
     /// What `read` reads in a file, if there is one that has no faults.
-    fn csv<T>(&mut self, name: &str, read: impl Fn(&[u8]) -> Result<T, Vec<CsvFault>>) -> Option<T> {
+    fn csv<T>(&mut self, name: &str, read: impl Fn(&[u8]) -> Result<T, Vec<CsvMistake>>) -> Option<T> {
         let bytes = self.bytes(name)?;
         let faults = match read(&bytes) {
             Ok(found) => return Some(found),
@@ -155,9 +155,9 @@ impl Reader {
 }
 
 /// A line for each fault of a file.
-pub(super) fn csv_faults(path: &Path, faults: &[CsvFault]) -> Vec<String> {
+pub(super) fn csv_faults(path: &Path, faults: &[CsvMistake]) -> Vec<String> {
     let shown = path.display();
-    let line = |CsvFault { line, cause, remedy }: &CsvFault| format!("{shown}:{line}: {cause}; {remedy}");
+    let line = |CsvMistake { line, cause, remedy }: &CsvMistake| format!("{shown}:{line}: {cause}; {remedy}");
     let mut told: Vec<String> = faults.iter().take(FAULTS_MAX).map(line).collect();
     if let Some(more @ 1..) = faults.len().checked_sub(FAULTS_MAX) {
         told.push(format!("{shown}: and {more} more faults"));

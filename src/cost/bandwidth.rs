@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::read::{fault, read_header, read_kind, text_of};
-use super::trace::Fault;
+use super::trace::Mistake;
 use crate::platform::BandwidthTable;
 use crate::units::BytesPerSec;
 
@@ -28,7 +28,7 @@ struct Row {
 ///
 /// # Errors
 /// What is not as `traces/README.md` says: the header, a value, a point that is missing from the grid or there twice.
-pub fn parse_bandwidth(bytes: &[u8]) -> Result<BandwidthTable, Vec<Fault>> {
+pub fn parse_bandwidth(bytes: &[u8]) -> Result<BandwidthTable, Vec<Mistake>> {
     let text = text_of(bytes)?;
     let mut faults = Vec::new();
     let (header, table, first_line) = read_header(text, MAGIC, "a table of shared bandwidth", &mut faults);
@@ -54,7 +54,7 @@ fn rate(bytes: u64) -> BytesPerSec {
     BytesPerSec::new(bytes as f64).expect("a rate that was read is positive")
 }
 
-fn read_rows(table: &str, first_line: usize, faults: &mut Vec<Fault>) -> Vec<Row> {
+fn read_rows(table: &str, first_line: usize, faults: &mut Vec<Mistake>) -> Vec<Row> {
     let mut lines = (first_line..).zip(table.lines()).filter(|(_, line)| !line.trim().is_empty());
     let (line, header) = lines.next().unwrap_or((first_line, ""));
     if header.split(',').map(str::trim).ne(COLUMNS) {
@@ -76,7 +76,7 @@ fn read_rows(table: &str, first_line: usize, faults: &mut Vec<Fault>) -> Vec<Row
     rows
 }
 
-fn read_row(line: usize, text: &str, faults: &mut Vec<Fault>) -> Option<Row> {
+fn read_row(line: usize, text: &str, faults: &mut Vec<Mistake>) -> Option<Row> {
     let fields: Vec<&str> = text.split(',').map(str::trim).collect();
     let Ok(fields) = <[&str; 3]>::try_from(fields.as_slice()) else {
         let cause = format!("the row has {} fields where the table has {} columns", fields.len(), COLUMNS.len());
@@ -102,7 +102,7 @@ fn read_row(line: usize, text: &str, faults: &mut Vec<Fault>) -> Option<Row> {
 }
 
 /// Finds points that are missing or there twice.
-fn check_grid(rows: &[Row], first_line: usize, faults: &mut Vec<Fault>) {
+fn check_grid(rows: &[Row], first_line: usize, faults: &mut Vec<Mistake>) {
     let mut seen: BTreeMap<(u64, u64), usize> = BTreeMap::new();
     for row in rows {
         if let Some(first) = seen.insert((row.alone, row.external), row.line) {

@@ -31,7 +31,7 @@ pub use parts::Parts;
 pub use ranking::{Choice, Ranking, RankingSummary};
 pub use speed::Speed;
 pub use summary::{Coverage, Group, Target, group, targets};
-pub use trace::{Fault, Kind, LayerKey, Point, Row, Rows, Statistic, Trace};
+pub use trace::{Kind, LayerKey, Mistake, Point, Row, Rows, Statistic, Trace};
 pub use validation::{NOMINAL_COVERAGE, Prediction, Scheme, SeriesValidation, Validation, validate};
 
 use std::collections::BTreeMap;

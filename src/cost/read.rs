@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::trace::{Fault, Kind, LayerKey, Row, Rows, Statistic, Trace};
+use super::trace::{Kind, LayerKey, Mistake, Row, Rows, Statistic, Trace};
 use crate::platform::Precision;
 use crate::units::Share;
 
@@ -23,7 +23,7 @@ pub(super) const TIME_MS_MIN: f64 = 1e-6;
 pub(super) const TIME_MS_MAX: f64 = 8.64e10;
 
 /// The trace, or everything that is wrong with it in file order.
-pub(super) fn parse(bytes: &[u8]) -> Result<Trace, Vec<Fault>> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Trace, Vec<Mistake>> {
     let text = text_of(bytes)?;
     let mut faults = Vec::new();
     let (header, table, first_line) = read_header(text, MAGIC, "a trace", &mut faults);
@@ -44,15 +44,15 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Trace, Vec<Fault>> {
 }
 
 /// The bytes as text, or the line on which they are none.
-pub(super) fn text_of(bytes: &[u8]) -> Result<&str, Vec<Fault>> {
+pub(super) fn text_of(bytes: &[u8]) -> Result<&str, Vec<Mistake>> {
     std::str::from_utf8(bytes).map_err(|error| {
         let line = 1 + bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
         vec![fault(line, "the file is not valid UTF-8", "save it as UTF-8 text")]
     })
 }
 
-pub(super) fn fault(line: usize, cause: impl Into<String>, remedy: impl Into<String>) -> Fault {
-    Fault { line, cause: cause.into(), remedy: remedy.into() }
+pub(super) fn fault(line: usize, cause: impl Into<String>, remedy: impl Into<String>) -> Mistake {
+    Mistake { line, cause: cause.into(), remedy: remedy.into() }
 }
 
 pub(super) type Header = BTreeMap<String, (usize, Vec<String>)>;
@@ -62,7 +62,7 @@ pub(super) fn read_header<'a>(
     text: &'a str,
     magic: &str,
     what: &str,
-    faults: &mut Vec<Fault>,
+    faults: &mut Vec<Mistake>,
 ) -> (Header, &'a str, usize) {
     let mut header = Header::new();
     let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -91,7 +91,7 @@ pub(super) fn read_header<'a>(
     (header, rest, line)
 }
 
-pub(super) fn read_kind(header: &Header, faults: &mut Vec<Fault>) -> Kind {
+pub(super) fn read_kind(header: &Header, faults: &mut Vec<Mistake>) -> Kind {
     let Some((line, values)) = header.get("kind") else {
         return Kind::Measured;
     };
@@ -115,7 +115,7 @@ pub(super) fn read_kind(header: &Header, faults: &mut Vec<Fault>) -> Kind {
 }
 
 /// Each row, and the share of its device that it was measured on.
-fn read_rows(table: &str, first_line: usize, faults: &mut Vec<Fault>) -> Vec<(Share, Row)> {
+fn read_rows(table: &str, first_line: usize, faults: &mut Vec<Mistake>) -> Vec<(Share, Row)> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_reader(table.as_bytes());
     let line_of =
         |position: Option<&csv::Position>| position.map_or(first_line, |at| first_line - 1 + at.line() as usize);
@@ -156,7 +156,7 @@ struct Columns {
 }
 
 impl Columns {
-    fn find(header: &csv::StringRecord, line: usize, faults: &mut Vec<Fault>) -> Option<Columns> {
+    fn find(header: &csv::StringRecord, line: usize, faults: &mut Vec<Mistake>) -> Option<Columns> {
         let known = faults.len();
         let mut position = |name: &str| {
             let found = header.iter().position(|column| column == name);
@@ -198,7 +198,7 @@ impl Columns {
         })
     }
 
-    fn row(&self, record: &csv::StringRecord, line: usize, faults: &mut Vec<Fault>) -> Option<(Share, Row)> {
+    fn row(&self, record: &csv::StringRecord, line: usize, faults: &mut Vec<Mistake>) -> Option<(Share, Row)> {
         if record.len() != self.count {
             let cause = format!("the row has {} fields where the table has {} columns", record.len(), self.count);
             faults.push(fault(line, cause, "give every column a value; the file may be cut off"));
@@ -299,7 +299,7 @@ fn share_of(text: &str) -> Option<Share> {
     if is_whole { Share::from_basis_points(whole as u16) } else { None }
 }
 
-fn find_duplicates(rows: &[Row], faults: &mut Vec<Fault>) {
+fn find_duplicates(rows: &[Row], faults: &mut Vec<Mistake>) {
     let mut seen = BTreeMap::new();
     for row in rows {
         let place = (&row.device, row.precision, &row.model, &row.layer);

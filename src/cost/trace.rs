@@ -102,7 +102,7 @@ pub enum Statistic {
 
 /// One thing wrong with a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct Mistake {
     /// Line in the file, from 1.
     pub line: usize,
     /// What is wrong.
@@ -116,7 +116,7 @@ impl Trace {
     pub const MAGIC: &str = "# coinfer trace 1";
 
     /// Reads a trace, or lists everything that is wrong with it in file order.
-    pub fn parse(bytes: &[u8]) -> Result<Trace, Vec<Fault>> {
+    pub fn parse(bytes: &[u8]) -> Result<Trace, Vec<Mistake>> {
         parse(bytes)
     }
 

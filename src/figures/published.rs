@@ -7,7 +7,7 @@ use csv::StringRecord;
 use super::legend::Legend;
 use super::metric::Metric;
 use super::swept::Swept;
-use crate::output::CsvFault;
+use crate::output::CsvMistake;
 use crate::output::ResultsTable;
 use crate::output::read::{records, shown as shortened, wrong_count};
 
@@ -30,7 +30,7 @@ pub enum PublishedError {
     Sweep(String),
     /// All faults of the file, in its order.
     #[error("{} faults", .0.len())]
-    File(Vec<CsvFault>),
+    File(Vec<CsvMistake>),
 }
 
 /// Reads values that were published of the sweep in `table` along `against`, or without that, the setting that figures
@@ -84,7 +84,7 @@ struct PublishedReader<'a> {
     points: Vec<PublishedPoint>,
     /// Values of the setting, and the lines that have them.
     rows: Vec<(f64, u64)>,
-    faults: Vec<CsvFault>,
+    faults: Vec<CsvMistake>,
 }
 
 impl PublishedReader<'_> {
@@ -207,7 +207,7 @@ impl PublishedReader<'_> {
     }
 
     fn fault(&mut self, line: u64, cause: String, remedy: String) {
-        self.faults.push(CsvFault { line, cause, remedy });
+        self.faults.push(CsvMistake { line, cause, remedy });
     }
 
     fn columns_wanted(&self) -> String {
@@ -281,7 +281,9 @@ mod tests {
                 points.iter().map(shown).collect::<Vec<_>>().join("\n")
             }
             Err(PublishedError::Sweep(needed)) => needed,
-            Err(PublishedError::File(faults)) => faults.iter().map(CsvFault::to_string).collect::<Vec<_>>().join("\n"),
+            Err(PublishedError::File(faults)) => {
+                faults.iter().map(CsvMistake::to_string).collect::<Vec<_>>().join("\n")
+            }
         }
     }
 
@@ -364,7 +366,7 @@ mod tests {
         let point = PublishedPoint { series: "a, mode=y".into(), value: 2.0, throughput: 5.0 };
         assert_eq!(read("link.bandwidth,\"a, mode=y\"\n2 GB/s,5\n"), Ok(vec![point]));
         let Err(PublishedError::File(faults)) = read("link.bandwidth,a\n2,5\n") else { panic!("two faults") };
-        let faults: Vec<String> = faults.iter().map(CsvFault::to_string).collect();
+        let faults: Vec<String> = faults.iter().map(CsvMistake::to_string).collect();
         insta::assert_snapshot!(faults.join("\n"), @"
         line 1: nothing in the figure is called `a`; name `a, mode=x`, `a, mode=y`
         line 2: `2` is no value of `link.bandwidth` in the sweep; correct or delete the row, or sweep over this value too

@@ -41,7 +41,7 @@ pub use models::{CountedModel, models_csv, models_json, models_table};
 pub(crate) use plain::percentile;
 pub use plain::{FinishRow, LatencyRow, PredictedRow, finish_rows, finish_times_csv, latency_csv, predicted_csv};
 pub use plain::{predicted_rows, queries_csv, read_finish_times_csv, read_latency_csv, read_predicted_csv};
-pub use read::CsvFault;
+pub use read::CsvMistake;
 pub use readings::readings_text;
 pub(crate) use record::paths_csv;
 pub use replay_files::{replay_json, replay_table, replayed_summary_json};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::read::{CsvFault, REMEDY};
+use super::read::{CsvMistake, REMEDY};
 use super::record::{fields, paths_csv, read_csv, read_each, records_csv};
 use crate::cost::{Scheme, Validation};
 use crate::engine::{Fate, Query};
@@ -42,7 +42,7 @@ pub fn finish_times_csv(rows: &[FinishRow]) -> Vec<u8> {
 ///
 /// # Errors
 /// All faults of the file, in its order.
-pub fn read_finish_times_csv(bytes: &[u8]) -> Result<Vec<FinishRow>, Vec<CsvFault>> {
+pub fn read_finish_times_csv(bytes: &[u8]) -> Result<Vec<FinishRow>, Vec<CsvMistake>> {
     read_csv(bytes)
 }
 
@@ -92,7 +92,7 @@ pub fn latency_csv(latencies: &Histogram) -> Vec<u8> {
 ///
 /// # Errors
 /// All faults of the file, in its order.
-pub fn read_latency_csv(bytes: &[u8]) -> Result<Vec<LatencyRow>, Vec<CsvFault>> {
+pub fn read_latency_csv(bytes: &[u8]) -> Result<Vec<LatencyRow>, Vec<CsvMistake>> {
     let mut before = 0.0;
     read_each(bytes, |line, row: LatencyRow| {
         if row.latency_ms < before {
@@ -165,7 +165,7 @@ pub fn predicted_csv(rows: &[PredictedRow]) -> Vec<u8> {
 ///
 /// # Errors
 /// All faults of the file, in its order.
-pub fn read_predicted_csv(bytes: &[u8]) -> Result<Vec<PredictedRow>, Vec<CsvFault>> {
+pub fn read_predicted_csv(bytes: &[u8]) -> Result<Vec<PredictedRow>, Vec<CsvMistake>> {
     read_csv(bytes)
 }
 

@@ -5,7 +5,7 @@ use csv::StringRecord;
 /// What is wrong at one place of a CSV file, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {cause}; {remedy}")]
-pub struct CsvFault {
+pub struct CsvMistake {
     /// The line on which the record begins, from 1.
     pub line: u64,
     /// What is wrong.
@@ -21,7 +21,7 @@ pub(crate) struct Line<'a> {
     /// Where each of `columns` is in the record.
     places: &'a [usize],
     record: StringRecord,
-    faults: &'a mut Vec<CsvFault>,
+    faults: &'a mut Vec<CsvMistake>,
 }
 
 /// The rows of a file with just these columns, in any order. Lines for which `row` gives `None` have none.
@@ -32,7 +32,7 @@ pub(crate) fn read_rows<T>(
     bytes: &[u8],
     columns: &[&'static str],
     mut row: impl FnMut(&mut Line<'_>) -> Option<T>,
-) -> Result<Vec<T>, Vec<CsvFault>> {
+) -> Result<Vec<T>, Vec<CsvMistake>> {
     let mut faults = Vec::new();
     let mut records = records(bytes);
     let header = records.next().transpose().map_err(|fault| vec![fault])?;
@@ -58,7 +58,7 @@ pub(crate) fn read_rows<T>(
 }
 
 /// The records of a file with their lines, or that one is no text.
-pub(crate) fn records(bytes: &[u8]) -> impl Iterator<Item = Result<(u64, StringRecord), CsvFault>> {
+pub(crate) fn records(bytes: &[u8]) -> impl Iterator<Item = Result<(u64, StringRecord), CsvMistake>> {
     let reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes);
     let mut lines = LineCounter { bytes, at: 0, line: 1 };
     reader.into_byte_records().map(move |record| {
@@ -66,7 +66,7 @@ pub(crate) fn records(bytes: &[u8]) -> impl Iterator<Item = Result<(u64, StringR
         let number = lines.line_of_record(record.position().map_or(0, |position| position.byte() as usize));
         match StringRecord::from_byte_record(record) {
             Ok(record) => Ok((number, record)),
-            Err(_) => Err(CsvFault {
+            Err(_) => Err(CsvMistake {
                 line: number,
                 cause: "this is not UTF-8 text".into(),
                 remedy: "save the file as UTF-8, or name another file".into(),
@@ -76,9 +76,9 @@ pub(crate) fn records(bytes: &[u8]) -> impl Iterator<Item = Result<(u64, StringR
 }
 
 /// That a line has `count` values and should have as many as there are columns.
-pub(crate) fn wrong_count(line: u64, count: usize, columns: usize) -> CsvFault {
+pub(crate) fn wrong_count(line: u64, count: usize, columns: usize) -> CsvMistake {
     let cause = format!("there are {count} values for {columns} columns");
-    CsvFault { line, cause, remedy: "add or remove values, and quote those that have commas".into() }
+    CsvMistake { line, cause, remedy: "add or remove values, and quote those that have commas".into() }
 }
 
 /// Tells on which line a record begins. The reader's own count is one less after blank lines and `\r\n`.
@@ -102,7 +102,7 @@ impl LineCounter<'_> {
 }
 
 /// Where each column is in `header`.
-fn header_places(header: &StringRecord, columns: &[&str]) -> Result<Vec<usize>, Vec<CsvFault>> {
+fn header_places(header: &StringRecord, columns: &[&str]) -> Result<Vec<usize>, Vec<CsvMistake>> {
     let place = |column: &&str| header.iter().position(|name| name == *column);
     let places: Vec<usize> = columns.iter().filter_map(place).collect();
     if places.len() == columns.len() && header.len() == columns.len() {
@@ -121,7 +121,7 @@ fn header_places(header: &StringRecord, columns: &[&str]) -> Result<Vec<usize>, 
     if !extra.is_empty() {
         causes.push(format!("columns are unknown or repeated: {}", extra.join(", ")));
     }
-    Err(vec![CsvFault {
+    Err(vec![CsvMistake {
         line: 1,
         cause: causes.join(", and "),
         remedy: format!("make the results again, or name these columns: {}", columns.join(",")),
@@ -171,7 +171,7 @@ impl Line<'_> {
 
     /// Says that the line is wrong.
     pub(crate) fn fault(&mut self, cause: String, remedy: String) {
-        self.faults.push(CsvFault { line: self.number, cause, remedy });
+        self.faults.push(CsvMistake { line: self.number, cause, remedy });
     }
 
     pub(crate) fn or_fault<T>(&mut self, value: Option<T>, column: &str, expected: &str) -> Option<T> {

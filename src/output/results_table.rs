@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use csv::StringRecord;
 
-use super::read::{CsvFault, REMEDY, records, shown, wrong_count};
+use super::read::{CsvMistake, REMEDY, records, shown, wrong_count};
 use crate::output::distinct;
 
 /// The lines of `results.csv`.
@@ -46,14 +46,14 @@ impl ResultsTable {
     ///
     /// # Errors
     /// All faults of the file, in its order.
-    pub fn read(bytes: &[u8]) -> Result<ResultsTable, Vec<CsvFault>> {
+    pub fn read(bytes: &[u8]) -> Result<ResultsTable, Vec<CsvMistake>> {
         let mut records = records(bytes);
         let (_, header) = records.next().transpose().map_err(|fault| vec![fault])?.unwrap_or_default();
         let missing: Vec<&str> =
             REQUIRED.into_iter().filter(|name| !header.iter().any(|column| column == *name)).collect();
         if !missing.is_empty() {
             let cause = format!("columns are missing: {}", missing.join(", "));
-            return Err(vec![CsvFault { line: 1, cause, remedy: "make the results again".into() }]);
+            return Err(vec![CsvMistake { line: 1, cause, remedy: "make the results again".into() }]);
         }
         let setting_count = header.iter().position(|column| column == "strategy").unwrap_or_default();
         let mut faults = Vec::new();
@@ -180,14 +180,14 @@ fn line(
     cells: StringRecord,
     header: &StringRecord,
     setting_count: usize,
-    faults: &mut Vec<CsvFault>,
+    faults: &mut Vec<CsvMistake>,
 ) -> ResultLine {
     let number_of = |text: &str| text.parse().ok().filter(|value: &f64| value.is_finite());
     let values: Vec<Option<f64>> = cells.iter().map(number_of).collect();
     for (index, column) in header.iter().enumerate().skip(setting_count + 1) {
         if values[index].is_none() && !cells[index].is_empty() && !WORDS.contains(&column) {
             let cause = format!("`{column}` is `{}`, not a finite number", shown(&cells[index]));
-            faults.push(CsvFault { line: number, cause, remedy: REMEDY.into() });
+            faults.push(CsvMistake { line: number, cause, remedy: REMEDY.into() });
         }
     }
     ResultLine { cells, values }

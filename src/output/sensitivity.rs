@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::encode::json_text;
 use super::grid::{named_grid, or_dash, page};
-use super::read::{CsvFault, Line, read_rows};
+use super::read::{CsvMistake, Line, read_rows};
 use super::record::paths_csv;
 
 /// Which figure of results is looked at.
@@ -114,7 +114,7 @@ pub fn sensitivity_csv(effects: &[Effect]) -> Vec<u8> {
 ///
 /// # Errors
 /// All faults of the file, in its order.
-pub fn read_sensitivity_csv(bytes: &[u8]) -> Result<Vec<Effect>, Vec<CsvFault>> {
+pub fn read_sensitivity_csv(bytes: &[u8]) -> Result<Vec<Effect>, Vec<CsvMistake>> {
     read_rows(bytes, &COLUMNS.map(|(name, _)| name), |line| {
         let figure = |line: &mut Line<'_>, column: &str| line.unless_empty(column, Line::quantity);
         let [low, base, high] = ["figure_low", "figure_base", "figure_high"].map(|column| figure(line, column));

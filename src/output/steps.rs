@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 
-use super::read::{CsvFault, Line, REMEDY, shown};
+use super::read::{CsvMistake, Line, REMEDY, shown};
 use super::record::{read_each, records_csv};
 use crate::cost::{Basis, Estimate};
 use crate::metrics::relative;
@@ -293,7 +293,7 @@ pub fn both_rows(problem: &Problem, plan: &CheckedPlan, predicted: &Timeline, me
 ///
 /// # Errors
 /// All faults of the file, in its order.
-pub fn read_timeline_csv(bytes: &[u8]) -> Result<Vec<TimelineRow>, Vec<CsvFault>> {
+pub fn read_timeline_csv(bytes: &[u8]) -> Result<Vec<TimelineRow>, Vec<CsvMistake>> {
     // Each lane's place and device, and the line that says so.
     let mut places: BTreeMap<u32, (String, Option<DeviceId>, u64)> = BTreeMap::new();
     let rows = read_each(bytes, |line, step: TimelineStep| {

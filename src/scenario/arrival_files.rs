@@ -1,7 +1,7 @@
 //! Files of recorded arrivals: columns of numbers, of which one says when queries come.
 
 use super::decode::shorten;
-use crate::cost::Fault;
+use crate::cost::Mistake;
 
 /// The columns that are times without being named by a scenario.
 const TIMES: [&str; 4] = ["arrival_s", "arrival_ms", "arrival_us", "arrival_ns"];
@@ -63,8 +63,8 @@ impl Recording {
 }
 
 /// What is in the file, with at least one row, or what is wrong with it, line by line.
-pub(super) fn parse(bytes: &[u8]) -> Result<Recording, Vec<Fault>> {
-    let fault = |line: usize, cause: String, remedy: &str| Fault { line, cause, remedy: remedy.to_owned() };
+pub(super) fn parse(bytes: &[u8]) -> Result<Recording, Vec<Mistake>> {
+    let fault = |line: usize, cause: String, remedy: &str| Mistake { line, cause, remedy: remedy.to_owned() };
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let line = 1 + bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
         vec![fault(line, "the file is not valid UTF-8".to_owned(), "save it as UTF-8 text")]

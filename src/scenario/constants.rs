@@ -2,7 +2,7 @@
 //!
 //! What results they lead to is not known here.
 
-use super::diagnostic::{Faults, Span, did_you_mean, list};
+use super::diagnostic::{Mistakes, Span, did_you_mean, list};
 use super::document::{Node, Value};
 use super::lower::lower;
 use super::path::Path;
@@ -71,7 +71,7 @@ impl Scenario {
     /// Everything that is wrong with any of them, or with a scenario that has one of these values. So
     /// [`Scenario::case_with`] succeeds for each.
     pub fn constants(&self, study: &Study) -> Result<Constants, Diagnostics> {
-        let (mut sources, mut faults) = (self.sources.clone(), Faults::default());
+        let (mut sources, mut faults) = (self.sources.clone(), Mistakes::default());
         let by = sources.add("--by", study.by.as_str());
         let percent = percent(&study.by, by, &mut faults);
         let mut found: Vec<(&Node, Constant)> = Vec::new();
@@ -120,7 +120,7 @@ impl Scenario {
     }
 
     /// Finds what is wrong with a scenario in which the constant is scaled.
-    fn check(&self, constant: &Constant, percent: u32, faults: &mut Faults) {
+    fn check(&self, constant: &Constant, percent: u32, faults: &mut Mistakes) {
         let broken = constant.ends.each_ref().map(|node| is_broken(&constant.base.value, &node.value));
         if let Value::Integer(number) = constant.base.value
             && broken.contains(&true)
@@ -143,8 +143,8 @@ impl Scenario {
         }
     }
 
-    fn lowered_with(&self, constant: &Constant, value: &Value) -> (Option<Case>, Faults) {
-        let (mut root, mut faults) = (self.root.clone(), Faults::default());
+    fn lowered_with(&self, constant: &Constant, value: &Value) -> (Option<Case>, Mistakes) {
+        let (mut root, mut faults) = (self.root.clone(), Mistakes::default());
         let node = Node { value: value.clone(), at: constant.at.clone() };
         constant.path.set(&mut root, &constant.at, node, &mut faults);
         let case = lower(&root, &self.files, &mut faults);
@@ -152,7 +152,7 @@ impl Scenario {
     }
 }
 
-fn percent(text: &str, start: usize, faults: &mut Faults) -> Option<u32> {
+fn percent(text: &str, start: usize, faults: &mut Mistakes) -> Option<u32> {
     let percent = text.trim().parse().ok().filter(|percent| (1..=PERCENT_MAX).contains(percent));
     if percent.is_none() {
         let cause = format!("`{}` is not a percentage from 1 to {PERCENT_MAX}", super::decode::shorten(text));
@@ -163,7 +163,7 @@ fn percent(text: &str, start: usize, faults: &mut Faults) -> Option<u32> {
 }
 
 /// The value less and more `percent`, if it has a number that is not 0.
-fn ends(key: &str, node: &Node, at: &Span, percent: u32, faults: &mut Faults) -> Option<[Node; 2]> {
+fn ends(key: &str, node: &Node, at: &Span, percent: u32, faults: &mut Mistakes) -> Option<[Node; 2]> {
     let scaled = |percent| Some(Node { value: scaled(&node.value, percent)?, at: at.clone() });
     let Some(ends) = scaled(100 - percent).zip(scaled(100 + percent)) else {
         let (cause, remedy) = match &node.value {
@@ -260,7 +260,7 @@ fn whole_remedy(number: i64, percent: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::Overrides;
-    use super::super::file::FileFault;
+    use super::super::file::FileMistake;
     use super::*;
 
     const SOUND: &str = include_str!("../../tests/broken/sound.toml");
@@ -268,7 +268,7 @@ mod tests {
 
     /// What comes of a study of `tests/broken/sound.toml` with these overrides.
     fn check(overrides: &[&str], vary: &[&str], by: &str, strategy: Option<&str>) -> String {
-        let load = |_: &std::path::Path, _: u64| Ok::<_, FileFault>(TRACE.to_vec());
+        let load = |_: &std::path::Path, _: u64| Ok::<_, FileMistake>(TRACE.to_vec());
         let overrides = overrides.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
         let overrides = Overrides::of_set(&overrides);
         let path = std::path::Path::new("a/b.toml");

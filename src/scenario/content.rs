@@ -84,12 +84,12 @@ fn sorted(table: &Table) -> Vec<&super::document::Entry> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::diagnostic::Faults;
+    use super::super::diagnostic::Mistakes;
     use super::super::document;
     use super::*;
 
     fn of(text: &str) -> PointKey {
-        let mut faults = Faults::default();
+        let mut faults = Mistakes::default();
         let root = document::parse(text, 0, &mut faults);
         assert!(faults.is_empty());
         key(&root, &|name| (name == "a.csv" || name == "copy.csv").then(|| "af13".to_owned()))

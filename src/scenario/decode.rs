@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::diagnostic::{Faults, Span, did_you_mean, likely, list};
+use super::diagnostic::{Mistakes, Span, did_you_mean, likely, list};
 use super::document::{Node, Table};
 
 /// A list longer than this is a mistake, and checks over pairs would take long.
@@ -12,7 +12,7 @@ pub(super) const LIST_MAX: usize = 512;
 
 /// Read from a TOML value. If it is wrong, `faults` has at least one more, and what is right of it may be returned.
 pub(super) trait Decode: Sized {
-    fn decode(node: &Node, faults: &mut Faults) -> Option<Self>;
+    fn decode(node: &Node, faults: &mut Mistakes) -> Option<Self>;
 
     /// What follows for a key that holds it.
     fn traits() -> Traits {
@@ -50,7 +50,7 @@ pub(super) struct At<T> {
 }
 
 impl<T: Decode> Decode for Vec<T> {
-    fn decode(node: &Node, faults: &mut Faults) -> Option<Self> {
+    fn decode(node: &Node, faults: &mut Mistakes) -> Option<Self> {
         let Some(array) = node.as_list() else {
             let found = node.value.type_name();
             let cause = format!("a list is needed here, not {found}");
@@ -84,7 +84,12 @@ pub(super) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// The keys of `node`, none of which may be other than `known`.
-    pub(super) fn open(node: &'a Node, noun: &'static str, known: &[&str], faults: &mut Faults) -> Option<Fields<'a>> {
+    pub(super) fn open(
+        node: &'a Node,
+        noun: &'static str,
+        known: &[&str],
+        faults: &mut Mistakes,
+    ) -> Option<Fields<'a>> {
         let table = table(node, noun, faults)?;
         let mut misspelt = Vec::new();
         for entry in table.0.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
@@ -96,12 +101,12 @@ impl<'a> Fields<'a> {
         Some(Fields { table, at: node.at.clone(), noun, misspelt })
     }
 
-    pub(super) fn optional<T: Decode>(&self, key: &str, faults: &mut Faults) -> Option<T> {
+    pub(super) fn optional<T: Decode>(&self, key: &str, faults: &mut Mistakes) -> Option<T> {
         T::decode(self.table.get(key)?, faults)
     }
 
     /// As `optional`, and it is a fault if it is missing; `example` shows how to write one.
-    pub(super) fn required<T: Decode>(&self, key: &str, example: &str, faults: &mut Faults) -> Option<T> {
+    pub(super) fn required<T: Decode>(&self, key: &str, example: &str, faults: &mut Mistakes) -> Option<T> {
         if self.table.get(key).is_none() && !self.misspelt.iter().any(|misspelt| misspelt == key) {
             let cause = format!("{} has no `{key}`", self.noun);
             faults.add(&self.at, cause, format!("add for example `{example}`"));
@@ -110,7 +115,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Exactly one of `keys` must be there.
-    pub(super) fn one_of(&self, keys: &[&str], example: &str, faults: &mut Faults) {
+    pub(super) fn one_of(&self, keys: &[&str], example: &str, faults: &mut Mistakes) {
         let is_one = |key: &str| keys.contains(&key);
         let present: Vec<_> = self.table.0.iter().filter(|entry| is_one(&entry.key)).collect();
         match present.as_slice() {
@@ -131,7 +136,7 @@ impl<'a> Fields<'a> {
 }
 
 /// The table that `node` is.
-pub(super) fn table<'a>(node: &'a Node, noun: &str, faults: &mut Faults) -> Option<&'a Table> {
+pub(super) fn table<'a>(node: &'a Node, noun: &str, faults: &mut Mistakes) -> Option<&'a Table> {
     let table = node.as_table();
     if table.is_none() {
         let found = node.value.type_name();
@@ -182,7 +187,7 @@ macro_rules! form {
         impl $crate::scenario::decode::Decode for $name {
             fn decode(
                 node: &$crate::scenario::document::Node,
-                faults: &mut $crate::scenario::diagnostic::Faults,
+                faults: &mut $crate::scenario::diagnostic::Mistakes,
             ) -> Option<Self> {
                 let known = [$(stringify!($field),)* $($(stringify!($kind),)*)?];
                 let at = node.at.clone();

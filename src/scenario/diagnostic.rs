@@ -49,7 +49,7 @@ impl Diagnostics {
     }
 
     /// Where each fault stands, and every distinct one once.
-    pub(super) fn new(faults: Faults, sources: &Sources) -> Diagnostics {
+    pub(super) fn new(faults: Mistakes, sources: &Sources) -> Diagnostics {
         let mut faults = faults.0;
         faults.sort_by_key(|fault| (fault.at.start, fault.at.end));
         let mut seen = BTreeSet::new();
@@ -77,7 +77,7 @@ impl std::error::Error for Diagnostics {}
 
 /// One thing that is wrong.
 #[derive(Clone, Debug)]
-pub(super) struct Fault {
+pub(super) struct Mistake {
     at: Span,
     cause: String,
     remedy: String,
@@ -86,30 +86,30 @@ pub(super) struct Fault {
     note: Option<String>,
 }
 
-impl Fault {
+impl Mistake {
     /// Says in a word what is at the place.
-    pub(super) fn label(&mut self, label: impl Into<String>) -> &mut Fault {
+    pub(super) fn label(&mut self, label: impl Into<String>) -> &mut Mistake {
         self.label = label.into();
         self
     }
 
     /// Shows a second place.
-    pub(super) fn beside(&mut self, at: &Span, label: impl Into<String>) -> &mut Fault {
+    pub(super) fn beside(&mut self, at: &Span, label: impl Into<String>) -> &mut Mistake {
         self.beside = Some((at.clone(), label.into()));
         self
     }
 }
 
-/// Faults as they are found.
+/// Mistakes as they are found.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Faults(Vec<Fault>);
+pub(super) struct Mistakes(Vec<Mistake>);
 
-impl Faults {
+impl Mistakes {
     /// Records a fault.
-    pub(super) fn add(&mut self, at: &Span, cause: impl Into<String>, remedy: impl Into<String>) -> &mut Fault {
+    pub(super) fn add(&mut self, at: &Span, cause: impl Into<String>, remedy: impl Into<String>) -> &mut Mistake {
         let (at, cause, remedy) = (at.clone(), cause.into(), remedy.into());
         let (label, beside, note) = (String::new(), None, None);
-        self.0.push(Fault { at, cause, remedy, label, beside, note });
+        self.0.push(Mistake { at, cause, remedy, label, beside, note });
         self.0.last_mut().expect("it was just pushed")
     }
 
@@ -122,8 +122,8 @@ impl Faults {
     }
 
     /// Adds those of `others`, each with `note`.
-    pub(super) fn extend_noted(&mut self, others: Faults, note: &str) {
-        let noted = |fault: Fault| Fault { note: Some(note.to_owned()), ..fault };
+    pub(super) fn extend_noted(&mut self, others: Mistakes, note: &str) {
+        let noted = |fault: Mistake| Mistake { note: Some(note.to_owned()), ..fault };
         self.0.extend(others.0.into_iter().map(noted));
     }
 
@@ -181,7 +181,7 @@ struct Place {
 }
 
 impl Diagnostic {
-    fn new(Fault { at, cause, remedy, label, beside, note }: Fault, sources: &Sources) -> Diagnostic {
+    fn new(Mistake { at, cause, remedy, label, beside, note }: Mistake, sources: &Sources) -> Diagnostic {
         let places = std::iter::once((at, label)).chain(beside);
         Diagnostic { cause, remedy, note, places: places.map(|(at, label)| Place::new(&at, label, sources)).collect() }
     }
@@ -278,7 +278,7 @@ mod tests {
     fn check(text: &str, at: Span, expected: &str) {
         let mut sources = Sources::default();
         sources.add("a.toml", text);
-        let mut faults = Faults::default();
+        let mut faults = Mistakes::default();
         faults.add(&at, "cause", "remedy").label("label");
         assert_eq!(Diagnostics::new(faults, &sources).render(false), expected);
     }
@@ -295,7 +295,7 @@ mod tests {
             for at in [0..0, 0..9, 1..1, 2..2, 9..9] {
                 let mut sources = Sources::default();
                 sources.add("a.toml", text);
-                let mut faults = Faults::default();
+                let mut faults = Mistakes::default();
                 faults.add(&at, "cause", "remedy");
                 assert!(Diagnostics::new(faults, &sources).render(true).contains("a.toml"));
             }
@@ -313,7 +313,7 @@ mod tests {
         let mut sources = Sources::default();
         let first = sources.add("a.toml", "one");
         let second = sources.add("--set", "two");
-        let mut faults = Faults::default();
+        let mut faults = Mistakes::default();
         faults.add(&(second..second + 3), "b", "");
         faults.add(&(first..first + 3), "a", "");
         faults.add(&(second..second + 3), "b", "");

@@ -7,7 +7,7 @@ use std::fmt;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostic::{Faults, Span};
+use super::diagnostic::{Mistakes, Span};
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ pub(super) struct Entry {
 }
 
 /// The tree of a text that begins at `start` of the sources.
-pub(super) fn parse(text: &str, start: usize, faults: &mut Faults) -> Node {
+pub(super) fn parse(text: &str, start: usize, faults: &mut Mistakes) -> Node {
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         let at = error.span().unwrap_or(0..0);

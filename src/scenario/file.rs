@@ -20,13 +20,13 @@ impl InputFile {
 
 /// Why a file cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct FileFault {
+pub(super) struct FileMistake {
     pub(super) cause: String,
     pub(super) remedy: String,
 }
 
 /// Reads a file of at most so many bytes.
-pub(super) type Load<'a> = &'a dyn Fn(&Path, u64) -> Result<Vec<u8>, FileFault>;
+pub(super) type Load<'a> = &'a dyn Fn(&Path, u64) -> Result<Vec<u8>, FileMistake>;
 
 /// A larger text is a mistake.
 pub(super) const TEXT_BYTES_MAX: u64 = 64 << 20;
@@ -34,8 +34,8 @@ pub(super) const TEXT_BYTES_MAX: u64 = 64 << 20;
 pub(crate) const NETWORK_BYTES_MAX: u64 = 2 << 30;
 
 /// The bytes of the file at `path`, which are at most `bytes_max`.
-pub(super) fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileFault> {
-    let fault = |cause: String, remedy: &str| FileFault { cause, remedy: remedy.to_owned() };
+pub(super) fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileMistake> {
+    let fault = |cause: String, remedy: &str| FileMistake { cause, remedy: remedy.to_owned() };
     let shown = path.display();
     if path.is_dir() {
         return Err(fault(format!("`{shown}` is a folder"), "name a file in it"));

@@ -43,9 +43,9 @@ pub use points::{Point, PointKey, Points, Stride};
 pub use schema::schema;
 
 use decode::shorten;
-use diagnostic::{Faults, Sources};
+use diagnostic::{Mistakes, Sources};
 use document::{Node, Value};
-use file::{FileFault, Load};
+use file::{FileMistake, Load};
 use onnx_files::OnnxFiles;
 use profiles::Traces;
 use sweep::Sweep;
@@ -188,12 +188,12 @@ impl Scenario {
     /// The scenario that `bytes` are, if the file at `path` had these; `load` reads traces, if they are to be read.
     fn parse(
         path: &Path,
-        bytes: Result<Vec<u8>, FileFault>,
+        bytes: Result<Vec<u8>, FileMistake>,
         overrides: &Overrides,
         sweeps: bool,
         load: Option<Load<'_>>,
     ) -> Result<Scenario, Diagnostics> {
-        let (mut sources, mut faults) = (Sources::default(), Faults::default());
+        let (mut sources, mut faults) = (Sources::default(), Mistakes::default());
         let mut root = read::parse_file(path, &bytes, &mut sources, &mut faults);
         if !faults.is_empty() {
             return Err(Diagnostics::new(faults, &sources));
@@ -252,7 +252,7 @@ impl Scenario {
     /// # Errors
     /// None so far: faults are found by reading.
     pub fn case(&self) -> Result<Case, Diagnostics> {
-        let mut faults = Faults::default();
+        let mut faults = Mistakes::default();
         let case = lower::lower(&self.root, &self.files, &mut faults);
         faults.into_result(&self.sources)?;
         Ok(case.expect("a scenario without faults is a case"))
@@ -271,7 +271,7 @@ impl Scenario {
     /// # Errors
     /// Everything that is wrong with any of these.
     pub fn points_of(&self, stride: Stride) -> Result<Points, Diagnostics> {
-        let mut faults = Faults::default();
+        let mut faults = Mistakes::default();
         let choices = self.sweep.choices(&mut faults);
         let indices: Vec<usize> = (stride.first..choices.len()).step_by(stride.count).collect();
         let mut keys = Vec::with_capacity(indices.len());
@@ -281,7 +281,7 @@ impl Scenario {
                 lower::lower(&root, &self.files, &mut faults);
                 (content::key(&root, &|name| self.hashes.get(&self.folder.join(name)).cloned()), faults)
             };
-            let found: Vec<(PointKey, Faults)> = chunk.par_iter().map(resolve).collect();
+            let found: Vec<(PointKey, Mistakes)> = chunk.par_iter().map(resolve).collect();
             for (index, (key, found)) in chunk.iter().zip(found) {
                 keys.push(key);
                 if !found.is_empty() {
@@ -309,8 +309,8 @@ impl Scenario {
         Ok(case.expect("a point without faults is a case"))
     }
 
-    fn root_at(&self, point: &Point) -> (Node, Faults) {
-        let (mut root, mut faults) = (self.root.clone(), Faults::default());
+    fn root_at(&self, point: &Point) -> (Node, Mistakes) {
+        let (mut root, mut faults) = (self.root.clone(), Mistakes::default());
         self.sweep.apply(point, &mut root, &mut faults);
         (root, faults)
     }

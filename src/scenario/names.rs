@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::decode::{At, shorten};
-use super::diagnostic::{Faults, Span, did_you_mean};
+use super::diagnostic::{Mistakes, Span, did_you_mean};
 
 /// The names of one list, such as the devices.
 pub(super) struct Names {
@@ -24,7 +24,7 @@ impl Names {
     }
 
     /// Gives `name` to the next entry.
-    pub(super) fn insert(&mut self, name: Option<&At<String>>, faults: &mut Faults) {
+    pub(super) fn insert(&mut self, name: Option<&At<String>>, faults: &mut Mistakes) {
         let index = self.count;
         self.count += 1;
         let Some(At { value: name, at }) = name else {
@@ -44,7 +44,7 @@ impl Names {
     }
 
     /// The entry called `name`.
-    pub(super) fn find(&self, name: &At<String>, faults: &mut Faults) -> Option<u32> {
+    pub(super) fn find(&self, name: &At<String>, faults: &mut Mistakes) -> Option<u32> {
         let found = self.known.get(&name.value).map(|&(index, _)| index);
         if found.is_none() && !self.is_incomplete {
             let cause = format!("none of the {} is called `{}`", self.list, shorten(&name.value));

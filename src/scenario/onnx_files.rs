@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use prost::bytes::Bytes;
 
 use super::InputFile;
-use super::diagnostic::Faults;
+use super::diagnostic::Mistakes;
 use super::document::Node;
-use super::file::{FileFault, Load, NETWORK_BYTES_MAX};
-use crate::model::onnx::{self, Imported, ReadFault};
+use super::file::{FileMistake, Load, NETWORK_BYTES_MAX};
+use crate::model::onnx::{self, Imported, ReadMistake};
 
 /// All ONNX files of a scenario and of its sweep.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(super) struct OnnxFiles {
 type Key = (PathBuf, BTreeMap<String, u32>);
 
 /// A network, or what is wrong with it.
-type Network = Result<Arc<Imported>, Arc<[ReadFault]>>;
+type Network = Result<Arc<Imported>, Arc<[ReadMistake]>>;
 
 impl OnnxFiles {
     /// Reads with `load` every file that one of `named` is the name of.
@@ -36,7 +36,7 @@ impl OnnxFiles {
         named: &[&Node],
         load: Load<'_>,
         inputs: &mut Vec<InputFile>,
-        faults: &mut Faults,
+        faults: &mut Mistakes,
     ) -> OnnxFiles {
         let mut loaded = BTreeMap::new();
         for node in named {
@@ -49,7 +49,7 @@ impl OnnxFiles {
                     inputs.push(InputFile::new(&path, &bytes));
                     loaded.insert(path, Bytes::from(bytes));
                 }
-                Err(FileFault { cause, remedy }) => drop(faults.add(&node.at, cause, remedy)),
+                Err(FileMistake { cause, remedy }) => drop(faults.add(&node.at, cause, remedy)),
             }
         }
         OnnxFiles { folder: folder.to_owned(), loaded, networks: Mutex::default() }

@@ -1,7 +1,7 @@
 //! What the command line changes in a scenario and its sweep.
 
 use super::decode::At;
-use super::diagnostic::{Faults, Sources};
+use super::diagnostic::{Mistakes, Sources};
 use super::document::{self, Node, Value};
 use super::form::Pairs;
 use super::path::{Path, split};
@@ -34,7 +34,7 @@ impl Overrides {
         sweeps: bool,
         root: &mut Node,
         sources: &mut Sources,
-        faults: &mut Faults,
+        faults: &mut Mistakes,
     ) -> Vec<Override> {
         let mut changes = Vec::new();
         for text in &self.set {
@@ -61,7 +61,7 @@ impl Overrides {
 }
 
 /// Sets what an override says in `root`, or adds it to the `changes` of the sweep.
-fn set(text: &str, start: usize, sweeps: bool, root: &mut Node, changes: &mut Vec<Override>, faults: &mut Faults) {
+fn set(text: &str, start: usize, sweeps: bool, root: &mut Node, changes: &mut Vec<Override>, faults: &mut Mistakes) {
     let Some(Assignment { name, path, value, value_start }) = assignment(text, start, faults) else { return };
     let value_at = value_start..value_start + value.len();
     let single = document::parse_value(value, value_start);
@@ -86,7 +86,7 @@ fn set(text: &str, start: usize, sweeps: bool, root: &mut Node, changes: &mut Ve
 }
 
 /// An axis of those that advance together.
-fn zip(text: &str, start: usize, faults: &mut Faults) -> Option<Axis> {
+fn zip(text: &str, start: usize, faults: &mut Mistakes) -> Option<Axis> {
     let Assignment { name, path, value, value_start } = assignment(text, start, faults)?;
     let value_at = value_start..value_start + value.len();
     let values = listed(value, &value_at, faults).unwrap_or_else(|| vec![value_or_string(value, value_start)]);
@@ -94,7 +94,7 @@ fn zip(text: &str, start: usize, faults: &mut Faults) -> Option<Axis> {
 }
 
 /// The axis of seeds.
-fn seeds(text: &str, start: usize, faults: &mut Faults) -> Option<Axis> {
+fn seeds(text: &str, start: usize, faults: &mut Mistakes) -> Option<Axis> {
     let at = start..start + text.len();
     let values = match (text.trim().parse(), listed(text, &at, faults)) {
         (Ok(count), _) => counted(count, &at, faults)?,
@@ -110,7 +110,7 @@ fn seeds(text: &str, start: usize, faults: &mut Faults) -> Option<Axis> {
 }
 
 /// So many seeds, from 1 on.
-pub(super) fn counted(count: i64, at: &super::diagnostic::Span, faults: &mut Faults) -> Option<Vec<Node>> {
+pub(super) fn counted(count: i64, at: &super::diagnostic::Span, faults: &mut Mistakes) -> Option<Vec<Node>> {
     if !(1..=POINTS_MAX as i64).contains(&count) {
         faults.add(at, format!("there cannot be {count} seeds"), format!("use 1 to {POINTS_MAX}"));
         return None;
@@ -119,7 +119,7 @@ pub(super) fn counted(count: i64, at: &super::diagnostic::Span, faults: &mut Fau
 }
 
 /// A path and its value, of a point that is left out.
-fn exclusion(text: &str, start: usize, faults: &mut Faults) -> Option<(At<String>, Node)> {
+fn exclusion(text: &str, start: usize, faults: &mut Mistakes) -> Option<(At<String>, Node)> {
     let Assignment { name, value, value_start, .. } = assignment(text, start, faults)?;
     Some((name, value_or_string(value, value_start)))
 }
@@ -132,7 +132,7 @@ struct Assignment<'a> {
     value_start: usize,
 }
 
-fn assignment<'a>(text: &'a str, start: usize, faults: &mut Faults) -> Option<Assignment<'a>> {
+fn assignment<'a>(text: &'a str, start: usize, faults: &mut Mistakes) -> Option<Assignment<'a>> {
     let name = split(text, '=')[0];
     let at = start..start + name.len();
     let Some(value) = text.get(name.len() + 1..) else {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use super::decode::{At, Decode, inline_schema, shorten, table};
-use super::diagnostic::{Faults, Span, did_you_mean};
+use super::diagnostic::{Mistakes, Span, did_you_mean};
 use super::document::{Node, Value};
 use crate::strategy::Strategy;
 
@@ -55,7 +55,7 @@ impl<T> Parsed<T> {
 
 impl<T: DeserializeOwned> Decode for Parsed<T> {
     /// serde stops at the first error. So each key is read on its own first.
-    fn decode(node: &Node, faults: &mut Faults) -> Option<Self> {
+    fn decode(node: &Node, faults: &mut Mistakes) -> Option<Self> {
         let entries = &table(node, "the strategy", faults)?.0;
         let mut whole = toml::Table::new();
         for entry in entries {
@@ -87,7 +87,7 @@ impl<T: DeserializeOwned> Decode for Parsed<T> {
 inline_schema!([T: JsonSchema] Parsed<T>, |generator| generator.subschema_for::<T>());
 
 /// A message of serde as cause and remedy.
-fn explain(message: &str, key_at: &Span, at: &Span, faults: &mut Faults) {
+fn explain(message: &str, key_at: &Span, at: &Span, faults: &mut Mistakes) {
     let (what, expected) = message.split_once(", expected ").unwrap_or((message, ""));
     let mut unknown = |at: &Span, noun: &str, words: &str| {
         let word = what.split('`').nth(1).unwrap_or_default();

@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use super::diagnostic::{Faults, Span, did_you_mean, list};
+use super::diagnostic::{Mistakes, Span, did_you_mean, list};
 use super::document::{Node, Table, Value};
 use super::form::{ScenarioForm, StrategyForm};
 
@@ -26,7 +26,7 @@ pub(super) struct Path(Vec<String>);
 
 impl Path {
     /// Reads `a.b."c.d"`: parts with dots between them, in quotation marks if they have dots themselves.
-    pub(super) fn parse(text: &str, at: &Span, faults: &mut Faults) -> Option<Path> {
+    pub(super) fn parse(text: &str, at: &Span, faults: &mut Mistakes) -> Option<Path> {
         let segments = split(text, '.').into_iter().map(|segment| unquote(segment.trim()).to_owned());
         let segments: Vec<String> = segments.collect();
         if segments.iter().any(String::is_empty) {
@@ -68,7 +68,7 @@ impl Path {
     }
 
     /// Puts `value` where the path leads in `root`. What is wrong with the path is at `at`.
-    pub(super) fn set(&self, root: &mut Node, at: &Span, value: Node, faults: &mut Faults) {
+    pub(super) fn set(&self, root: &mut Node, at: &Span, value: Node, faults: &mut Mistakes) {
         // Only the root's lists are entered by name; within their entries, lists are values.
         if let [list, name, rest @ ..] = self.0.as_slice()
             && LISTS.contains(&list.as_str())
@@ -84,7 +84,7 @@ impl Path {
     }
 
     /// What stands in `root` where the path leads. That there is nothing is a fault at `at`.
-    pub(super) fn value_in<'a>(&self, root: &'a Node, at: &Span, faults: &mut Faults) -> Option<&'a Node> {
+    pub(super) fn value_in<'a>(&self, root: &'a Node, at: &Span, faults: &mut Mistakes) -> Option<&'a Node> {
         let [list, name, rest @ ..] = self.0.as_slice() else { return value_in(root, &self.0, at, faults) };
         match root.get(list).and_then(Node::as_list) {
             Some(entries) if LISTS.contains(&list.as_str()) => {
@@ -134,7 +134,7 @@ fn own_table<'a>(entry: &'a Node, list: &str, path: &[String]) -> Option<&'a Nod
 }
 
 /// What stands where `path` leads over keys from `node`.
-fn value_in<'a>(node: &'a Node, path: &[String], at: &Span, faults: &mut Faults) -> Option<&'a Node> {
+fn value_in<'a>(node: &'a Node, path: &[String], at: &Span, faults: &mut Mistakes) -> Option<&'a Node> {
     let Some((first, rest)) = path.split_first() else { return Some(node) };
     let Some(table) = node.as_table() else {
         let cause = format!("the path asks for `{first}` in {}, which has no parts", node.value.type_name());
@@ -155,7 +155,7 @@ fn value_in<'a>(node: &'a Node, path: &[String], at: &Span, faults: &mut Faults)
     }
 }
 
-fn set_in_entry(entry: &mut Node, list: &str, path: &[String], at: &Span, value: Node, faults: &mut Faults) {
+fn set_in_entry(entry: &mut Node, list: &str, path: &[String], at: &Span, value: Node, faults: &mut Mistakes) {
     if let Some(kind) = own_key(entry, list, path)
         && let Value::Table(table) = &mut entry.value
         && let Some(strategy) = table.get_mut(kind)
@@ -167,7 +167,7 @@ fn set_in_entry(entry: &mut Node, list: &str, path: &[String], at: &Span, value:
 }
 
 /// Puts `value` where `path` leads over keys from `node`.
-fn set_in(node: &mut Node, path: &[String], at: &Span, value: Node, faults: &mut Faults) {
+fn set_in(node: &mut Node, path: &[String], at: &Span, value: Node, faults: &mut Mistakes) {
     let Some((first, rest)) = path.split_first() else {
         *node = value;
         return;
@@ -186,7 +186,7 @@ fn set_in(node: &mut Node, path: &[String], at: &Span, value: Node, faults: &mut
 }
 
 /// The index of the entry of `list` that is called `name`, or that is the only strategy of this kind.
-fn find(entries: &[Node], list: &str, name: &str, at: &Span, faults: &mut Faults) -> Option<usize> {
+fn find(entries: &[Node], list: &str, name: &str, at: &Span, faults: &mut Mistakes) -> Option<usize> {
     let names: Vec<Option<&str>> = entries.iter().map(|entry| name_of(entry, list)).collect();
     if let Some(index) = names.iter().position(|&known| known == Some(name)) {
         return Some(index);
@@ -243,7 +243,7 @@ mod tests {
         ]";
 
     fn check(path: &str, expected: &str) {
-        let mut faults = Faults::default();
+        let mut faults = Mistakes::default();
         let mut sources = Sources::default();
         let start = sources.add("a.toml", TEXT);
         let mut root = document::parse(TEXT, start, &mut faults);
@@ -281,7 +281,7 @@ mod tests {
 
     /// What stands where `path` leads, or why nothing does.
     fn check_value(path: &str, expected: &str) {
-        let (mut faults, mut sources) = (Faults::default(), Sources::default());
+        let (mut faults, mut sources) = (Mistakes::default(), Sources::default());
         let start = sources.add("a.toml", TEXT);
         let root = document::parse(TEXT, start, &mut faults);
         let at = sources.add("--vary", path);

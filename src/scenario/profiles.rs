@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::diagnostic::{Diagnostics, Faults, Sources};
+use super::diagnostic::{Diagnostics, Mistakes, Sources};
 use super::document::Node;
-use super::file::{FileFault, Load, TEXT_BYTES_MAX};
+use super::file::{FileMistake, Load, TEXT_BYTES_MAX};
 use super::{DEVICE_KEY, InputFile};
 use crate::cost;
 use crate::cost::{Curve, LayerKey, Lookup, Parts, Trace};
@@ -66,7 +66,7 @@ impl Traces {
         load: Option<Load<'_>>,
         inputs: &mut Vec<InputFile>,
         sources: &mut Sources,
-        faults: &mut Faults,
+        faults: &mut Mistakes,
     ) -> Traces {
         let mut loaded = BTreeMap::new();
         for (node, load) in named.iter().flat_map(|node| Some((node, load?))) {
@@ -79,7 +79,7 @@ impl Traces {
                     inputs.push(InputFile::new(&path, &bytes));
                     parse(&path, &bytes, sources, faults)
                 }
-                Err(FileFault { cause, remedy }) => {
+                Err(FileMistake { cause, remedy }) => {
                     faults.add(&node.at, cause, remedy);
                     None
                 }
@@ -229,7 +229,7 @@ impl Profiles {
     }
 }
 
-fn parse(path: &Path, bytes: &[u8], sources: &mut Sources, faults: &mut Faults) -> Option<Profiles> {
+fn parse(path: &Path, bytes: &[u8], sources: &mut Sources, faults: &mut Mistakes) -> Option<Profiles> {
     if bytes.trim_ascii().is_empty() {
         let start = sources.add(path.to_string_lossy(), "");
         let remedy = "write a trace into it, or name another one; traces begin with `# coinfer trace 1`";
@@ -256,7 +256,13 @@ fn parse(path: &Path, bytes: &[u8], sources: &mut Sources, faults: &mut Faults) 
 }
 
 /// Adds what is wrong with a file that has this text.
-pub(super) fn add_faults(name: &str, text: &str, found: Vec<cost::Fault>, sources: &mut Sources, faults: &mut Faults) {
+pub(super) fn add_faults(
+    name: &str,
+    text: &str,
+    found: Vec<cost::Mistake>,
+    sources: &mut Sources,
+    faults: &mut Mistakes,
+) {
     let start = sources.add(name, text);
     let (mut lines, mut end) = (Vec::new(), start);
     for line in text.split_inclusive('\n') {
@@ -272,8 +278,8 @@ pub(super) fn add_faults(name: &str, text: &str, found: Vec<cost::Fault>, source
 impl Diagnostics {
     /// What is wrong with files that are no scenarios: each one's name, its bytes and its faults. Lines of files that
     /// are no text are not shown.
-    pub fn of_files<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8], Vec<cost::Fault>)>) -> Diagnostics {
-        let (mut sources, mut faults) = (Sources::default(), Faults::default());
+    pub fn of_files<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8], Vec<cost::Mistake>)>) -> Diagnostics {
+        let (mut sources, mut faults) = (Sources::default(), Mistakes::default());
         for (name, bytes, found) in files {
             add_faults(name, std::str::from_utf8(bytes).unwrap_or_default(), found, &mut sources, &mut faults);
         }

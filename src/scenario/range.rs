@@ -1,6 +1,6 @@
 //! Several values in a text: a range such as `1..=64`, or a list such as `1,2,4`.
 
-use super::diagnostic::{Faults, Span};
+use super::diagnostic::{Mistakes, Span};
 use super::document::{Node, Value};
 use super::path::split;
 
@@ -8,7 +8,7 @@ use super::path::split;
 pub(super) const POINTS_MAX: usize = 1_000_000;
 
 /// The values of `a..=b` or `a..=b*factor`.
-pub(super) fn range(text: &str, at: &Span, faults: &mut Faults) -> Option<Vec<Node>> {
+pub(super) fn range(text: &str, at: &Span, faults: &mut Mistakes) -> Option<Vec<Node>> {
     const REMEDY: &str = "write for example \"1..=64\", or \"1..=64*2\" to double at each step";
     let number = |text: &str| text.trim().replace('_', "").parse::<i64>().ok().filter(|&number| number >= 0);
     let parsed = text.split_once("..=").and_then(|(first, rest)| {
@@ -41,7 +41,7 @@ pub(super) fn range(text: &str, at: &Span, faults: &mut Faults) -> Option<Vec<No
 }
 
 /// The values of the text of an override, if it is a list such as `1,2,4` or a range such as `1..=64`.
-pub(super) fn listed(text: &str, at: &Span, faults: &mut Faults) -> Option<Vec<Node>> {
+pub(super) fn listed(text: &str, at: &Span, faults: &mut Mistakes) -> Option<Vec<Node>> {
     if text.contains("..=") && !text.contains(['"', '\'', ',']) {
         return Some(range(text, at, faults).unwrap_or_default());
     }
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: &str) {
-        let mut faults = Faults::default();
+        let mut faults = Mistakes::default();
         let mut sources = Sources::default();
         let start = sources.add("--set", text);
         let values = listed(text, &(start..start + text.len()), &mut faults);

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::decode::shorten;
-use super::diagnostic::{Faults, Sources};
+use super::diagnostic::{Mistakes, Sources};
 use super::document::{self, Node, Value};
-use super::file::FileFault;
+use super::file::FileMistake;
 
 /// A larger scenario is a mistake.
 const SCENARIO_BYTES_MAX: usize = 4 << 20;
@@ -16,15 +16,15 @@ const NAME_BYTES_MAX: usize = 100;
 /// The tree of the file; an empty one if there are faults.
 pub(super) fn parse_file(
     path: &Path,
-    bytes: &Result<Vec<u8>, FileFault>,
+    bytes: &Result<Vec<u8>, FileMistake>,
     sources: &mut Sources,
-    faults: &mut Faults,
+    faults: &mut Mistakes,
 ) -> Node {
     let shown = path.to_string_lossy();
     let empty = Node { value: Value::Table(document::Table::default()), at: 0..0 };
     let bytes = match bytes {
         Ok(bytes) => bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes),
-        Err(FileFault { cause, remedy }) => {
+        Err(FileMistake { cause, remedy }) => {
             sources.add(shown, "");
             faults.add(&(0..0), cause, remedy);
             return empty;
@@ -50,7 +50,7 @@ pub(super) fn parse_file(
 }
 
 /// The scenario's name, or its file's without the extension.
-pub(super) fn name(root: &Node, path: &Path, faults: &mut Faults) -> String {
+pub(super) fn name(root: &Node, path: &Path, faults: &mut Mistakes) -> String {
     let is_safe = |name: &str| {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_plain) && !name.starts_with('.')

@@ -7,7 +7,7 @@ use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeOwned, IntoDeserializer};
 
 use super::decode::{At, Decode, Traits, inline_schema, shorten};
-use super::diagnostic::{Faults, did_you_mean};
+use super::diagnostic::{Mistakes, did_you_mean};
 use super::document::{Node, Value};
 use super::parsed::expected_words;
 use crate::units::{Bytes, BytesPerSec, Duration, JoulesPerByte, MacsPerSec, PerSec, Watts};
@@ -35,7 +35,7 @@ pub(super) enum Misfit {
 }
 
 impl<T: Scalar> Decode for At<T> {
-    fn decode(node: &Node, faults: &mut Faults) -> Option<Self> {
+    fn decode(node: &Node, faults: &mut Mistakes) -> Option<Self> {
         let at = node.at.clone();
         match T::read(&node.value) {
             Ok(value) => return Some(At { value, at }),

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::decode::{At, Decode, shorten};
-use super::diagnostic::{Faults, Span, list};
+use super::diagnostic::{Mistakes, Span, list};
 use super::document::{Node, Value};
 use super::form::{Pairs, SweepForm};
 use super::path::Path;
@@ -53,7 +53,7 @@ impl Axis {
         Axis { name: name.into(), path, at: at.clone(), values }
     }
 
-    fn from_pair((name, values): &(At<String>, Node), faults: &mut Faults) -> Option<Axis> {
+    fn from_pair((name, values): &(At<String>, Node), faults: &mut Mistakes) -> Option<Axis> {
         let path = Path::parse(&name.value, &name.at, faults);
         let found = match &values.value {
             Value::List(list) if list.is_empty() => {
@@ -79,9 +79,9 @@ impl Axis {
 
 impl Sweep {
     /// The sweep that the table `node` states, changed by `overrides`, of which later ones win.
-    pub(super) fn new(node: Option<&Node>, overrides: Vec<Override>, faults: &mut Faults) -> Sweep {
+    pub(super) fn new(node: Option<&Node>, overrides: Vec<Override>, faults: &mut Mistakes) -> Sweep {
         // What is wrong with the table's form is found when the whole scenario is read.
-        let form = node.and_then(|node| SweepForm::decode(node, &mut Faults::default()));
+        let form = node.and_then(|node| SweepForm::decode(node, &mut Mistakes::default()));
         let mut axes_of = |pairs: Option<&Pairs>| -> Vec<Axis> {
             pairs.iter().flat_map(|pairs| &pairs.0).filter_map(|pair| Axis::from_pair(pair, faults)).collect()
         };
@@ -150,7 +150,7 @@ impl Sweep {
     }
 
     /// All points that are not excluded, the first axis slowest.
-    pub(super) fn choices(&self, faults: &mut Faults) -> Choices {
+    pub(super) fn choices(&self, faults: &mut Mistakes) -> Choices {
         let sizes = self.sizes();
         let count = sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
         let texts = |axis: &Axis| (axis.name.clone(), axis.values.iter().map(text).collect());
@@ -173,7 +173,7 @@ impl Sweep {
     }
 
     /// Sets the values of `point` in `root`.
-    pub(super) fn apply(&self, point: &Point, root: &mut Node, faults: &mut Faults) {
+    pub(super) fn apply(&self, point: &Point, root: &mut Node, faults: &mut Mistakes) {
         for (axis, &value) in self.axes.iter().zip(point.choice()) {
             axis.path.set(root, &axis.at, axis.values[value as usize].clone(), faults);
         }
@@ -201,7 +201,7 @@ fn text(node: &Node) -> Arc<str> {
 }
 
 /// Notes that an override sets the path of `axis` in one way, and finds those that set it in the other.
-fn find_both(known: &mut Vec<Axis>, others: &[Axis], axis: &Axis, faults: &mut Faults) {
+fn find_both(known: &mut Vec<Axis>, others: &[Axis], axis: &Axis, faults: &mut Mistakes) {
     if let Some(other) = others.iter().find(|other| other.path == axis.path) {
         let cause = format!("`{}` is set both by `--zip` and by `--set`", axis.name);
         faults.add(&axis.at, cause, "keep one of them").label("second").beside(&other.at, "first");
@@ -210,7 +210,7 @@ fn find_both(known: &mut Vec<Axis>, others: &[Axis], axis: &Axis, faults: &mut F
 }
 
 /// A value that comes twice would make the same points twice. In axes that advance together it need not.
-fn find_repeated_values(axis: &Axis, faults: &mut Faults) {
+fn find_repeated_values(axis: &Axis, faults: &mut Mistakes) {
     let mut seen = BTreeSet::new();
     if let Some(repeated) = axis.values.iter().find(|value| !seen.insert(value.value.to_string())) {
         let cause = format!("`{}` has the value {} twice", axis.name, shorten(&repeated.value.to_string()));
@@ -218,7 +218,7 @@ fn find_repeated_values(axis: &Axis, faults: &mut Faults) {
     }
 }
 
-fn find_repeated<'a>(axes: impl Iterator<Item = &'a Axis>, faults: &mut Faults) {
+fn find_repeated<'a>(axes: impl Iterator<Item = &'a Axis>, faults: &mut Mistakes) {
     let mut seen: Vec<&Axis> = Vec::new();
     for axis in axes {
         if let Some(first) = seen.iter().find(|other| other.path == axis.path) {
@@ -230,7 +230,7 @@ fn find_repeated<'a>(axes: impl Iterator<Item = &'a Axis>, faults: &mut Faults) 
 }
 
 /// The axes and values of an entry of `exclude`.
-fn exclusion(entry: &Pairs, axes: &[Axis], sweep: Option<&Node>, faults: &mut Faults) -> Option<Vec<(usize, Node)>> {
+fn exclusion(entry: &Pairs, axes: &[Axis], sweep: Option<&Node>, faults: &mut Mistakes) -> Option<Vec<(usize, Node)>> {
     if entry.0.is_empty() {
         let at = sweep.and_then(|sweep| sweep.get("exclude")).map_or(0..0, |node| node.at.clone());
         faults.add(&at, "an empty entry excludes every point", "name a path and its value, or remove the entry");

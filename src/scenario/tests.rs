@@ -4,7 +4,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::file::FileFault;
+use super::file::FileMistake;
 use super::form::StrategyForm;
 use super::parsed::DEVICE_KEYS;
 use super::{Diagnostics, Overrides, Scenario};
@@ -14,7 +14,7 @@ const EVERYTHING: &str = include_str!("../../tests/broken/everything.toml");
 const TRACE: &[u8] = include_bytes!("../../tests/broken/sound.csv");
 
 fn parse(bytes: &[u8], trace: &[u8], overrides: &[String], sweeps: bool) -> Result<Scenario, Diagnostics> {
-    let load = |_: &Path, _: u64| Ok::<_, FileFault>(trace.to_vec());
+    let load = |_: &Path, _: u64| Ok::<_, FileMistake>(trace.to_vec());
     Scenario::parse(Path::new("a/b.toml"), Ok(bytes.to_vec()), &Overrides::of_set(overrides), sweeps, Some(&load))
 }
 

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::InputFile;
-use super::diagnostic::{Faults, Sources};
+use super::diagnostic::{Mistakes, Sources};
 use super::document::Node;
-use super::file::{FileFault, Load, TEXT_BYTES_MAX};
+use super::file::{FileMistake, Load, TEXT_BYTES_MAX};
 use super::profiles::add_faults;
-use crate::cost::Fault;
+use crate::cost::Mistake;
 
 /// All files of one kind of a scenario and of its sweep.
 #[derive(Debug)]
@@ -24,10 +24,10 @@ impl<T> TextFiles<T> {
     pub(super) fn load(
         folder: &Path,
         named: &[&Node],
-        (load, parse): (Load<'_>, impl Fn(&[u8]) -> Result<T, Vec<Fault>>),
+        (load, parse): (Load<'_>, impl Fn(&[u8]) -> Result<T, Vec<Mistake>>),
         inputs: &mut Vec<InputFile>,
         sources: &mut Sources,
-        faults: &mut Faults,
+        faults: &mut Mistakes,
     ) -> TextFiles<T> {
         let (mut loaded, mut seen) = (BTreeMap::new(), BTreeSet::new());
         for node in named {
@@ -37,7 +37,7 @@ impl<T> TextFiles<T> {
             }
             let bytes = match load(&path, TEXT_BYTES_MAX) {
                 Ok(bytes) => bytes,
-                Err(FileFault { cause, remedy }) => {
+                Err(FileMistake { cause, remedy }) => {
                     faults.add(&node.at, cause, remedy);
                     continue;
                 }

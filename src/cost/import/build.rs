@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::read::{BATCH_MAX, TIME_MS_MAX, TIME_MS_MIN};
-use super::super::trace::{Fault, Kind, LayerKey, Row, Rows, Statistic};
+use super::super::trace::{Kind, LayerKey, Mistake, Row, Rows, Statistic};
 use super::name::{brief, clean, one_line};
 use super::{Class, Hints, Reading, Source, SourceFault};
 use crate::platform::Precision;
@@ -16,8 +16,8 @@ const FAULTS_KEPT: usize = 10_000;
 const NOTES_MAX: usize = 50;
 
 /// A fault of a file.
-pub(super) fn fault(line: usize, cause: impl Into<String>, remedy: impl Into<String>) -> Fault {
-    Fault { line, cause: cause.into(), remedy: remedy.into() }
+pub(super) fn fault(line: usize, cause: impl Into<String>, remedy: impl Into<String>) -> Mistake {
+    Mistake { line, cause: cause.into(), remedy: remedy.into() }
 }
 
 /// Where a measurement was found.
@@ -99,7 +99,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Records what is wrong with a file, once.
-    pub(super) fn refuse(&mut self, source: usize, fault: Fault) {
+    pub(super) fn refuse(&mut self, source: usize, fault: Mistake) {
         let found = SourceFault { source, fault };
         let listed = self.faults.iter().rev().take(FAULTS_MAX).any(|known| *known == found);
         if listed {

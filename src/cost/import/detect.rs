@@ -1,7 +1,7 @@
 //! Which format a file has, by its content.
 
 use super::super::read::MAGIC;
-use super::super::trace::Fault;
+use super::super::trace::Mistake;
 use super::build::fault;
 use super::table;
 use super::text::Text;
@@ -11,7 +11,7 @@ use super::{Format, Hints, ncnn};
 const SEEN: usize = 1 << 16;
 
 /// The format of a file.
-pub(super) fn format(text: &Text, hints: &Hints) -> Result<Format, Fault> {
+pub(super) fn format(text: &Text, hints: &Hints) -> Result<Format, Mistake> {
     if let Some(format) = hints.format {
         return if format != Format::Csv && !hints.columns.is_empty() {
             Err(fault(1, "--map is for CSV files only", "leave it out, or use --format csv"))

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::super::trace::Fault;
+use super::super::trace::Mistake;
 use super::build::fault;
 use super::text::Lines;
 
@@ -20,12 +20,12 @@ impl<'a> Document<'a> {
     }
 
     /// All of it.
-    pub(super) fn read<T: Deserialize<'a>>(&self) -> Result<T, Fault> {
+    pub(super) fn read<T: Deserialize<'a>>(&self) -> Result<T, Mistake> {
         serde_json::from_str(self.text).map_err(|error| self.fault(&error, 1))
     }
 
     /// The documents that stand one after the other in the text.
-    pub(super) fn read_several(&self) -> Result<Vec<&'a RawValue>, Fault> {
+    pub(super) fn read_several(&self) -> Result<Vec<&'a RawValue>, Mistake> {
         let values = serde_json::Deserializer::from_str(self.text).into_iter::<&RawValue>();
         values.collect::<Result<_, _>>().map_err(|error| self.fault(&error, 1))
     }
@@ -37,11 +37,11 @@ impl<'a> Document<'a> {
     }
 
     /// One element of this document.
-    pub(super) fn element<T: Deserialize<'a>>(&self, element: &'a RawValue) -> Result<T, Fault> {
+    pub(super) fn element<T: Deserialize<'a>>(&self, element: &'a RawValue) -> Result<T, Mistake> {
         serde_json::from_str(element.get()).map_err(|error| self.fault(&error, self.line(element)))
     }
 
-    fn fault(&self, error: &serde_json::Error, first_line: usize) -> Fault {
+    fn fault(&self, error: &serde_json::Error, first_line: usize) -> Mistake {
         let line = first_line + error.line().saturating_sub(1);
         // The message ends in its own line and column; the fault has a line already.
         let message = error.to_string();

@@ -21,7 +21,7 @@ mod tvm;
 use build::Builder;
 use text::Text;
 
-use super::trace::{Fault, Trace};
+use super::trace::{Mistake, Trace};
 use crate::platform::Precision;
 
 /// A file to import.
@@ -120,7 +120,7 @@ pub struct SourceFault {
     /// Index of the file; 0 if no file was given.
     pub source: usize,
     /// What is wrong with it.
-    pub fault: Fault,
+    pub fault: Mistake,
 }
 
 /// Makes one trace of `sources`, or lists everything that is wrong with them, by file and line.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io::Read;
 
-use super::super::trace::Fault;
+use super::super::trace::Mistake;
 use super::Source;
 use super::build::{Builder, fault};
 
@@ -36,7 +36,7 @@ pub(super) fn read<'a>(sources: &[Source<'a>], builder: &mut Builder) -> Vec<Tex
     texts
 }
 
-fn unpack(bytes: &[u8], unpacked_max: u64) -> Result<Cow<'_, [u8]>, Fault> {
+fn unpack(bytes: &[u8], unpacked_max: u64) -> Result<Cow<'_, [u8]>, Mistake> {
     if !bytes.starts_with(&GZIP) {
         return Ok(Cow::Borrowed(bytes));
     }
@@ -52,7 +52,7 @@ fn unpack(bytes: &[u8], unpacked_max: u64) -> Result<Cow<'_, [u8]>, Fault> {
     Ok(Cow::Owned(unpacked))
 }
 
-fn decode(bytes: Cow<'_, [u8]>) -> Result<Cow<'_, str>, Fault> {
+fn decode(bytes: Cow<'_, [u8]>) -> Result<Cow<'_, str>, Mistake> {
     let bad = |bytes: &[u8], valid: usize| {
         let line = 1 + bytes[..valid].iter().filter(|&&byte| byte == b'\n').count();
         fault(line, "the file is not valid UTF-8", "save it as UTF-8 text")

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::super::trace::{Fault, LayerKey};
+use super::super::trace::{LayerKey, Mistake};
 use super::Class;
 use super::build::{At, Builder, Place, fault};
 use super::json::{Document, escape_quotes};
@@ -87,7 +87,7 @@ fn microseconds(metric: &Value) -> Option<f64> {
 }
 
 /// A call of a JSON report, where each metric is an object of one key that names its type.
-fn json_call(at: At, call: &BTreeMap<String, Value>) -> Result<Call, Fault> {
+fn json_call(at: At, call: &BTreeMap<String, Value>) -> Result<Call, Mistake> {
     let text =
         |key: &str| call.get(key).and_then(|metric| metric.get("string")?.as_str()).unwrap_or_default().to_owned();
     let missing =

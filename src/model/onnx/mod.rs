@@ -21,5 +21,5 @@ mod write;
 mod zoo_tests;
 
 pub use inspect::{Border, Borders, inspect};
-pub use read::{Imported, ReadFault, read};
+pub use read::{Imported, ReadMistake, read};
 pub use write::{WriteError, write, write_whole};

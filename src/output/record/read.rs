@@ -5,7 +5,7 @@ use serde::de::value::{Error, StrDeserializer};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
-use crate::output::read::{CsvFault, Line, read_rows};
+use crate::output::read::{CsvMistake, Line, read_rows};
 
 /// The names of a record's fields.
 pub(crate) fn fields<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
@@ -44,7 +44,7 @@ impl<'de> Deserializer<'de> for FieldNames<'_> {
 ///
 /// # Errors
 /// All faults of the file, in its order.
-pub(crate) fn read_csv<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<Vec<T>, Vec<CsvFault>> {
+pub(crate) fn read_csv<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<Vec<T>, Vec<CsvMistake>> {
     read_each(bytes, |_, record| Some(record))
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn read_csv<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<Vec
 pub(crate) fn read_each<T: for<'de> Deserialize<'de>, R>(
     bytes: &[u8],
     mut check: impl FnMut(&mut Line<'_>, T) -> Option<R>,
-) -> Result<Vec<R>, Vec<CsvFault>> {
+) -> Result<Vec<R>, Vec<CsvMistake>> {
     read_rows(bytes, fields::<T>(), |line| {
         let mut is_sound = true;
         let record = T::deserialize(Record { line, is_sound: &mut is_sound });

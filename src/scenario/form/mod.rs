@@ -19,7 +19,7 @@ pub(super) use load::{ArrivalsForm, DispatchForm, LoadForm, Moment, RecordedForm
 pub(super) use variation::{DeviceVariationForm, FaultForm, GammaForm, LinkVariationForm, LognormalForm, SpikesForm};
 
 use super::decode::{At, Decode, LIST_MAX, form, inline_schema, table};
-use super::diagnostic::{Faults, Span};
+use super::diagnostic::{Mistakes, Span};
 use super::document::{Node, Value};
 use super::overrides::counted;
 use super::parsed::{Parsed, StrategyTable};
@@ -222,7 +222,7 @@ pub(super) struct Pairs(pub(super) Vec<(At<String>, Node)>);
 
 impl Decode for Pairs {
     /// `a.b = 1` without quotation marks is a table in a table, and is taken as the path that it looks like.
-    fn decode(node: &Node, faults: &mut Faults) -> Option<Self> {
+    fn decode(node: &Node, faults: &mut Mistakes) -> Option<Self> {
         fn flatten(prefix: &str, start: Option<&Span>, node: &Node, pairs: &mut Vec<(At<String>, Node)>) {
             for entry in node.as_table().into_iter().flat_map(|table| &table.0) {
                 let path = format!("{prefix}{}", entry.key);
@@ -254,7 +254,7 @@ inline_schema!([] Pairs, |_| json_schema!({ "type": "object" }));
 pub(super) struct Axes(pub(super) Pairs);
 
 impl Decode for Axes {
-    fn decode(node: &Node, faults: &mut Faults) -> Option<Self> {
+    fn decode(node: &Node, faults: &mut Mistakes) -> Option<Self> {
         Pairs::decode(node, faults).map(Axes)
     }
 }
@@ -279,7 +279,7 @@ pub(super) struct Seeds {
 }
 
 impl Decode for Seeds {
-    fn decode(node: &Node, faults: &mut Faults) -> Option<Self> {
+    fn decode(node: &Node, faults: &mut Mistakes) -> Option<Self> {
         let values = match &node.value {
             Value::Integer(count) => counted(*count, &node.at, faults)?,
             Value::String(text) => range(text, &node.at, faults)?,

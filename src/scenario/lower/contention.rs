@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::platform::{BandwidthRule, BandwidthTable, DeviceId, Host, Interference, Package, SharedMemory, Slowdown};
 use crate::scenario::decode::At;
-use crate::scenario::diagnostic::{Faults, Span};
+use crate::scenario::diagnostic::{Mistakes, Span};
 use crate::scenario::document::Value;
 use crate::scenario::form::{DeviceForm, HostForm, MemoryForm, PackageForm, ScenarioForm, SlowdownForm};
 use crate::scenario::names::Names;
@@ -18,7 +18,7 @@ type Tables = TextFiles<Arc<BandwidthTable>>;
 const THREADS_MAX: u64 = 1024;
 
 /// What the devices contend for; nothing of the links. If there are faults, it is not whole.
-pub(super) fn lower(form: &ScenarioForm, devices: &Names, files: &Tables, faults: &mut Faults) -> Interference {
+pub(super) fn lower(form: &ScenarioForm, devices: &Names, files: &Tables, faults: &mut Mistakes) -> Interference {
     let mut interference = Interference::default();
     let mut seen = BTreeMap::new();
     for slowdown in form.slowdowns.iter().flatten() {
@@ -61,7 +61,7 @@ fn lower_slowdown(
     form: &SlowdownForm,
     devices: &Names,
     seen: &mut BTreeMap<(u32, u32), Span>,
-    faults: &mut Faults,
+    faults: &mut Mistakes,
 ) -> Option<Slowdown> {
     let factor = form.factor.as_ref().map(|factor| {
         if !(1.0..=100.0).contains(&factor.value) {
@@ -100,7 +100,7 @@ impl Members {
     }
 
     /// The devices with these names, each once and in no entry before; `None` for a name that is wrong.
-    fn find(&mut self, named: &[At<String>], devices: &Names, faults: &mut Faults) -> Vec<Option<DeviceId>> {
+    fn find(&mut self, named: &[At<String>], devices: &Names, faults: &mut Mistakes) -> Vec<Option<DeviceId>> {
         let found: Vec<Option<DeviceId>> =
             named.iter().map(|name| Some(DeviceId(devices.find(name, faults)?))).collect();
         for (name, device) in named.iter().zip(&found) {
@@ -119,7 +119,7 @@ fn lower_memory(
     devices: &Names,
     files: &Tables,
     members: &mut Members,
-    faults: &mut Faults,
+    faults: &mut Mistakes,
 ) -> Option<SharedMemory> {
     let named = form.devices.as_deref();
     if let Some(named) = named
@@ -133,7 +133,7 @@ fn lower_memory(
     Some(SharedMemory { devices: devices?.into_iter().collect::<Option<_>>()?, rule: rule? })
 }
 
-fn lower_rule(form: &MemoryForm, files: &Tables, faults: &mut Faults) -> Option<BandwidthRule> {
+fn lower_rule(form: &MemoryForm, files: &Tables, faults: &mut Mistakes) -> Option<BandwidthRule> {
     if let Some(proportional) = &form.proportional {
         return Some(BandwidthRule::Proportional { peak: proportional.peak.as_ref()?.value });
     }
@@ -168,7 +168,7 @@ fn lower_package(
     forms: &[&DeviceForm],
     names: &Names,
     members: &mut Members,
-    faults: &mut Faults,
+    faults: &mut Mistakes,
 ) -> Option<Package> {
     let exponent = form.exponent.as_ref().map_or(3.0, |exponent| exponent.value);
     if !(1.0..=3.0).contains(&exponent) {
@@ -200,7 +200,7 @@ fn lower_package(
     Some(Package { devices: devices.into_iter().collect::<Option<_>>()?, budget: budget.value, exponent })
 }
 
-fn lower_host(form: &HostForm, devices: &Names, seen: &mut BTreeMap<u32, Span>, faults: &mut Faults) -> Option<Host> {
+fn lower_host(form: &HostForm, devices: &Names, seen: &mut BTreeMap<u32, Span>, faults: &mut Mistakes) -> Option<Host> {
     let device = form.device.as_ref().and_then(|name| devices.find(name, faults));
     if let (Some(device), Some(At { value, at })) = (device, &form.device)
         && let Some(first) = seen.insert(device, at.clone())

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use crate::scenario::decode::{At, LIST_MAX};
-use crate::scenario::diagnostic::Faults;
+use crate::scenario::diagnostic::Mistakes;
 use crate::scenario::form::{DeviceForm, ScenarioForm};
 
 /// The names of the devices that one entry stands for, by its name.
 pub(super) type Counted = BTreeMap<String, Vec<String>>;
 
 /// Replaces each device with a `count` by so many devices, called by its name and numbers from 1 on.
-pub(super) fn expand(form: &mut ScenarioForm, faults: &mut Faults) -> Counted {
+pub(super) fn expand(form: &mut ScenarioForm, faults: &mut Mistakes) -> Counted {
     let mut counted = Counted::new();
     let mut devices: Vec<DeviceForm> = Vec::new();
     for device in form.devices.iter().flatten() {

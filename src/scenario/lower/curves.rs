@@ -8,7 +8,7 @@ use crate::platform::{DeviceId, Platform, Precision, Slowdown};
 use crate::problem::Model;
 use crate::scenario::Profile;
 use crate::scenario::decode::{At, shorten};
-use crate::scenario::diagnostic::{Faults, did_you_mean};
+use crate::scenario::diagnostic::{Mistakes, did_you_mean};
 use crate::scenario::form::{DeviceForm, ModelForm, ScenarioForm};
 use crate::scenario::profiles::{Profiled, Profiles, Traces};
 use crate::units::{Duration, Share};
@@ -79,7 +79,7 @@ impl<'a> Curves<'a> {
     }
 
     /// Traces must have their devices, and some device must know each model.
-    pub(super) fn check(&self, faults: &mut Faults) {
+    pub(super) fn check(&self, faults: &mut Mistakes) {
         let known = faults.len();
         let mut profiled: BTreeSet<&str> = BTreeSet::new();
         let mut is_complete = true;

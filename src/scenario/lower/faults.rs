@@ -7,7 +7,7 @@ use crate::platform::{DeviceId, LinkId};
 use crate::problem;
 use crate::problem::{Change, Fault};
 use crate::scenario::decode::At;
-use crate::scenario::diagnostic::{Faults, Span};
+use crate::scenario::diagnostic::{Mistakes, Span};
 use crate::scenario::form::{FaultForm, ScenarioForm};
 use crate::scenario::names::Names;
 use crate::units::{Duration, Time};
@@ -33,7 +33,7 @@ enum Part<'a> {
 }
 
 /// Everything that breaks. If the form has faults, it is not whole.
-pub(super) fn lower(form: &ScenarioForm, hardware: &Hardware, faults: &mut Faults) -> problem::Faults {
+pub(super) fn lower(form: &ScenarioForm, hardware: &Hardware, faults: &mut Mistakes) -> problem::Mistakes {
     let (mut names, mut spells) = (Names::new("faults"), BTreeMap::new());
     for fault in form.faults.iter().flatten() {
         names.insert(fault.name.as_ref(), faults);
@@ -49,13 +49,17 @@ pub(super) fn lower(form: &ScenarioForm, hardware: &Hardware, faults: &mut Fault
     }
     // What ends goes before what begins at the same time, so that the latter has the last word.
     changes.sort_by_key(|&(at, order, _)| (at, order));
-    problem::Faults {
+    problem::Mistakes {
         faults: changes.into_iter().map(|(at, _, change)| Fault { at, change }).collect(),
         replanning: form.replanning.as_ref().map(|replanning| replanning.value),
     }
 }
 
-fn lower_fault<'a>(form: &'a FaultForm, hardware: &'a Hardware, faults: &mut Faults) -> Option<(Part<'a>, Spell<'a>)> {
+fn lower_fault<'a>(
+    form: &'a FaultForm,
+    hardware: &'a Hardware,
+    faults: &mut Mistakes,
+) -> Option<(Part<'a>, Spell<'a>)> {
     if let (Some(from), Some(until)) = (&form.from, &form.until)
         && until.value <= from.value
     {
@@ -90,7 +94,7 @@ enum Left {
     Nothing,
 }
 
-fn lower_left(form: &FaultForm, faults: &mut Faults) -> Option<Left> {
+fn lower_left(form: &FaultForm, faults: &mut Mistakes) -> Option<Left> {
     let out = form.out.as_ref().filter(|out| out.value);
     match (&form.slowdown, out) {
         (Some(slowdown), Some(out)) => {
@@ -116,7 +120,7 @@ fn lower_left(form: &FaultForm, faults: &mut Faults) -> Option<Left> {
 }
 
 /// Sorts the faults of a part by time; each must end before the next begins.
-fn find_overlaps(spells: &mut [Spell<'_>], faults: &mut Faults) {
+fn find_overlaps(spells: &mut [Spell<'_>], faults: &mut Mistakes) {
     spells.sort_by_key(|spell| spell.from);
     for pair in spells.windows(2) {
         if pair[0].until.is_none_or(|until| until > pair[1].from) {

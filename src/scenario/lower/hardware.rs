@@ -6,7 +6,7 @@ use crate::platform::{
     Device, DeviceId, DeviceKind, Direction, Limits, Link, LinkId, Platform, Power, Precision, Runtime,
 };
 use crate::scenario::decode::At;
-use crate::scenario::diagnostic::{Faults, Span};
+use crate::scenario::diagnostic::{Mistakes, Span};
 use crate::scenario::form::{DeviceForm, Duplex, LimitsForm, LinkForm, PowerForm, ScenarioForm};
 use crate::scenario::lower::curves::{precision, profiled_device};
 use crate::scenario::names::Names;
@@ -29,7 +29,7 @@ pub(super) struct LinkNames {
 
 impl LinkNames {
     /// Gives a name to the next entry, which is no link by itself.
-    pub(super) fn insert(&mut self, name: Option<&At<String>>, faults: &mut Faults) {
+    pub(super) fn insert(&mut self, name: Option<&At<String>>, faults: &mut Mistakes) {
         self.names.insert(name, faults);
         self.directions.push(Vec::new());
     }
@@ -40,13 +40,13 @@ impl LinkNames {
     }
 
     /// The directions of the link called `name`.
-    pub(super) fn find(&self, name: &At<String>, faults: &mut Faults) -> Option<&[LinkId]> {
+    pub(super) fn find(&self, name: &At<String>, faults: &mut Mistakes) -> Option<&[LinkId]> {
         Some(&self.directions[self.names.find(name, faults)? as usize])
     }
 }
 
 /// The devices and links. If there are faults, the platform is not whole, and its ids are not those of the names.
-pub(super) fn lower(form: &ScenarioForm, faults: &mut Faults) -> Hardware {
+pub(super) fn lower(form: &ScenarioForm, faults: &mut Mistakes) -> Hardware {
     let mut devices = Names::new("devices");
     let mut platform = Platform::default();
     for device in form.devices.iter().flatten() {
@@ -63,7 +63,7 @@ pub(super) fn lower(form: &ScenarioForm, faults: &mut Faults) -> Hardware {
     Hardware { platform, devices, links: LinkNames { names: links.names, directions } }
 }
 
-fn lower_device(form: &DeviceForm, faults: &mut Faults) -> Option<Device> {
+fn lower_device(form: &DeviceForm, faults: &mut Mistakes) -> Option<Device> {
     if let Some(At { value: Bytes(0), at }) = &form.memory {
         faults.add(at, "a device without memory can run nothing", "write for example `memory = \"4 GiB\"`");
     }
@@ -91,7 +91,7 @@ fn lower_device(form: &DeviceForm, faults: &mut Faults) -> Option<Device> {
 }
 
 /// What a device of this kind accepts, where `form` does not say otherwise.
-fn lower_limits(kind: DeviceKind, form: Option<&LimitsForm>, faults: &mut Faults) -> Limits {
+fn lower_limits(kind: DeviceKind, form: Option<&LimitsForm>, faults: &mut Mistakes) -> Limits {
     let usual = kind.limits();
     let Some(form) = form else { return usual };
     if let Some([]) = form.precisions.as_deref() {
@@ -118,7 +118,7 @@ fn check_precision(
     kind: &At<Word<DeviceKind>>,
     precision: Precision,
     limits: &Limits,
-    faults: &mut Faults,
+    faults: &mut Mistakes,
 ) {
     let at = form.precision.as_ref().map_or(&kind.at, |precision| &precision.at);
     if let Some(possible) = limits.precisions.as_ref().filter(|possible| !possible.contains(&precision))
@@ -130,7 +130,7 @@ fn check_precision(
     }
 }
 
-fn lower_power(form: &PowerForm, faults: &mut Faults) -> Option<Power> {
+fn lower_power(form: &PowerForm, faults: &mut Mistakes) -> Option<Power> {
     let (idle, active) = (form.idle.as_ref()?, form.active.as_ref()?);
     if active.value < idle.value {
         let fault =
@@ -147,7 +147,7 @@ struct Links {
 }
 
 impl Links {
-    fn lower(&mut self, form: &LinkForm, devices: &Names, faults: &mut Faults) -> Vec<Link> {
+    fn lower(&mut self, form: &LinkForm, devices: &Names, faults: &mut Mistakes) -> Vec<Link> {
         self.names.insert(form.name.as_ref(), faults);
         if let Some(name) = form.name.as_ref().filter(|name| name.value.contains('>')) {
             faults.add(&name.at, "a link's name has no `>`, which tells its directions apart", "use another name");

@@ -6,7 +6,7 @@ use super::recorded::{self, Recorded, Rows};
 use crate::model::ModelId;
 use crate::problem::{Arrivals, Dispatch, Load, Replications, Server, Tenant, WarmUpRule};
 use crate::scenario::decode::{At, shorten};
-use crate::scenario::diagnostic::{Faults, did_you_mean};
+use crate::scenario::diagnostic::{Mistakes, did_you_mean};
 use crate::scenario::form::{
     ArrivalsForm, DispatchForm, LoadForm, ModelForm, ReplicationsForm, ScenarioForm, ServerForm,
 };
@@ -28,7 +28,7 @@ const ERRORS: RangeInclusive<f64> = 1e-4..=1.0;
 fn within(
     field: Option<&At<u64>>,
     range: RangeInclusive<u64>,
-    faults: &mut Faults,
+    faults: &mut Mistakes,
     cause: impl FnOnce(u64) -> String,
 ) -> Option<u32> {
     let &At { value, ref at } = field?;
@@ -40,7 +40,7 @@ fn within(
 }
 
 /// The number of `noun`, which must lie in `range`; `None` if it is missing or does not.
-fn number_of(field: Option<&At<u64>>, noun: &str, range: RangeInclusive<u64>, faults: &mut Faults) -> Option<u32> {
+fn number_of(field: Option<&At<u64>>, noun: &str, range: RangeInclusive<u64>, faults: &mut Mistakes) -> Option<u32> {
     within(field, range, faults, |value| format!("{value} {noun} cannot be simulated"))
 }
 
@@ -56,7 +56,7 @@ struct Reader<'a> {
 pub(super) fn lower(
     form: &ScenarioForm,
     files: &Recorded,
-    faults: &mut Faults,
+    faults: &mut Mistakes,
     notes: &mut Vec<String>,
 ) -> Option<Load> {
     let models = form.models.as_deref().unwrap_or_default();
@@ -89,13 +89,13 @@ pub(super) fn lower(
     (tenants.len() == models.len()).then_some(Load::PerModel(tenants))
 }
 
-fn lower_priority(model: &ModelForm, faults: &mut Faults) -> u8 {
+fn lower_priority(model: &ModelForm, faults: &mut Mistakes) -> u8 {
     let cause = |value| format!("{value} is not a priority");
     within(model.priority.as_ref(), 0..=255, faults, cause).map_or(0, |priority| priority as u8)
 }
 
 /// A priority says who begins first among networks with loads of their own.
-pub(super) fn check_priorities(form: &ScenarioForm, load: Option<&Load>, faults: &mut Faults) {
+pub(super) fn check_priorities(form: &ScenarioForm, load: Option<&Load>, faults: &mut Mistakes) {
     if load.is_none_or(|load| matches!(load, Load::PerModel(_))) {
         return;
     }
@@ -106,7 +106,7 @@ pub(super) fn check_priorities(form: &ScenarioForm, load: Option<&Load>, faults:
 }
 
 /// The recorded queries of each network, as its load.
-fn by_model(form: &ScenarioForm, load: &LoadForm, server: &Server, rows: &Rows, faults: &mut Faults) -> Option<Load> {
+fn by_model(form: &ScenarioForm, load: &LoadForm, server: &Server, rows: &Rows, faults: &mut Mistakes) -> Option<Load> {
     let models = form.models.as_deref().unwrap_or_default();
     let name = |model: &ModelForm| model.name.as_ref().map(|name| name.value.clone());
     let known: Vec<String> = models.iter().filter_map(name).collect();
@@ -144,7 +144,7 @@ enum Lowered {
     ByModel(Server, Rows),
 }
 
-fn lower_one(form: &LoadForm, reader: Reader<'_>, faults: &mut Faults) -> Option<Lowered> {
+fn lower_one(form: &LoadForm, reader: Reader<'_>, faults: &mut Mistakes) -> Option<Lowered> {
     let known = faults.len();
     let load = if let Some(offline) = &form.offline {
         let cause = |value| format!("a load of {value} samples cannot be simulated");
@@ -170,7 +170,7 @@ fn lower_one(form: &LoadForm, reader: Reader<'_>, faults: &mut Faults) -> Option
 fn lower_stream(
     queries: Option<&At<u64>>,
     clients: Option<&At<u64>>,
-    faults: &mut Faults,
+    faults: &mut Mistakes,
 ) -> (Option<u32>, Option<u32>) {
     let count = number_of(queries, "queries", QUERIES, faults);
     if clients.is_none() {
@@ -185,7 +185,7 @@ fn lower_stream(
 }
 
 /// The load, and for each recorded arrival what else is known of it.
-fn lower_server(form: &ServerForm, reader: Reader<'_>, faults: &mut Faults) -> Option<(Server, Rows)> {
+fn lower_server(form: &ServerForm, reader: Reader<'_>, faults: &mut Mistakes) -> Option<(Server, Rows)> {
     let samples = number_of(form.samples.as_ref(), "samples in a query", SAMPLES, faults);
     let together = number_of(form.together.as_ref(), "queries at an arrival", QUERIES, faults);
     let queries = number_of(form.queries.as_ref(), "queries", QUERIES, faults);
@@ -253,7 +253,7 @@ fn how_many(
     arrivals: usize,
     together: u32,
     queries: Option<u32>,
-    faults: &mut Faults,
+    faults: &mut Mistakes,
 ) -> Option<u32> {
     let most = arrivals as u64 * u64::from(together);
     match (&form.queries, queries) {
@@ -268,7 +268,7 @@ fn how_many(
 }
 
 /// Arrivals that are not recorded.
-fn lower_arrivals(form: &ArrivalsForm, faults: &mut Faults) -> Option<Arrivals> {
+fn lower_arrivals(form: &ArrivalsForm, faults: &mut Mistakes) -> Option<Arrivals> {
     let gap = |rate: &Option<At<PerSec>>| Some(rate.as_ref()?.value.gap_mean());
     if let Some(poisson) = &form.poisson {
         return Some(Arrivals::Poisson { gap_mean: gap(&poisson.rate)? });
@@ -292,7 +292,7 @@ fn lower_arrivals(form: &ArrivalsForm, faults: &mut Faults) -> Option<Arrivals> 
 }
 
 /// The time of `field`; zero is a fault, whose cause is `cause`.
-fn above_zero(field: Option<&At<Duration>>, cause: &str, faults: &mut Faults) -> Option<Duration> {
+fn above_zero(field: Option<&At<Duration>>, cause: &str, faults: &mut Mistakes) -> Option<Duration> {
     let At { value, at } = field?;
     if *value == Duration::ZERO {
         faults.add(at, cause, "use a time above 0, for example \"100 ms\"");
@@ -305,7 +305,7 @@ fn above_zero(field: Option<&At<Duration>>, cause: &str, faults: &mut Faults) ->
 pub(super) fn lower_dispatch(
     form: Option<&DispatchForm>,
     load: Option<&Load>,
-    faults: &mut Faults,
+    faults: &mut Mistakes,
 ) -> Option<Dispatch> {
     let Some(form) = form else { return Some(Dispatch::default()) };
     if let Some(Load::Offline { .. }) = load {
@@ -337,7 +337,7 @@ pub(super) fn lower_dispatch(
 }
 
 /// A batch that is kept waiting needs a place for its queries.
-pub(super) fn check_queues(form: &ScenarioForm, dispatch: Option<Dispatch>, faults: &mut Faults) {
+pub(super) fn check_queues(form: &ScenarioForm, dispatch: Option<Dispatch>, faults: &mut Mistakes) {
     let own = form.models.iter().flatten().filter_map(|model| model.load.as_ref());
     let servers = form.load.iter().chain(own).filter_map(|load| load.server.as_ref());
     let Some(Dispatch::Batch { delay_max, .. }) = dispatch else { return };
@@ -365,7 +365,7 @@ pub(super) fn lower_replications(
     form: Option<&ReplicationsForm>,
     load: Option<&Load>,
     is_disturbed: bool,
-    faults: &mut Faults,
+    faults: &mut Mistakes,
 ) -> Replications {
     let settles = load.is_some_and(settles) && !is_disturbed;
     let warm_up = if settles { WarmUpRule::Mser5 } else { WarmUpRule::None };

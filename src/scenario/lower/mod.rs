@@ -14,7 +14,7 @@ mod switches;
 mod variation;
 
 use super::decode::{At, Decode, shorten};
-use super::diagnostic::{Faults, did_you_mean};
+use super::diagnostic::{Mistakes, did_you_mean};
 use super::document::Node;
 use super::form::{ProfilingForm, ScenarioForm, StrategyForm};
 use super::names::Names;
@@ -28,7 +28,7 @@ use curves::Curves;
 use hardware::Hardware;
 
 /// The case that `root` describes. `None` if `faults` has more than before.
-pub(super) fn lower(root: &Node, files: &Files, faults: &mut Faults) -> Option<Case> {
+pub(super) fn lower(root: &Node, files: &Files, faults: &mut Mistakes) -> Option<Case> {
     let known = faults.len();
     let mut form = ScenarioForm::decode(root, faults)?;
     let counted = counted::expand(&mut form, faults);
@@ -129,7 +129,7 @@ fn is_misspelt(root: &Node, key: &str) -> bool {
     root.as_table().is_some_and(|table| table.0.iter().any(|entry| is_meant(&entry.key)))
 }
 
-fn lower_profiling(form: &ProfilingForm, faults: &mut Faults) -> Option<Profiling> {
+fn lower_profiling(form: &ProfilingForm, faults: &mut Mistakes) -> Option<Profiling> {
     let mut runs = |runs: &Option<At<u64>>, default: u32| match runs {
         None => Some(default),
         Some(runs) if runs.value <= RUNS_MAX => Some(runs.value as u32),
@@ -146,7 +146,7 @@ fn lower_profiling(form: &ProfilingForm, faults: &mut Faults) -> Option<Profilin
 /// More runs of a profile are a mistake.
 const RUNS_MAX: u64 = 1_000_000;
 
-fn lower_strategies(form: &ScenarioForm, devices: &Names, faults: &mut Faults) -> Vec<Entry> {
+fn lower_strategies(form: &ScenarioForm, devices: &Names, faults: &mut Mistakes) -> Vec<Entry> {
     let mut names = Names::new("strategies");
     let mut entries = Vec::new();
     for entry in form.strategies.iter().flatten() {
@@ -160,7 +160,7 @@ fn lower_strategies(form: &ScenarioForm, devices: &Names, faults: &mut Faults) -
 }
 
 /// What serde does not check of strategies.
-fn check_strategy(form: &StrategyForm, devices: &Names, faults: &mut Faults) {
+fn check_strategy(form: &StrategyForm, devices: &Names, faults: &mut Mistakes) {
     if let Some(greedy) = &form.greedy
         && greedy.value.threshold <= 0.0
     {

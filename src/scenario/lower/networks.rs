@@ -7,7 +7,7 @@ use crate::model::{Graph, Weights, zoo};
 use crate::platform::{DeviceId, Platform, RouteError};
 use crate::problem::Model;
 use crate::scenario::decode::{At, shorten};
-use crate::scenario::diagnostic::{Faults, Span, did_you_mean};
+use crate::scenario::diagnostic::{Mistakes, Span, did_you_mean};
 use crate::scenario::document::Value;
 use crate::scenario::form::{ModelForm, OnnxForm, OpaqueForm, ScenarioForm};
 use crate::scenario::names::Names;
@@ -26,7 +26,7 @@ pub(super) struct Lowered {
 }
 
 /// The models. Those with faults are left out.
-pub(super) fn lower(form: &ScenarioForm, devices: &Names, files: &OnnxFiles, faults: &mut Faults) -> Vec<Lowered> {
+pub(super) fn lower(form: &ScenarioForm, devices: &Names, files: &OnnxFiles, faults: &mut Mistakes) -> Vec<Lowered> {
     let mut names = Names::new("models");
     let mut models = Vec::new();
     for model in form.models.iter().flatten() {
@@ -45,7 +45,7 @@ struct Network {
     notes: Vec<String>,
 }
 
-fn lower_network(form: &ModelForm, files: &OnnxFiles, faults: &mut Faults) -> Option<Network> {
+fn lower_network(form: &ModelForm, files: &OnnxFiles, faults: &mut Mistakes) -> Option<Network> {
     let network = lower_whole(form, files, faults)?;
     let Some(until) = &form.until else { return Some(network) };
     let Some((graph, kept)) = network.graph.until(&until.value) else {
@@ -57,7 +57,7 @@ fn lower_network(form: &ModelForm, files: &OnnxFiles, faults: &mut Faults) -> Op
     Some(Network { graph, weights: network.weights.map(|weights| Arc::new(weights.of_part(&kept))), ..network })
 }
 
-fn lower_whole(form: &ModelForm, files: &OnnxFiles, faults: &mut Faults) -> Option<Network> {
+fn lower_whole(form: &ModelForm, files: &OnnxFiles, faults: &mut Mistakes) -> Option<Network> {
     let name = &form.name.as_ref()?.value;
     if let (Some(seed), None) = (&form.seed, &form.zoo) {
         faults.add(
@@ -83,7 +83,7 @@ fn lower_whole(form: &ModelForm, files: &OnnxFiles, faults: &mut Faults) -> Opti
     Some(Network { graph: graph.named(name), weights, notes: Vec::new() })
 }
 
-fn lower_file(name: &str, form: &OnnxForm, files: &OnnxFiles, faults: &mut Faults) -> Option<Network> {
+fn lower_file(name: &str, form: &OnnxForm, files: &OnnxFiles, faults: &mut Mistakes) -> Option<Network> {
     let mut dims = BTreeMap::new();
     for (dim, value) in form.dims.iter().flat_map(|dims| &dims.0) {
         let count = match value.value {
@@ -112,7 +112,7 @@ fn lower_file(name: &str, form: &OnnxForm, files: &OnnxFiles, faults: &mut Fault
     }
 }
 
-fn lower_opaque(name: &str, form: &OpaqueForm, faults: &mut Faults) -> Option<Graph> {
+fn lower_opaque(name: &str, form: &OpaqueForm, faults: &mut Mistakes) -> Option<Graph> {
     let mut per_sample = |size: &Option<At<Bytes>>| {
         let size = size.as_ref()?;
         let bytes = u32::try_from(size.value.0).ok().filter(|&bytes| bytes > 0);
@@ -134,7 +134,7 @@ fn lower_opaque(name: &str, form: &OpaqueForm, faults: &mut Faults) -> Option<Gr
 }
 
 /// Data must get from a model's home to every device that can run it, and back, in one way only.
-pub(super) fn find_unreachable(platform: &Platform, networks: &[Lowered], faults: &mut Faults) {
+pub(super) fn find_unreachable(platform: &Platform, networks: &[Lowered], faults: &mut Mistakes) {
     let mut seen = BTreeSet::new();
     for Lowered { model, home_at, .. } in networks {
         let (Some(home), Some(at)) = (model.home, home_at) else { continue };

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use super::hardware::{Hardware, LinkNames};
 use crate::platform::{DeviceId, Direction, LinkId, Nic, Sharing};
 use crate::scenario::decode::At;
-use crate::scenario::diagnostic::{Faults, Span};
+use crate::scenario::diagnostic::{Mistakes, Span};
 use crate::scenario::form::{NicDuplex, NicForm, NicSharing, ScenarioForm};
 use crate::scenario::names::Names;
 use crate::scenario::scalar::Word;
 
 /// The interfaces; one for each direction of those that are full duplex.
-pub(super) fn lower(form: &ScenarioForm, hardware: &Hardware, faults: &mut Faults) -> Vec<Nic> {
+pub(super) fn lower(form: &ScenarioForm, hardware: &Hardware, faults: &mut Mistakes) -> Vec<Nic> {
     let (mut names, mut nics) = (Names::new("nics"), Vec::new());
     // Where each link is led through an interface of each device.
     let mut led = BTreeMap::new();
@@ -26,7 +26,7 @@ fn lower_nic(
     form: &NicForm,
     Hardware { platform, devices, links }: &Hardware,
     led: &mut BTreeMap<(DeviceId, LinkId), Span>,
-    faults: &mut Faults,
+    faults: &mut Mistakes,
 ) -> Option<Vec<Nic>> {
     let device = form.device.as_ref()?;
     let id = DeviceId(devices.find(device, faults)?);
@@ -79,7 +79,7 @@ fn find_named<'a>(
     links: &LinkNames,
     device: &At<String>,
     ends_there: impl Fn(LinkId) -> bool,
-    faults: &mut Faults,
+    faults: &mut Mistakes,
 ) -> Option<Vec<(LinkId, &'a Span)>> {
     let mut found = Some(Vec::new());
     for name in named {

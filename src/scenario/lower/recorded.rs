@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::scenario::arrival_files::Recording;
 use crate::scenario::decode::{At, shorten};
-use crate::scenario::diagnostic::Faults;
+use crate::scenario::diagnostic::Mistakes;
 use crate::scenario::form::{Moment, RecordedForm};
 use crate::scenario::text_files::TextFiles;
 use crate::units::{Duration, Time};
@@ -49,7 +49,7 @@ impl Rows {
 pub(super) fn lower(
     form: &RecordedForm,
     files: &Recorded,
-    faults: &mut Faults,
+    faults: &mut Mistakes,
     notes: &mut Vec<String>,
 ) -> Option<Rows> {
     let file = form.file.as_ref()?;

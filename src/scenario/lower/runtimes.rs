@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use crate::platform::{AgentAddress, CORE_MAX, Cores, DeviceKind, Precision, Runtime, TensorrtUnit, parse_cores};
 use crate::scenario::decode::{At, shorten};
-use crate::scenario::diagnostic::{Faults, Span};
+use crate::scenario::diagnostic::{Mistakes, Span};
 use crate::scenario::form::{AgentForm, CpuForm, DeviceForm, RuntimeForm, ScenarioForm, TensorrtForm};
 use crate::scenario::lower::curves::precision;
 
 /// What runs each device of `form`.
-pub(super) fn lower(form: &ScenarioForm, faults: &mut Faults) -> Vec<Runtime> {
+pub(super) fn lower(form: &ScenarioForm, faults: &mut Mistakes) -> Vec<Runtime> {
     let mut runtimes = Runtimes::default();
     let lower = |device| {
         let runtime = runtimes.lower(device, faults);
@@ -19,7 +19,7 @@ pub(super) fn lower(form: &ScenarioForm, faults: &mut Faults) -> Vec<Runtime> {
     form.devices.iter().flatten().map(lower).collect()
 }
 
-fn check_precision(device: &DeviceForm, runtime: &Runtime, faults: &mut Faults) {
+fn check_precision(device: &DeviceForm, runtime: &Runtime, faults: &mut Mistakes) {
     let precision = precision(device);
     let at = device.precision.as_ref().map(|precision| &precision.at);
     if precision != Precision::Fp32
@@ -42,7 +42,7 @@ struct Runtimes {
 
 impl Runtimes {
     /// What runs `device`; nothing if `faults` has more than before.
-    fn lower(&mut self, device: &DeviceForm, faults: &mut Faults) -> Runtime {
+    fn lower(&mut self, device: &DeviceForm, faults: &mut Mistakes) -> Runtime {
         let short = RuntimeForm {
             cpu: device.cpu.clone(),
             agent: device.agent.clone(),
@@ -66,7 +66,7 @@ impl Runtimes {
         &mut self,
         form: &RuntimeForm,
         device: &DeviceForm,
-        faults: &mut Faults,
+        faults: &mut Mistakes,
     ) -> Vec<(&'static str, Span, Option<Runtime>)> {
         let mut found = Vec::new();
         if let Some(cpu) = &form.cpu {
@@ -82,7 +82,7 @@ impl Runtimes {
         found
     }
 
-    fn lower_agent(&mut self, form: &AgentForm, faults: &mut Faults) -> Option<AgentAddress> {
+    fn lower_agent(&mut self, form: &AgentForm, faults: &mut Mistakes) -> Option<AgentAddress> {
         let At { value: address, at } = form.address.clone()?;
         let is_name =
             |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-.:_[]".contains(c));
@@ -103,7 +103,7 @@ impl Runtimes {
         Some(AgentAddress { address, server_name: server_name.map(|name| name.value.clone()) })
     }
 
-    fn lower_unit(&mut self, device: &DeviceForm, form: &TensorrtForm, faults: &mut Faults) -> Option<TensorrtUnit> {
+    fn lower_unit(&mut self, device: &DeviceForm, form: &TensorrtForm, faults: &mut Mistakes) -> Option<TensorrtUnit> {
         let kind = device.kind.as_ref()?;
         let is_dla = kind.value.0 == DeviceKind::Dla;
         match &form.dla_core {
@@ -146,7 +146,7 @@ impl Runtimes {
 /// Boards have two DLAs at most.
 const CORE_OF_DLA_MAX: u64 = 1;
 
-fn lower_cores(form: &CpuForm, faults: &mut Faults) -> Option<Cores> {
+fn lower_cores(form: &CpuForm, faults: &mut Mistakes) -> Option<Cores> {
     let text = form.cores.as_ref()?;
     let cores = parse_cores(&text.value);
     if cores.is_none() {

@@ -5,13 +5,18 @@ use super::hardware::Hardware;
 use super::nics;
 use crate::platform::{DeviceId, Direction, Link, LinkId, Nic};
 use crate::scenario::decode::{At, shorten};
-use crate::scenario::diagnostic::Faults;
+use crate::scenario::diagnostic::Mistakes;
 use crate::scenario::form::{NicDuplex, ScenarioForm, SwitchForm};
 use crate::scenario::scalar::Word;
 use crate::units::Duration;
 
 /// Adds the links of all switches to the platform. Their ports.
-pub(super) fn lower(form: &ScenarioForm, counted: &Counted, hardware: &mut Hardware, faults: &mut Faults) -> Vec<Nic> {
+pub(super) fn lower(
+    form: &ScenarioForm,
+    counted: &Counted,
+    hardware: &mut Hardware,
+    faults: &mut Mistakes,
+) -> Vec<Nic> {
     let switches = form.switches.iter().flatten();
     switches.flat_map(|switch| lower_switch(switch, counted, hardware, faults).unwrap_or_default()).collect()
 }
@@ -20,7 +25,7 @@ fn lower_switch(
     form: &SwitchForm,
     counted: &Counted,
     hardware: &mut Hardware,
-    faults: &mut Faults,
+    faults: &mut Mistakes,
 ) -> Option<Vec<Nic>> {
     hardware.links.insert(form.name.as_ref(), faults);
     let devices = devices(form, counted, hardware, faults)?;
@@ -68,7 +73,7 @@ fn lower_switch(
 const PORTS_MAX: usize = 64;
 
 /// The devices at the ports of a switch. `None` if there are faults.
-fn devices(form: &SwitchForm, counted: &Counted, hardware: &Hardware, faults: &mut Faults) -> Option<Vec<DeviceId>> {
+fn devices(form: &SwitchForm, counted: &Counted, hardware: &Hardware, faults: &mut Mistakes) -> Option<Vec<DeviceId>> {
     let known = faults.len();
     let mut devices: Vec<DeviceId> = Vec::new();
     if form.devices.is_none() {

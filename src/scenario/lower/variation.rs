@@ -5,12 +5,12 @@ use super::hardware::LinkNames;
 use crate::model::ModelId;
 use crate::problem::{Effect, Jitter, Ratios, Repeats, Shape, Spikes, Variation, VariationError};
 use crate::scenario::decode::{At, shorten};
-use crate::scenario::diagnostic::{Faults, Span};
+use crate::scenario::diagnostic::{Mistakes, Span};
 use crate::scenario::form::{DeviceForm, GammaForm, LinkForm, LognormalForm, ModelForm, ScenarioForm, SpikesForm};
 use crate::scenario::profiles::Traces;
 
 /// How times vary. If there are faults, it is not whole.
-pub(super) fn lower(form: &ScenarioForm, links: &LinkNames, traces: &Traces, faults: &mut Faults) -> Variation {
+pub(super) fn lower(form: &ScenarioForm, links: &LinkNames, traces: &Traces, faults: &mut Mistakes) -> Variation {
     let devices = form.devices.iter().flatten();
     let models = form.models.as_deref().unwrap_or_default();
     let devices = devices.map(|device| of_device(device, models, traces, faults).unwrap_or_default()).collect();
@@ -22,7 +22,7 @@ pub(super) fn lower(form: &ScenarioForm, links: &LinkNames, traces: &Traces, fau
     Variation { devices, links: of_links }
 }
 
-fn of_device(device: &DeviceForm, models: &[ModelForm], traces: &Traces, faults: &mut Faults) -> Option<Jitter> {
+fn of_device(device: &DeviceForm, models: &[ModelForm], traces: &Traces, faults: &mut Mistakes) -> Option<Jitter> {
     let form = device.variation.as_ref()?;
     let is_empirical = |empirical: &&At<bool>| empirical.value;
     let empirical = form.empirical.as_ref().filter(is_empirical);
@@ -39,7 +39,7 @@ fn of_device(device: &DeviceForm, models: &[ModelForm], traces: &Traces, faults:
     jitter(shape, form.spikes.as_ref(), faults)
 }
 
-fn of_link(link: &LinkForm, faults: &mut Faults) -> Option<Jitter> {
+fn of_link(link: &LinkForm, faults: &mut Mistakes) -> Option<Jitter> {
     let form = link.variation.as_ref()?;
     let shapes = [
         form.lognormal.as_ref().map(|form| ("lognormal", &form.at)),
@@ -50,7 +50,7 @@ fn of_link(link: &LinkForm, faults: &mut Faults) -> Option<Jitter> {
 }
 
 /// There is at most one shape, and something that varies.
-fn check_count(shapes: &[Option<(&str, &Span)>], spikes: Option<&SpikesForm>, at: &Span, faults: &mut Faults) {
+fn check_count(shapes: &[Option<(&str, &Span)>], spikes: Option<&SpikesForm>, at: &Span, faults: &mut Mistakes) {
     let mut shapes: Vec<&(&str, &Span)> = shapes.iter().flatten().collect();
     shapes.sort_by_key(|(_, at)| at.start);
     match shapes[..] {
@@ -65,7 +65,7 @@ fn check_count(shapes: &[Option<(&str, &Span)>], spikes: Option<&SpikesForm>, at
     }
 }
 
-fn lower_shape(lognormal: Option<&LognormalForm>, gamma: Option<&GammaForm>, faults: &mut Faults) -> Option<Shape> {
+fn lower_shape(lognormal: Option<&LognormalForm>, gamma: Option<&GammaForm>, faults: &mut Mistakes) -> Option<Shape> {
     if let Some(lognormal) = lognormal {
         let cv = lognormal.cv.as_ref()?;
         let shape = Shape::Lognormal { cv: cv.value };
@@ -86,7 +86,7 @@ fn lower_empirical(
     models: &[ModelForm],
     at: &Span,
     traces: &Traces,
-    faults: &mut Faults,
+    faults: &mut Mistakes,
 ) -> Option<Shape> {
     const REMEDY: &str = "name a trace that `coinfer profile` wrote, or use `lognormal` or `gamma`";
     let name = profiled_device(device)?;
@@ -116,7 +116,7 @@ fn lower_empirical(
     Some(Shape::Empirical(Repeats { all, points }))
 }
 
-fn jitter(shape: Option<Shape>, form: Option<&SpikesForm>, faults: &mut Faults) -> Option<Jitter> {
+fn jitter(shape: Option<Shape>, form: Option<&SpikesForm>, faults: &mut Mistakes) -> Option<Jitter> {
     let spikes = form.map(|form| lower_spikes(form, faults));
     match spikes {
         None => Jitter::new(shape?, None).ok(),
@@ -124,7 +124,7 @@ fn jitter(shape: Option<Shape>, form: Option<&SpikesForm>, faults: &mut Faults) 
     }
 }
 
-fn lower_spikes(form: &SpikesForm, faults: &mut Faults) -> Option<Spikes> {
+fn lower_spikes(form: &SpikesForm, faults: &mut Mistakes) -> Option<Spikes> {
     let spikes = |probability, effect| Jitter::new(Shape::None, Some(Spikes { probability, effect }));
     if let Some(factor) = &form.factor {
         check(spikes(0.0, Effect::Factor(factor.value)), &factor.at, faults);
@@ -137,7 +137,7 @@ fn lower_spikes(form: &SpikesForm, faults: &mut Faults) -> Option<Spikes> {
 }
 
 /// Says what is wrong with the figure at `at`, if anything is.
-fn check(result: Result<Jitter, VariationError>, at: &Span, faults: &mut Faults) {
+fn check(result: Result<Jitter, VariationError>, at: &Span, faults: &mut Mistakes) {
     if let Err(error) = result {
         let message = error.to_string();
         let (cause, remedy) = message.split_once("; ").unwrap_or((&message, "correct it"));

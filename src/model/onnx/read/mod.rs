@@ -36,7 +36,7 @@ pub struct Imported {
 /// What in a file keeps it from being read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {cause}; {remedy}")]
-pub struct ReadFault {
+pub struct ReadMistake {
     /// Node and operator, or the part of the file.
     pub place: String,
     /// What is wrong.
@@ -62,9 +62,9 @@ const BUDGET: usize = 1 << 25;
 ///
 /// # Errors
 /// All that cannot be read, in the file's order.
-pub fn read(name: &str, bytes: impl Buf, dims: &BTreeMap<String, u32>) -> Result<Imported, Vec<ReadFault>> {
+pub fn read(name: &str, bytes: impl Buf, dims: &BTreeMap<String, u32>) -> Result<Imported, Vec<ReadMistake>> {
     let whole = |cause: &str, remedy: &str| {
-        vec![ReadFault { place: "file".into(), cause: cause.into(), remedy: remedy.into() }]
+        vec![ReadMistake { place: "file".into(), cause: cause.into(), remedy: remedy.into() }]
     };
     let export = "export the network again";
     let budget = bytes.remaining() + BUDGET;
@@ -96,7 +96,7 @@ pub fn read(name: &str, bytes: impl Buf, dims: &BTreeMap<String, u32>) -> Result
 }
 
 /// Values for dimensions that the inputs of `network` do not have.
-fn unknown_dims(network: &Network, dims: &BTreeMap<String, u32>) -> Vec<ReadFault> {
+fn unknown_dims(network: &Network, dims: &BTreeMap<String, u32>) -> Vec<ReadMistake> {
     let all = network.inputs.iter().filter_map(|port| port.tensor()?.shape.as_ref()).flat_map(|shape| &shape.dims);
     let name = |dim: &'_ Dim| match &dim.size {
         Some(Size::Named(name)) if !name.is_empty() => Some(name.clone()),
@@ -108,7 +108,7 @@ fn unknown_dims(network: &Network, dims: &BTreeMap<String, u32>) -> Vec<ReadFaul
     let unknown = dims.keys().filter(|name| !open.contains(name.as_str()));
     let fault = |name: &String| {
         let cause = format!("no input has an open dimension `{name}`");
-        ReadFault { place: "inputs".into(), cause, remedy: remedy.clone() }
+        ReadMistake { place: "inputs".into(), cause, remedy: remedy.clone() }
     };
     unknown.map(fault).collect()
 }
@@ -123,7 +123,7 @@ struct Plan<'n> {
 }
 
 impl<'n> Plan<'n> {
-    fn new(network: &'n Network) -> Result<Plan<'n>, Vec<ReadFault>> {
+    fn new(network: &'n Network) -> Result<Plan<'n>, Vec<ReadMistake>> {
         let mut faults = Vec::new();
         let mut producers: BTreeMap<&str, usize> = BTreeMap::new();
         let mut given: BTreeSet<&str> = network.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
@@ -141,7 +141,7 @@ impl<'n> Plan<'n> {
         let outputs: Vec<&str> = network.outputs.iter().map(|port| port.name.as_str()).collect();
         let &[output] = outputs.as_slice() else {
             let names = outputs.iter().take(8).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-            faults.push(ReadFault {
+            faults.push(ReadMistake {
                 place: "outputs".into(),
                 cause: format!("there are {} ({names}), and a network has one", outputs.len()),
                 remedy: "cut the file down to one with onnx.utils.extract_model".into(),
@@ -181,8 +181,8 @@ impl<'n> Plan<'n> {
     }
 }
 
-fn twice(place: &str, cause: &str) -> ReadFault {
-    ReadFault { place: place.into(), cause: cause.into(), remedy: "check the file with onnx.checker".into() }
+fn twice(place: &str, cause: &str) -> ReadMistake {
+    ReadMistake { place: place.into(), cause: cause.into(), remedy: "check the file with onnx.checker".into() }
 }
 
 /// Layers that `output` needs, with the weights of each, numbered anew.

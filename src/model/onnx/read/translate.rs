@@ -7,7 +7,7 @@ use super::super::proto::{Dim, Network, Node, Port, Size, Tensor};
 use super::layout::{Axis, CANONICAL};
 use super::normalisation::Lrn;
 use super::numbers::Number;
-use super::{Imported, Plan, ReadFault, prune};
+use super::{Imported, Plan, ReadMistake, prune};
 use crate::model::{Graph, Layer, LayerId, Op, Shape};
 
 /// Why a node cannot be read.
@@ -73,7 +73,7 @@ pub(super) struct Translator<'n> {
     budget: usize,
     names: BTreeSet<String>,
     pub(super) notes: BTreeSet<String>,
-    faults: Vec<ReadFault>,
+    faults: Vec<ReadMistake>,
 }
 
 pub(super) fn is_standard(domain: &str) -> bool {
@@ -217,7 +217,7 @@ impl<'n> Translator<'n> {
 
     fn fault(&mut self, place: String, refusal: Refusal) {
         if let Refusal::Because(cause, remedy) = refusal {
-            self.faults.push(ReadFault { place, cause, remedy });
+            self.faults.push(ReadMistake { place, cause, remedy });
         }
     }
 
@@ -320,7 +320,7 @@ impl<'n> Translator<'n> {
         Ok(layer)
     }
 
-    pub(super) fn finish(mut self, name: &str, plan: &Plan<'n>) -> Result<Imported, Vec<ReadFault>> {
+    pub(super) fn finish(mut self, name: &str, plan: &Plan<'n>) -> Result<Imported, Vec<ReadMistake>> {
         let output = match self.values.remove(plan.output) {
             Some(Value::Maps(layer, _)) if !matches!(self.layers[layer].op, Op::Input(_)) => Some(layer),
             Some(Value::Refused) if !self.faults.is_empty() => None,
@@ -334,7 +334,7 @@ impl<'n> Translator<'n> {
         let (layers, weights) = prune(self.layers, self.weights, output);
         let graph = Graph::new(name, layers).map_err(|error| {
             let remedy = "replace what it names".to_owned();
-            vec![ReadFault { place: "graph".into(), cause: error.to_string(), remedy }]
+            vec![ReadMistake { place: "graph".into(), cause: error.to_string(), remedy }]
         })?;
         Ok(Imported { graph, weights: Arc::new(weights), notes: self.notes.into_iter().collect() })
     }
