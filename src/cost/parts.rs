@@ -21,8 +21,8 @@ use crate::units::Duration;
 #[derive(Clone, Debug)]
 pub struct Parts {
     graph: Graph,
-    pub(super) units: Vec<Unit>,
-    pub(super) segments: Vec<Unit>,
+    pub(super) units: Vec<ProfiledUnit>,
+    pub(super) segments: Vec<ProfiledUnit>,
     /// Of the segments, those of whole units of which one was not profiled; the longest first.
     longer: Vec<usize>,
     /// Of the segments, those of units that follow each other: by the first, which units.
@@ -30,7 +30,7 @@ pub struct Parts {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Unit {
+pub(super) struct ProfiledUnit {
     name: String,
     pub(super) segment: Segment,
     /// By rows of the output, all of them being its height. Empty if it was not profiled.
@@ -71,14 +71,14 @@ impl Parts {
         let unit = |segment: Segment| {
             let name = unit_name(graph, &segment);
             let curves = curves(&name, graph.shape(segment.last()).rows);
-            Unit { name, segment, curves }
+            ProfiledUnit { name, segment, curves }
         };
-        let units: Vec<Unit> = units(graph).into_iter().map(unit).collect();
+        let units: Vec<ProfiledUnit> = units(graph).into_iter().map(unit).collect();
         let names: BTreeSet<&str> = rows.keys().map(|&(name, _)| name).collect();
         let others = names.into_iter().filter(|name| units.iter().all(|unit| unit.name != *name));
-        let segments: Vec<Unit> = others.filter_map(|name| graph.find_segment(name)).map(unit).collect();
+        let segments: Vec<ProfiledUnit> = others.filter_map(|name| graph.find_segment(name)).map(unit).collect();
         let is_any = units.iter().chain(&segments).any(|unit| !unit.curves.is_empty());
-        let stands_for_units = |segment: &Unit| {
+        let stands_for_units = |segment: &ProfiledUnit| {
             let mut inside = units.iter().filter(|unit| unit.overlaps(&segment.segment));
             let is_whole = inside.clone().all(|unit| unit.is_inside(&segment.segment));
             is_whole && inside.any(|unit| unit.curves.is_empty())
@@ -120,7 +120,7 @@ impl Parts {
             return profiled.estimate(work.region.rows.len() as u32, batch);
         }
         let needed = self.graph.rows_needed(&work.segment, &work.region.rows);
-        let of_part = |part: &Unit| {
+        let of_part = |part: &ProfiledUnit| {
             let rows = needed.get(&part.segment.last()).map_or(0, |rows| rows.len() as u32);
             part.estimate(rows, batch)
         };
@@ -136,13 +136,13 @@ impl Parts {
     fn by_units(
         &self,
         segment: &Segment,
-        of_part: impl Fn(&Unit) -> Result<Estimate, String>,
+        of_part: impl Fn(&ProfiledUnit) -> Result<Estimate, String>,
         kept: impl Fn() -> f64,
     ) -> Result<Estimate, String> {
         let longer = self.longer(segment);
-        let is_covered = |unit: &&Unit| longer.iter().any(|longer| longer.overlaps(&unit.segment));
+        let is_covered = |unit: &&ProfiledUnit| longer.iter().any(|longer| longer.overlaps(&unit.segment));
         let units = self.units.iter().filter(|unit| unit.overlaps(segment) && !is_covered(unit));
-        let mut parts: Vec<&Unit> = longer.iter().copied().chain(units).collect();
+        let mut parts: Vec<&ProfiledUnit> = longer.iter().copied().chain(units).collect();
         parts.sort_by_key(|part| part.segment.first());
         let (mut layers, mut basis, mut times) = (0, Basis::Measured, Vec::new());
         for part in parts {
@@ -171,7 +171,7 @@ impl Parts {
     fn by_runs(
         &self,
         segment: &Segment,
-        of_part: impl Fn(&Unit) -> Result<Estimate, String>,
+        of_part: impl Fn(&ProfiledUnit) -> Result<Estimate, String>,
         kept: impl Fn() -> f64,
     ) -> Option<Estimate> {
         let is_part = |(run, index): &&(Range<usize>, usize)| run.len() > 1 && self.segments[*index].is_inside(segment);
@@ -186,7 +186,7 @@ impl Parts {
         least[0] = 0.0;
         for (done, &unit) in inside.iter().enumerate() {
             let since = least[done];
-            let mut reach = |count: usize, part: &Unit, factor: f64| {
+            let mut reach = |count: usize, part: &ProfiledUnit, factor: f64| {
                 if let Ok(estimate) = of_part(part) {
                     let time = since + estimate.time.as_nanos_f64() * factor;
                     least[done + count] = least[done + count].min(time);
@@ -202,13 +202,13 @@ impl Parts {
     }
 
     /// All rows of a unit's output.
-    pub(super) fn height(&self, unit: &Unit) -> u32 {
+    pub(super) fn height(&self, unit: &ProfiledUnit) -> u32 {
         self.graph.shape(unit.segment.last()).rows
     }
 
     /// Segments inside `segment`, none of which overlap, that stand for units that were not profiled; the longest first.
-    fn longer(&self, segment: &Segment) -> Vec<&Unit> {
-        let mut taken: Vec<&Unit> = Vec::new();
+    fn longer(&self, segment: &Segment) -> Vec<&ProfiledUnit> {
+        let mut taken: Vec<&ProfiledUnit> = Vec::new();
         for longer in self.longer.iter().map(|&index| &self.segments[index]) {
             if longer.is_inside(segment) && taken.iter().all(|other| !other.overlaps(&longer.segment)) {
                 taken.push(longer);
@@ -220,7 +220,7 @@ impl Parts {
     /// The share of their time that units save which run in one step with the one before them; `None` if it is not known.
     /// Layers that run together take no longer than one by one: where it looks so, times vary more than there is to save.
     fn saved(&self, batch: u32, whole: Option<Duration>) -> Option<f64> {
-        let time = |unit: &Unit| Some(unit.estimate(self.height(unit), batch).ok()?.time.as_nanos_f64());
+        let time = |unit: &ProfiledUnit| Some(unit.estimate(self.height(unit), batch).ok()?.time.as_nanos_f64());
         let (first, others) = self.units.split_first()?;
         let (first, others) = (time(first)?, others.iter().map(time).sum::<Option<f64>>()?);
         Some(((first + others - whole?.as_nanos_f64()) / others).clamp(0.0, 1.0))
@@ -232,7 +232,7 @@ fn modelled(nanos: f64, basis: Basis) -> Estimate {
     Estimate { time: Duration::from_nanos_f64(nanos).max(Duration::from_nanos(1)), basis }
 }
 
-impl Unit {
+impl ProfiledUnit {
     fn overlaps(&self, segment: &Segment) -> bool {
         self.segment.layers().any(|layer| segment.contains(layer))
     }

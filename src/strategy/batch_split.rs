@@ -22,13 +22,13 @@ struct Whole<'a> {
 pub(super) struct BatchSplit<'a> {
     whole: Whole<'a>,
     /// The devices that can take at least one sample, in the platform's order.
-    pub(super) units: Vec<Unit>,
+    pub(super) units: Vec<BatchDevice>,
     /// Why each other device cannot.
     obstacles: Vec<(DeviceId, String)>,
 }
 
 /// A device that can take samples.
-pub(super) struct Unit {
+pub(super) struct BatchDevice {
     pub(super) device: DeviceId,
     /// The most samples of a step that fit into its memory and that it accepts.
     pub(super) capacity: u32,
@@ -168,7 +168,7 @@ impl<'a> BatchSplit<'a> {
         let whole = Whole::new(problem, model)?;
         let (mut units, mut obstacles) = (Vec::new(), Vec::new());
         for device in problem.platform.device_ids() {
-            match Unit::new(&whole, device, tried) {
+            match BatchDevice::new(&whole, device, tried) {
                 Ok(unit) => units.push(unit),
                 Err(obstacle) => obstacles.push((device, obstacle)),
             }
@@ -208,7 +208,7 @@ impl<'a> BatchSplit<'a> {
 
     /// Time of `batch` samples in one step on a unit that runs alone, from sending inputs to receiving outputs.
     pub(super) fn time(&self, unit: usize, batch: u32) -> Result<Duration, Uncalibrated> {
-        let Unit { device, inward, outward, .. } = &self.units[unit];
+        let BatchDevice { device, inward, outward, .. } = &self.units[unit];
         let mut total = self.whole.compute_time(*device, batch)?;
         if batch > 0 && !(inward.is_empty() && outward.is_empty()) {
             let Whole { problem, model, .. } = self.whole;
@@ -241,7 +241,7 @@ impl<'a> BatchSplit<'a> {
 
     /// The fewest steps of `samples` on a unit; `None` if there are none to run.
     fn wave_count(&self, unit: usize, samples: u32) -> Option<u32> {
-        let Unit { capacity, sizes_max, .. } = self.units[unit];
+        let BatchDevice { capacity, sizes_max, .. } = self.units[unit];
         let is_accepted = |&count: &u32| sizes_max != Some(1) || samples.is_multiple_of(count);
         (samples.div_ceil(capacity).max(1)..=samples).find(is_accepted)
     }
@@ -325,9 +325,9 @@ impl<'a> BatchSplit<'a> {
     }
 }
 
-impl Unit {
+impl BatchDevice {
     /// `device` as a unit, or why it cannot be one.
-    fn new(whole: &Whole<'_>, device: DeviceId, tried: &Tried) -> Result<Unit, String> {
+    fn new(whole: &Whole<'_>, device: DeviceId, tried: &Tried) -> Result<BatchDevice, String> {
         let platform = &whole.problem.platform;
         let capacity = whole.capacity(device, tried)?;
         let mut batches = 1..=capacity.min(whole.problem.samples());
@@ -342,7 +342,7 @@ impl Unit {
         // Each network has the same part of the loadables that a device keeps.
         let loadables = platform.device(device).limits.loadables_max;
         let sizes_max = loadables.map(|count| (count / whole.problem.models.len() as u32).max(1));
-        Ok(Unit { device, capacity, sizes_max, inward, outward })
+        Ok(BatchDevice { device, capacity, sizes_max, inward, outward })
     }
 
     /// The size of a step for at most `wanted` samples, beside steps of the sizes in `used`, to which it is added: as many as

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::batch_split::{BatchSplit, Unit, planned};
+use super::batch_split::{BatchDevice, BatchSplit, planned};
 use super::{PlanError, Strategy};
 use crate::cost::Uncalibrated;
 use crate::plan::Plan;
@@ -46,7 +46,7 @@ pub(super) fn alone(
             None => fastest(problem, splits, &steps)?,
         };
         let of_network = |split: &BatchSplit<'_>| {
-            let is_it = |(index, unit): (usize, &Unit)| match unit.device == device {
+            let is_it = |(index, unit): (usize, &BatchDevice)| match unit.device == device {
                 true => steps(split, index),
                 false => Vec::new(),
             };

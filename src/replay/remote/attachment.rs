@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tonic::{Code, Status};
 
 use super::NAME;
-use super::fleet::{Board, Clients, Fleet, said};
+use super::fleet::{AgentDevice, Clients, Fleet, said};
 use crate::model::{LayerId, Work};
 use crate::replay::agent::put;
 use crate::replay::clock::Clock;
@@ -23,7 +23,7 @@ use crate::units::Duration;
 
 /// A session on a device's agent. It ends when this is dropped.
 pub(super) struct Attachment {
-    board: Arc<Board>,
+    board: Arc<AgentDevice>,
     session: Bytes,
     ticket: String,
     /// Why the session has ended, once it has.
@@ -42,7 +42,7 @@ impl Attachment {
     /// Begins a session for parts of `networks` on the agent of a board of `fleet`.
     pub(super) fn begin(
         fleet: &Arc<Fleet>,
-        board: &Arc<Board>,
+        board: &Arc<AgentDevice>,
         networks: Arc<Networks>,
     ) -> Result<Attachment, BackendError> {
         let mut client = board.clients.short.clone();
@@ -219,7 +219,7 @@ async fn ended(lost: &mut watch::Receiver<Option<String>>) -> String {
 }
 
 /// What came instead of an answer.
-fn trouble(board: &Board, status: &Status) -> Trouble {
+fn trouble(board: &AgentDevice, status: &Status) -> Trouble {
     use std::error::Error;
     // What the agent itself says has no cause here.
     let is_lost = status.source().is_some()

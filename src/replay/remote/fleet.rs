@@ -19,13 +19,13 @@ use crate::units::Duration;
 /// The agents of a platform's devices, all of which answer when this is made.
 pub struct Fleet {
     /// By device; `None` for those without an agent.
-    boards: Vec<Option<Arc<Board>>>,
+    boards: Vec<Option<Arc<AgentDevice>>>,
     /// There if there are agents. Dropped last.
     tokio: Option<Tokio>,
 }
 
 /// A device with an agent.
-pub(super) struct Board {
+pub(super) struct AgentDevice {
     pub(super) name: String,
     pub(super) address: AgentAddress,
     pub(super) authority: Vec<u8>,
@@ -94,7 +94,7 @@ impl Fleet {
         for Device { name, runtime, .. } in &platform.devices {
             let connected = runtime.agent().map(|address| {
                 let failed = |reason| unavailable(format!("the agent of `{name}` at {}: {reason}", address.address));
-                let board = tokio.block_on(Board::connect(name, address, credentials, tokio.handle()));
+                let board = tokio.block_on(AgentDevice::connect(name, address, credentials, tokio.handle()));
                 board.map(Arc::new).map_err(failed)
             });
             boards.push(connected.transpose()?);
@@ -124,11 +124,11 @@ impl Fleet {
     }
 
     /// By device.
-    pub(super) fn boards(&self) -> &[Option<Arc<Board>>] {
+    pub(super) fn boards(&self) -> &[Option<Arc<AgentDevice>>] {
         &self.boards
     }
 
-    pub(super) fn board(&self, device: DeviceId) -> Option<&Arc<Board>> {
+    pub(super) fn board(&self, device: DeviceId) -> Option<&Arc<AgentDevice>> {
         self.boards.get(device.0 as usize)?.as_ref()
     }
 }
@@ -142,13 +142,13 @@ impl Drop for Fleet {
     }
 }
 
-impl Board {
+impl AgentDevice {
     async fn connect(
         name: &str,
         address: &AgentAddress,
         credentials: &Credentials,
         handle: &Handle,
-    ) -> Result<Board, String> {
+    ) -> Result<AgentDevice, String> {
         let Credentials { authority, identity, token } = credentials;
         let security = Security {
             authority: authority.as_deref(),
@@ -171,7 +171,7 @@ impl Board {
         if !(1.0..=1e6).contains(&hello.slowed) {
             return Err(format!("it says that it is slowed {} times", hello.slowed));
         }
-        Ok(Board {
+        Ok(AgentDevice {
             name: name.to_owned(),
             address: address.clone(),
             authority: authority.clone().unwrap_or_default(),

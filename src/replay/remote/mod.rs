@@ -18,7 +18,7 @@ use super::{BackendError, DeviceInfo, Driver, Gathered, Tensor, Timing, Workspac
 use crate::platform::DeviceId;
 use crate::units::Duration;
 use attachment::Attachment;
-use fleet::Board;
+use fleet::AgentDevice;
 
 /// Its name in messages.
 const NAME: &str = "remote";
@@ -26,7 +26,7 @@ const NAME: &str = "remote";
 /// Runs a device that is an agent.
 pub struct AgentDriver {
     device: DeviceId,
-    board: Arc<Board>,
+    board: Arc<AgentDevice>,
     networks: Arc<Networks>,
     fleet: Arc<Fleet>,
 }

@@ -1,7 +1,7 @@
 //! The plan of groups whose rows are divided.
 
 use super::chain::is_input;
-use super::{Group, MODEL, RowSplit, Transport};
+use super::{MODEL, RowGroup, RowSplit, Transport};
 use crate::model::{LayerId, Region};
 use crate::plan::{Builder, Plan, StepId};
 use crate::platform::{DeviceId, LinkId};
@@ -14,7 +14,7 @@ impl<'a> RowSplit<'a> {
     ///
     /// # Errors
     /// Data cannot get where it must.
-    pub(in crate::strategy) fn plan(&self, groups: &[Group], transport: Transport) -> Result<Plan, PlanError> {
+    pub(in crate::strategy) fn plan(&self, groups: &[RowGroup], transport: Transport) -> Result<Plan, PlanError> {
         let mut assembly = Assembly { split: self, builder: Builder::new(self.problem) };
         assembly.prepare(groups);
         for group in groups {
@@ -43,7 +43,7 @@ struct Assembly<'s, 'a> {
 
 impl Assembly<'_, '_> {
     /// Gives lanes to all devices that compute, and says how boards reach each other.
-    fn prepare(&mut self, groups: &[Group]) {
+    fn prepare(&mut self, groups: &[RowGroup]) {
         let boards = &self.split.boards;
         for (index, board) in boards.iter().enumerate() {
             if groups.iter().any(|group| !group.rows[index].is_empty()) {
@@ -59,7 +59,7 @@ impl Assembly<'_, '_> {
     }
 
     /// The home scatters what boards need, and gathers what they compute.
-    fn gather(&mut self, group: &Group) -> Result<(), PlanError> {
+    fn gather(&mut self, group: &RowGroup) -> Result<(), PlanError> {
         let RowSplit { home, chain, .. } = self.split;
         let sent = self.bring(group, |_| vec![*home])?;
         let output = chain.output(group.units.end - 1);
@@ -78,7 +78,7 @@ impl Assembly<'_, '_> {
     }
 
     /// Boards send each other what they lack, and keep what they compute.
-    fn exchange(&mut self, group: &Group) -> Result<(), PlanError> {
+    fn exchange(&mut self, group: &RowGroup) -> Result<(), PlanError> {
         let split = self.split;
         let devices: Vec<DeviceId> = split.boards.iter().map(|board| board.device).collect();
         let graph = split.graph();
@@ -93,7 +93,7 @@ impl Assembly<'_, '_> {
     /// board that takes part, the steps that its computing waits for.
     fn bring(
         &mut self,
-        group: &Group,
+        group: &RowGroup,
         sources: impl Fn(LayerId) -> Vec<DeviceId>,
     ) -> Result<Vec<(usize, Vec<StepId>)>, PlanError> {
         let mut sent = Vec::new();
@@ -109,7 +109,7 @@ impl Assembly<'_, '_> {
         Ok(sent)
     }
 
-    fn compute(&mut self, group: &Group, board: usize, arrived: &[StepId]) -> StepId {
+    fn compute(&mut self, group: &RowGroup, board: usize, arrived: &[StepId]) -> StepId {
         let work = self.split.work(group.units.clone(), group.rows[board].clone());
         self.builder.compute(self.split.boards[board].device, work, arrived)
     }

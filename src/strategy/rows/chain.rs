@@ -7,11 +7,11 @@ use crate::model::{Graph, LayerId, Op, Segment, units};
 /// Units that boards can run, each after those that it reads.
 pub(in crate::strategy) struct Chain<'a> {
     pub(super) graph: &'a Graph,
-    units: Vec<Unit>,
+    units: Vec<ChainUnit>,
 }
 
 /// A layer with the activations that alone read it.
-struct Unit {
+struct ChainUnit {
     segment: Segment,
     /// The last unit of the front that reads it. Beyond all, if something behind the front does.
     read_until: usize,
@@ -58,7 +58,7 @@ impl<'a> Chain<'a> {
             let last = graph.consumers(unit.last()).iter().filter_map(reader_of).max();
             last.filter(|&reader| reader < length).unwrap_or(usize::MAX)
         };
-        let unit = |segment: &Segment| Unit { segment: segment.clone(), read_until: read_until(segment) };
+        let unit = |segment: &Segment| ChainUnit { segment: segment.clone(), read_until: read_until(segment) };
         Chain { graph, units: all[..length].iter().map(unit).collect() }
     }
 
@@ -78,7 +78,7 @@ impl<'a> Chain<'a> {
 
     /// The unit with the most multiply-accumulates; of equal ones the first.
     pub(super) fn heaviest(&self) -> Segment {
-        let macs = |unit: &Unit| -> u64 {
+        let macs = |unit: &ChainUnit| -> u64 {
             let layers = unit.segment.layers();
             layers.map(|layer| self.graph.layer_macs(layer, &(0..self.graph.shape(layer).rows)).0).sum()
         };

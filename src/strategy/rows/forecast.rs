@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::chain::{Reading, is_input};
 use super::grouping::{Grouping, best};
 use super::shares::{earliest, proportional};
-use super::{Group, MODEL, RowSplit, Transport};
+use super::{MODEL, RowGroup, RowSplit, Transport};
 use crate::cost::Uncalibrated;
 use crate::model::{LayerId, Region};
 use crate::plan::Plan;
@@ -87,7 +87,7 @@ pub(in crate::strategy) struct Forecast<'s, 'a> {
     /// By board, what a step costs by itself, in nanoseconds; 0 where it is not corrected.
     overhead: Vec<f64>,
     /// By last unit, then first; `None` for units that are no group.
-    groups: Vec<Vec<Option<(f64, Group)>>>,
+    groups: Vec<Vec<Option<(f64, RowGroup)>>>,
 }
 
 /// A unit, profiled by itself on a board at the rows that the board has of it.
@@ -175,7 +175,7 @@ impl<'s, 'a> Forecast<'s, 'a> {
     ///
     /// # Panics
     /// If the units are no group.
-    pub(in crate::strategy) fn group(&self, units: Range<usize>) -> Group {
+    pub(in crate::strategy) fn group(&self, units: Range<usize>) -> RowGroup {
         let (_, group) = self.groups[units.end - 1][units.start].as_ref().expect("the units are a group");
         group.clone()
     }
@@ -188,7 +188,7 @@ impl<'s, 'a> Forecast<'s, 'a> {
     /// # Errors
     /// Data cannot get where it must.
     pub(in crate::strategy) fn plan(&self, grouping: &Grouping) -> Result<Plan, PlanError> {
-        let groups: Vec<Group> = grouping.iter().map(|units| self.group(units.clone())).collect();
+        let groups: Vec<RowGroup> = grouping.iter().map(|units| self.group(units.clone())).collect();
         self.split.plan(&groups, self.settings.transport)
     }
 
@@ -201,7 +201,7 @@ impl<'s, 'a> Forecast<'s, 'a> {
     }
 
     /// All groups that end with `last`, by their first unit.
-    fn groups_to(&self, last: usize) -> Vec<Option<(f64, Group)>> {
+    fn groups_to(&self, last: usize) -> Vec<Option<(f64, RowGroup)>> {
         let rows = self.settings.rows;
         let weighted = self.shares[self.split.chain.output(last).0 as usize].clone();
         let mut of_first: Vec<Vec<Parts>> = vec![Vec::new(); last + 1];
@@ -226,7 +226,7 @@ impl<'s, 'a> Forecast<'s, 'a> {
                     Messages::Together => serial_round(&order, &parts),
                     Messages::Apart => parts.iter().map(Parts::total).fold(0.0, f64::max),
                 };
-                Some((time, Group { units, rows, order }))
+                Some((time, RowGroup { units, rows, order }))
             })
             .collect()
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::chain::Chain;
-use super::{Group, RowSplit, Transport};
+use super::{RowGroup, RowSplit, Transport};
 use crate::cost::{CostModel, Estimate, Uncalibrated};
 use crate::model::{LayerId, Segment, Work};
 use crate::platform::{DeviceId, LinkId};
@@ -16,7 +16,7 @@ use crate::units::{Bytes, Duration, Share};
 ///
 /// # Errors
 /// Some of its times are not known.
-pub(in crate::strategy) fn round_time(split: &RowSplit<'_>, group: &Group) -> Result<Duration, PlanError> {
+pub(in crate::strategy) fn round_time(split: &RowSplit<'_>, group: &RowGroup) -> Result<Duration, PlanError> {
     let (graph, layers) = split.graph().part(&split.chain.segment(group.units.clone()));
     let costs = PartCosts { whole: split.problem.costs.clone(), layers };
     let model = Model { graph, home: Some(split.home) };
@@ -25,7 +25,7 @@ pub(in crate::strategy) fn round_time(split: &RowSplit<'_>, group: &Group) -> Re
     problem.contention = split.problem.contention;
     let chain = Chain::whole(&problem.models[0].graph);
     let part = RowSplit { problem: &problem, home: split.home, boards: split.boards.clone(), chain, tail: None };
-    let alone = Group { units: 0..part.len(), ..group.clone() };
+    let alone = RowGroup { units: 0..part.len(), ..group.clone() };
     Ok(simulated(&problem, &part.plan(&[alone], Transport::Gather)?)?.unwrap_or(Duration::MAX))
 }
 

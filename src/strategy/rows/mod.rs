@@ -70,7 +70,7 @@ pub(super) struct RowSplit<'a> {
     /// The device that has the inputs and gets the outputs.
     home: DeviceId,
     /// In the platform's order.
-    pub(super) boards: Vec<Board>,
+    pub(super) boards: Vec<RowDevice>,
     /// What boards run.
     pub(super) chain: Chain<'a>,
     /// What the home runs when the boards are done.
@@ -79,7 +79,7 @@ pub(super) struct RowSplit<'a> {
 
 /// A device that takes rows.
 #[derive(Clone)]
-pub(super) struct Board {
+pub(super) struct RowDevice {
     pub(super) device: DeviceId,
     /// Links from the home, with the device at the end of each.
     inward: Vec<(LinkId, DeviceId)>,
@@ -91,7 +91,7 @@ pub(super) struct Board {
 
 /// Layers that run as one, and who takes which rows of their output.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Group {
+pub(super) struct RowGroup {
     /// Units of the front.
     pub(super) units: Range<usize>,
     /// By board; empty for those that take none.
@@ -131,7 +131,7 @@ impl<'a> RowSplit<'a> {
         for device in problem.platform.device_ids().filter(|&device| device != home) {
             let is_asked = boards.is_none_or(|names| names.contains(&problem.platform.device(device).name));
             let is_out = out.iter().find(|(known, _)| *known == device).map(|(_, violation)| violation.to_string());
-            let board = || is_out.map_or_else(|| Board::new(problem, graph, (&front, &probe), home, device), Err);
+            let board = || is_out.map_or_else(|| RowDevice::new(problem, graph, (&front, &probe), home, device), Err);
             match is_asked.then(board) {
                 Some(Ok(board)) => found.push(board),
                 Some(Err(obstacle)) => obstacles.push(obstacle),
@@ -178,8 +178,8 @@ impl<'a> RowSplit<'a> {
     }
 
     /// A group in which boards take `rows`; who computes longest is sent its inputs first.
-    pub(super) fn group(&self, units: Range<usize>, rows: Vec<Range<u32>>) -> Result<Group, PlanError> {
-        let time = |(board, rows): (&Board, &Range<u32>)| match rows.is_empty() {
+    pub(super) fn group(&self, units: Range<usize>, rows: Vec<Range<u32>>) -> Result<RowGroup, PlanError> {
+        let time = |(board, rows): (&RowDevice, &Range<u32>)| match rows.is_empty() {
             true => Ok(Duration::ZERO),
             false => {
                 let work = self.work(units.clone(), rows.clone());
@@ -189,7 +189,7 @@ impl<'a> RowSplit<'a> {
         let times = self.boards.iter().zip(&rows).map(time).collect::<Result<Vec<_>, PlanError>>()?;
         let mut order: Vec<usize> = (0..rows.len()).collect();
         order.sort_by_key(|&board| std::cmp::Reverse(times[board]));
-        Ok(Group { units, rows, order })
+        Ok(RowGroup { units, rows, order })
     }
 
     /// The plan that is fastest in simulation; of equal ones the first.
@@ -255,7 +255,7 @@ pub(super) fn one_by_one(split: &RowSplit<'_>, transport: Transport) -> Result<P
     split.plan(&groups, transport)
 }
 
-impl Board {
+impl RowDevice {
     /// `device` as a board, or why it cannot be one.
     fn new(
         problem: &Problem,
@@ -263,7 +263,7 @@ impl Board {
         (front, probe): (&Segment, &Segment),
         home: DeviceId,
         device: DeviceId,
-    ) -> Result<Board, String> {
+    ) -> Result<RowDevice, String> {
         let Device { name, memory, .. } = problem.platform.device(device);
         if let Some(layer) = problem.platform.device(device).lacks(graph, front) {
             return Err(format!("`{name}` does not support `{}`", layer.name));
@@ -277,6 +277,6 @@ impl Board {
         let time = problem.costs.compute(device, Share::FULL, &work).map_err(|error| error.to_string())?.time;
         let route = |from, to| problem.platform.route(from, to).map_err(|error| error.to_string());
         let speed = 1.0 / time.as_nanos_f64().max(1.0);
-        Ok(Board { device, inward: route(home, device)?, outward: route(device, home)?, speed })
+        Ok(RowDevice { device, inward: route(home, device)?, outward: route(device, home)?, speed })
     }
 }
