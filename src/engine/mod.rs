@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 pub use crate::execute::{Completion, Event};
 pub use arrivals::ArrivalTimes;
 pub use random::{Draw, Purpose, Stream, Streams};
-pub use rates::Network;
+pub use rates::Interfaces;
 pub use service::{Fate, Issue, Planner, Query, Question, Recovery, ServeError, Served, serve};
 pub use simulator::Simulator;
 pub use variation::Sampler;

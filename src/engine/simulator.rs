@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::ends::Ends;
-use super::rates::{Network, Rates};
+use super::rates::{Interfaces, Rates};
 use super::timers::Timers;
 use crate::execute::{Completion, Event, Lanes};
 use crate::plan::{Lane, LaneId, StepId};
@@ -93,7 +93,7 @@ impl Simulator {
     }
 
     /// As [`Simulator::new`], with lanes that send through common interfaces, one lane for each of `network`.
-    pub fn with_network(lanes: usize, network: Network) -> Simulator {
+    pub fn with_network(lanes: usize, network: Interfaces) -> Simulator {
         Simulator::with_rates(lanes, Some(Rates::of_network(network, lanes)))
     }
 

@@ -10,7 +10,7 @@ use super::name::{Names, brief};
 use super::text::Text;
 
 /// A line of a whole network.
-struct Network<'a> {
+struct NcnnNetwork<'a> {
     name: &'a str,
     min: &'a str,
     max: &'a str,
@@ -18,14 +18,14 @@ struct Network<'a> {
 }
 
 /// A line of a layer.
-struct Layer<'a> {
+struct NcnnLayer<'a> {
     kind: &'a str,
     name: &'a str,
     time: &'a str,
 }
 
 #[derive(Default)]
-struct Settings {
+struct NcnnSettings {
     loop_count: Option<u32>,
     on_gpu: bool,
 }
@@ -35,19 +35,19 @@ pub(super) fn is_line(line: &str) -> bool {
     network(line).is_some() || layer(line).is_some()
 }
 
-fn network(line: &str) -> Option<Network<'_>> {
+fn network(line: &str) -> Option<NcnnNetwork<'_>> {
     let (name, rest) = line.split_once(" min =")?;
     let (min, rest) = rest.split_once("max =")?;
     let (max, mean) = rest.split_once("avg =")?;
-    Some(Network { name: name.trim(), min: min.trim(), max: max.trim(), mean: mean.trim() })
+    Some(NcnnNetwork { name: name.trim(), min: min.trim(), max: max.trim(), mean: mean.trim() })
 }
 
-fn layer(line: &str) -> Option<Layer<'_>> {
+fn layer(line: &str) -> Option<NcnnLayer<'_>> {
     let (before, _) = line.split_once('|')?;
     let (before, time) = before.trim_end().strip_suffix("ms")?.trim_end().rsplit_once(char::is_whitespace)?;
     let (kind, name) = before.trim().split_once(char::is_whitespace)?;
     let number = time.parse::<f64>().is_ok();
-    number.then_some(Layer { kind, name: name.trim(), time })
+    number.then_some(NcnnLayer { kind, name: name.trim(), time })
 }
 
 /// Adds the networks of each file.
@@ -80,8 +80,8 @@ fn read_file(text: &Text, builder: &mut Builder) {
     let (Some(device), Some(batch)) = (device, batch) else { return };
     let precision = builder.precision(None);
     let place = |model: String, layer| Place { device: device.clone(), model, precision, batch, layer };
-    let mut settings = Settings::default();
-    let mut layers: Vec<(At, Layer)> = vec![];
+    let mut settings = NcnnSettings::default();
+    let mut layers: Vec<(At, NcnnLayer)> = vec![];
     for (index, line) in text.text.lines().enumerate() {
         let at = At { source, line: index + 1 };
         if let Some(network) = network(line) {
@@ -120,7 +120,7 @@ fn number(at: At, name: &str, text: &str, builder: &mut Builder) -> Option<f64> 
     builder.is_time(at, name, time_ms).then_some(time_ms)
 }
 
-fn add_network(at: At, network: &Network, settings: &Settings, place: &Place, builder: &mut Builder) {
+fn add_network(at: At, network: &NcnnNetwork, settings: &NcnnSettings, place: &Place, builder: &mut Builder) {
     let times = [network.min, network.max, network.mean].map(|text| number(at, network.name, text, builder));
     let [Some(min), Some(max), Some(mean)] = times else { return };
     if min > mean || mean > max {
@@ -139,8 +139,8 @@ fn add_network(at: At, network: &Network, settings: &Settings, place: &Place, bu
 
 /// Adds the layers of runs, which follow each other without a mark: one begins where a layer comes again.
 fn add_layers(
-    layers: &[(At, Layer)],
-    settings: &Settings,
+    layers: &[(At, NcnnLayer)],
+    settings: &NcnnSettings,
     has_whole: bool,
     place: &dyn Fn(LayerKey) -> Place,
     builder: &mut Builder,
@@ -152,7 +152,7 @@ fn add_layers(
         }
         return;
     }
-    let mut runs: Vec<&[(At, Layer)]> = vec![];
+    let mut runs: Vec<&[(At, NcnnLayer)]> = vec![];
     let mut seen = std::collections::BTreeSet::new();
     let mut start = 0;
     for (index, (_, layer)) in layers.iter().enumerate() {
@@ -183,7 +183,7 @@ fn add_layers(
 }
 
 fn add_run(
-    run: &[(At, Layer)],
+    run: &[(At, NcnnLayer)],
     dropped: Option<&str>,
     has_whole: bool,
     place: &dyn Fn(LayerKey) -> Place,
@@ -198,7 +198,7 @@ fn add_run(
             continue;
         }
         let Some(time_ms) = time_ms else { continue };
-        let class = if layer.kind == "Packing" { Class::Reformat } else { Class::Layer };
+        let class = if layer.kind == "Packing" { Class::Reformat } else { Class::NcnnLayer };
         builder.reading(*at, layer.name, class, format!("a layer ({})", brief(layer.kind)), Some(time_ms));
         builder.repeat(*at, place(LayerKey::Named(names.unique(layer.name))), time_ms);
         sum += time_ms;

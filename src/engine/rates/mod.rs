@@ -10,7 +10,7 @@ mod pairwise;
 
 use hosts::Hosts;
 use memory::Memories;
-pub use network::Network;
+pub use network::Interfaces;
 use packages::Packages;
 use pairwise::Pairwise;
 
@@ -29,7 +29,7 @@ pub(super) struct Rates {
     packages: Packages,
     hosts: Hosts,
     changed: Changed,
-    network: Network,
+    network: Interfaces,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -89,7 +89,7 @@ impl Rates {
             packages: Packages::new(&effects.packages, &problem.platform),
             hosts: Hosts::new(&effects.hosts, count),
             changed: Changed { devices: Vec::new(), is_listed: vec![false; count] },
-            network: Network::of(&problem.platform),
+            network: Interfaces::of(&problem.platform),
         };
         lanes.iter().for_each(|lane| rates.add(lane, &problem.platform));
         Some(rates)
@@ -110,7 +110,7 @@ impl Rates {
     }
 
     /// Rates of transfers over `network` alone.
-    pub(super) fn of_network(network: Network, lanes: usize) -> Rates {
+    pub(super) fn of_network(network: Interfaces, lanes: usize) -> Rates {
         Rates {
             lanes: vec![LaneState { device: NONE, rate: 1.0 }; lanes],
             devices: Vec::new(),

@@ -11,10 +11,10 @@ use crate::units::{BytesPerSec, Duration};
 
 /// Interfaces, and the transfers that go through them now.
 #[derive(Clone, Debug, Default)]
-pub struct Network {
+pub struct Interfaces {
     interfaces: Vec<Interface>,
     /// By lane; entries of computing lanes are of no use.
-    lanes: Vec<LaneState>,
+    lanes: Vec<CarryingLane>,
     /// The interfaces of each lane, one lane after the other.
     uses: Vec<u32>,
     /// Interfaces where a transfer has begun or ended since rates were last computed.
@@ -49,7 +49,7 @@ struct Interface {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct LaneState {
+struct CarryingLane {
     /// Its part of `uses`.
     uses_from: u32,
     uses_count: u32,
@@ -66,22 +66,22 @@ struct LaneState {
     rate: f64,
 }
 
-impl Network {
+impl Interfaces {
     /// The interfaces of a platform, without lanes.
-    pub(super) fn of(platform: &Platform) -> Network {
-        Network::with_interfaces(&platform.interference.nics)
+    pub(super) fn of(platform: &Platform) -> Interfaces {
+        Interfaces::with_interfaces(&platform.interference.nics)
     }
 
     /// Lanes that each send at most at `bandwidth` through the interfaces with these indexes.
-    pub fn new<'a>(nics: &[Nic], lanes: impl IntoIterator<Item = (BytesPerSec, &'a [u32])>) -> Network {
-        let mut network = Network::with_interfaces(nics);
+    pub fn new<'a>(nics: &[Nic], lanes: impl IntoIterator<Item = (BytesPerSec, &'a [u32])>) -> Interfaces {
+        let mut network = Interfaces::with_interfaces(nics);
         for (bandwidth, interfaces) in lanes {
             network.push(LinkId(u32::MAX), bandwidth, Duration::ZERO, interfaces.iter().copied());
         }
         network
     }
 
-    fn with_interfaces(nics: &[Nic]) -> Network {
+    fn with_interfaces(nics: &[Nic]) -> Interfaces {
         let interface = |nic: &Nic| Interface {
             capacity: nic.bandwidth.as_f64(),
             sharing: nic.sharing,
@@ -91,7 +91,7 @@ impl Network {
             left: 0.0,
             waiting: 0,
         };
-        Network { interfaces: nics.iter().map(interface).collect(), ..Network::default() }
+        Interfaces { interfaces: nics.iter().map(interface).collect(), ..Interfaces::default() }
     }
 
     /// Adds a lane.
@@ -115,7 +115,7 @@ impl Network {
     ) {
         let uses_from = self.uses.len() as u32;
         self.uses.extend(interfaces);
-        self.lanes.push(LaneState {
+        self.lanes.push(CarryingLane {
             uses_from,
             uses_count: self.uses.len() as u32 - uses_from,
             link,
@@ -297,7 +297,7 @@ impl Network {
     }
 }
 
-impl LaneState {
+impl CarryingLane {
     /// Its interfaces, of those of all lanes.
     #[inline]
     fn uses<'a>(&self, all: &'a [u32]) -> &'a [u32] {
@@ -318,7 +318,7 @@ fn mark(interface: &mut Interface, index: u32, changed: &mut Vec<u32>) {
     }
 }
 
-fn give(lane: &mut LaneState, index: u32, rate: f64, apply: &mut impl FnMut(LaneId, f64)) {
+fn give(lane: &mut CarryingLane, index: u32, rate: f64, apply: &mut impl FnMut(LaneId, f64)) {
     if lane.rate != rate {
         lane.rate = rate;
         apply(LaneId(index), rate / lane.bandwidth);

@@ -23,7 +23,7 @@ pub(super) struct Flights<'a> {
     free: Vec<u32>,
     /// The first step and the place of each flight, in the order in which they were issued.
     order: VecDeque<(u32, u32)>,
-    lanes: Vec<LaneState>,
+    lanes: Vec<FloorLane>,
     pub(super) memory: Memory<'a>,
     /// Of all steps issued so far.
     pub(super) spans: Vec<Span>,
@@ -55,7 +55,7 @@ pub(super) const ENDED: u32 = u32::MAX;
 /// A step that will never run, since what it needs was lost.
 pub(super) const DEAD: u32 = u32::MAX - 1;
 
-struct LaneState {
+struct FloorLane {
     lane: Lane,
     /// Which of the lanes that are alike it is.
     number: usize,
@@ -124,7 +124,7 @@ impl<'a> Flights<'a> {
             Lane::Link(link) => Sampler::of_link(&problem.variation, streams, *link, beside),
         };
         let devices = devices_of(&problem.platform, lane);
-        let state = LaneState { lane: lane.clone(), number, devices, sampler, current: None, queue: VecDeque::new() };
+        let state = FloorLane { lane: lane.clone(), number, devices, sampler, current: None, queue: VecDeque::new() };
         self.lanes.push(state);
         simulator.add(lane, &problem.platform)
     }

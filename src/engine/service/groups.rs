@@ -6,14 +6,14 @@ use crate::platform::DeviceId;
 /// Queries whose samples are computed together, by one plan or, after a fault, by several.
 #[derive(Default)]
 pub(super) struct Groups {
-    groups: Vec<Group>,
+    groups: Vec<QueryGroup>,
     free: Vec<u32>,
     /// Groups of which samples were lost.
     pub(super) redo: Vec<Redo>,
 }
 
 #[derive(Default)]
-pub(super) struct Group {
+pub(super) struct QueryGroup {
     /// By its place on the floor.
     pub(super) tenant: usize,
     pub(super) queries: Vec<u32>,
@@ -31,18 +31,18 @@ pub(super) struct Redo {
 }
 
 impl Groups {
-    pub(super) fn at(&self, place: u32) -> &Group {
+    pub(super) fn at(&self, place: u32) -> &QueryGroup {
         &self.groups[place as usize]
     }
 
-    pub(super) fn at_mut(&mut self, place: u32) -> &mut Group {
+    pub(super) fn at_mut(&mut self, place: u32) -> &mut QueryGroup {
         &mut self.groups[place as usize]
     }
 
     /// The place of a new group of `queries`, which one plan computes.
     pub(super) fn add(&mut self, tenant: usize, queries: impl Iterator<Item = u32>) -> u32 {
         let place = self.free.pop().unwrap_or_else(|| {
-            self.groups.push(Group::default());
+            self.groups.push(QueryGroup::default());
             self.groups.len() as u32 - 1
         });
         let group = &mut self.groups[place as usize];

@@ -2,12 +2,12 @@
 //! that meet at the third convolution (Krizhevsky et al., NIPS 2012), as Caffe has it.
 
 use super::builder::Builder;
-use super::{Network, Published};
+use super::{Published, ZooNetwork};
 use crate::model::{Conv, Shape, Window};
 use crate::units::Macs;
 
-pub(super) const NETWORKS: &[Network] = &[
-    Network {
+pub(super) const NETWORKS: &[ZooNetwork] = &[
+    ZooNetwork {
         name: "alexnet",
         published: Some(Published {
             macs: Macs(714_000_000),
@@ -16,7 +16,7 @@ pub(super) const NETWORKS: &[Network] = &[
         }),
         build: alexnet,
     },
-    Network {
+    ZooNetwork {
         name: "alexnet-caffe",
         published: Some(Published {
             macs: Macs(727_000_000),

@@ -1,11 +1,11 @@
 //! DenseNet (Huang et al., "Densely connected convolutional networks", CVPR 2017, table 1).
 
 use super::builder::Builder;
-use super::{Network, Published};
+use super::{Published, ZooNetwork};
 use crate::model::{Conv, Pooling, Shape, Window};
 use crate::units::Macs;
 
-pub(super) const NETWORKS: &[Network] = &[Network {
+pub(super) const NETWORKS: &[ZooNetwork] = &[ZooNetwork {
     name: "densenet-121",
     published: Some(Published {
         macs: Macs(2_834_000_000),

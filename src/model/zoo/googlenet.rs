@@ -3,12 +3,12 @@
 //! local response normalisation.
 
 use super::builder::{Builder, ceil};
-use super::{Network, Published};
+use super::{Published, ZooNetwork};
 use crate::model::{Conv, LayerId, Shape, Window};
 use crate::units::Macs;
 
-pub(super) const NETWORKS: &[Network] = &[
-    Network {
+pub(super) const NETWORKS: &[ZooNetwork] = &[
+    ZooNetwork {
         name: "googlenet",
         published: Some(Published {
             macs: Macs(1_498_000_000),
@@ -17,7 +17,7 @@ pub(super) const NETWORKS: &[Network] = &[
         }),
         build: || googlenet(Kind::Torchvision),
     },
-    Network { name: "googlenet-caffe", published: None, build: || googlenet(Kind::Caffe) },
+    ZooNetwork { name: "googlenet-caffe", published: None, build: || googlenet(Kind::Caffe) },
 ];
 
 /// Whose GoogLeNet it is.

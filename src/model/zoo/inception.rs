@@ -2,7 +2,7 @@
 //! torchvision has it, for 299 x 299 and without the auxiliary head, which only training needs.
 
 use super::builder::Builder;
-use super::{Network, Published};
+use super::{Published, ZooNetwork};
 use crate::model::{Conv, LayerId, Pooling, Shape, Window};
 use crate::units::Macs;
 
@@ -10,7 +10,7 @@ use crate::units::Macs;
 /// batch-norm, and 1000 classes. The published count has them.
 const AUXILIARY: u64 = (768 * 128 + 2 * 128) + (128 * 768 * 25 + 2 * 768) + (768 * 1000 + 1000);
 
-pub(super) const NETWORKS: &[Network] = &[Network {
+pub(super) const NETWORKS: &[ZooNetwork] = &[ZooNetwork {
     name: "inception_v3",
     published: Some(Published {
         macs: Macs(5_713_000_000),

@@ -1,12 +1,12 @@
 //! MobileNet (Howard et al., 2017) and MobileNetV2 (Sandler et al., CVPR 2018), both of width 1.0 for 224 x 224.
 
 use super::builder::Builder;
-use super::{Network, Published};
+use super::{Published, ZooNetwork};
 use crate::model::{Activation, Conv, LayerId, Op, Shape, Window};
 use crate::units::Macs;
 
-pub(super) const NETWORKS: &[Network] = &[
-    Network {
+pub(super) const NETWORKS: &[ZooNetwork] = &[
+    ZooNetwork {
         name: "mobilenet",
         published: Some(Published {
             macs: Macs(569_000_000),
@@ -16,7 +16,7 @@ pub(super) const NETWORKS: &[Network] = &[
         }),
         build: mobilenet,
     },
-    Network {
+    ZooNetwork {
         name: "mobilenet_v2",
         published: Some(Published {
             macs: Macs(301_000_000),

@@ -49,13 +49,13 @@ pub fn published(name: &str) -> Option<Published> {
     find(name).and_then(|network| network.published)
 }
 
-struct Network {
+struct ZooNetwork {
     name: &'static str,
     published: Option<Published>,
     build: fn() -> builder::Builder,
 }
 
-const FAMILIES: [&[Network]; 10] = [
+const FAMILIES: [&[ZooNetwork]; 10] = [
     alexnet::NETWORKS,
     vgg::NETWORKS,
     squeezenet::NETWORKS,
@@ -68,11 +68,11 @@ const FAMILIES: [&[Network]; 10] = [
     recurrent::NETWORKS,
 ];
 
-fn networks() -> impl Iterator<Item = &'static Network> {
+fn networks() -> impl Iterator<Item = &'static ZooNetwork> {
     FAMILIES.into_iter().flatten()
 }
 
-fn find(name: &str) -> Option<&'static Network> {
+fn find(name: &str) -> Option<&'static ZooNetwork> {
     networks().find(|network| network.name == name)
 }
 

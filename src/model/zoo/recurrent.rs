@@ -5,22 +5,22 @@
 //! ("Recurrent neural network regularization", 2014, section 4.1: 1500 units, 35 steps) between embedding and softmax.
 
 use super::builder::Builder;
-use super::{Network, Published};
+use super::{Published, ZooNetwork};
 use crate::model::{Op, Shape, Steps};
 use crate::units::Macs;
 
-pub(super) const NETWORKS: &[Network] = &[
-    Network {
+pub(super) const NETWORKS: &[ZooNetwork] = &[
+    ZooNetwork {
         name: "lstm-2x512",
         published: None,
         build: || stack(512, 25, Op::Lstm { hidden: 512, steps: Steps::All }),
     },
-    Network {
+    ZooNetwork {
         name: "gru-2x512",
         published: None,
         build: || stack(512, 25, Op::Gru { hidden: 512, steps: Steps::All }),
     },
-    Network {
+    ZooNetwork {
         name: "lstm-2x1500",
         published: Some(Published {
             macs: Macs(35 * 36_000_000),

@@ -3,12 +3,12 @@
 //! As in torchvision, a bottleneck has its stride in the 3x3 convolution, which is known as version 1.5.
 
 use super::builder::Builder;
-use super::{Network, Published};
+use super::{Published, ZooNetwork};
 use crate::model::{Conv, LayerId, Op, Shape, Window};
 use crate::units::Macs;
 
-pub(super) const NETWORKS: &[Network] = &[
-    Network {
+pub(super) const NETWORKS: &[ZooNetwork] = &[
+    ZooNetwork {
         name: "resnet-18",
         published: Some(Published {
             macs: Macs(1_814_000_000),
@@ -17,7 +17,7 @@ pub(super) const NETWORKS: &[Network] = &[
         }),
         build: || resnet([2, 2, 2, 2], basic, 1),
     },
-    Network {
+    ZooNetwork {
         name: "resnet-34",
         published: Some(Published {
             macs: Macs(3_664_000_000),
@@ -26,7 +26,7 @@ pub(super) const NETWORKS: &[Network] = &[
         }),
         build: || resnet([3, 4, 6, 3], basic, 1),
     },
-    Network {
+    ZooNetwork {
         name: "resnet-50",
         published: Some(Published {
             macs: Macs(4_089_000_000),

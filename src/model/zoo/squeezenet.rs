@@ -2,12 +2,12 @@
 //! authors' version 1.1 of less computation.
 
 use super::builder::{Builder, ceil};
-use super::{Network, Published};
+use super::{Published, ZooNetwork};
 use crate::model::{Conv, LayerId, Shape, Window};
 use crate::units::Macs;
 
-pub(super) const NETWORKS: &[Network] = &[
-    Network {
+pub(super) const NETWORKS: &[ZooNetwork] = &[
+    ZooNetwork {
         name: "squeezenet_v1.0",
         published: Some(Published {
             macs: Macs(819_000_000),
@@ -16,7 +16,7 @@ pub(super) const NETWORKS: &[Network] = &[
         }),
         build: squeezenet_1_0,
     },
-    Network {
+    ZooNetwork {
         name: "squeezenet_v1.1",
         published: Some(Published {
             macs: Macs(349_000_000),

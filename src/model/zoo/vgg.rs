@@ -1,12 +1,12 @@
 //! VGG (Simonyan and Zisserman, "Very deep convolutional networks for large-scale image recognition", 2015, table 1).
 
 use super::builder::Builder;
-use super::{Network, Published};
+use super::{Published, ZooNetwork};
 use crate::model::{Conv, Shape, Window};
 use crate::units::Macs;
 
-pub(super) const NETWORKS: &[Network] = &[
-    Network {
+pub(super) const NETWORKS: &[ZooNetwork] = &[
+    ZooNetwork {
         name: "vgg-16",
         published: Some(Published {
             macs: Macs(15_470_000_000),
@@ -15,7 +15,7 @@ pub(super) const NETWORKS: &[Network] = &[
         }),
         build: || vgg([2, 2, 3, 3, 3]),
     },
-    Network {
+    ZooNetwork {
         name: "vgg-19",
         published: Some(Published {
             macs: Macs(19_632_000_000),

@@ -2,11 +2,11 @@
 //! network for COCO, up to the maps that its region layer reads.
 
 use super::builder::Builder;
-use super::{Network, Published};
+use super::{Published, ZooNetwork};
 use crate::model::{Activation, Conv, LayerId, Op, Shape, Window};
 use crate::units::Macs;
 
-pub(super) const NETWORKS: &[Network] = &[Network {
+pub(super) const NETWORKS: &[ZooNetwork] = &[ZooNetwork {
     name: "yolov2",
     published: Some(Published {
         // Every layer has a part of the input's elements, so that counts go with the square of the side.

@@ -32,20 +32,20 @@ pub(super) fn lower(form: &ScenarioForm, devices: &Names, files: &OnnxFiles, fau
     for model in form.models.iter().flatten() {
         names.insert(model.name.as_ref(), faults);
         let home = model.home.as_ref().and_then(|name| devices.find(name, faults)).map(DeviceId);
-        let Some(Network { graph, weights, notes }) = lower_network(model, files, faults) else { continue };
+        let Some(LoweredNetwork { graph, weights, notes }) = lower_network(model, files, faults) else { continue };
         let home_at = model.home.as_ref().map(|name| name.at.clone());
         models.push(Lowered { model: Model { graph, home }, weights, notes, home_at });
     }
     models
 }
 
-struct Network {
+struct LoweredNetwork {
     graph: Graph,
     weights: Option<Arc<Weights>>,
     notes: Vec<String>,
 }
 
-fn lower_network(form: &ModelForm, files: &OnnxFiles, faults: &mut Mistakes) -> Option<Network> {
+fn lower_network(form: &ModelForm, files: &OnnxFiles, faults: &mut Mistakes) -> Option<LoweredNetwork> {
     let network = lower_whole(form, files, faults)?;
     let Some(until) = &form.until else { return Some(network) };
     let Some((graph, kept)) = network.graph.until(&until.value) else {
@@ -54,10 +54,10 @@ fn lower_network(form: &ModelForm, files: &OnnxFiles, faults: &mut Mistakes) -> 
         faults.add(&until.at, cause, did_you_mean(&until.value, layers, "layers"));
         return None;
     };
-    Some(Network { graph, weights: network.weights.map(|weights| Arc::new(weights.of_part(&kept))), ..network })
+    Some(LoweredNetwork { graph, weights: network.weights.map(|weights| Arc::new(weights.of_part(&kept))), ..network })
 }
 
-fn lower_whole(form: &ModelForm, files: &OnnxFiles, faults: &mut Mistakes) -> Option<Network> {
+fn lower_whole(form: &ModelForm, files: &OnnxFiles, faults: &mut Mistakes) -> Option<LoweredNetwork> {
     let name = &form.name.as_ref()?.value;
     if let (Some(seed), None) = (&form.seed, &form.zoo) {
         faults.add(
@@ -67,7 +67,7 @@ fn lower_whole(form: &ModelForm, files: &OnnxFiles, faults: &mut Mistakes) -> Op
         );
     }
     if let Some(opaque) = &form.opaque {
-        return Some(Network { graph: lower_opaque(name, opaque, faults)?, weights: None, notes: Vec::new() });
+        return Some(LoweredNetwork { graph: lower_opaque(name, opaque, faults)?, weights: None, notes: Vec::new() });
     }
     if let Some(file) = &form.onnx {
         return lower_file(name, file, files, faults);
@@ -80,10 +80,10 @@ fn lower_whole(form: &ModelForm, files: &OnnxFiles, faults: &mut Mistakes) -> Op
     };
     let seed = form.seed.as_ref().map_or(0, |seed| seed.value);
     let weights = Some(Arc::new(Weights::Seeded(seed)));
-    Some(Network { graph: graph.named(name), weights, notes: Vec::new() })
+    Some(LoweredNetwork { graph: graph.named(name), weights, notes: Vec::new() })
 }
 
-fn lower_file(name: &str, form: &OnnxForm, files: &OnnxFiles, faults: &mut Mistakes) -> Option<Network> {
+fn lower_file(name: &str, form: &OnnxForm, files: &OnnxFiles, faults: &mut Mistakes) -> Option<LoweredNetwork> {
     let mut dims = BTreeMap::new();
     for (dim, value) in form.dims.iter().flat_map(|dims| &dims.0) {
         let count = match value.value {
@@ -97,7 +97,7 @@ fn lower_file(name: &str, form: &OnnxForm, files: &OnnxFiles, faults: &mut Mista
     }
     let file = form.file.as_ref()?;
     match files.get(&file.value, dims)? {
-        Ok(imported) => Some(Network {
+        Ok(imported) => Some(LoweredNetwork {
             graph: imported.graph.clone().named(name),
             weights: Some(imported.weights.clone()),
             notes: imported.notes.iter().map(|note| format!("{name}: {note}")).collect(),
