@@ -73,7 +73,7 @@ const DEVICES_MAX: usize = 8;
 
 /// One device's share of a plan.
 #[derive(Clone, Copy)]
-struct Part {
+struct SplitPart {
     batch: u32,
     predicted_ms: f64,
     measured_ms: f64,
@@ -90,7 +90,7 @@ pub(super) fn rank_plans(validated: &[SeriesValidation]) -> Vec<Ranking> {
     let ranking = |model: &str| {
         let of_model = whole().filter(|series| series.model == model).take(DEVICES_MAX);
         let of_model: Vec<&SeriesValidation> = of_model.collect();
-        let devices: Vec<Vec<Part>> = of_model.iter().map(|series| parts(series)).collect();
+        let devices: Vec<Vec<SplitPart>> = of_model.iter().map(|series| parts(series)).collect();
         let batches: BTreeSet<u32> =
             of_model.iter().flat_map(|series| series.predictions.iter().map(|prediction| prediction.batch)).collect();
         let choices = batches.into_iter().filter_map(|batch| choose(&devices, batch)).collect();
@@ -100,16 +100,16 @@ pub(super) fn rank_plans(validated: &[SeriesValidation]) -> Vec<Ranking> {
     models.filter_map(ranking).collect()
 }
 
-fn parts(series: &SeriesValidation) -> Vec<Part> {
+fn parts(series: &SeriesValidation) -> Vec<SplitPart> {
     let inside = series.predictions.iter().filter(|prediction| prediction.scheme == Scheme::Inside);
     let part = |prediction: &super::Prediction| {
         let &super::Prediction { batch, measured_ms, predicted_ms, .. } = prediction;
-        Some(Part { batch, predicted_ms: predicted_ms?, measured_ms })
+        Some(SplitPart { batch, predicted_ms: predicted_ms?, measured_ms })
     };
     inside.filter_map(part).collect()
 }
 
-fn choose(devices: &[Vec<Part>], batch: u32) -> Option<Choice> {
+fn choose(devices: &[Vec<SplitPart>], batch: u32) -> Option<Choice> {
     let mut plans = Vec::new();
     extend(devices, batch, BUSY_MAX, (0.0, 0.0), &mut plans);
     if plans.len() > PLANS_MAX {
@@ -123,7 +123,7 @@ fn choose(devices: &[Vec<Part>], batch: u32) -> Option<Choice> {
 }
 
 /// Adds the makespans of all ways to share the `left` samples among `busy` of the devices, beside what others do.
-fn extend(devices: &[Vec<Part>], left: u32, busy: usize, beside: Makespans, plans: &mut Vec<Makespans>) {
+fn extend(devices: &[Vec<SplitPart>], left: u32, busy: usize, beside: Makespans, plans: &mut Vec<Makespans>) {
     if left == 0 {
         plans.push(beside);
         return;
@@ -142,8 +142,8 @@ fn extend(devices: &[Vec<Part>], left: u32, busy: usize, beside: Makespans, plan
 mod tests {
     use super::*;
 
-    fn device(parts: &[(u32, f64, f64)]) -> Vec<Part> {
-        parts.iter().map(|&(batch, predicted_ms, measured_ms)| Part { batch, predicted_ms, measured_ms }).collect()
+    fn device(parts: &[(u32, f64, f64)]) -> Vec<SplitPart> {
+        parts.iter().map(|&(batch, predicted_ms, measured_ms)| SplitPart { batch, predicted_ms, measured_ms }).collect()
     }
 
     #[test]

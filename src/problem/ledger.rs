@@ -51,11 +51,11 @@ impl SearchCost {
 
 /// Keeps which works were asked for.
 #[derive(Debug, Default)]
-pub struct Ledger(Mutex<BTreeSet<Entry>>);
+pub struct Ledger(Mutex<BTreeSet<AskedWork>>);
 
 /// A work as a profile knows it: how many rows and samples, not which.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Entry {
+struct AskedWork {
     device: DeviceId,
     share: u16,
     model: ModelId,
@@ -76,7 +76,7 @@ impl Ledger {
     pub fn charge(&self, problem: &Problem, profiling: &Profiling) -> SearchCost {
         let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut cost = SearchCost::default();
-        let mut built: BTreeSet<(&str, Entry)> = BTreeSet::new();
+        let mut built: BTreeSet<(&str, AskedWork)> = BTreeSet::new();
         let mut running = vec![Duration::ZERO; problem.platform.devices.len()];
         for entry in entries.iter() {
             let model = problem.model(entry.model);
@@ -88,8 +88,8 @@ impl Ledger {
             let class = problem.platform.device(entry.device).class.as_str();
             // A part with one row less runs in what was built for one row more, padded.
             let is_built = (entry.rows.saturating_sub(1)..=entry.rows.saturating_add(1))
-                .any(|rows| built.contains(&(class, Entry { device: DeviceId(0), rows, ..entry.clone() })));
-            built.insert((class, Entry { device: DeviceId(0), ..entry.clone() }));
+                .any(|rows| built.contains(&(class, AskedWork { device: DeviceId(0), rows, ..entry.clone() })));
+            built.insert((class, AskedWork { device: DeviceId(0), ..entry.clone() }));
             if !is_built {
                 let is_inside = |unit: &Segment| work.segment.contains(unit.first());
                 let layers = units(&model.graph).iter().filter(|unit| is_inside(unit)).count() as u64;
@@ -109,9 +109,9 @@ impl Ledger {
     }
 }
 
-impl Entry {
-    fn of(device: DeviceId, share: Share, work: &Work) -> Entry {
-        Entry {
+impl AskedWork {
+    fn of(device: DeviceId, share: Share, work: &Work) -> AskedWork {
+        AskedWork {
             device,
             share: share.basis_points(),
             model: work.model,
@@ -137,7 +137,7 @@ struct Noted {
 
 impl CostModel for Noted {
     fn compute(&self, device: DeviceId, share: Share, work: &Work) -> Result<Estimate, Uncalibrated> {
-        let entry = Entry::of(device, share, work);
+        let entry = AskedWork::of(device, share, work);
         self.ledger.0.lock().unwrap_or_else(PoisonError::into_inner).insert(entry);
         self.costs.compute(device, share, work)
     }

@@ -26,7 +26,7 @@ struct Spell<'a> {
 
 /// What a fault is of.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Part<'a> {
+enum Broken<'a> {
     Device(DeviceId),
     /// All directions of a link.
     Link(&'a [LinkId]),
@@ -59,7 +59,7 @@ fn lower_fault<'a>(
     form: &'a FaultForm,
     hardware: &'a Hardware,
     faults: &mut Mistakes,
-) -> Option<(Part<'a>, Spell<'a>)> {
+) -> Option<(Broken<'a>, Spell<'a>)> {
     if let (Some(from), Some(until)) = (&form.from, &form.until)
         && until.value <= from.value
     {
@@ -68,20 +68,20 @@ fn lower_fault<'a>(
     }
     let left = lower_left(form, faults);
     let part = match (&form.device, &form.link) {
-        (Some(device), _) => Part::Device(DeviceId(hardware.devices.find(device, faults)?)),
-        (None, Some(link)) => Part::Link(hardware.links.find(link, faults)?),
+        (Some(device), _) => Broken::Device(DeviceId(hardware.devices.find(device, faults)?)),
+        (None, Some(link)) => Broken::Link(hardware.links.find(link, faults)?),
         (None, None) => return None,
     };
     let bandwidth = |health| move |&link: &LinkId| Change::Bandwidth { link, health };
     let (begin, end) = match (part, left?) {
-        (Part::Device(device), Left::Nothing) => (vec![Change::Out { device }], vec![Change::Back { device }]),
-        (Part::Device(device), Left::Share(health)) => {
+        (Broken::Device(device), Left::Nothing) => (vec![Change::Out { device }], vec![Change::Back { device }]),
+        (Broken::Device(device), Left::Share(health)) => {
             (vec![Change::Speed { device, health }], vec![Change::Speed { device, health: 1.0 }])
         }
-        (Part::Link(links), Left::Share(health)) => {
+        (Broken::Link(links), Left::Share(health)) => {
             (links.iter().map(bandwidth(health)).collect(), links.iter().map(bandwidth(1.0)).collect())
         }
-        (Part::Link(_), Left::Nothing) => return None,
+        (Broken::Link(_), Left::Nothing) => return None,
     };
     let time = |time: &At<Duration>| Time::ZERO + time.value;
     let (from, until) = (time(form.from.as_ref()?), form.until.as_ref().map(time));

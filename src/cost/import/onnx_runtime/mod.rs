@@ -29,7 +29,7 @@ const LAUNCHING: [&str; 7] = [
 ];
 
 #[derive(Deserialize)]
-struct Event<'a> {
+struct OrtEvent<'a> {
     #[serde(borrow, default)]
     cat: Cow<'a, str>,
     #[serde(borrow)]
@@ -41,7 +41,7 @@ struct Event<'a> {
     args: Value,
 }
 
-impl Event<'_> {
+impl OrtEvent<'_> {
     fn time_ms(&self) -> f64 {
         self.dur / 1000.0
     }
@@ -98,7 +98,7 @@ fn fastest_graph<'a>(files: &'a [(usize, Events)], builder: &mut Builder) -> Opt
     Some(graph(events))
 }
 
-type Events<'a> = Vec<(At, Event<'a>)>;
+type Events<'a> = Vec<(At, OrtEvent<'a>)>;
 
 fn events<'a>(text: &'a Text, builder: &mut Builder) -> Option<Events<'a>> {
     let document = Document::new(&text.text);
@@ -120,7 +120,7 @@ fn events<'a>(text: &'a Text, builder: &mut Builder) -> Option<Events<'a>> {
     let mut right = true;
     for element in elements {
         let at = At { source: text.source, line: document.line(element) };
-        match document.element::<Event>(element) {
+        match document.element::<OrtEvent>(element) {
             Ok(event) => {
                 right &= builder.is_time(at, &event.name, event.time_ms());
                 events.push((at, event));
@@ -136,7 +136,7 @@ fn events<'a>(text: &'a Text, builder: &mut Builder) -> Option<Events<'a>> {
 
 /// One run of the network.
 #[derive(Default)]
-struct Run {
+struct OrtRun {
     event: usize,
     /// Events of its nodes, in file order.
     nodes: Vec<usize>,
@@ -144,8 +144,10 @@ struct Run {
 
 fn read_events(source: usize, events: &Events, is_fastest: bool, builder: &mut Builder) {
     let (device, model) = (builder.device(source, None), builder.model(source, None));
-    let mut runs: Vec<Run> =
-        (0..events.len()).filter(|&index| events[index].1.is_run()).map(|event| Run { event, nodes: vec![] }).collect();
+    let mut runs: Vec<OrtRun> = (0..events.len())
+        .filter(|&index| events[index].1.is_run())
+        .map(|event| OrtRun { event, nodes: vec![] })
+        .collect();
     runs.sort_by(|first, second| events[first.event].1.ts.total_cmp(&events[second.event].1.ts));
     if runs.is_empty() {
         let cause = "the profile has no complete `model_run`";
@@ -199,7 +201,7 @@ fn kernels(events: &Events, builder: &mut Builder) -> BTreeMap<usize, Vec<usize>
 }
 
 /// Gives each node to the run around it, and says of all other events why they are not used.
-fn assign(events: &Events, runs: &mut [Run], builder: &mut Builder) {
+fn assign(events: &Events, runs: &mut [OrtRun], builder: &mut Builder) {
     let starts: Vec<f64> = runs.iter().map(|run| events[run.event].1.ts).collect();
     let mut outside = 0;
     for (index, (at, event)) in events.iter().enumerate() {
@@ -235,7 +237,7 @@ fn assign(events: &Events, runs: &mut [Run], builder: &mut Builder) {
 }
 
 /// The leading dimension of the first input of a run's first node.
-fn batch(events: &Events, run: &Run, builder: &mut Builder) -> Option<u32> {
+fn batch(events: &Events, run: &OrtRun, builder: &mut Builder) -> Option<u32> {
     let first = run.nodes.iter().min_by(|&&a, &&b| events[a].1.ts.total_cmp(&events[b].1.ts));
     let shapes = first.and_then(|&first| events[first].1.args.get("input_type_shape"));
     let shape = shapes.and_then(|shapes| shapes.get(0)?.as_object()?.values().next()?.get(0)?.as_i64());
@@ -245,7 +247,7 @@ fn batch(events: &Events, run: &Run, builder: &mut Builder) -> Option<u32> {
 /// Adds one run, or drops it as a warm-up if it has no `place`.
 fn read_run(
     events: &Events,
-    run: &Run,
+    run: &OrtRun,
     kernels: &BTreeMap<usize, Vec<usize>>,
     place: Option<&Place>,
     is_fastest: bool,

@@ -28,7 +28,7 @@ pub(super) fn read(texts: &[&Text], builder: &mut Builder) {
 }
 
 /// A run of the network: when, and its layers in order.
-struct Run {
+struct TorchRun {
     at: At,
     /// The event that marks it.
     event: Option<usize>,
@@ -37,11 +37,11 @@ struct Run {
     start: i64,
     end: i64,
     is_warm_up: bool,
-    layers: Vec<Layer>,
+    layers: Vec<TorchLayer>,
 }
 
 /// An outermost event of a run.
-struct Layer {
+struct TorchLayer {
     at: At,
     name: String,
     start: i64,
@@ -90,7 +90,7 @@ fn read_file(source: usize, events: &[Event], stated: Option<&str>, builder: &mu
 }
 
 /// The runs in order of time; none if there is no operator.
-fn find_runs(events: &[Event]) -> Option<Vec<Run>> {
+fn find_runs(events: &[Event]) -> Option<Vec<TorchRun>> {
     let first = events.iter().filter(|event| event.sort == Sort::Operator).min_by_key(|event| event.start)?;
     let mut found: Vec<usize> = (0..events.len()).filter(|&index| events[index].sort == Sort::Annotation).collect();
     found.sort_by_key(|&index| (events[index].start, -events[index].end));
@@ -113,12 +113,12 @@ fn find_runs(events: &[Event]) -> Option<Vec<Run>> {
     // A step after others that were not recorded is no warm-up.
     let warmed = has_steps && found.first().is_some_and(|&index| events[index].name != "ProfilerStep#0");
     let several = found.len() > 1;
-    let mut runs: Vec<Run> = vec![];
+    let mut runs: Vec<TorchRun> = vec![];
     for index in found {
         let event = &events[index];
         // Steps that overlap would claim the same operators.
-        let start = runs.last().map_or(event.start, |last: &Run| event.start.max(last.end));
-        runs.push(Run {
+        let start = runs.last().map_or(event.start, |last: &TorchRun| event.start.max(last.end));
+        runs.push(TorchRun {
             at: event.at,
             event: Some(index),
             name: event.name.clone(),
@@ -131,7 +131,7 @@ fn find_runs(events: &[Event]) -> Option<Vec<Run>> {
     }
     if runs.is_empty() {
         let of_thread = events.iter().filter(|event| event.sort == Sort::Operator && event.thread == *thread);
-        runs.push(Run {
+        runs.push(TorchRun {
             at: first.at,
             event: None,
             name: "all that was recorded".to_owned(),
@@ -149,7 +149,7 @@ fn find_runs(events: &[Event]) -> Option<Vec<Run>> {
 type Owners = BTreeMap<i64, (usize, usize)>;
 
 /// Fills in the layers of runs.
-fn find_layers(events: &[Event], runs: &mut [Run], builder: &mut Builder) -> Owners {
+fn find_layers(events: &[Event], runs: &mut [TorchRun], builder: &mut Builder) -> Owners {
     let mut owners = Owners::new();
     let starts: Vec<i64> = runs.iter().map(|run| run.start).collect();
     let of_runs: BTreeSet<usize> = runs.iter().filter_map(|run| run.event).collect();
@@ -187,7 +187,7 @@ fn find_layers(events: &[Event], runs: &mut [Run], builder: &mut Builder) -> Own
                     last.leading = last.leading.or(event.leading);
                     builder.reading(event.at, &event.name, Class::Dropped, why, Some(event.time_ms()));
                 }
-                _ => run.layers.push(Layer {
+                _ => run.layers.push(TorchLayer {
                     at: event.at,
                     name: event.name.clone(),
                     start: event.start,
@@ -205,9 +205,9 @@ fn find_layers(events: &[Event], runs: &mut [Run], builder: &mut Builder) -> Own
 }
 
 /// Gives what ran on the device to the layers that launched it; milliseconds of copies of each run.
-fn attribute(events: &[Event], runs: &mut [Run], owners: &Owners, builder: &mut Builder) -> Vec<f64> {
+fn attribute(events: &[Event], runs: &mut [TorchRun], owners: &Owners, builder: &mut Builder) -> Vec<f64> {
     let mut launches: BTreeMap<i64, Option<(usize, usize)>> = BTreeMap::new();
-    let around = |runs: &[Run], time: i64| {
+    let around = |runs: &[TorchRun], time: i64| {
         let run = runs.partition_point(|run| run.start <= time).checked_sub(1)?;
         let layer = runs[run].layers.partition_point(|layer| layer.start <= time).checked_sub(1)?;
         (time < runs[run].layers[layer].end).then_some((run, layer))
@@ -236,7 +236,7 @@ fn attribute(events: &[Event], runs: &mut [Run], owners: &Owners, builder: &mut 
                     Some((run, layer)) if event.sort == Sort::Kernel => {
                         let layer = &mut runs[run].layers[layer];
                         layer.kernels.push((event.start, event.end));
-                        (Class::Layer, format!("a kernel of `{}`", brief(&layer.name)))
+                        (Class::TorchLayer, format!("a kernel of `{}`", brief(&layer.name)))
                     }
                     Some((run, _)) => {
                         copies[run] += event.time_ms();
@@ -250,7 +250,7 @@ fn attribute(events: &[Event], runs: &mut [Run], owners: &Owners, builder: &mut 
     copies
 }
 
-fn add_run(run: &Run, on_gpu: bool, copied: f64, whole: &Place, builder: &mut Builder) {
+fn add_run(run: &TorchRun, on_gpu: bool, copied: f64, whole: &Place, builder: &mut Builder) {
     let kernels = || run.layers.iter().flat_map(|layer| layer.kernels.iter());
     let (start, end) = if on_gpu {
         (kernels().map(|kernel| kernel.0).min(), kernels().map(|kernel| kernel.1).max())
@@ -282,7 +282,13 @@ fn add_run(run: &Run, on_gpu: bool, copied: f64, whole: &Place, builder: &mut Bu
             builder.reading(layer.at, &layer.name, Class::Dropped, "launched no kernel", None);
             continue;
         }
-        builder.reading(layer.at, &layer.name, Class::Layer, format!("`{name}`, outermost in its run"), Some(time_ms));
+        builder.reading(
+            layer.at,
+            &layer.name,
+            Class::TorchLayer,
+            format!("`{name}`, outermost in its run"),
+            Some(time_ms),
+        );
         builder.repeat(layer.at, Place { layer: LayerKey::Named(name), ..whole.clone() }, time_ms);
     }
 }

@@ -14,13 +14,13 @@ use super::super::name::{clean, profile};
 pub(super) struct Information {
     /// Index of the file.
     pub(super) source: usize,
-    layers: BTreeMap<String, Layer>,
+    layers: BTreeMap<String, EngineLayer>,
     batch: Option<i64>,
 }
 
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Layer {
+struct EngineLayer {
     #[serde(default)]
     name: String,
     #[serde(default)]
@@ -37,7 +37,7 @@ struct Layer {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct File {
+struct LayersFile {
     layers: Vec<Value>,
     #[serde(default)]
     bindings: Vec<Value>,
@@ -45,7 +45,7 @@ struct File {
 
 /// The layer information of a file.
 pub(super) fn read(source: usize, document: &Document, builder: &mut Builder) -> Option<Information> {
-    let file: File = match document.read() {
+    let file: LayersFile = match document.read() {
         Ok(file) => file,
         Err(fault) => {
             builder.refuse(source, fault);
@@ -57,7 +57,8 @@ pub(super) fn read(source: usize, document: &Document, builder: &mut Builder) ->
             "the layer information has names only: build and run with --profilingVerbosity=detailed for types and shapes",
         );
     }
-    let layers: Vec<Layer> = file.layers.into_iter().filter_map(|layer| serde_json::from_value(layer).ok()).collect();
+    let layers: Vec<EngineLayer> =
+        file.layers.into_iter().filter_map(|layer| serde_json::from_value(layer).ok()).collect();
     let name_of = |binding: &Value| {
         binding.as_str().or_else(|| binding.get("Name")?.as_str()).map(|name| profile(name).0.to_owned())
     };
@@ -68,7 +69,7 @@ pub(super) fn read(source: usize, document: &Document, builder: &mut Builder) ->
 }
 
 /// The leading dimension of the inputs of the network, or of the first layer where they are not named.
-fn batch(layers: &[Layer], bindings: &BTreeSet<String>) -> Option<i64> {
+fn batch(layers: &[EngineLayer], bindings: &BTreeSet<String>) -> Option<i64> {
     let inputs = layers.iter().flat_map(|layer| layer.inputs.as_array().into_iter().flatten());
     let is_bound = |input: &&Value| {
         let name = input.get("Name").and_then(Value::as_str).unwrap_or_default();
@@ -103,7 +104,7 @@ impl Information {
     pub(super) fn onnx_nodes(&self, name: &str) -> Vec<String> {
         let metadata = self.layers.get(name).and_then(|layer| layer.metadata.as_deref()).unwrap_or_default();
         let mut nodes: Vec<String> = vec![];
-        for part in metadata.split("[ONNX Layer: ").skip(1) {
+        for part in metadata.split("[ONNX EngineLayer: ").skip(1) {
             // Names have brackets too; the separator behind the last one was made ` + `.
             let part = part.trim_end_matches(|letter: char| letter.is_control() || matches!(letter, ' ' | '+'));
             let node = clean(part.strip_suffix(']').unwrap_or(part));
@@ -117,7 +118,7 @@ impl Information {
     /// Whether TensorRT put a layer in to change a layout.
     pub(super) fn is_reformat(&self, name: &str) -> bool {
         let origin =
-            |layer: &Layer| layer.origin.as_deref().is_some_and(|origin| origin.eq_ignore_ascii_case("reformat"));
+            |layer: &EngineLayer| layer.origin.as_deref().is_some_and(|origin| origin.eq_ignore_ascii_case("reformat"));
         self.layers.get(name).is_some_and(origin)
     }
 }

@@ -83,7 +83,7 @@ pub fn read(name: &str, bytes: impl Buf, dims: &BTreeMap<String, u32>) -> Result
     if !unknown.is_empty() {
         return Err(unknown);
     }
-    let plan = Plan::new(network)?;
+    let plan = Needed::new(network)?;
     let mut translator = Translator::new(network, opset, dims, budget);
     if opset > OPSET_KNOWN {
         translator.notes.insert(format!("uses version {opset} of the operators; those to {OPSET_KNOWN} are known"));
@@ -114,7 +114,7 @@ fn unknown_dims(network: &Network, dims: &BTreeMap<String, u32>) -> Vec<ReadMist
 }
 
 /// Which nodes the output needs.
-struct Plan<'n> {
+struct Needed<'n> {
     output: &'n str,
     nodes: Vec<usize>,
     /// Nodes that end a local response normalisation written in simpler operators, and what it is.
@@ -122,8 +122,8 @@ struct Plan<'n> {
     notes: Vec<String>,
 }
 
-impl<'n> Plan<'n> {
-    fn new(network: &'n Network) -> Result<Plan<'n>, Vec<ReadMistake>> {
+impl<'n> Needed<'n> {
+    fn new(network: &'n Network) -> Result<Needed<'n>, Vec<ReadMistake>> {
         let mut faults = Vec::new();
         let mut producers: BTreeMap<&str, usize> = BTreeMap::new();
         let mut given: BTreeSet<&str> = network.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
@@ -177,7 +177,7 @@ impl<'n> Plan<'n> {
             let some = unread.iter().take(8).copied().collect::<Vec<_>>().join(", ");
             notes.push(format!("left out {} nodes that the output does not need: {some}", unread.len()));
         }
-        Ok(Plan { output, nodes: needed.into_iter().collect(), norms, notes })
+        Ok(Needed { output, nodes: needed.into_iter().collect(), norms, notes })
     }
 }
 

@@ -7,7 +7,7 @@ use super::super::proto::{Dim, Network, Node, Port, Size, Tensor};
 use super::layout::{Axis, CANONICAL};
 use super::normalisation::Lrn;
 use super::numbers::Number;
-use super::{Imported, Plan, ReadMistake, prune};
+use super::{Imported, Needed, ReadMistake, prune};
 use crate::model::{Graph, Layer, LayerId, Op, Shape};
 
 /// Why a node cannot be read.
@@ -104,7 +104,7 @@ impl<'n> Translator<'n> {
     }
 
     /// Makes a layer of each input that is read.
-    pub(super) fn enter(&mut self, plan: &Plan<'n>) {
+    pub(super) fn enter(&mut self, plan: &Needed<'n>) {
         self.notes.extend(plan.notes.iter().cloned());
         let network = self.network;
         let mut readers: BTreeMap<&str, Vec<&Node>> = BTreeMap::new();
@@ -320,7 +320,7 @@ impl<'n> Translator<'n> {
         Ok(layer)
     }
 
-    pub(super) fn finish(mut self, name: &str, plan: &Plan<'n>) -> Result<Imported, Vec<ReadMistake>> {
+    pub(super) fn finish(mut self, name: &str, plan: &Needed<'n>) -> Result<Imported, Vec<ReadMistake>> {
         let output = match self.values.remove(plan.output) {
             Some(Value::Maps(layer, _)) if !matches!(self.layers[layer].op, Op::Input(_)) => Some(layer),
             Some(Value::Refused) if !self.faults.is_empty() => None,
