@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 
 use super::curve::Curve;
 use super::lookup::Lookup;
-use super::parts::{Parts, Unit};
+use super::parts::{Parts, ProfiledUnit};
 use super::speed::Speed;
 use crate::model::{Coverage, Graph, LayerId, Segment};
 
@@ -102,7 +102,7 @@ impl Parts {
         let curves = self.units.iter().chain(&self.segments).flat_map(|unit| unit.curves.values());
         let runs = runs(curves.chain(whole), scope.samples);
         let kept: Vec<f64> = runs.iter().map(|run| self.kept(whole, run)).collect();
-        let piece = |unit: &Unit, saves: bool| {
+        let piece = |unit: &ProfiledUnit, saves: bool| {
             let rounding = ROUNDING * scope.coverage.rows(unit.segment.last());
             let of_run = |(run, &kept): (&Run, &f64)| match unit.least(scope, run)? {
                 least if saves && kept < 1.0 => Some(kept * least - rounding / f64::from(*run.start())),
@@ -129,7 +129,7 @@ impl Parts {
     }
 }
 
-impl Unit {
+impl ProfiledUnit {
     /// Nanoseconds of so many rows of a sample, the least and the most; `None` if no batch of the run has a time.
     fn of_sample(&self, rows: u32, run: &Run) -> Option<(f64, f64)> {
         let first = *run.start();

@@ -146,7 +146,7 @@ impl<'a> Swept<'a> {
     }
 
     fn linear_axis(&self, width: Width) -> Axis {
-        let count = if width == Width::SettingColumn { 6 } else { 11 };
+        let count = if width == Width::Column { 6 } else { 11 };
         Axis::between(self.values[0], self.values[self.values.len() - 1], count)
     }
 

@@ -305,12 +305,12 @@ fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::example::{self, Run};
+    use crate::metrics::example::{self, Example};
     use crate::timeline::Span;
     use crate::units::Time;
 
     /// A plan of two steps on the CPU and on the GPU, a transfer and a join.
-    fn run() -> Run {
+    fn run() -> Example {
         example::run(&[(0, 0..4, 0..8), (2, 4..10, 0..8)])
     }
 

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::rows::{
-    Corrections, Forecast, Group, Messages, Ratio, RowSplit, Rows, Settings, Transport, best, divided, proportional,
+    Corrections, Forecast, Messages, Ratio, RowGroup, RowSplit, Rows, Settings, Transport, best, divided, proportional,
     round_time,
 };
 use super::{PlanError, Proposal, Strategy};
@@ -45,7 +45,7 @@ impl Strategy for FullSearch {
 
 impl FullSearch {
     /// The groups with the least sum of measured times, and that in nanoseconds.
-    fn search(&self, split: &RowSplit<'_>) -> Result<(f64, Vec<Group>), PlanError> {
+    fn search(&self, split: &RowSplit<'_>) -> Result<(f64, Vec<RowGroup>), PlanError> {
         let forecast = match self.ratio {
             Ratio::Speed => None,
             Ratio::Exact => {
@@ -66,7 +66,7 @@ impl FullSearch {
             let group = group(units.clone())?;
             Ok((group.clone(), round_time(split, &group)?.as_nanos_f64()))
         });
-        let measured: Vec<(Group, f64)> = measured.collect::<Result<_, PlanError>>()?;
+        let measured: Vec<(RowGroup, f64)> = measured.collect::<Result<_, PlanError>>()?;
         let mut found = vec![vec![None; length]; length];
         for (index, (group, _)) in measured.iter().enumerate() {
             found[group.units.end - 1][group.units.start] = Some(index);

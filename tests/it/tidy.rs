@@ -79,3 +79,31 @@ fn every_path_that_the_documents_name_exists() {
         }
     }
 }
+
+/// How many names of types mean several things, each in its module: every one that goes makes this less.
+const SHARED_NAMES_MAX: usize = 94;
+
+#[test]
+fn ever_fewer_names_of_types_mean_several_things() {
+    let mut places: std::collections::BTreeMap<String, Vec<String>> = std::collections::BTreeMap::new();
+    for path in sources(&root().join("src")) {
+        let text = fs::read_to_string(&path).unwrap();
+        let relative = path.strip_prefix(root()).unwrap().display().to_string();
+        for line in text.lines().map(str::trim_start) {
+            let line =
+                line.split_once(") ").filter(|(before, _)| before.starts_with("pub(")).map_or(line, |(_, rest)| rest);
+            let line = line.strip_prefix("pub ").unwrap_or(line);
+            let kinds = ["struct ", "enum ", "trait "];
+            if let Some(rest) = kinds.iter().find_map(|kind| line.strip_prefix(kind)) {
+                let name: String = rest.chars().take_while(|c| c.is_alphanumeric()).collect();
+                places.entry(name).or_default().push(relative.clone());
+            }
+        }
+    }
+    places.retain(|_, places| places.len() > 1);
+    let count = places.len();
+    assert!(
+        count <= SHARED_NAMES_MAX,
+        "{count} names, more than {SHARED_NAMES_MAX}; give one of these another: {places:#?}"
+    );
+}

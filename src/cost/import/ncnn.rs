@@ -198,7 +198,7 @@ fn add_run(
             continue;
         }
         let Some(time_ms) = time_ms else { continue };
-        let class = if layer.kind == "Packing" { Class::Reformat } else { Class::NcnnLayer };
+        let class = if layer.kind == "Packing" { Class::Reformat } else { Class::Layer };
         builder.reading(*at, layer.name, class, format!("a layer ({})", brief(layer.kind)), Some(time_ms));
         builder.repeat(*at, place(LayerKey::Named(names.unique(layer.name))), time_ms);
         sum += time_ms;

@@ -33,7 +33,7 @@ enum Broken<'a> {
 }
 
 /// Everything that breaks. If the form has faults, it is not whole.
-pub(super) fn lower(form: &ScenarioForm, hardware: &Hardware, faults: &mut Mistakes) -> problem::Mistakes {
+pub(super) fn lower(form: &ScenarioForm, hardware: &Hardware, faults: &mut Mistakes) -> problem::Faults {
     let (mut names, mut spells) = (Names::new("faults"), BTreeMap::new());
     for fault in form.faults.iter().flatten() {
         names.insert(fault.name.as_ref(), faults);
@@ -49,7 +49,7 @@ pub(super) fn lower(form: &ScenarioForm, hardware: &Hardware, faults: &mut Mista
     }
     // What ends goes before what begins at the same time, so that the latter has the last word.
     changes.sort_by_key(|&(at, order, _)| (at, order));
-    problem::Mistakes {
+    problem::Faults {
         faults: changes.into_iter().map(|(at, _, change)| Fault { at, change }).collect(),
         replanning: form.replanning.as_ref().map(|replanning| replanning.value),
     }

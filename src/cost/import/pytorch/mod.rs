@@ -236,7 +236,7 @@ fn attribute(events: &[Event], runs: &mut [TorchRun], owners: &Owners, builder: 
                     Some((run, layer)) if event.sort == Sort::Kernel => {
                         let layer = &mut runs[run].layers[layer];
                         layer.kernels.push((event.start, event.end));
-                        (Class::TorchLayer, format!("a kernel of `{}`", brief(&layer.name)))
+                        (Class::Layer, format!("a kernel of `{}`", brief(&layer.name)))
                     }
                     Some((run, _)) => {
                         copies[run] += event.time_ms();
@@ -282,13 +282,7 @@ fn add_run(run: &TorchRun, on_gpu: bool, copied: f64, whole: &Place, builder: &m
             builder.reading(layer.at, &layer.name, Class::Dropped, "launched no kernel", None);
             continue;
         }
-        builder.reading(
-            layer.at,
-            &layer.name,
-            Class::TorchLayer,
-            format!("`{name}`, outermost in its run"),
-            Some(time_ms),
-        );
+        builder.reading(layer.at, &layer.name, Class::Layer, format!("`{name}`, outermost in its run"), Some(time_ms));
         builder.repeat(layer.at, Place { layer: LayerKey::Named(name), ..whole.clone() }, time_ms);
     }
 }

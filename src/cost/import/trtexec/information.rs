@@ -104,7 +104,7 @@ impl Information {
     pub(super) fn onnx_nodes(&self, name: &str) -> Vec<String> {
         let metadata = self.layers.get(name).and_then(|layer| layer.metadata.as_deref()).unwrap_or_default();
         let mut nodes: Vec<String> = vec![];
-        for part in metadata.split("[ONNX EngineLayer: ").skip(1) {
+        for part in metadata.split("[ONNX Layer: ").skip(1) {
             // Names have brackets too; the separator behind the last one was made ` + `.
             let part = part.trim_end_matches(|letter: char| letter.is_control() || matches!(letter, ' ' | '+'));
             let node = clean(part.strip_suffix(']').unwrap_or(part));

@@ -97,7 +97,7 @@ impl Layers {
                 ));
             } else {
                 let fused = of_nodes(fused(full_name), &information.onnx_nodes(&row.name));
-                let class = if information.is_reformat(&row.name) { Class::Reformat } else { Class::EngineLayer };
+                let class = if information.is_reformat(&row.name) { Class::Reformat } else { Class::Layer };
                 let name = names.unique(&fused.layer);
                 let placement = log.placement(full_name, &fused.members);
                 let of =

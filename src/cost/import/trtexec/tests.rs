@@ -149,8 +149,8 @@ fn networks_of_a_dla_are_known_by_the_lists_of_tensorrt_7() {
         found,
         [
             "DlaGroup {conv1,relu1}: part of `conv1..relu1`: the submission of its work",
-            "EngineLayer fc + prob: `fc..prob` of fc, prob, on the GPU",
-            "EngineLayer {norm}: `norm`, on the GPU"
+            "Layer fc + prob: `fc..prob` of fc, prob, on the GPU",
+            "Layer {norm}: `norm`, on the GPU"
         ]
     );
 }
@@ -181,8 +181,8 @@ fn the_batch_comes_from_the_inputs_of_the_network() {
 #[test]
 fn kernels_are_named_after_the_nodes_of_their_metadata() {
     let information = "{\"Layers\": [{\"Name\": \"__myl_Conv_myl0_1\", \
-        \"Metadata\": \"[ONNX EngineLayer: /a/Conv]\u{1e}[ONNX EngineLayer: /b[1]/Relu]\u{1f}[ONNX EngineLayer: /a/Conv]\"}, \
-        {\"Name\": \"x + y\", \"Metadata\": \"[ONNX EngineLayer: x]\\u001e[ONNX EngineLayer: y]\"}]}";
+        \"Metadata\": \"[ONNX Layer: /a/Conv]\u{1e}[ONNX Layer: /b[1]/Relu]\u{1f}[ONNX Layer: /a/Conv]\"}, \
+        {\"Name\": \"x + y\", \"Metadata\": \"[ONNX Layer: x]\\u001e[ONNX Layer: y]\"}]}";
     check(
         &[&profile(&[("__myl_Conv_myl0_1", 10.0), ("x + y", 20.0)]), information],
         &format!("d,m,whole,1,all,mean,10,3\nd,m,/a/Conv../b[1]/Relu,1,all,mean,10,1\nd,m,x..y,1,all,mean,10,2\n{SUM}"),
