@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use coinfer::engine::{Completion, Event, Network, Simulator};
+use coinfer::engine::{Completion, Event, Interfaces, Simulator};
 use coinfer::plan::{LaneId, StepId};
 use coinfer::platform::{Nic, Sharing};
 use coinfer::units::{BytesPerSec, Duration, Time};
@@ -113,7 +113,7 @@ pub(crate) fn star(hosts: usize) -> Done {
     let nic = Nic { links: Vec::new(), bandwidth, sharing: Sharing::Fair };
     let passes = |pair: usize| [(pair / hosts) as u32, (hosts + pair % hosts) as u32];
     let passed: Vec<[u32; 2]> = (0..hosts * hosts).map(passes).collect();
-    let network = Network::new(&vec![nic; 2 * hosts], passed.iter().map(|nics| (bandwidth, nics.as_slice())));
+    let network = Interfaces::new(&vec![nic; 2 * hosts], passed.iter().map(|nics| (bandwidth, nics.as_slice())));
     let mut simulator = Simulator::with_network(hosts * hosts, network);
     let mut sending = vec![0; hosts];
     let mut send = |simulator: &mut Simulator, sending: &mut Vec<u64>, host: usize| {
