@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::testing::outputs;
+use super::testing::{drawn, outputs};
 use super::tests::{TOLERANCE, window, worst};
 use crate::model::{Activation, Conv, Graph, Layer, LayerId, Op, Pooling, Segment, Shape, Steps, Weights, Window};
 
@@ -87,7 +87,7 @@ proptest! {
     ) {
         let (channels, rows, cols) = ([4, 8][shape.0], shape.1, if shape.2 == 8 { 1 } else { shape.2 });
         let graph = arbitrary_graph(Shape::fp32(channels, rows, cols), &wishes);
-        let weights = Weights::Seeded(9);
+        let weights = drawn(&graph, 9);
         let whole = outputs(&graph, &weights, 2);
         let layers = graph.layers().len() as u32;
         for [first, length, start, count, omitted] in choices {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use rten::{Model, Value, ValueOrView};
 
 use super::write;
-use crate::model::{Graph, LayerId, Op, Segment, Weights};
+use crate::model::{Graph, LayerId, Op, Parameter, Segment, Weights};
 
 /// Maps of one batch, in the order NCHW.
 #[derive(Clone, Debug)]
@@ -50,6 +50,15 @@ impl Maps {
         });
         worst / magnitude.max(f32::MIN_POSITIVE)
     }
+}
+
+/// The weights of a seed, drawn once: pieces of a network ask for them again and again.
+pub(super) fn drawn(graph: &Graph, seed: u64) -> Weights {
+    let of_layer = |id: LayerId| {
+        let tensor = move |parameter: &Parameter| Weights::Seeded(seed).tensor(graph, id, parameter).into_owned();
+        graph.weights(id).into_iter().map(move |parameter| ((id, parameter.name), tensor(&parameter)))
+    };
+    Weights::Given(graph.layer_ids().flat_map(of_layer).collect())
 }
 
 /// Outputs of an ONNX file, by name.

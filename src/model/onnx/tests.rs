@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::testing::{Maps, difference, outputs, piece};
+use super::testing::{Maps, difference, drawn, outputs, piece};
 use super::write;
 use crate::model::{Activation, Conv, Graph, Layer, LayerId, Op, Pooling, Segment, Shape, Steps, Weights, Window};
 use crate::units::Bytes;
@@ -32,7 +32,7 @@ pub(super) fn worst(
 
 /// Every range of rows of every segment that is a range of layers equals the whole.
 fn check_all_pieces(graph: &Graph) {
-    let weights = Weights::Seeded(3);
+    let weights = drawn(graph, 3);
     let whole = outputs(graph, &weights, 2);
     let layers = graph.layers().len() as u32;
     for (first, last) in (1..layers).flat_map(|first| (first..layers).map(move |last| (first, last))) {

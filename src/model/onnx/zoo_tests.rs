@@ -3,8 +3,8 @@
 //! `COINFER_PIECES=1000 cargo test --release pieces_of_known -- --nocapture` draws 1,000 from all networks; without the
 //! variable a few are drawn from the smaller networks, since weights take long to draw without optimisation.
 
-use super::testing::{difference, outputs, piece};
-use crate::model::{Graph, LayerId, ModelId, Region, Segment, Weights, Work, zoo};
+use super::testing::{difference, drawn, outputs, piece};
+use crate::model::{Graph, LayerId, ModelId, Region, Segment, Work, zoo};
 use crate::units::Bytes;
 use crate::units::Macs;
 
@@ -38,12 +38,12 @@ fn choose(graph: &Graph, mut below: impl FnMut(u32) -> u32) -> Work {
     }
 }
 
-/// Draws `count` pieces of each network that has at most `parameters` numbers, and gives how many were drawn.
+/// Draws `count` pieces of each network that has at most `parameters` numbers, and gives how many that were.
 fn check(count: u32, parameters: u64) -> u32 {
-    let mut drawn = 0;
+    let mut pieces = 0;
     let networks = zoo::names().filter_map(zoo::graph).filter(|graph| graph.trained_count() <= parameters);
     for (index, graph) in networks.enumerate() {
-        let weights = Weights::Seeded(index as u64);
+        let weights = drawn(&graph, index as u64);
         let layers = outputs(&graph, &weights, 1);
         let mut state = 0x9e37_79b9_7f4a_7c15 ^ index as u64;
         let mut below = |limit: u32| {
@@ -62,20 +62,20 @@ fn check(count: u32, parameters: u64) -> u32 {
             let is_equal = of_whole <= TOLERANCE && of_layers <= TOLERANCE_OF_LAYERS;
             assert!(is_equal, "{}: layers {segment} rows {rows:?}: {of_whole}, {of_layers}", graph.name());
             (worst, worst_of_layers) = (worst.max(of_whole), worst_of_layers.max(of_layers));
-            drawn += 1;
+            pieces += 1;
         }
         let largest = layers.last().expect("a network has layers").magnitude();
         let differences = format!("{worst:.1e} from the whole, {worst_of_layers:.1e} from layers one by one");
         println!("{}: {count} pieces, at most {differences}, outputs to {largest:.1e}", graph.name());
     }
-    drawn
+    pieces
 }
 
 #[test]
 fn pieces_of_known_networks_are_the_whole() {
-    let drawn = match std::env::var("COINFER_PIECES").ok().and_then(|count| count.parse().ok()) {
+    let pieces = match std::env::var("COINFER_PIECES").ok().and_then(|count| count.parse().ok()) {
         Some(total) => check(u32::div_ceil(total, zoo::names().count() as u32), u64::MAX),
         None => check(10, 4_500_000),
     };
-    println!("{drawn} pieces in all");
+    println!("{pieces} pieces in all");
 }

@@ -343,7 +343,7 @@ fn no_bytes_make_the_reader_panic() {
         for length in 0..whole.len() {
             let _ = read("x", &whole[..length], &BTreeMap::new());
         }
-        for _ in 0..20_000 {
+        for _ in 0..5_000 {
             let mut bytes = whole.clone();
             for _ in 0..=below(4) {
                 let at = below(bytes.len());
