@@ -11,6 +11,7 @@
 //! beside it that reproduce it; they are also left below `target/tmp/fuzz`.
 
 mod dice;
+mod loads;
 mod naive;
 mod networks;
 mod rules;

@@ -43,8 +43,9 @@ impl Cells {
     }
 }
 
-/// Whether all that steps read is there when they begin, each output is computed once, and all are home at the end.
-pub(super) fn flow(problem: &Problem, plan: &Plan, timeline: &Timeline) -> Result<(), String> {
+/// Whether all that steps read is there when they begin, each output is computed once, and all are home at the end; of
+/// each network there are so many `samples`.
+pub(super) fn flow(problem: &Problem, plan: &Plan, timeline: &Timeline, samples: &[u32]) -> Result<(), String> {
     let (mut cells, mut computed) = (Cells::default(), Cells::default());
     // A stand-in for a device, since what is computed once may be in many places.
     let nowhere = DeviceId(u32::MAX);
@@ -85,9 +86,9 @@ pub(super) fn flow(problem: &Problem, plan: &Plan, timeline: &Timeline) -> Resul
             _ => {}
         }
     }
-    for (index, network) in problem.models.iter().enumerate() {
+    for ((index, network), &samples) in problem.models.iter().enumerate().zip(samples) {
         let (model, output) = (ModelId(index as u32), network.graph.output());
-        let whole = Region { samples: 0..problem.samples(), rows: 0..network.graph.shape(output).rows };
+        let whole = Region { samples: 0..samples, rows: 0..network.graph.shape(output).rows };
         let end = timeline.spans.iter().map(|span| span.end).max().unwrap_or_default();
         if let Some(cell) = computed.missing((nowhere, model, output), &whole, end) {
             return Err(format!("{cell:?} of the output of model {index} is never computed"));

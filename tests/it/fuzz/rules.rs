@@ -175,7 +175,7 @@ fn judge_plan(
     });
     check_alone(question, plan, times, &timeline, findings);
     check_engine(question, plan, times, &timeline, findings);
-    let flow = naive::flow(question, plan, &timeline);
+    let flow = naive::flow(question, plan, &timeline, &vec![question.samples(); question.models.len()]);
     findings.demand("what is read is there", flow.is_ok(), || format!("{flow:?}"));
     let room = naive::room(question, plan, &timeline, &[(Time::ZERO, 0..plan.steps.len())]);
     findings.demand("what a device holds fits", room.is_ok(), || format!("{room:?}"));

@@ -47,10 +47,14 @@ pub(super) fn drawn(seed: u64) -> Written {
     let names: Vec<String> = (0..devices).map(|index| format!("d{index}")).collect();
     let count = if theme == Theme::Boards { 1 } else { *dice.pick(&[1, 1, 1, 2, 3]) };
     let networks: Vec<Network> = (0..count).map(|index| network(&mut dice, &format!("net{index}"), is_any)).collect();
-    let mut draft = Draft { dice, theme, names, text: format!("seed = {seed}\n"), trace: TRACE_HEADER.to_owned() };
+    let models = networks.iter().map(|network| network.graph.name().to_owned()).collect();
+    let files = networks.iter().filter_map(|network| network.file.clone()).collect();
+    let text = format!("seed = {seed}\n");
+    let mut draft = Draft { dice, theme, names, models, text, trace: String::new(), files };
     let contention = draft.dice.is(50);
     draft.say(format!("contention = {contention}"));
     draft.head();
+    let loads = draft.loads();
     let home = (theme == Theme::Boards || draft.dice.is(60)).then(|| draft.name());
     for name in draft.names.clone() {
         draft.device(&name, &networks);
@@ -62,13 +66,13 @@ pub(super) fn drawn(seed: u64) -> Written {
     if draft.dice.is(30) {
         draft.faults(&links);
     }
-    let mut files = BTreeMap::new();
-    for network in &networks {
-        let home = home.iter().map(|home| format!("\nhome = \"{home}\"")).collect::<String>();
-        draft.say(format!("[[models]]\nname = \"{}\"{home}\n{}", network.graph.name(), network.text));
-        files.extend(network.file.clone());
+    let home = home.map(|home| format!("\nhome = \"{home}\"")).unwrap_or_default();
+    for (network, load) in networks.iter().zip(loads) {
+        draft.say(format!("[[models]]\nname = \"{}\"{home}{load}\n{}", network.graph.name(), network.text));
     }
-    let Draft { mut dice, names, text, trace, .. } = draft;
+    let Draft { mut dice, names, text, trace, mut files, .. } = draft;
+    let trace =
+        format!("# coinfer trace 1\n{ORIGIN}device,model,layer,batch,rows,statistic,repeat,precision,time_ms\n{trace}");
     files.insert("trace.csv".to_owned(), trace.into_bytes());
     let layers = networks.iter().flat_map(|network| &network.graph.layers()[1..]);
     let layers: Vec<String> = layers.map(|layer| layer.name.clone()).collect();
@@ -83,21 +87,25 @@ pub(super) fn drawn(seed: u64) -> Written {
     Written { table, files }
 }
 
-const TRACE_HEADER: &str = "# coinfer trace 1\n# source: fuzzer\n# revision: 1\n# hardware: none\n# software: none\n\
-    # date: none\n# kind: measured\ndevice,model,layer,batch,rows,statistic,repeat,precision,time_ms\n";
+/// What files of measurements say of where they come from.
+const ORIGIN: &str =
+    "# source: fuzzer\n# revision: 1\n# hardware: none\n# software: none\n# date: none\n# kind: measured\n";
 
 /// A scenario and its trace, as far as they are written.
-struct Draft {
-    dice: Dice,
+pub(super) struct Draft {
+    pub(super) dice: Dice,
     theme: Theme,
     /// Of its devices.
     names: Vec<String>,
+    /// The names of its networks.
+    pub(super) models: Vec<String>,
     text: String,
     trace: String,
+    pub(super) files: BTreeMap<String, Vec<u8>>,
 }
 
 impl Draft {
-    fn say(&mut self, line: String) {
+    pub(super) fn say(&mut self, line: String) {
         self.text += &line;
         self.text += "\n";
     }
@@ -106,7 +114,7 @@ impl Draft {
         self.dice.pick(&self.names).clone()
     }
 
-    /// The load, and what else stands before all tables of lists.
+    /// What stands before all tables of lists, but for the load.
     fn head(&mut self) {
         if self.dice.is(20) {
             let (baseline, at_hand) = (self.name(), self.dice.is(50));
@@ -119,47 +127,6 @@ impl Draft {
         let (lookup, extrapolate) = (self.dice.word("Lookup"), self.dice.is(50));
         self.say(format!("costs = {{ lookup = {lookup}, extrapolate_unpredictable = {extrapolate} }}"));
         self.say("replications = { count = 2, warm_up = \"none\" }".to_owned());
-        let (samples, queries) = (self.dice.number(1..5), self.dice.number(1..16));
-        let clients = self.dice.number(1..queries + 1);
-        let load = match self.dice.number(0..10) {
-            0..5 => {
-                let samples = self.dice.number(1..40);
-                return self.say(format!("load = {{ offline = {{ samples = {samples} }} }}"));
-            }
-            5 => format!("single_stream = {{ queries = {queries}, clients = {clients} }}"),
-            6 => format!("multi_stream = {{ samples = {samples}, queries = {queries}, clients = {clients} }}"),
-            _ => format!("server = {{ samples = {samples}, queries = {queries}, {} }}", self.arrivals(queries)),
-        };
-        self.say(format!("load = {{ {load} }}"));
-        let (batch_max, delay) = (samples + self.dice.number(0..9), self.dice.number(0..3000));
-        match self.dice.number(0..3) {
-            // Only queries that wait can be dropped.
-            0 if !load.contains("drop_late = true") => {}
-            1 => self.say(format!("dispatch.batch = {{ batch_max = {batch_max}, delay_max = \"{delay} us\" }}")),
-            _ => self.say(format!("dispatch.per_query = {{ in_flight_max = {} }}", 1 + delay % 4)),
-        }
-    }
-
-    fn arrivals(&mut self, queries: u32) -> String {
-        let dice = &mut self.dice;
-        let [rate, burst] = [(); 2].map(|()| dice.real(5.0..20_000.0));
-        let arrivals = match dice.number(0..3) {
-            0 => format!("poisson = {{ rate = \"{rate:.3}/s\" }}"),
-            1 => format!("deterministic = {{ rate = \"{rate:.3}/s\" }}"),
-            _ => format!(
-                "bursty = {{ rate_calm = \"{rate:.3}/s\", rate_burst = \"{burst:.3}/s\", calm_mean = \"1 s\", \
-                 burst_mean = \"{} ms\" }}",
-                dice.number(500..2000)
-            ),
-        };
-        let mut load = format!("arrivals = {{ {arrivals} }}, together = {}", dice.number(1..queries.min(4) + 1));
-        if dice.is(30) {
-            load += &format!(", queue_max = {}", dice.number(1..6));
-        }
-        if dice.is(40) {
-            load += &format!(", deadline = \"{} us\", drop_late = {}", dice.number(10..20_000), dice.is(50));
-        }
-        load
     }
 
     fn device(&mut self, name: &str, networks: &[Network]) {
@@ -215,19 +182,21 @@ impl Draft {
         }
         let idle = dice.real(0.1..5.0);
         device += &format!("\npower = {{ idle = \"{idle:.3} W\", active = \"{:.3} W\" }}", idle * dice.real(1.0..9.0));
-        device += &self.variation();
+        device += &self.variation(self.trace[before..].contains(",raw,3,"));
         self.say(device);
     }
 
-    fn variation(&mut self) -> String {
+    /// How times vary; as repeats of the trace do, if it has any.
+    fn variation(&mut self, has_repeats: bool) -> String {
         let dice = &mut self.dice;
         if !dice.is(15) {
             return String::new();
         }
         let cv = dice.real(0.01..2.0);
-        let shape = match dice.is(50) {
-            true => format!("lognormal = {{ cv = {cv:.3} }}"),
-            false => format!("gamma = {{ cv = {cv:.3}, shift = {:.3} }}", dice.real(0.01..0.9)),
+        let shape = match dice.number(if has_repeats { 0 } else { 2 }..4) {
+            0..2 => "empirical = true".to_owned(),
+            2 => format!("lognormal = {{ cv = {cv:.3} }}"),
+            _ => format!("gamma = {{ cv = {cv:.3}, shift = {:.3} }}", dice.real(0.01..0.9)),
         };
         format!("\nvariation = {{ {shape}, spikes = {{ probability = 0.1, factor = {:.2} }} }}", dice.real(1.1..50.0))
     }
@@ -255,7 +224,7 @@ impl Draft {
             let (rate, latency) = (rate(&mut self.dice), self.dice.number(0..2000));
             let duplex = *self.dice.pick(&["full", "half"]);
             let link = format!("[[links]]\nname = \"l{index}\"{ends}{rate}\nlatency = \"{latency} us\"");
-            let variation = self.variation();
+            let variation = self.variation(false);
             self.say(format!("{link}\nduplex = \"{duplex}\"{variation}"));
             links.push(format!("l{index}"));
         }
@@ -279,12 +248,21 @@ impl Draft {
         let dice = &mut self.dice;
         if names.len() > 1 && dice.is(50) {
             let [peak, floor, width] = [(); 3].map(|()| dice.real(0.01..200.0));
-            let rule = match dice.number(0..3) {
+            let rule = match dice.number(0..4) {
                 0 => format!("proportional = {{ peak = \"{peak:.3} GB/s\" }}"),
                 1 => format!(
                     "residual_or_floor = {{ peak = \"{peak:.3} GB/s\", floor = \"{:.3} GB/s\" }}",
                     floor.min(peak)
                 ),
+                2 => {
+                    let mut rows = format!("# coinfer bandwidth 1\n{ORIGIN}alone_gb_s,external_gb_s,achieved_gb_s\n");
+                    let [own, others] = [(); 2].map(|()| (1..4).map(|_| dice.real(0.01..200.0)).collect::<Vec<_>>());
+                    for (own, other) in own.iter().flat_map(|own| others.iter().map(move |other| (own, other))) {
+                        rows += &format!("{own},{other},{}\n", own * dice.real(0.1..1.04));
+                    }
+                    self.files.insert("memory.csv".to_owned(), rows.into_bytes());
+                    "table = { file = \"memory.csv\" }".to_owned()
+                }
                 _ => format!(
                     "smooth = {{ threshold = \"{peak:.3} GB/s\", cap = \"{floor:.3} GB/s\", width = \"{width:.3} \
                      GB/s\", exponent = {:.3} }}",

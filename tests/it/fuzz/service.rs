@@ -1,7 +1,7 @@
 //! What holds when queries arrive, times vary and devices break.
 
-use coinfer::engine::{Fate, Issue, Question, Served, Streams, serve};
-use coinfer::problem::{Dispatch, Load, Problem};
+use coinfer::engine::{Fate, Issue, Query, Question, Served, Streams, serve};
+use coinfer::problem::{Dispatch, Load, Problem, Server, Tenant};
 use coinfer::scenario::Case;
 use coinfer::strategy::Strategy;
 use coinfer::units::{Duration, Time};
@@ -36,8 +36,13 @@ pub(super) fn judge(case: &Case, strategy: &dyn Strategy, makespan: Duration, fi
         findings.demand("a service obeys its plans", timeline.obeys(&plan, &problem.platform), || {
             format!("{plan:?} {timeline:?}")
         });
-        let samples = served.issues.iter().map(|issue| issue.samples).sum();
-        let flow = naive::flow(&problem.offline(samples), &plan, &timeline);
+        let is_split = matches!(problem.load, Load::PerModel(_));
+        let issued = |tenant: usize| {
+            let own = served.issues.iter().filter(|issue| !is_split || issue.tenant as usize == tenant);
+            own.map(|issue| issue.samples).sum()
+        };
+        let samples: Vec<u32> = (0..problem.models.len()).map(issued).collect();
+        let flow = naive::flow(problem, &plan, &timeline, &samples);
         findings.demand("what is read is there", flow.is_ok(), || format!("{flow:?}"));
         let steps_of = |issue: &Issue| {
             let first = issue.first_step.0 as usize;
@@ -51,43 +56,73 @@ pub(super) fn judge(case: &Case, strategy: &dyn Strategy, makespan: Duration, fi
 }
 
 fn check_queries(problem: &Problem, served: &Served, is_plain: bool, findings: &mut Findings) {
-    let (expected, open_max) = match &problem.load {
-        Load::Offline { .. } => (1, None),
-        Load::SingleStream { queries, clients } | Load::MultiStream { queries, clients, .. } => {
-            (*queries, Some(*clients))
-        }
-        Load::Server(server) => (server.queries, None),
-        Load::PerModel(_) => (problem.load.queries(), None),
-    };
-    let count = served.queries.len() as u32;
-    findings.demand("every query arrives", count == expected, || format!("{count} of {expected}"));
-    let done: Vec<_> = served.done().copied().collect();
-    let dropped = served.queries.iter().filter(|query| query.fate != Fate::Done).count();
-    let may_drop = matches!(&problem.load, Load::Server(server) if server.queue_max.is_some() || server.drop_late);
-    findings.demand("only who may is dropped", dropped == 0 || may_drop, || format!("{dropped} are dropped"));
     for query in &served.queries {
         let is_ordered = query.arrived <= query.begun && query.begun <= query.ended;
         findings.demand("a query arrives, begins and ends", is_ordered, || format!("{query:?}"));
     }
-    if let (Load::Server(server), true) = (&problem.load, is_plain)
-        && let (Some(deadline), true) = (server.deadline, server.drop_late)
-    {
-        let late = done.iter().find(|query| query.begun > query.arrived + deadline);
-        findings.demand("what is late is not begun", late.is_none(), || format!("{late:?} of {deadline}"));
+    match &problem.load {
+        Load::PerModel(tenants) => {
+            for (tenant, own) in (0..).zip(tenants) {
+                check_load(&own.load, served, tenant, is_plain, findings);
+            }
+            check_priorities(problem, tenants, served, findings);
+        }
+        load => check_load(load, served, 0, is_plain, findings),
     }
+    if let Dispatch::PerQuery { in_flight_max } = problem.dispatch {
+        let under_way: Vec<(Time, Time)> = served.done().map(|query| (query.begun, query.ended)).collect();
+        check_most("no more queries are under way than may be", in_flight_max, &under_way, findings);
+    }
+}
+
+/// What holds for one load, whose queries are those of `tenant`.
+fn check_load(load: &Load, served: &Served, tenant: u16, is_plain: bool, findings: &mut Findings) {
+    let (expected, open_max) = match load {
+        Load::SingleStream { queries, clients } | Load::MultiStream { queries, clients, .. } => {
+            (*queries, Some(*clients))
+        }
+        load => (load.queries(), None),
+    };
+    let queries: Vec<&Query> = served.queries.iter().filter(|query| query.tenant == tenant).collect();
+    let count = queries.len() as u32;
+    findings.demand("every query arrives", count == expected, || format!("{count} of {expected}"));
+    let done: Vec<&Query> = queries.iter().copied().filter(|query| query.fate == Fate::Done).collect();
+    let dropped = queries.len() - done.len();
+    let may_drop = matches!(load, Load::Server(server) if server.queue_max.is_some() || server.drop_late);
+    findings.demand("only who may is dropped", dropped == 0 || may_drop, || format!("{dropped} are dropped"));
+    let arrived: u64 = queries.iter().map(|query| u64::from(query.samples)).sum();
+    findings.demand("queries have the samples of the load", arrived == load.samples_in_all(), || {
+        format!("{arrived} instead of {}", load.samples_in_all())
+    });
     if is_plain {
-        let issued: u32 = served.issues.iter().map(|issue| issue.queries).sum();
-        let samples: u32 = served.issues.iter().map(|issue| issue.samples).sum();
-        let is_conserved = issued == done.len() as u32 && samples == issued * problem.samples();
-        findings.demand("what arrives is done or dropped", is_conserved, || {
-            format!("{count} came, {issued} with {samples} samples were issued, {} done, {dropped} dropped", done.len())
+        if let Load::Server(Server { deadline: Some(deadline), drop_late: true, .. }) = load {
+            let late = done.iter().find(|query| query.begun > query.arrived + *deadline);
+            findings.demand("what is late is not begun", late.is_none(), || format!("{late:?} of {deadline}"));
+        }
+        let issues = || served.issues.iter().filter(|issue| issue.tenant == tenant);
+        let issued = (issues().map(|issue| issue.queries).sum(), issues().map(|issue| issue.samples).sum());
+        let begun = (done.len() as u32, done.iter().map(|query| query.samples).sum::<u32>());
+        findings.demand("what arrives is done or dropped", issued == begun, || {
+            format!(
+                "{count} came, {dropped} were dropped, queries and samples {issued:?} were issued and {begun:?} done"
+            )
         });
     }
-    let open: Vec<(Time, Time)> = served.queries.iter().map(|query| (query.arrived, query.ended)).collect();
+    let open: Vec<(Time, Time)> = queries.iter().map(|query| (query.arrived, query.ended)).collect();
     check_most("clients wait for their queries", open_max, &open, findings);
-    if let Dispatch::PerQuery { in_flight_max } = problem.dispatch {
-        let under_way: Vec<(Time, Time)> = done.iter().map(|query| (query.begun, query.ended)).collect();
-        check_most("no more queries are under way than may be", in_flight_max, &under_way, findings);
+}
+
+/// Where one query is under way at a time, none begins before another of a higher priority that waits.
+fn check_priorities(problem: &Problem, tenants: &[Tenant], served: &Served, findings: &mut Findings) {
+    let is_one_by_one = matches!(problem.dispatch, Dispatch::PerQuery { in_flight_max: Some(1) });
+    if !is_one_by_one || !problem.faults.is_empty() {
+        return;
+    }
+    let priority = |query: &Query| tenants[query.tenant as usize].priority;
+    for first in served.done() {
+        let waits = |query: &&Query| query.arrived < first.begun && first.begun < query.begun;
+        let passed = served.done().filter(waits).find(|query| priority(query) > priority(first));
+        findings.demand("who has priority begins first", passed.is_none(), || format!("{first:?} before {passed:?}"));
     }
 }
 
