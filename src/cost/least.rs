@@ -177,7 +177,8 @@ impl Speed {
     /// A step takes no less for each row than rows take on an average, and no less for few rows than for a tile of them.
     pub(super) fn least(&self, graph: &Graph, scope: &Scope<'_>) -> Vec<Piece> {
         let step = self.step.as_nanos_f64();
-        let rounding = if step >= ROUNDING { 0.0 } else { ROUNDING };
+        // Rounded is the whole step: what that loses is less than what it takes by itself, or is taken off each layer.
+        let (step, rounding) = if step >= ROUNDING { (step - ROUNDING, 0.0) } else { (step, ROUNDING) };
         let of_layer = |layer: LayerId| {
             let rows = scope.coverage.rows(layer);
             let macs = graph.macs_of_row(layer) * rows.max(f64::from(self.row_tile.max(1)));
