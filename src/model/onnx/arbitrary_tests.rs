@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::testing::{drawn, outputs};
 use super::tests::{TOLERANCE, window, worst};
-use crate::model::{Activation, Conv, Graph, Layer, LayerId, Op, Pooling, Segment, Shape, Steps, Weights, Window};
+use crate::model::{Activation, Conv, Graph, Layer, LayerId, Op, Pooling, Segment, Shape, Steps, Window};
 
 /// An operator for maps of `input`, as `choice` and `numbers` say.
 fn arbitrary_op(choice: u32, numbers: [u32; 8]) -> Op {
