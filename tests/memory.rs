@@ -26,9 +26,9 @@ impl CostModel for Millisecond {
 #[test]
 fn simulating_takes_at_most_200_bytes_a_step_above_the_plan() {
     let (steps, lanes) = (200_000, 1000);
-    let device = |index| Device::new(format!("d{index}"), DeviceKind::Gpu, Bytes(1 << 30));
+    let device = |index| (Device::new(format!("d{index}"), DeviceKind::Gpu), Bytes(1 << 30));
     let models = vec![Model { graph: Graph::opaque("net", 4, 4, Bytes(0), Bytes(8)).unwrap(), home: None }];
-    let platform = Platform { devices: (0..lanes).map(device).collect(), ..Platform::default() };
+    let platform = Platform::new((0..lanes).map(device));
     let problem = Problem::new(models, platform, Load::Offline { samples: steps }, Millisecond);
     let mut plan = Plan::default();
     for device in 0..lanes {

@@ -87,7 +87,7 @@ fn estimate(problem: &Problem, plan: &CheckedPlan, step: StepId) -> Result<Estim
 
 /// What each step moves through a shared memory when alone, in bytes per second; empty if nothing shares memory.
 fn traffic(problem: &Problem, plan: &CheckedPlan, estimates: &[Estimate]) -> Vec<u64> {
-    if !problem.contention || problem.platform.interference.memories.is_empty() {
+    if !problem.contention || problem.platform.contended_memories().next().is_none() {
         return Vec::new();
     }
     let of_step = |(step, estimate): (&crate::plan::Step, &Estimate)| match (
@@ -108,9 +108,8 @@ pub fn needs_above_memory(problem: &Problem, plan: &CheckedPlan, estimates: &[Es
     let mut above: BTreeMap<DeviceId, u64> = BTreeMap::new();
     for (step, need) in plan.steps.iter().zip(traffic(problem, plan, estimates)) {
         let Some(&Lane::Compute { device, .. }) = step.lane.map(|lane| plan.lane_at(lane)) else { continue };
-        let memories = &problem.platform.interference.memories;
-        let memory = memories.iter().find(|memory| memory.devices.contains(&device));
-        if memory.and_then(|memory| memory.rule.peak()).is_some_and(|peak| need as f64 > peak.as_f64()) {
+        let memory = problem.platform.contended_memories().find(|(memory, _)| memory.users.contains(&device));
+        if memory.and_then(|(_, rule)| rule.peak()).is_some_and(|peak| need as f64 > peak.as_f64()) {
             let most = above.entry(device).or_default();
             *most = need.max(*most);
         }

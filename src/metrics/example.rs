@@ -45,12 +45,11 @@ pub(crate) fn problem(devices: &[&str], samples: u32) -> Problem {
     let layer = |name: &str, op, inputs| Layer { name: name.into(), op, inputs };
     let input = Op::Input(Shape::fp32(1, 8, 8));
     let layers = vec![layer("input", input, vec![]), layer("copy", Op::Dropout, vec![LayerId(0)])];
-    let device = |name: &&str| Device::new(*name, DeviceKind::Cpu, Bytes(1 << 40));
+    let device = |name: &&str| (Device::new(*name, DeviceKind::Cpu), Bytes(1 << 40));
     let ends = (DeviceId(0), DeviceId(devices.len() as u32 - 1));
     let link = Link::new("pcie", ends, Direction::EitherWay, BytesPerSec::new(1e9).unwrap());
     let models = vec![Model { graph: Graph::new("net", layers).unwrap(), home: None }];
-    let devices = devices.iter().map(device).collect();
-    let platform = Platform { devices, links: vec![link], ..Platform::default() };
+    let platform = Platform { links: vec![link], ..Platform::new(devices.iter().map(device)) };
     Problem::new(models, platform, Load::Offline { samples }, ByDevice)
 }
 

@@ -267,7 +267,7 @@ fn merged(mut spans: Vec<(Time, Time)>) -> Vec<(Time, Time)> {
 
 /// Joules that devices draw until `end` and links take for what was sent; `None` if nothing says.
 fn energy(problem: &Problem, runs: &Runs<'_>, end: Time) -> Option<f64> {
-    let Platform { devices, links, interference } = &problem.platform;
+    let Platform { devices, links, interference, .. } = &problem.platform;
     if devices.iter().all(|device| device.power.is_none()) && links.iter().all(|link| link.energy.is_none()) {
         return None;
     }

@@ -1,4 +1,4 @@
-//! What a plan holds in the memory of each device: weights, activations, and data that waits.
+//! What a plan holds in each memory: weights, activations, and data that waits.
 
 use std::collections::BTreeMap;
 
@@ -6,15 +6,15 @@ use super::cover::intersection;
 use super::presence::{Holdings, Reading, each_reading};
 use super::{Action, Lane, Plan, StepId};
 use crate::model::{LayerId, ModelId, Region, Work, count_samples};
-use crate::platform::DeviceId;
+use crate::platform::{DeviceId, Memory};
 use crate::problem::{Model, Problem};
 use crate::units::Bytes;
 
-/// What a plan holds on one device, in the numbers that the device computes with.
+/// What a plan holds in one memory, in the numbers that its users compute with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Footprint {
-    /// Weights of all layers that it runs, once each: plans of one problem share them.
-    pub weights: BTreeMap<(ModelId, LayerId), Bytes>,
+    /// Weights of all layers that it runs, once for each user that does: plans of one problem share them.
+    pub weights: BTreeMap<(DeviceId, ModelId, LayerId), Bytes>,
     /// The most that activations and data that waits can take at one time: each plan under way has its own.
     pub data: Bytes,
 }
@@ -26,7 +26,7 @@ impl Footprint {
     }
 }
 
-/// What `plan`, whose indices point at something, holds on each device of the platform, by device.
+/// What `plan`, whose indices point at something, holds in each memory of the platform, by memory.
 ///
 /// A step holds its activations ([`crate::model::Sizes::activations`]), which are what it reads, computes and leaves. Beside
 /// them waits what a device was sent or computed, from the start of the step that puts it there to the end of the last
@@ -162,7 +162,18 @@ impl<'a> Passage<'a> {
         for item in &self.items {
             needed[item.device.0 as usize] = needed[item.device.0 as usize] + item.bytes;
         }
-        needed.iter().zip(&self.problem.platform.devices).all(|(needed, device)| *needed <= device.memory)
+        let of_users = |memory: &Memory| memory.users.iter().map(|device| needed[device.0 as usize]).sum::<Bytes>();
+        self.problem.platform.memories.iter().all(|memory| memory.capacity.is_none_or(|most| of_users(memory) <= most))
+    }
+
+    /// The user of a memory whose largest step holds most.
+    pub(super) fn largest_user(&self, memory: &Memory) -> Option<DeviceId> {
+        let most = |device: &&DeviceId| {
+            let of_device = |lane: &Lane| matches!(lane, Lane::Compute { device: on, .. } if on == *device);
+            let lanes = self.plan.lanes.iter().zip(&self.queues).filter(|(lane, _)| of_device(lane));
+            lanes.flat_map(|(_, queue)| queue).map(|step| self.activations[step.0 as usize]).max()
+        };
+        memory.users.iter().max_by_key(most).copied()
     }
 
     fn weights(&self) -> Vec<BTreeMap<(ModelId, LayerId), Bytes>> {
@@ -186,46 +197,59 @@ impl<'a> Passage<'a> {
 
     pub(super) fn footprints(&self) -> Vec<Footprint> {
         let clocks = Clocks::of(self.plan, &self.places);
-        let mut data = vec![Bytes(0); self.problem.platform.devices.len()];
-        let mut by_device = vec![Vec::new(); data.len()];
+        let weights = self.weights();
+        let mut by_device = vec![Vec::new(); self.problem.platform.devices.len()];
         for (index, item) in self.items.iter().enumerate() {
             by_device[item.device.0 as usize].push(index);
-            if item.by.is_none() {
-                data[item.device.0 as usize] = data[item.device.0 as usize] + item.bytes;
-            }
         }
+        let of_memory = |memory: &Memory| {
+            let users = || memory.users.iter().map(|&device| (device, device.0 as usize));
+            let of_device = |(device, index): (DeviceId, usize)| {
+                weights[index].iter().map(move |(&(model, layer), &bytes)| ((device, model, layer), bytes))
+            };
+            let items: Vec<usize> = users().flat_map(|(_, index)| by_device[index].iter().copied()).collect();
+            Footprint { weights: users().flat_map(of_device).collect(), data: self.data_in(memory, &items, &clocks) }
+        };
+        self.problem.platform.memories.iter().map(of_memory).collect()
+    }
+
+    /// The most that activations and these items, which are those in `memory`, take there at one time.
+    fn data_in(&self, memory: &Memory, items: &[usize], clocks: &Clocks) -> Bytes {
+        let is_user = |device: &DeviceId| memory.users.contains(device);
+        let is_first = |item: &&Item| item.by.is_none();
+        let mut most: Bytes =
+            items.iter().map(|&index| &self.items[index]).filter(is_first).map(|item| item.bytes).sum();
         for (lane, queue) in self.queues.iter().enumerate() {
             match self.plan.lanes[lane] {
-                Lane::Compute { device, .. } => {
-                    let beside = self.beside(lane, device);
-                    let waiting = self.waiting(lane, &by_device[device.0 as usize], &clocks);
+                Lane::Compute { device, .. } if is_user(&device) => {
+                    let waiting = self.waiting(lane, items, clocks);
                     let needed = queue.iter().zip(waiting).map(|(id, waits)| self.activations[id.0 as usize] + waits);
-                    let most = needed.max().unwrap_or_default() + beside;
-                    data[device.0 as usize] = data[device.0 as usize].max(most);
+                    most = most.max(needed.max().unwrap_or_default() + self.beside(lane, memory));
                 }
                 // The most lies there when something computes, or is just put there.
                 Lane::Link(link) => {
                     let link = self.problem.platform.link(link);
-                    for device in [link.from, link.to] {
-                        let waiting = self.waiting(lane, &by_device[device.0 as usize], &clocks);
-                        let is_to = |id: &StepId| {
-                            let action = &self.plan.step_at(*id).action;
-                            matches!(action, Action::Transfer { to, .. } if *to == device)
-                        };
-                        let arriving = queue.iter().zip(waiting).filter(|(id, _)| is_to(id));
-                        data[device.0 as usize] =
-                            arriving.fold(data[device.0 as usize], |most, (_, waits)| most.max(waits));
+                    if !is_user(&link.from) && !is_user(&link.to) {
+                        continue;
                     }
+                    let comes = |id: &StepId| {
+                        let action = &self.plan.step_at(*id).action;
+                        matches!(action, Action::Transfer { to, .. } if is_user(to))
+                    };
+                    let waiting = self.waiting(lane, items, clocks);
+                    let arriving = queue.iter().zip(waiting).filter(|(id, _)| comes(id));
+                    most = arriving.fold(most, |most, (_, waits)| most.max(waits));
                 }
+                Lane::Compute { .. } => {}
             }
         }
-        self.weights().into_iter().zip(data).map(|(weights, data)| Footprint { weights, data }).collect()
+        most
     }
 
-    /// The most that steps on the other lanes of a device hold while one on `lane` runs.
-    fn beside(&self, lane: usize, device: DeviceId) -> Bytes {
+    /// The most that steps on the other lanes of the users of a memory hold while one on `lane` runs.
+    fn beside(&self, lane: usize, memory: &Memory) -> Bytes {
         let is_other = |(index, other): &(usize, &Lane)| {
-            *index != lane && matches!(other, Lane::Compute { device: on, .. } if *on == device)
+            *index != lane && matches!(other, Lane::Compute { device: on, .. } if memory.users.contains(on))
         };
         let others = self.plan.lanes.iter().enumerate().filter(is_other);
         let most =
@@ -233,7 +257,7 @@ impl<'a> Passage<'a> {
         others.filter_map(most).sum()
     }
 
-    /// For each step of a lane, the most of these items that can lie on their device while it runs, without what it
+    /// For each step of a lane, the most of these items that can lie where they are while it runs, without what it
     /// holds itself.
     fn waiting(&self, lane: usize, items: &[usize], clocks: &Clocks) -> Vec<Bytes> {
         let queue = &self.queues[lane];
@@ -358,12 +382,11 @@ mod tests {
 
     /// A network of 1000 B that takes 100 B a sample, puts out 10 B and reads 40 B, at home on one of two devices.
     fn problem(samples: u32) -> Problem {
-        let device = |name: &str| Device::new(name, DeviceKind::Gpu, Bytes(2_000));
+        let device = |name: &str| (Device::new(name, DeviceKind::Gpu), Bytes(2_000));
         let link = |name: &str, ends| Link::new(name, ends, Direction::OneWay, BytesPerSec::new(1e9).unwrap());
         let platform = Platform {
-            devices: ["home", "gpu"].map(device).into(),
             links: vec![link("up", (HOME, GPU)), link("down", (GPU, HOME))],
-            ..Platform::default()
+            ..Platform::new(["home", "gpu"].map(device))
         };
         let graph = Graph::opaque("net", 40, 10, Bytes(1000), Bytes(100)).unwrap();
         let models = vec![Model { graph, home: Some(HOME) }];
@@ -443,11 +466,11 @@ mod tests {
     #[test]
     fn a_plan_whose_data_does_not_fit_is_refused_with_its_sizes() {
         let mut problem = problem(5);
-        problem.platform.devices[0].memory = Bytes(239);
+        problem.platform.memories[0].capacity = Some(Bytes(239));
         let found = check(one_by_one(5, <[StepId]>::to_vec), &problem).unwrap_err();
         let found: Vec<String> = found.iter().map(ToString::to_string).collect();
         assert_eq!(found, ["`home` holds 240 B at one time, weights of 0 B and data of 240 B, and has 239 B"]);
-        problem.platform.devices[0].memory = Bytes(240);
+        problem.platform.memories[0].capacity = Some(Bytes(240));
         check(one_by_one(5, <[StepId]>::to_vec), &problem).unwrap();
     }
 }

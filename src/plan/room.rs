@@ -6,7 +6,7 @@ use super::footprint::{Activations, Passage};
 use super::presence::Holdings;
 use super::{Action, Lane, LaneId, Plan, StepId, Violation};
 use crate::model::{LayerId, ModelId, OpKind, Region, Segment, Work};
-use crate::platform::{Device, DeviceId};
+use crate::platform::{Device, DeviceId, Memory};
 use crate::problem::Problem;
 use crate::units::{Bytes, Share};
 
@@ -36,17 +36,20 @@ pub(crate) fn samples_max(
     (model, segment): (ModelId, &Segment),
     beside: Bytes,
 ) -> u32 {
-    let Device { memory, limits, .. } = problem.platform.device(device);
+    let limits = &problem.platform.device(device).limits;
     let sizes = problem.sizes(model, device);
     let one = Region { samples: 0..1, rows: 0..problem.model(model).graph.shape(segment.last()).rows };
     let each = sizes.activations(&Work { model, segment: segment.clone(), region: one });
-    let Some(left) = memory.0.checked_sub((sizes.parameters(segment) + beside).0) else { return 0 };
+    let Some(left) = problem.platform.capacity(device).0.checked_sub((sizes.parameters(segment) + beside).0) else {
+        return 0;
+    };
     let fit = left.checked_div(each.0).map_or(u32::MAX, |fit| fit.min(u32::MAX.into()) as u32);
     fit.min(limits.batch_max.unwrap_or(u32::MAX))
 }
 
-/// What `plan`, whose indices point at something, asks of devices beyond what they accept and hold; by device in the
-/// platform's order where the kind of excess is the same.
+/// What `plan`, whose indices point at something, asks of devices beyond what they accept and of memories beyond what they
+/// hold, with a device that can do with less; in the platform's order where the kind of excess is the same. Of those that
+/// share a memory, it is the one that computes with the most data.
 pub(crate) fn excesses(plan: &Plan, problem: &Problem) -> Vec<(DeviceId, Violation)> {
     let mut found = limit_excesses(plan, problem);
     found.extend(reservation_excesses(plan, problem));
@@ -67,41 +70,43 @@ pub(super) fn limit_excesses(plan: &Plan, problem: &Problem) -> Vec<(DeviceId, V
 /// Lanes that reserve more than there is.
 pub(super) fn reservation_excesses(plan: &Plan, problem: &Problem) -> Vec<(DeviceId, Violation)> {
     let mut found = Vec::new();
-    for id in problem.platform.device_ids() {
-        let device = problem.platform.device(id);
-        let (mut basis_points, mut reserved) = (0u32, Bytes(0));
-        for lane in &plan.lanes {
-            if let Lane::Compute { device: on, share, memory } = *lane
-                && on == id
-            {
-                basis_points = basis_points.saturating_add(share.basis_points().into());
-                reserved = reserved + memory;
-            }
+    let mut reserved = vec![(0u32, Bytes(0)); problem.platform.devices.len()];
+    for lane in &plan.lanes {
+        if let Lane::Compute { device, share, memory } = *lane {
+            let (basis_points, bytes) = &mut reserved[device.0 as usize];
+            (*basis_points, *bytes) = (basis_points.saturating_add(share.basis_points().into()), *bytes + memory);
         }
+    }
+    for (id, &(basis_points, _)) in problem.platform.device_ids().zip(&reserved) {
         if basis_points > Share::FULL.basis_points().into() {
-            found.push((id, Violation::Oversubscribed { device: device.name.clone(), basis_points }));
+            let device = problem.platform.device(id).name.clone();
+            found.push((id, Violation::Oversubscribed { device, basis_points }));
         }
-        if reserved > device.memory {
-            let capacity = device.memory;
-            found.push((id, Violation::OutOfMemory { device: device.name.clone(), reserved, capacity }));
+    }
+    for Memory { name, capacity, users, .. } in &problem.platform.memories {
+        let of = |device: &DeviceId| reserved[device.0 as usize].1;
+        let all: Bytes = users.iter().map(of).sum();
+        if let (Some(capacity), Some(most)) = (*capacity, users.iter().max_by_key(|device| of(device)))
+            && all > capacity
+        {
+            found.push((*most, Violation::OutOfMemory { memory: name.clone(), reserved: all, capacity }));
         }
     }
     found
 }
 
-/// Devices whose memory does not hold what lies there at one time.
+/// Memories that do not hold what lies there at one time.
 pub(super) fn memory_excesses(passage: &Passage<'_>, problem: &Problem) -> Vec<(DeviceId, Violation)> {
     if passage.surely_fits() {
         return Vec::new();
     }
-    let exceeds = |(id, footprint): (DeviceId, super::Footprint)| {
-        let device = problem.platform.device(id);
-        let (data, total) = (footprint.data, footprint.total());
-        let (weights, capacity) = (Bytes(total.0 - data.0), device.memory);
-        let violation = Violation::Overfull { device: device.name.clone(), weights, data, capacity };
-        (total > capacity).then_some((id, violation))
+    let excess = |(memory, footprint): (&Memory, super::Footprint)| {
+        let (data, total, capacity) = (footprint.data, footprint.total(), memory.capacity?);
+        let (name, weights) = (memory.name.clone(), Bytes(total.0 - data.0));
+        let violation = Violation::Overfull { memory: name, weights, data, capacity };
+        (total > capacity).then_some((passage.largest_user(memory)?, violation))
     };
-    problem.platform.device_ids().zip(passage.footprints()).filter_map(exceeds).collect()
+    problem.platform.memories.iter().zip(passage.footprints()).filter_map(excess).collect()
 }
 
 /// Lanes whose steps need more than they reserve.

@@ -186,29 +186,29 @@ pub enum Violation {
         /// Their sum in hundredths of a percent.
         basis_points: u32,
     },
-    /// Memory of a device exceeded.
-    #[error("lanes of `{device}` reserve {} B of its {} B", reserved.0, capacity.0)]
+    /// More is reserved of a memory than there is.
+    #[error("lanes of `{memory}` reserve {} B of its {} B", reserved.0, capacity.0)]
     OutOfMemory {
-        /// The device's name.
-        device: String,
-        /// Their sum.
+        /// The memory's name.
+        memory: String,
+        /// The sum of what lanes of its users reserve.
         reserved: Bytes,
-        /// What the device has.
+        /// What it can hold.
         capacity: Bytes,
     },
-    /// What lies in the memory of a device at one time exceeds it.
+    /// What lies in a memory at one time exceeds it.
     #[error(
-        "`{device}` holds {} B at one time, weights of {} B and data of {} B, and has {} B",
+        "`{memory}` holds {} B at one time, weights of {} B and data of {} B, and has {} B",
         weights.0.saturating_add(data.0), weights.0, data.0, capacity.0
     )]
     Overfull {
-        /// The device's name.
-        device: String,
-        /// Weights of all that it runs.
+        /// The memory's name.
+        memory: String,
+        /// Weights of all that its users run.
         weights: Bytes,
         /// Activations, and data that waits to be read or sent.
         data: Bytes,
-        /// What the device has.
+        /// What it can hold.
         capacity: Bytes,
     },
     /// A lane runs more than it reserved memory for.

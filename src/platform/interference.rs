@@ -8,15 +8,13 @@ use std::sync::Arc;
 use super::{BandwidthTable, DeviceId, LinkId};
 use crate::units::{BytesPerSec, Watts};
 
-/// Everything that concurrent work contends for.
+/// Everything that concurrent work contends for, beside [`super::Memory`].
 ///
 /// Several effects on one device multiply.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Interference {
     /// Factors between pairs of devices, as `profile` measures them.
     pub slowdowns: Vec<Slowdown>,
-    /// Memories that several devices read and write.
-    pub memories: Vec<SharedMemory>,
     /// Chips whose devices share a power budget.
     pub packages: Vec<Package>,
     /// Processors whose threads drive other devices.
@@ -36,15 +34,6 @@ pub struct Slowdown {
     pub busy: DeviceId,
     /// Additional time, in millionths of the isolated time.
     pub excess_ppm: u32,
-}
-
-/// A memory that several devices share.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SharedMemory {
-    /// Who shares it; a device belongs to one memory at most.
-    pub devices: Vec<DeviceId>,
-    /// How fast a device goes beside others.
-    pub rule: BandwidthRule,
 }
 
 /// The speed of a device that would read and write `own` bytes per second alone, beside others' `others`. It is relative to

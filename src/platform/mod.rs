@@ -7,18 +7,20 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 mod bandwidth_table;
 mod interference;
 mod limits;
+mod memory;
 mod runtime;
 
 use serde::{Deserialize, Serialize};
 
 pub use bandwidth_table::BandwidthTable;
-pub use interference::{BandwidthRule, Host, Interference, Nic, Package, SharedMemory, Sharing, Slowdown};
+pub use interference::{BandwidthRule, Host, Interference, Nic, Package, Sharing, Slowdown};
 pub use limits::Limits;
+pub use memory::{Memory, MemoryId};
 pub use runtime::{AgentAddress, CORE_MAX, Cores, Runtime, TensorrtUnit, parse_cores};
 
 pub use crate::model::Precision;
 use crate::model::{Graph, Layer, OpKind, Segment};
-use crate::units::{Bytes, BytesPerSec, Duration, JoulesPerByte, Watts};
+use crate::units::{BytesPerSec, Duration, JoulesPerByte, Watts};
 
 /// Index of a device in the platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -62,8 +64,6 @@ pub struct Device {
     pub kind: DeviceKind,
     /// Devices of one class are equal: what was built for one runs on all of them.
     pub class: String,
-    /// Memory that lanes may reserve.
-    pub memory: Bytes,
     /// What it computes in.
     pub precision: Precision,
     /// Operators that it cannot run.
@@ -122,7 +122,9 @@ pub struct Link {
 pub struct Platform {
     /// Compute units.
     pub devices: Vec<Device>,
-    /// Ways between them.
+    /// What holds their weights and data. A device that uses none holds as much as it wants.
+    pub memories: Vec<Memory>,
+    /// Ways between devices.
     pub links: Vec<Link>,
     /// How they slow each other.
     pub interference: Interference,
@@ -155,13 +157,12 @@ pub enum RouteError {
 
 impl Device {
     /// A device that computes in fp32 and can do what its kind can, of which no more is known.
-    pub fn new(name: impl Into<String>, kind: DeviceKind, memory: Bytes) -> Device {
+    pub fn new(name: impl Into<String>, kind: DeviceKind) -> Device {
         let name = name.into();
         Device {
             class: name.clone(),
             name,
             kind,
-            memory,
             precision: Precision::default(),
             unsupported: kind.unsupported(),
             limits: kind.limits(),
@@ -206,6 +207,16 @@ impl Platform {
     /// The device with this id.
     pub fn device(&self, id: DeviceId) -> &Device {
         &self.devices[id.0 as usize]
+    }
+
+    /// The memory with this id.
+    pub fn memory(&self, id: MemoryId) -> &Memory {
+        &self.memories[id.0 as usize]
+    }
+
+    /// Ids of all memories.
+    pub fn memory_ids(&self) -> impl Iterator<Item = MemoryId> + use<> {
+        (0..self.memories.len() as u32).map(MemoryId)
     }
 
     /// The link with this id.
@@ -333,18 +344,15 @@ fn detour(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::Bytes;
 
     fn platform(links: &[(u32, u32)]) -> Platform {
-        let device = |name: &str| Device::new(name, DeviceKind::Cpu, Bytes(1));
+        let device = |name: &str| (Device::new(name, DeviceKind::Cpu), Bytes(1));
         let link = |&(from, to): &(u32, u32)| {
             let ends = (DeviceId(from), DeviceId(to));
             Link::new(format!("{from}-{to}"), ends, Direction::EitherWay, BytesPerSec::new(1e6).unwrap())
         };
-        Platform {
-            devices: ["a", "b", "c", "d"].map(device).into(),
-            links: links.iter().map(link).collect(),
-            ..Platform::default()
-        }
+        Platform { links: links.iter().map(link).collect(), ..Platform::new(["a", "b", "c", "d"].map(device)) }
     }
 
     fn route(links: &[(u32, u32)]) -> Result<Vec<u32>, String> {

@@ -113,8 +113,7 @@ mod tests {
         let engines = Arc::new(Engines::new(Library::Rten, networks));
         let cores = Cores { cores: available().unwrap()[..1].into(), threads: 1, slowed: 1.0 };
         let driver = CoresDriver::start(&cores, engines.clone()).unwrap();
-        let device = Device::new("core", DeviceKind::Cpu, Bytes(1 << 30));
-        let platform = Platform { devices: vec![device], ..Platform::default() };
+        let platform = Platform::new([(Device::new("core", DeviceKind::Cpu), Bytes(1 << 30))]);
         let model = Model { graph: graph.clone(), home: None };
         let problem = Problem::new(vec![model], platform, Load::Offline { samples: 2 }, NoCosts);
         let mut plan = Plan::default();

@@ -189,7 +189,7 @@ struct Drafts<'a> {
 
 impl Drafts<'_> {
     fn lane(&mut self, device: DeviceId) -> LaneId {
-        let memory = self.platform.device(device).memory;
+        let memory = self.platform.capacity(device);
         self.plan.lane(Lane::Compute { device, share: Share::FULL, memory })
     }
 

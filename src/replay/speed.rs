@@ -11,7 +11,7 @@ use super::{BackendError, Hardware, Inputs, Limits, Opened, Timing};
 use crate::cost::{CostModel, Estimate, Uncalibrated};
 use crate::model::{Graph, ModelId, Region, Segment, Work};
 use crate::plan::{Action, CheckedPlan, Lane, LaneId, Plan, check};
-use crate::platform::{Device, DeviceId, LinkId};
+use crate::platform::{DeviceId, LinkId, Platform};
 use crate::problem::{Load, Model, Problem};
 use crate::statistics::median;
 use crate::units::{Bytes, Duration, Share};
@@ -62,7 +62,7 @@ impl SpeedProbe {
         let whole = graph.whole().ok_or_else(|| unfit(format!("{} has nothing to compute", graph.name())))?;
         let one = work(&whole, graph, 0..1);
         let time = |device| Some(problem.costs.compute(device, Share::FULL, &one).ok()?.time);
-        let can_run = |&device: &DeviceId| runs(problem.platform.device(device), graph, &one);
+        let can_run = |&device: &DeviceId| runs(&problem.platform, device, graph, &one);
         let expected: Vec<Option<Duration>> = problem
             .platform
             .device_ids()
@@ -116,7 +116,8 @@ fn in_turn(problem: &Problem, whole: &Segment, expected: &[Option<Duration>]) ->
     let known = problem.platform.device_ids().filter(|device| expected[device.0 as usize].is_some());
     let lanes: Vec<LaneId> = known
         .map(|device| {
-            let memory = problem.platform.device(device).memory;
+            let sizes = graph.sizes(problem.platform.device(device).precision);
+            let memory = sizes.parameters(whole) + sizes.activations(&work(whole, graph, 0..1));
             plan.lane(Lane::Compute { device, share: Share::FULL, memory })
         })
         .collect();
@@ -133,11 +134,12 @@ fn in_turn(problem: &Problem, whole: &Segment, expected: &[Option<Duration>]) ->
 }
 
 /// Whether `device` supports the layers of `work` and has the memory for it.
-fn runs(device: &Device, graph: &Graph, work: &Work) -> bool {
+fn runs(platform: &Platform, device: DeviceId, graph: &Graph, work: &Work) -> bool {
+    let capacity = platform.capacity(device);
+    let device = platform.device(device);
     let sizes = graph.sizes(device.precision);
     let is_supported = |layer| !device.unsupported.contains(&graph.layer(layer).op.kind());
-    sizes.parameters(&work.segment) + sizes.activations(work) <= device.memory
-        && work.segment.layers().all(is_supported)
+    sizes.parameters(&work.segment) + sizes.activations(work) <= capacity && work.segment.layers().all(is_supported)
 }
 
 fn work(whole: &Segment, graph: &Graph, samples: Range<u32>) -> Work {
@@ -223,10 +225,9 @@ mod tests {
         let layer = |name: &str, op, inputs| Layer { name: name.into(), op, inputs };
         let layers =
             vec![layer("input", Op::Input(Shape::fp32(1, 2, 2)), vec![]), layer("copy", Op::Dropout, vec![LayerId(0)])];
-        let device = |name: &str| Device::new(name, DeviceKind::Cpu, Bytes(1 << 30));
-        let devices = vec![device("first"), device("second")];
+        let device = |name: &str| (Device::new(name, DeviceKind::Cpu), Bytes(1 << 30));
         let models = vec![Model { graph: Graph::new("net", layers).unwrap(), home: None }];
-        let platform = Platform { devices, ..Platform::default() };
+        let platform = Platform::new(["first", "second"].map(device));
         let problem = Problem::new(models, platform, Load::Offline { samples: 1 }, FirstOnly);
         let driver = || Some(Arc::new(Slow) as Arc<dyn Driver>);
         let hardware = Hardware::with(&problem.platform, Networks::default(), vec![driver(), driver()]);

@@ -114,15 +114,17 @@ impl<'a> Fields<'a> {
         self.optional(key, faults)
     }
 
-    /// Exactly one of `keys` must be there.
-    pub(super) fn one_of(&self, keys: &[&str], example: &str, faults: &mut Mistakes) {
+    /// Exactly one of `keys` must be there, or none if one of `instead` is.
+    pub(super) fn one_of(&self, keys: &[&str], instead: &[&str], example: &str, faults: &mut Mistakes) {
         let is_one = |key: &str| keys.contains(&key);
         let present: Vec<_> = self.table.0.iter().filter(|entry| is_one(&entry.key)).collect();
         match present.as_slice() {
             [] if self.misspelt.iter().any(|misspelt| is_one(misspelt)) => {}
+            [] if instead.iter().any(|key| self.table.get(key).is_some()) => {}
             [] => {
+                let keys = [instead, keys].concat();
                 let what = if keys.len() == 1 { "no" } else { "none of" };
-                let cause = format!("{} has {what} {}", self.noun, list(keys));
+                let cause = format!("{} has {what} {}", self.noun, list(&keys));
                 faults.add(&self.at, cause, format!("add for example `{example}`"));
             }
             [_] => {}
@@ -157,11 +159,11 @@ pub(super) fn shorten(text: &str) -> String {
 /// Defines tables of the form: a struct whose fields are all `Option`, with its schema and its reader.
 ///
 /// A field with `= "example"` is required; the example is shown where it is missing. Of the fields after `@one_of`, a table
-/// has exactly one, which is a `$kind_trait`.
+/// has exactly one, which is a `$kind_trait`; or none if the field after `unless` is there.
 macro_rules! form {
     ($($(#[$meta:meta])* $name:ident ($noun:literal) {
         $($(#[$field_meta:meta])* $field:ident: $type:ty $(= $example:literal)?,)*
-        $(@one_of $kind_example:literal as $kind_trait:ty {
+        $(@one_of $kind_example:literal as $kind_trait:ty $(, unless $instead:ident)? {
             $($(#[$kind_meta:meta])* $kind:ident: $kind_type:ty,)*
         })?
     })*) => {$(
@@ -196,7 +198,7 @@ macro_rules! form {
                 let Some(fields) = $crate::scenario::decode::Fields::open(node, $noun, &known, faults) else {
                     return Some($name { $($field: None,)* $($($kind: None,)*)? at });
                 };
-                $(fields.one_of(&[$(stringify!($kind)),*], $kind_example, faults);)?
+                $(fields.one_of(&[$(stringify!($kind)),*], &[$(stringify!($instead))?], $kind_example, faults);)?
                 Some($name {
                     $($field: form!(@field fields $field faults $($example)?),)*
                     $($($kind: form!(@field fields $kind faults),)*)?

@@ -144,8 +144,8 @@ impl<'a> Whole<'a> {
         let fit = samples_max(problem, device, (*model, segment), others);
         match (&tried[device.0 as usize], fit) {
             (_, 0) => {
-                let device = problem.platform.device(device);
-                Err(format!("`{}` has {}, too little for one sample", device.name, device.memory))
+                let (name, capacity) = (&problem.platform.device(device).name, problem.platform.capacity(device));
+                Err(format!("`{name}` has {capacity}, too little for one sample"))
             }
             (Some((0, violation)), _) => Err(violation.to_string()),
             (Some((most, _)), _) => Ok(fit.min(*most)),

@@ -306,7 +306,7 @@ mod tests {
     use crate::cost::{Basis, CostModel, Estimate, Piece, Scope, Uncalibrated};
     use crate::model::{Activation, Conv, Layer, LayerId, Op, OpKind, Shape};
     use crate::plan::{Action, check};
-    use crate::platform::{BandwidthRule, Device, Direction, Link, LinkId, Platform, Precision, SharedMemory};
+    use crate::platform::{BandwidthRule, Device, Direction, Link, LinkId, Platform, Precision};
     use crate::problem::{Load, Model};
     use crate::strategy::Strategy as _;
     use crate::strategy::bound::lower_bound;
@@ -358,21 +358,18 @@ mod tests {
     /// Two networks, a GPU and a DLA that share a memory.
     fn problem(times: Times, has_relu: bool) -> Problem {
         let mut platform = Platform::default();
-        platform.devices.push(Device::new("gpu", DeviceKind::Gpu, Bytes(1 << 30)));
-        let mut dla = Device::new("dla", DeviceKind::Dla, Bytes(1 << 30));
+        platform.add(Device::new("gpu", DeviceKind::Gpu), Bytes(1 << 30));
+        let mut dla = Device::new("dla", DeviceKind::Dla);
         dla.precision = Precision::Fp16;
         if !has_relu {
             dla.unsupported.insert(OpKind::Activation);
         }
-        platform.devices.push(dla);
+        platform.add(dla, Bytes(1 << 30));
         let rate = |giga: f64| BytesPerSec::new(giga * 1e9).unwrap();
         let ends = (DeviceId(0), DeviceId(1));
         platform.links.push(Link::new("dram", ends, Direction::EitherWay, rate(1.0)));
         platform.devices.iter_mut().for_each(|device| device.traffic = Some(rate(20.0)));
-        platform.interference.memories = vec![SharedMemory {
-            devices: platform.device_ids().collect(),
-            rule: BandwidthRule::Proportional { peak: rate(35.0) },
-        }];
+        platform.contend(BandwidthRule::Proportional { peak: rate(35.0) });
         let models = vec![graph("a", 4), graph("b", 3)].into_iter().map(|graph| Model { graph, home: None });
         let problem = Problem::new(models.collect(), platform, Load::Offline { samples: 1 }, times);
         Problem { contention: true, ..problem }

@@ -99,7 +99,7 @@ impl From<RouteError> for PlanError {
 ///         let whole = graph.whole().ok_or_else(|| PlanError::Infeasible("nothing to compute".into()))?;
 ///         let rows = 0..graph.shape(graph.output()).rows;
 ///         let region = Region { samples: 0..problem.samples(), rows };
-///         let memory = problem.platform.device(DeviceId(0)).memory;
+///         let memory = problem.platform.capacity(DeviceId(0));
 ///         let mut plan = Plan::default();
 ///         let lane = plan.lane(Lane::Compute { device: DeviceId(0), share: Share::FULL, memory });
 ///         plan.step(lane, Action::Compute(Work { model: ModelId(0), segment: whole, region }), &[]);

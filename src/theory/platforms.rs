@@ -5,9 +5,7 @@ use std::iter;
 use crate::cost::{Basis, CostModel, Estimate, Uncalibrated};
 use crate::model::{Activation, Graph, Layer, LayerId, ModelId, Op, Region, Segment, Shape as Output, Work};
 use crate::plan::{Action, CheckedPlan, Lane, Plan, check};
-use crate::platform::{
-    BandwidthRule, Device, DeviceId, DeviceKind, Direction, Link, LinkId, Nic, Platform, SharedMemory, Sharing,
-};
+use crate::platform::{BandwidthRule, Device, DeviceId, DeviceKind, Direction, Link, LinkId, Nic, Platform, Sharing};
 use crate::problem::{Jitter, Load, Model, Problem, Shape, Variation};
 use crate::strategy::{FirstFree, Proposal, Strategy};
 use crate::units::{Bytes, BytesPerSec, Duration, Share};
@@ -50,8 +48,8 @@ fn rate(bytes_per_s: f64) -> BytesPerSec {
     BytesPerSec::new(bytes_per_s).expect("the rates of the cases are positive")
 }
 
-fn devices(count: u32) -> Vec<Device> {
-    (0..count).map(|index| Device::new(format!("d{index}"), DeviceKind::Gpu, Bytes(1 << 40))).collect()
+fn platform(count: u32) -> Platform {
+    Platform::new((0..count).map(|index| (Device::new(format!("d{index}"), DeviceKind::Gpu), Bytes(1 << 40))))
 }
 
 fn links(ends: impl Iterator<Item = (u32, u32)>, bandwidth: BytesPerSec) -> Vec<Link> {
@@ -82,7 +80,7 @@ fn problem(graph: Graph, platform: Platform, load: Load, costs: Costs, devices: 
 
 /// Equal devices, each of which can compute a query.
 pub(super) fn pool(load: Load, count: u32, batch: Batch, shape: &Shape) -> Problem {
-    let platform = Platform { devices: devices(count), ..Platform::default() };
+    let platform = platform(count);
     let costs = Costs { devices: vec![batch; count as usize], links: vec![] };
     problem(row(1), platform, load, costs, jitter(shape), Jitter::NONE)
 }
@@ -92,9 +90,7 @@ pub(super) fn memory_pool(load: Load, count: u32, batch: Batch, shape: &Shape) -
     let mut problem = pool(load, count, batch, shape);
     let peak = rate(1e9);
     problem.platform.devices.iter_mut().for_each(|device| device.traffic = Some(peak));
-    let rule = BandwidthRule::Proportional { peak };
-    problem.platform.interference.memories =
-        vec![SharedMemory { devices: problem.platform.device_ids().collect(), rule }];
+    problem.platform.contend(BandwidthRule::Proportional { peak });
     problem.contention = true;
     problem
 }
@@ -105,7 +101,7 @@ pub(super) fn interface_pool(load: Load, count: u32, millis: f64, shape: &Shape)
     let bandwidth = rate(1e6);
     let links = links((1..=count).map(|device| (0, device)), bandwidth);
     let nic = Nic { links: (0..count).map(LinkId).collect(), bandwidth, sharing: Sharing::Fair };
-    let mut platform = Platform { devices: devices(count + 1), links, ..Platform::default() };
+    let mut platform = Platform { links, ..platform(count + 1) };
     platform.interference.nics = vec![nic];
     let none = Batch { per_sample: 0.0, fixed: 0.0 };
     let costs = Costs { devices: vec![none; count as usize + 1], links: vec![millis; count as usize] };
@@ -116,11 +112,8 @@ pub(super) fn interface_pool(load: Load, count: u32, millis: f64, shape: &Shape)
 /// are given, in milliseconds, and vary alike.
 pub(super) fn chain(load: Load, devices_millis: &[f64], links_millis: &[f64], shape: &Shape) -> Problem {
     let count = devices_millis.len() as u32;
-    let platform = Platform {
-        devices: devices(count),
-        links: links((1..count).map(|device| (device - 1, device)), rate(1e9)),
-        ..Platform::default()
-    };
+    let links = links((1..count).map(|device| (device - 1, device)), rate(1e9));
+    let platform = Platform { links, ..platform(count) };
     let batch = |&per_sample: &f64| Batch { per_sample, fixed: 0.0 };
     let costs = Costs { devices: devices_millis.iter().map(batch).collect(), links: links_millis.to_vec() };
     problem(row(count), platform, load, costs, jitter(shape), jitter(shape))

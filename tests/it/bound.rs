@@ -151,9 +151,9 @@ fn problem(draws: &mut Draws) -> Problem {
     let count = 1 + draws.below(3);
     let mut speeds = Vec::new();
     for index in 0..count {
-        let mut device = Device::new(format!("d{index}"), DeviceKind::Gpu, Bytes(1 << 30));
+        let mut device = Device::new(format!("d{index}"), DeviceKind::Gpu);
         device.limits.batch_max = draws.of(&[None, None, Some(2)]);
-        platform.devices.push(device);
+        platform.add(device, Bytes(1 << 30));
         for from in 0..index {
             let rate = BytesPerSec::new(draws.of(&[1e6, 1e9, 1e12])).unwrap();
             let ends = (DeviceId(from), DeviceId(index));
@@ -384,8 +384,7 @@ fn bound_ms(rows: &[(&str, &str, &str, f64)]) -> Option<f64> {
         writeln!(text, "{device},m,{layer},1,{rows},1,median,3,{time}").unwrap();
     }
     let trace = Trace::parse(text.as_bytes()).unwrap();
-    let mut platform = Platform::default();
-    platform.devices.extend(["d0", "d1"].map(|name| Device::new(name, DeviceKind::Gpu, Bytes(1 << 30))));
+    let platform = Platform::new(["d0", "d1"].map(|name| (Device::new(name, DeviceKind::Gpu), Bytes(1 << 30))));
     let graph = chain();
     let profile = |device: DeviceId, _| {
         let name = ["d0", "d1"][device.0 as usize];

@@ -71,13 +71,12 @@ const DENSE: u32 = 10;
 
 /// Two devices with a link in each direction.
 fn problem(networks: u32, home: Option<DeviceId>) -> Problem {
-    let device = |name: &str| Device::new(name, DeviceKind::Cpu, Bytes(1 << 20));
+    let device = |name: &str| (Device::new(name, DeviceKind::Cpu), Bytes(1 << 20));
     let link = |name: &str, from, to| Link::new(name, (from, to), Direction::OneWay, BytesPerSec::new(1e9).unwrap());
     let model = |index: u32| Model { graph: graph(&format!("net{index}"), 4 + index), home };
     let platform = Platform {
-        devices: vec![device("first"), device("second")],
         links: vec![link("forth", FIRST, SECOND), link("back", SECOND, FIRST)],
-        ..Platform::default()
+        ..Platform::new(["first", "second"].map(device))
     };
     let models = (0..networks).map(model).collect();
     Problem::new(models, platform, Load::Offline { samples: SAMPLES }, PerRow([2, 3, 0]))
@@ -238,13 +237,12 @@ fn every_device_says_what_it_is() {
 
 /// Cores, an agent and a GPU, each joined to each, on which every sample takes a device as long as its step costs.
 fn three() -> (Problem, CheckedPlan) {
-    let device = |name: &str| Device::new(name, DeviceKind::Igpu, Bytes(1 << 20));
+    let device = |name: &str| (Device::new(name, DeviceKind::Igpu), Bytes(1 << 20));
     let link = |name: &str, from, to| Link::new(name, (from, to), Direction::EitherWay, BytesPerSec::new(1e9).unwrap());
     let [cores, agent, gpu] = [0, 1, 2].map(DeviceId);
     let platform = Platform {
-        devices: ["cores", "agent", "gpu"].map(device).into(),
         links: vec![link("to agent", cores, agent), link("to gpu", cores, gpu), link("across", agent, gpu)],
-        ..Platform::default()
+        ..Platform::new(["cores", "agent", "gpu"].map(device))
     };
     let models = vec![Model { graph: graph("net", 4), home: Some(cores) }];
     let problem = Problem::new(models, platform, Load::Offline { samples: SAMPLES }, PerRow([2, 3, 1]));
@@ -340,14 +338,13 @@ fn plans_of_strategies_compute_what_a_single_device_does() {
 /// A home and three boards with links between every two of them, for strategies that share rows.
 fn boards(graph: Graph) -> Problem {
     let names = ["home", "fast", "slow", "slower"];
-    let device = |name| Device { runtime: core(0, 1.0), ..Device::new(name, DeviceKind::Board, Bytes(1 << 30)) };
-    let devices: Vec<Device> = names.map(device).into();
+    let device = |name| (Device { runtime: core(0, 1.0), ..Device::new(name, DeviceKind::Board) }, Bytes(1 << 30));
     let ids = || (0..names.len() as u32).map(DeviceId);
     let pairs = ids().flat_map(|from| ids().filter(move |&to| to != from).map(move |to| (from, to)));
     let link = |ends: (DeviceId, DeviceId)| {
         Link::new(format!("{}>{}", ends.0.0, ends.1.0), ends, Direction::OneWay, BytesPerSec::new(1e8).unwrap())
     };
-    let platform = Platform { devices, links: pairs.map(link).collect(), ..Platform::default() };
+    let platform = Platform { links: pairs.map(link).collect(), ..Platform::new(names.map(device)) };
     let rate = |device: DeviceId| [1e9, 9e9, 4e9, 2e9][device.0 as usize];
     let speed = |device| Speed { rate: MacsPerSec::new(rate(device)).unwrap(), step: Duration::ZERO, row_tile: 1 };
     let costs =
@@ -582,7 +579,7 @@ fn a_machine_without_the_cores_or_the_memory_is_told_before_anything_runs() {
     let segment = wide.whole().unwrap();
     let region = Region { samples: 0..1, rows: 0..1 << 10 };
     plan.step(lane, Action::Compute(Work { model: MODEL, segment, region }), &[]);
-    platform.devices[0].memory = Bytes(1 << 40);
+    platform.memories[0].capacity = Some(Bytes(1 << 40));
     let models = vec![Model { graph: wide, home: None }];
     let wide = Problem::new(models, platform.clone(), Load::Offline { samples: 1 }, PerRow([1, 1, 1]));
     let plan = check(plan, &wide).unwrap();
@@ -610,7 +607,7 @@ fn the_speed_of_devices_is_that_of_those_that_can_run_the_network() {
     };
     let both = speeds(&problem);
     assert!(both.len() == 2 && both.iter().all(|speed| speed.is_finite() && *speed > 0.0), "{both:?}");
-    problem.platform.devices[1].memory = Bytes(1);
+    problem.platform.memories[1].capacity = Some(Bytes(1));
     assert_eq!(speeds(&problem)[1], 1.0, "nothing can be said of a device that cannot run it");
     assert!(SpeedProbe::new(&problem, &Hardware::mock(&problem.platform)).unwrap().is_none());
 }

@@ -2,7 +2,7 @@
 
 use coinfer::engine::{estimates, simulate, simulate_estimated};
 use coinfer::plan::{Lane, Plan, StepId, check};
-use coinfer::platform::{BandwidthRule, DeviceId, Precision, SharedMemory};
+use coinfer::platform::{BandwidthRule, DeviceId, Precision};
 use coinfer::problem::Problem;
 use coinfer::timeline::{Timeline, picture};
 use coinfer::units::{BytesPerSec, Duration};
@@ -56,8 +56,7 @@ fn devices_of_half_the_precision_need_half_of_a_memory() {
         let peak = BytesPerSec::new(peak).unwrap();
         problem.contention = true;
         problem.platform.devices.iter_mut().for_each(|device| device.precision = precision);
-        let rule = BandwidthRule::Proportional { peak };
-        problem.platform.interference.memories = vec![SharedMemory { devices: vec![CPU, GPU], rule }];
+        problem.platform.contend(BandwidthRule::Proportional { peak });
         let mut plan = Plan::default();
         let (cpu, gpu) = (plan.lane(lane(CPU)), plan.lane(lane(GPU)));
         plan.step(cpu, compute(1..=4, 0..1, 0..1), &[]);

@@ -42,16 +42,13 @@ impl Shop {
             inputs: vec![LayerId(index)],
         };
         let graph = Graph::new("row", std::iter::once(input).chain((0..layers).map(layer)).collect()).unwrap();
-        let device = |index| Device::new(format!("d{index}"), DeviceKind::Gpu, Bytes(1 << 30));
+        let device = |index| (Device::new(format!("d{index}"), DeviceKind::Gpu), Bytes(1 << 30));
         let link = |&(from, to): &(u32, u32)| {
             let bandwidth = BytesPerSec::new(1e9).unwrap();
             Link::new(format!("{from}-{to}"), (DeviceId(from), DeviceId(to)), Direction::OneWay, bandwidth)
         };
-        let platform = Platform {
-            devices: (0..self.devices.len()).map(device).collect(),
-            links: links.iter().map(link).collect(),
-            ..Platform::default()
-        };
+        let platform =
+            Platform { links: links.iter().map(link).collect(), ..Platform::new((0..self.devices.len()).map(device)) };
         let load = Load::Offline { samples: self.samples() };
         Problem::new(vec![Model { graph, home: None }], platform, load, self.clone())
     }

@@ -78,16 +78,18 @@ pub(crate) fn graph() -> Graph {
 
 /// A CPU, a GPU and a DLA without dense layers; CPU and GPU by a full-duplex link, GPU and DLA by a half-duplex one.
 pub(crate) fn problem(samples: u32, home: Option<DeviceId>) -> Problem {
-    let device = |(name, kind): (&str, DeviceKind)| Device {
-        precision: if kind == DeviceKind::Dla { Precision::Fp16 } else { Precision::Fp32 },
-        unsupported: if kind == DeviceKind::Dla { BTreeSet::from([OpKind::Dense]) } else { BTreeSet::new() },
-        ..Device::new(name, kind, Bytes(10_000))
+    let device = |(name, kind): (&str, DeviceKind)| {
+        let device = Device {
+            precision: if kind == DeviceKind::Dla { Precision::Fp16 } else { Precision::Fp32 },
+            unsupported: if kind == DeviceKind::Dla { BTreeSet::from([OpKind::Dense]) } else { BTreeSet::new() },
+            ..Device::new(name, kind)
+        };
+        (device, Bytes(10_000))
     };
     let link = |(name, from, to, direction): (&str, DeviceId, DeviceId, Direction)| {
         Link::new(name, (from, to), direction, BytesPerSec::new(1e9).unwrap())
     };
     let platform = Platform {
-        devices: [("cpu", DeviceKind::Cpu), ("gpu", DeviceKind::Gpu), ("dla", DeviceKind::Dla)].map(device).into(),
         links: [
             ("up", CPU, GPU, Direction::OneWay),
             ("down", GPU, CPU, Direction::OneWay),
@@ -95,7 +97,7 @@ pub(crate) fn problem(samples: u32, home: Option<DeviceId>) -> Problem {
         ]
         .map(link)
         .into(),
-        ..Platform::default()
+        ..Platform::new([("cpu", DeviceKind::Cpu), ("gpu", DeviceKind::Gpu), ("dla", DeviceKind::Dla)].map(device))
     };
     let models = vec![Model { graph: graph(), home }];
     Problem::new(models, platform, Load::Offline { samples }, PerRow([8, 1, 2]))

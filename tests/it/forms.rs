@@ -5,7 +5,7 @@ use std::path::Path;
 use coinfer::cost::Trace;
 use coinfer::model::ModelId;
 use coinfer::platform::{
-    AgentAddress, BandwidthRule, Cores, DeviceId, Host, LinkId, Nic, Package, Power, Precision, Runtime, SharedMemory,
+    AgentAddress, BandwidthRule, Cores, DeviceId, Host, LinkId, Memory, Nic, Package, Power, Precision, Runtime,
     Sharing, TensorrtUnit,
 };
 use coinfer::problem::{
@@ -176,13 +176,30 @@ fn devices_have_power_and_traffic_and_links_take_energy() {
 }
 
 #[test]
+fn a_memory_holds_what_all_its_users_hold_and_a_device_a_part_of_it() {
+    let capacities = |whole: &str| -> Vec<(String, String, usize)> {
+        let memories = case(&[whole]).problem.platform.memories;
+        let of = |memory: &Memory| {
+            let capacity = memory.capacity.map_or("nobody says".to_owned(), |capacity| capacity.to_string());
+            (memory.name.clone(), capacity, memory.users.len())
+        };
+        memories.iter().map(of).collect()
+    };
+    let own = capacities("seed=1");
+    assert!(own.iter().all(|(.., users)| *users == 1) && own.len() > 1, "{own:?}");
+    let shared = capacities("memories=[{ name = 'dram', devices = ['cpu', 'gpu'], capacity = '64 GiB' }]");
+    assert_eq!(shared[..own.len()], own, "each device has a part of it");
+    assert_eq!(shared[own.len()..], [("dram".to_owned(), "64 GiB".to_owned(), 2)]);
+    let unnamed = capacities("memories=[{ devices = ['cpu', 'gpu'], proportional = { peak = '78 GB/s' } }]");
+    assert_eq!(unnamed[own.len()..], [("cpu + gpu".to_owned(), "nobody says".to_owned(), 2)]);
+}
+
+#[test]
 fn memories_have_one_of_four_rules() {
     let rule = |text: &str| {
         let case = case(&[&format!("memories=[{{ devices = ['cpu', 'gpu'], {text} }}]")]);
-        let [SharedMemory { devices, rule }] = &case.problem.platform.interference.memories[..] else {
-            panic!("there is one memory");
-        };
-        assert_eq!(devices[..], BOTH);
+        let (memory, rule) = case.problem.platform.contended_memories().next().expect("there is one memory");
+        assert_eq!(memory.users[..], BOTH);
         rule.clone()
     };
     let peak = rate(78.0);

@@ -7,7 +7,7 @@ use coinfer::cost::{Basis, CostModel, Estimate, Uncalibrated};
 use coinfer::engine::{Fate, Issue, Question, ServeError, Served, Streams, serve};
 use coinfer::model::{Graph, LayerId, ModelId, Region, Segment, Work};
 use coinfer::plan::{Action, CheckedPlan, Footprint, Lane, Plan, check, footprints};
-use coinfer::platform::{Device, DeviceId, DeviceKind, Direction, Link, LinkId, Platform};
+use coinfer::platform::{Device, DeviceId, DeviceKind, Direction, Link, LinkId, Memory, MemoryId, Platform};
 use coinfer::problem::{Change, Load, Model, Problem, Server, Tenant};
 use coinfer::units::{Bytes, BytesPerSec, Share, Time};
 use proptest::prelude::*;
@@ -36,12 +36,11 @@ fn network(name: &str) -> Model {
 
 /// A home that has the samples, and a worker that computes them, each with so much memory.
 fn problem([home, worker]: [u64; 2], load: Load) -> Problem {
-    let device = |name: &str, memory: u64| Device::new(name, DeviceKind::Gpu, Bytes(memory));
+    let device = |name: &str, memory: u64| (Device::new(name, DeviceKind::Gpu), Bytes(memory));
     let link = |name: &str, ends| Link::new(name, ends, Direction::OneWay, BytesPerSec::new(1e9).unwrap());
     let platform = Platform {
-        devices: vec![device("home", home), device("worker", worker)],
         links: vec![link("there", (HOME, WORKER)), link("back", (WORKER, HOME))],
-        ..Platform::default()
+        ..Platform::new([device("home", home), device("worker", worker)])
     };
     Problem { costs: Arc::new(Times), ..Problem::new(vec![network("net")], platform, load, Times) }
 }
@@ -86,6 +85,17 @@ fn a_query_waits_until_there_is_memory_for_it_beside_those_under_way() {
     assert_eq!(begun(&problem([PLENTY, worker(1)], CLIENTS)), [0, 12, 24, 36, 48, 60]);
     // At home, inputs lie while they are computed, and outputs when they are back.
     assert_eq!(begun(&problem([2 * 404, PLENTY], CLIENTS)), [0, 1, 12, 22, 32, 42]);
+    // A memory that both use holds all of it: of one query, its input twice while that is sent.
+    let shared = |memory: u64| {
+        let mut problem = problem([PLENTY, PLENTY], CLIENTS);
+        let (name, users) = ("dram".to_owned(), vec![HOME, WORKER]);
+        problem.platform.memories.push(Memory { name, capacity: Some(Bytes(memory)), users, rule: None });
+        problem
+    };
+    assert_eq!(begun(&shared(1000 + 4 * 400)), [0, 1, 12, 22, 32, 42]);
+    assert_eq!(begun(&shared(1000 + 4 * 400 - 1)), [0, 12, 24, 36, 48, 60]);
+    let error = served(&shared(1000 + 2 * 400 - 1)).unwrap_err().to_string();
+    assert!(error.contains("dram") && error.contains("800") && error.contains("1799"), "{error}");
     // What never fits is refused with the sizes.
     let error = served(&problem([PLENTY, worker(1) - 1], CLIENTS)).unwrap_err().to_string();
     assert!(error.contains("1404") && error.contains("1403"), "{error}");
@@ -132,19 +142,20 @@ fn what_needs_less_does_not_take_the_memory_that_who_came_before_waits_for() {
     assert_eq!(served.queries.iter().filter(|query| query.begun < at(44)).count(), 4);
 }
 
-/// The most that plans under way hold on a device at a time, by what each holds by itself from when it is issued to the end
-/// of its last step there.
-fn most_held(problem: &Problem, served: &Served, device: DeviceId) -> Bytes {
+/// The most that plans under way hold in a memory at a time, by what each holds by itself from when it is issued to the end
+/// of the last step that its users need.
+fn most_held(problem: &Problem, served: &Served, memory: MemoryId) -> Bytes {
+    let is_user = |device: &DeviceId| problem.platform.memory(memory).users.contains(device);
     let of_issue = |issue: &Issue| -> (Time, Time, Footprint) {
         let plan = &served.plans[issue.plan as usize];
         let touches = |lane: &Lane| match *lane {
-            Lane::Compute { device: on, .. } => on == device,
-            Lane::Link(link) => [problem.platform.link(link).from, problem.platform.link(link).to].contains(&device),
+            Lane::Compute { device, .. } => is_user(&device),
+            Lane::Link(link) => [problem.platform.link(link).from, problem.platform.link(link).to].iter().any(is_user),
         };
         let steps = (issue.first_step.0..).zip(&plan.steps);
         let steps = steps.filter(|(_, step)| step.lane.is_some_and(|lane| touches(plan.lane_at(lane))));
         let end = steps.map(|(step, _)| served.timeline.spans[step as usize].end).max().unwrap_or(issue.at);
-        (issue.at, end, footprints(plan, problem).swap_remove(device.0 as usize))
+        (issue.at, end, footprints(plan, problem).swap_remove(memory.0 as usize))
     };
     let held: Vec<_> = served.issues.iter().map(of_issue).collect();
     let at = |time: Time| {
@@ -162,16 +173,20 @@ proptest! {
     #[test]
     fn plans_under_way_fit_the_memory_of_each_device_together(
         loads in [any_load(), any_load()], dispatch in any_dispatch(), home in 400u64..20_000, worker in 2_400u64..9_000,
+        is_shared in any::<bool>(),
     ) {
         let mut problem = problem([home, worker], CLIENTS);
+        if is_shared {
+            problem.platform.memories[1].users.push(HOME);
+        }
         problem.models.push(network("other"));
         problem.dispatch = dispatch;
         let tenant = |(model, load): (u32, &Load)| Tenant { model: ModelId(model), load: load.clone(), priority: 0 };
         problem.load = Load::PerModel((0..).zip(&loads).map(tenant).collect());
         let Ok(served) = served(&problem) else { return Ok(()) }; // a batch is too large by itself
-        for (device, Device { memory, .. }) in (0..).map(DeviceId).zip(&problem.platform.devices) {
-            let held = most_held(&problem, &served, device);
-            prop_assert!(held <= *memory, "{device:?} holds {held} of {memory}");
+        for id in problem.platform.memory_ids() {
+            let (held, Memory { name, capacity, .. }) = (most_held(&problem, &served, id), problem.platform.memory(id));
+            prop_assert!(held <= capacity.unwrap(), "{name} holds {held} of {capacity:?}");
         }
     }
 

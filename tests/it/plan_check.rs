@@ -442,14 +442,15 @@ fn is_sound(plan: &Plan, problem: &Problem) -> bool {
     if !all.clone().all(|cell| computed.contains(&cell) && at_home(&cell)) {
         return false;
     }
-    for (id, device) in (0..).zip(&problem.platform.devices) {
+    for id in 0..problem.platform.devices.len() as u32 {
         let own = plan.lanes.iter().filter_map(|lane| match *lane {
             Lane::Compute { device, share, memory } if device == DeviceId(id) => Some((share, memory)),
             _ => None,
         });
         let (points, memory) =
             own.fold((0u64, 0u64), |(p, m), (share, memory)| (p + u64::from(share.basis_points()), m + memory.0));
-        if points > 10_000 || memory > device.memory.0 {
+        // Each has a memory of its own.
+        if points > 10_000 || memory > problem.platform.memories[id as usize].capacity.unwrap().0 {
             return false;
         }
     }

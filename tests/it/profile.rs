@@ -25,8 +25,7 @@ const SECOND: DeviceId = DeviceId(1);
 const NETWORKS: [&str; 6] = ["alexnet", "squeezenet_v1.1", "googlenet", "resnet-18", "mobilenet_v2", "lstm-2x512"];
 
 fn platform(memory: Bytes) -> Platform {
-    let device = |name: &str| Device::new(name, DeviceKind::Cpu, memory);
-    Platform { devices: vec![device("first"), device("second")], ..Platform::default() }
+    Platform::new(["first", "second"].map(|name| (Device::new(name, DeviceKind::Cpu), memory)))
 }
 
 fn measurement(target: &Target, graph: &Graph) -> Measurement {

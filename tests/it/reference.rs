@@ -155,11 +155,11 @@ fn speed(problem: &Problem, device: DeviceId, busy: &BTreeSet<DeviceId>, steps_o
         let (threads, held) = (f64::from(host.threads), f64::from(held));
         speed *= (1.0 - held / threads).max((threads / (threads + held)).min(1.0 / threads));
     }
-    for memory in effects.memories.iter().filter(|memory| memory.devices.contains(&device)) {
+    for (memory, rule) in platform.contended_memories().filter(|(memory, _)| memory.users.contains(&device)) {
         let need = |id: &DeviceId| platform.device(*id).traffic.unwrap().as_f64();
-        let all: f64 = steps_on.iter().filter(|id| memory.devices.contains(id)).map(need).sum();
+        let all: f64 = steps_on.iter().filter(|id| memory.users.contains(id)).map(need).sum();
         let (own, others) = (need(&device), all - need(&device));
-        let granted = match &memory.rule {
+        let granted = match rule {
             BandwidthRule::Proportional { peak } => own * peak.as_f64() / all,
             BandwidthRule::ResidualOrFloor { peak, floor } => (peak.as_f64() - others).max(floor.as_f64()),
             BandwidthRule::Smooth { threshold, cap, width, exponent } => {
@@ -169,7 +169,7 @@ fn speed(problem: &Problem, device: DeviceId, busy: &BTreeSet<DeviceId>, steps_o
             // Its own tests say what it should be; here, that the engine asks it for the right needs.
             rule @ BandwidthRule::Table(_) => own * rule.speed(own, others),
         };
-        let granted = if matches!(memory.rule, BandwidthRule::Table(_)) { granted } else { granted.max(own - others) };
+        let granted = if matches!(rule, BandwidthRule::Table(_)) { granted } else { granted.max(own - others) };
         speed *= (granted / own).min(1.0);
     }
     speed

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use coinfer::cost::{Basis, CostModel, Estimate, Uncalibrated};
 use coinfer::model::{Conv, Graph, Layer, LayerId, Op, Pooling, Shape, Window, Work};
 use coinfer::plan::{Plan, check, footprints};
-use coinfer::platform::{Device, DeviceId, DeviceKind, Direction, Link, LinkId, Platform, Precision};
+use coinfer::platform::{Device, DeviceId, DeviceKind, Direction, Link, LinkId, Memory, Platform, Precision};
 use coinfer::problem::{Load, Model, Problem};
 use coinfer::scenario::Scenario;
 use coinfer::strategy::{
@@ -88,7 +88,7 @@ fn problem((devices, samples, networks, has_home, is_half_duplex): &(Vec<Drawn>,
             (2.., true) => DeviceKind::Dla,
             _ => DeviceKind::Cpu,
         };
-        let mut device = Device::new(format!("d{index}"), kind, Bytes(drawn.memory * 40 * u64::from(*samples)));
+        let mut device = Device::new(format!("d{index}"), kind);
         device.precision = drawn.precision;
         if device.limits.precisions.is_none() && drawn.precision == Precision::Int8 {
             device.limits.precisions = Some([Precision::Fp32, Precision::Int8].into());
@@ -96,9 +96,8 @@ fn problem((devices, samples, networks, has_home, is_half_duplex): &(Vec<Drawn>,
         device.limits.batch_max = drawn.batch_max;
         device.limits.dimension_max = drawn.dimension_max;
         device.limits.loadables_max = drawn.loadables_max;
-        device
+        (device, Bytes(drawn.memory * 40 * u64::from(*samples)))
     };
-    let devices_of: Vec<Device> = devices.iter().enumerate().map(device).collect();
     let link = |from: u32, to: u32, direction| {
         Link::new(format!("{from}-{to}"), (DeviceId(from), DeviceId(to)), direction, BytesPerSec::new(1e9).unwrap())
     };
@@ -106,7 +105,7 @@ fn problem((devices, samples, networks, has_home, is_half_duplex): &(Vec<Drawn>,
         true => vec![link(0, other, Direction::EitherWay)],
         false => vec![link(0, other, Direction::OneWay), link(other, 0, Direction::OneWay)],
     });
-    let platform = Platform { devices: devices_of, links: links.collect(), ..Platform::default() };
+    let platform = Platform { links: links.collect(), ..Platform::new(devices.iter().enumerate().map(device)) };
     let speeds = Speeds(devices.iter().map(|drawn| drawn.micros).collect());
     Problem::new(models, platform, Load::Offline { samples: *samples }, speeds)
 }
@@ -133,8 +132,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
-    fn no_plan_that_a_strategy_returns_is_refused(drawn in drawn()) {
-        let problem = problem(&drawn);
+    fn no_plan_that_a_strategy_returns_is_refused(drawn in drawn(), shared in prop::option::of(1u64..200)) {
+        let mut problem = problem(&drawn);
+        problem.platform.memories.extend(shared.map(|percent| {
+            let own: Bytes = problem.platform.memories.iter().filter_map(|memory| memory.capacity).sum();
+            let users = problem.platform.device_ids().collect();
+            Memory { name: "shared".into(), capacity: Some(Bytes(own.0 * percent / 100)), users, rule: None }
+        }));
         for strategy in batch_splits().into_iter().chain(others()) {
             let proposal = match strategy.propose(&problem) {
                 Ok(proposal) => proposal,
@@ -146,8 +150,8 @@ proptest! {
                     let found: Vec<String> = found.iter().map(ToString::to_string).collect();
                     TestCaseError::fail(format!("{}: {found:?}", strategy.name()))
                 })?;
-                for (device, footprint) in problem.platform.devices.iter().zip(footprints(&plan, &problem)) {
-                    prop_assert!(footprint.total() <= device.memory);
+                for (memory, footprint) in problem.platform.memories.iter().zip(footprints(&plan, &problem)) {
+                    prop_assert!(footprint.total() <= memory.capacity.unwrap());
                 }
             }
         }
@@ -270,7 +274,7 @@ fn several_networks_are_shared_together() {
         }
     }
     let mut problem = problem(&(vec![], 1, 2, false, false));
-    problem.platform.devices = ["d0", "d1"].map(|name| Device::new(name, DeviceKind::Gpu, Bytes(1 << 30))).into();
+    problem.platform = Platform::new(["d0", "d1"].map(|name| (Device::new(name, DeviceKind::Gpu), Bytes(1 << 30))));
     problem.costs = Arc::new(Two);
     let millis = |strategy: &dyn coinfer::strategy::Strategy| {
         let plan = check(strategy.plan(&problem).unwrap(), &problem).unwrap();

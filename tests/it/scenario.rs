@@ -74,7 +74,7 @@ fn a_bare_word_and_a_toml_value_can_be_set_and_the_last_wins() {
     let case = scenario.case().unwrap();
     assert_eq!((scenario.name(), scenario.seed(), case.seed), ("other", 9, 9));
     assert_eq!(case.problem.samples(), 32);
-    assert_eq!(case.problem.platform.devices[1].memory.to_string(), "8 GiB");
+    assert_eq!(case.problem.platform.memories[1].capacity.unwrap().to_string(), "8 GiB");
     assert_eq!(case.problem.platform.links.len(), 1);
 }
 
@@ -246,6 +246,6 @@ fn the_schema_requires_what_a_scenario_needs_and_knows_no_null() {
     assert!(!schema.to_string().contains("null"), "{schema}");
     assert_eq!(schema["$schema"], "http://json-schema.org/draft-07/schema#");
     let device = &schema["definitions"]["DeviceForm"];
-    assert_eq!(device["required"], serde_json::json!(["name", "kind", "memory"]));
+    assert_eq!(device["required"], serde_json::json!(["name", "kind"]));
     assert_eq!(device["additionalProperties"], false);
 }

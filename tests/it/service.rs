@@ -34,8 +34,8 @@ pub(crate) fn at(millis: u64) -> Time {
 }
 
 fn problem(devices: u32, load: Load) -> Problem {
-    let device = |index| Device::new(format!("d{index}"), DeviceKind::Gpu, Bytes(1 << 30));
-    let platform = Platform { devices: (0..devices).map(device).collect(), ..Platform::default() };
+    let device = |index| (Device::new(format!("d{index}"), DeviceKind::Gpu), Bytes(1 << 30));
+    let platform = Platform::new((0..devices).map(device));
     let models = vec![Model { graph: Graph::opaque("net", 4, 4, Bytes(0), Bytes(8)).unwrap(), home: None }];
     Problem::new(models, platform, load, Millis)
 }

@@ -9,7 +9,7 @@ use coinfer::model::{Graph, LayerId, ModelId, Region, Segment, Work};
 use coinfer::plan::{Action, Lane, LaneId, Plan, StepId, check};
 use coinfer::platform::{
     BandwidthRule, BandwidthTable, Device, DeviceId, DeviceKind, Direction, Host, Link, LinkId, Nic, Package, Platform,
-    Power, SharedMemory, Sharing, Slowdown,
+    Power, Sharing, Slowdown,
 };
 use coinfer::problem::{Load, Model, Problem};
 use coinfer::units::{Bytes, BytesPerSec, Duration, Share, Watts};
@@ -41,10 +41,13 @@ fn rate(giga: f64) -> BytesPerSec {
 /// Device 0 with a link to each of the others and one back: link `2 i` leads to device `i + 1`, link `2 i + 1` back.
 /// Overheads in nanoseconds, bandwidths in GB/s.
 fn star(times: Times, links: &[(u64, f64)]) -> Problem {
-    let device = |index| Device {
-        traffic: Some(rate(30.0 + 7.0 * f64::from(index))),
-        power: Some(Power { idle: Watts::new(1.0).unwrap(), active: Watts::new(6.0 + f64::from(index)).unwrap() }),
-        ..Device::new(format!("d{index}"), DeviceKind::Gpu, Bytes(1 << 30))
+    let device = |index| {
+        let device = Device {
+            traffic: Some(rate(30.0 + 7.0 * f64::from(index))),
+            power: Some(Power { idle: Watts::new(1.0).unwrap(), active: Watts::new(6.0 + f64::from(index)).unwrap() }),
+            ..Device::new(format!("d{index}"), DeviceKind::Gpu)
+        };
+        (device, Bytes(1 << 30))
     };
     let link = |(index, &(overhead, giga)): (u32, &(u64, f64))| {
         let around = DeviceId(index / 2 + 1);
@@ -53,9 +56,8 @@ fn star(times: Times, links: &[(u64, f64)]) -> Problem {
         Link { overhead, ..Link::new(format!("l{index}"), ends, Direction::OneWay, rate(giga)) }
     };
     let platform = Platform {
-        devices: (0..=links.len() as u32 / 2).map(device).collect(),
         links: (0..).zip(links).map(link).collect(),
-        ..Platform::default()
+        ..Platform::new((0..=links.len() as u32 / 2).map(device))
     };
     let models = vec![Model { graph: Graph::opaque("net", 4, 4, Bytes(0), Bytes(8)).unwrap(), home: None }];
     let samples = times.samples.len() as u32;
@@ -221,13 +223,12 @@ fn every_effect_together_gives_the_schedule_computed_by_hand() {
     let times = Times { samples: vec![1000, 600], links: vec![0; 2] };
     let mut problem = star(times, &[(0, 1.0); 2]);
     problem.contention = true;
+    // They need 30 and 37 GB/s and share 33.5: half of it.
+    problem.platform.contend(BandwidthRule::Proportional { peak: rate(33.5) });
     let effects = &mut problem.platform.interference;
     let devices = vec![DeviceId(0), DeviceId(1)];
     // Device 1 slows device 0 by 25 %.
     effects.slowdowns = vec![Slowdown { device: DeviceId(0), busy: DeviceId(1), excess_ppm: 250_000 }];
-    // They need 30 and 37 GB/s and share 33.5: half of it.
-    effects.memories =
-        vec![SharedMemory { devices: devices.clone(), rule: BandwidthRule::Proportional { peak: rate(33.5) } }];
     // Busy they draw 5 and 6 W more than the 2 W of both idle; the budget leaves 5.5 W of 11: half of the clock. Alone the
     // first stays within it, and the second goes at 11/12 of its clock, of which half the clock is 6/11.
     effects.packages = vec![Package { devices, budget: Watts::new(7.5).unwrap(), exponent: 1.0 }];
@@ -318,11 +319,11 @@ fn problem_of(drawn: &Drawn) -> Problem {
         link.latency = Duration::from_nanos(*latency);
     }
     let devices: Vec<DeviceId> = problem.platform.device_ids().collect();
+    drawn.rule.iter().for_each(|rule| problem.platform.contend(rule.clone()));
     let effects = &mut problem.platform.interference;
     let slowdown =
         |&(device, busy, excess_ppm): &_| Slowdown { device: DeviceId(device), busy: DeviceId(busy), excess_ppm };
     effects.slowdowns = drawn.slowdowns.iter().map(slowdown).collect();
-    effects.memories.extend(drawn.rule.clone().map(|rule| SharedMemory { devices: devices.clone(), rule }));
     effects.packages.extend(drawn.package.map(|(budget, exponent)| {
         let budget = Watts::new(budget).unwrap();
         Package { devices: devices.clone(), budget, exponent }

@@ -69,7 +69,7 @@ fn problem(drawn: &Drawn) -> Problem {
         // What waits beside: at the home all inputs and outputs, elsewhere outputs that are not sent back yet.
         let waits = drawn.home.map_or(0, |_| if index == 0 { 4 + 6 } else { 6 }) * u64::from(drawn.samples);
         let memory = Bytes(parameters + activations * u64::from(*capacity) + 9 + waits);
-        Device::new(format!("d{index}"), DeviceKind::Gpu, memory)
+        (Device::new(format!("d{index}"), DeviceKind::Gpu), memory)
     };
     let mut links = vec![];
     for other in 1..drawn.capacities.len() as u32 {
@@ -84,8 +84,7 @@ fn problem(drawn: &Drawn) -> Problem {
     }
     let graph = Graph::opaque("net", 4, 6, Bytes(parameters), Bytes(activations)).unwrap();
     let models = vec![Model { graph, home: drawn.home.map(|_| DeviceId(0)) }];
-    let devices = drawn.capacities.iter().enumerate().map(device).collect();
-    let platform = Platform { devices, links, ..Platform::default() };
+    let platform = Platform { links, ..Platform::new(drawn.capacities.iter().enumerate().map(device)) };
     Problem::new(models, platform, Load::Offline { samples: drawn.samples }, drawn.table.clone())
 }
 
@@ -179,7 +178,9 @@ proptest! {
     fn networks_in_turn_are_one_sound_plan_or_do_not_fit(drawn in drawn(), networks in 1u32..4, room in 0u64..400) {
         let drawn = Drawn { samples: drawn.samples.div_ceil(networks), ..drawn };
         let mut problem = problem_of_several(&drawn, networks);
-        problem.platform.devices.iter_mut().for_each(|device| device.memory = device.memory + Bytes(room));
+        for memory in &mut problem.platform.memories {
+            memory.capacity = memory.capacity.map(|capacity| capacity + Bytes(room));
+        }
         let mut times: BTreeMap<&str, Duration> = BTreeMap::new();
         for strategy in strategies() {
             let plan = match strategy.plan(&problem) {
@@ -312,8 +313,8 @@ proptest! {
         samples in 1u32..5,
     ) {
         let devices = micros[0].len();
-        let device = |index| Device::new(format!("d{index}"), DeviceKind::Gpu, Bytes(1 << 30));
-        let platform = Platform { devices: (0..devices).map(device).collect(), ..Platform::default() };
+        let device = |index| (Device::new(format!("d{index}"), DeviceKind::Gpu), Bytes(1 << 30));
+        let platform = Platform::new((0..devices).map(device));
         let graph = |index| Graph::opaque(format!("n{index}"), 4, 6, Bytes(100), Bytes(10)).unwrap();
         let models = (0..micros.len()).map(|index| Model { graph: graph(index), home: None }).collect();
         let problem = Problem::new(models, platform, Load::Offline { samples }, OfNetworks(micros.clone()));

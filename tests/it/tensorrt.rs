@@ -324,9 +324,8 @@ fn trtexec_itself_times_a_network_where_it_is_there() {
     static GO_ON: AtomicBool = AtomicBool::new(false);
     let graph = zoo::graph("squeezenet_v1.1").unwrap();
     let unit = TensorrtUnit { dla_core: None, gpu_fallback: false, precision: Precision::Fp16 };
-    let gpu = Device::new("gpu", DeviceKind::Igpu, Bytes(1 << 32));
-    let devices = vec![Device { runtime: Runtime::Tensorrt(unit), ..gpu }];
-    let platform = Platform { devices, ..Platform::default() };
+    let gpu = Device { runtime: Runtime::Tensorrt(unit), ..Device::new("gpu", DeviceKind::Igpu) };
+    let platform = Platform::new([(gpu, Bytes(1 << 32))]);
     let engines = tempfile::tempdir().unwrap();
     let patience = Patience { limit: Duration::from_nanos(600_000_000_000), interrupted: &GO_ON };
     let network = Network { graph: graph.clone(), weights: Arc::new(Weights::Seeded(0)), home: None };

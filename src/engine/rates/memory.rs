@@ -4,12 +4,12 @@
 
 use super::Changed;
 use crate::plan::LaneId;
-use crate::platform::{BandwidthRule, SharedMemory};
+use crate::platform::{BandwidthRule, Memory, Platform};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Memories {
     memories: Vec<MemoryState>,
-    /// By device, its memory. Empty if nothing shares memory.
+    /// By device, the memory that slows it. Empty if none does.
     of_device: Vec<Option<u32>>,
     /// By lane, the traffic of its step.
     traffic: Vec<u64>,
@@ -24,20 +24,17 @@ struct MemoryState {
 }
 
 impl Memories {
-    pub(super) fn new(memories: &[SharedMemory], devices: usize) -> Memories {
-        if memories.is_empty() {
-            return Memories::default();
+    pub(super) fn new(platform: &Platform) -> Memories {
+        let mut of_device = vec![None; platform.devices.len()];
+        for (index, (memory, _)) in (0..).zip(platform.contended_memories()) {
+            memory.users.iter().for_each(|device| of_device[device.0 as usize] = Some(index));
         }
-        let mut of_device = vec![None; devices];
-        for (index, memory) in (0..).zip(memories) {
-            memory.devices.iter().for_each(|device| of_device[device.0 as usize] = Some(index));
-        }
-        let state = |memory: &SharedMemory| MemoryState {
-            rule: memory.rule.clone(),
-            devices: memory.devices.iter().map(|device| device.0).collect(),
+        let state = |(memory, rule): (&Memory, &BandwidthRule)| MemoryState {
+            rule: rule.clone(),
+            devices: memory.users.iter().map(|device| device.0).collect(),
             traffic: 0,
         };
-        Memories { memories: memories.iter().map(state).collect(), of_device, traffic: Vec::new() }
+        Memories { memories: platform.contended_memories().map(state).collect(), of_device, traffic: Vec::new() }
     }
 
     pub(super) fn add_lane(&mut self) {

@@ -73,10 +73,9 @@ impl Rates {
         let interference = &problem.platform.interference;
         let none = Default::default();
         let effects = if problem.contention { interference } else { &none };
-        let has_effects = !(effects.slowdowns.is_empty()
-            && effects.memories.is_empty()
-            && effects.packages.is_empty()
-            && effects.hosts.is_empty());
+        let slow = problem.contention && problem.platform.contended_memories().next().is_some();
+        let has_effects =
+            slow || !(effects.slowdowns.is_empty() && effects.packages.is_empty() && effects.hosts.is_empty());
         if !has_effects && interference.nics.is_empty() && problem.faults.is_empty() {
             return None;
         }
@@ -85,7 +84,7 @@ impl Rates {
             lanes: Vec::new(),
             devices: vec![DeviceState { running: 0, health: 1.0, lanes: Vec::new() }; count],
             pairwise: Pairwise::new(&effects.slowdowns, count),
-            memories: Memories::new(&effects.memories, count),
+            memories: if slow { Memories::new(&problem.platform) } else { Memories::default() },
             packages: Packages::new(&effects.packages, &problem.platform),
             hosts: Hosts::new(&effects.hosts, count),
             changed: Changed { devices: Vec::new(), is_listed: vec![false; count] },

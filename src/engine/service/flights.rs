@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 pub(super) use losses::Loss;
 
-use super::memory::Memory;
+use super::memory::Stock;
 use super::template::{Template, devices_of, is_alike};
 use crate::engine::simulator::{Prepared, Simulator};
 use crate::engine::{Sampler, Streams};
@@ -24,7 +24,7 @@ pub(super) struct Flights<'a> {
     /// The first step and the place of each flight, in the order in which they were issued.
     order: VecDeque<(u32, u32)>,
     lanes: Vec<FloorLane>,
-    pub(super) memory: Memory<'a>,
+    pub(super) memory: Stock<'a>,
     /// Of all steps issued so far.
     pub(super) spans: Vec<Span>,
     /// Steps that were under way on a device that dropped out.
@@ -44,8 +44,8 @@ struct Flight {
     counts: Vec<u32>,
     /// Steps that must still end; the flight has ended at 0.
     left: u32,
-    /// By device of the template, those of them that need it.
-    left_on: Vec<u32>,
+    /// By memory of the template, those of them that need it.
+    left_in: Vec<u32>,
     /// Whose samples it computes.
     group: u32,
 }
@@ -82,7 +82,7 @@ impl<'a> Flights<'a> {
             free: Vec::new(),
             order: VecDeque::new(),
             lanes: Vec::new(),
-            memory: Memory::new(problem),
+            memory: Stock::new(problem),
             spans: Vec::new(),
             lost: Vec::new(),
             dead: Vec::new(),
@@ -170,7 +170,7 @@ impl<'a> Flights<'a> {
         });
         let flight = &mut self.flights[place as usize];
         (flight.template, flight.first, flight.left, flight.group) = (index, first, count as u32, group);
-        flight.left_on.clone_from(&template.steps_on);
+        flight.left_in.clone_from(&template.steps_in);
         self.memory.take(index);
         flight.counts.clear();
         flight.counts.extend((0..count as u32).map(|step| template.frontier.count(StepId(step))));
@@ -260,11 +260,11 @@ impl<'a> Flights<'a> {
         let template = &templates[flight.template as usize];
         flight.counts[step.0 as usize] = ENDED;
         flight.left -= 1;
-        for place_on in template.steps[step.0 as usize].on() {
-            let left = &mut flight.left_on[place_on as usize];
+        for &memory in template.memories_of(step) {
+            let left = &mut flight.left_in[memory as usize];
             *left -= 1;
             if *left == 0 {
-                self.memory.give_back(place, flight.template, place_on);
+                self.memory.give_back(place, flight.template, memory);
             }
         }
         if let Some(lane) = template.steps[step.0 as usize].lane

@@ -7,7 +7,7 @@ use super::flights::{DEAD, ENDED};
 use crate::engine::{estimates, traffic};
 use crate::model::{ModelId, count_samples};
 use crate::plan::{CheckedPlan, Frontier, Lane, LaneId, Plan, StepId};
-use crate::platform::{DeviceId, Platform};
+use crate::platform::{DeviceId, MemoryId, Platform};
 use crate::problem::Problem;
 use crate::units::Duration;
 
@@ -24,8 +24,12 @@ pub(super) struct Template {
     pub(super) lanes: Vec<LaneId>,
     /// The devices that it computes on, or moves data from or to.
     pub(super) devices: Vec<DeviceId>,
-    /// By place among them, how many steps it has there.
-    pub(super) steps_on: Vec<u32>,
+    /// The memories of these.
+    pub(super) memories: Vec<MemoryId>,
+    /// By place among them, how many steps need it.
+    pub(super) steps_in: Vec<u32>,
+    /// By lane of the plan, the memories that its steps need, by place.
+    memories_of: Vec<Vec<u16>>,
 }
 
 /// A step as the simulator needs it.
@@ -35,19 +39,6 @@ pub(super) struct TemplateStep {
     pub(super) lane: Option<LaneId>,
     pub(super) isolated: Duration,
     pub(super) traffic: u64,
-    /// The devices that it computes on, or moves data from and to, by place among those of the template.
-    on: [u16; 2],
-}
-
-/// No device.
-const NOWHERE: u16 = u16::MAX;
-
-impl TemplateStep {
-    /// The devices that it needs, by place among those of the template.
-    #[inline]
-    pub(super) fn on(&self) -> impl Iterator<Item = u16> + use<> {
-        self.on.into_iter().filter(|place| *place != NOWHERE)
-    }
 }
 
 impl Template {
@@ -67,15 +58,16 @@ impl Template {
         let mut devices: Vec<DeviceId> = plan.lanes.iter().flat_map(|lane| devices_of(platform, lane)).collect();
         devices.sort_unstable();
         devices.dedup();
-        let on_devices = |lane: &Lane| {
-            let mut on = [NOWHERE; 2];
-            let places =
-                devices_of(platform, lane).into_iter().filter_map(|device| devices.binary_search(&device).ok());
-            on.iter_mut().zip(places).for_each(|(on, place)| *on = place as u16);
-            on
+        let uses = |device: &DeviceId, memory: MemoryId| platform.memory(memory).users.contains(device);
+        let memories: Vec<MemoryId> =
+            platform.memory_ids().filter(|&memory| devices.iter().any(|device| uses(device, memory))).collect();
+        let of_lane = |lane: &Lane| {
+            let needed = devices_of(platform, lane);
+            let places = (0..).zip(&memories).filter(|(_, memory)| needed.iter().any(|device| uses(device, **memory)));
+            places.map(|(place, _)| place).collect()
         };
-        let of_lanes: Vec<[u16; 2]> = plan.lanes.iter().map(on_devices).collect();
-        let mut steps_on = vec![0; devices.len()];
+        let memories_of: Vec<Vec<u16>> = plan.lanes.iter().map(of_lane).collect();
+        let mut steps_in = vec![0; memories.len()];
         let mut first_on_lane: Vec<(LaneId, StepId)> = Vec::new();
         let mut steps = Vec::with_capacity(plan.steps.len());
         for (index, (step, estimate)) in plan.steps.iter().zip(&estimates).enumerate() {
@@ -84,13 +76,30 @@ impl Template {
                 first_on_lane.push((lane, StepId(index as u32)));
             }
             let traffic = traffic.get(index).copied().unwrap_or(0);
-            let on = step.lane.map_or([NOWHERE; 2], |lane| of_lanes[lane.0 as usize]);
-            let step = TemplateStep { lane, isolated: estimate.time, traffic, on };
-            step.on().for_each(|place| steps_on[place as usize] += 1);
-            steps.push(step);
+            let needed = step.lane.iter().flat_map(|lane| &memories_of[lane.0 as usize]);
+            needed.for_each(|place| steps_in[*place as usize] += 1);
+            steps.push(TemplateStep { lane, isolated: estimate.time, traffic });
         }
         let begins_on = begins_on(&plan, &first_on_lane, &lanes);
-        Ok(Template { frontier: Frontier::new(&plan), plan, steps, first_on_lane, begins_on, lanes, devices, steps_on })
+        let frontier = Frontier::new(&plan);
+        Ok(Template {
+            frontier,
+            plan,
+            steps,
+            first_on_lane,
+            begins_on,
+            lanes,
+            devices,
+            memories,
+            steps_in,
+            memories_of,
+        })
+    }
+
+    /// The memories that a step needs, by place among those of the template.
+    #[inline]
+    pub(super) fn memories_of(&self, step: StepId) -> &[u16] {
+        self.plan.step_at(step).lane.map_or(&[], |lane| &self.memories_of[lane.0 as usize])
     }
 
     /// Marks the steps of samples of which nothing has begun, given what each step waits for.

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use super::Pairs;
 use crate::scenario::decode::{At, form};
 use crate::scenario::scalar::{FileName, Word};
-use crate::units::{BytesPerSec, Watts};
+use crate::units::{Bytes, BytesPerSec, Watts};
 
 form! {
     /// How much longer steps on a device take while another computes. Of several, what is above 1 adds up: two of 1.12 make
@@ -21,15 +21,17 @@ form! {
         factor: At<f64> = "factor = 1.12",
     }
 
-    /// A memory that several devices share. How fast a device goes that alone would read and write `x` beside others
-    /// that need `y` is one of four rules. Speeds are relative to running alone: others take no more than they need, so that it
+    /// A memory that several devices share: what it holds, how they slow each other there, or both. How fast a device goes
+    /// that alone would read and write `x` beside others that need `y` is one of four rules. Speeds are relative to running alone: others take no more than they need, so that it
     /// is `(x - y) / x` at least by any formula, and 1 alone.
     MemoryForm("the memory") {
         /// Unique among the memories.
         name: At<String>,
         /// The devices that share it; each belongs to one memory at most.
         devices: Vec<At<String>> = "devices = [\"gpu\", \"dla\"]",
-        @one_of "proportional = { peak = \"78 GB/s\" }" as dyn Any {
+        /// What it can hold of weights and data of all devices that share it; if absent, each holds what its own `memory` says.
+        capacity: At<Bytes>,
+        @one_of "proportional = { peak = \"78 GB/s\" }" as dyn Any, unless capacity {
             /// All get the same part of what they need: `peak / (x + y)`.
             proportional: ProportionalForm,
             /// A device gets what others leave, or `floor` if that is more: `max(peak - y, floor) / x`.

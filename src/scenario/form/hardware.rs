@@ -20,8 +20,9 @@ form! {
         count: At<u64>,
         /// What it is.
         kind: At<Word<DeviceKind>> = "kind = \"gpu\"",
-        /// Memory for parameters and activations.
-        memory: At<Bytes> = "memory = \"4 GiB\"",
+        /// Memory for weights and data, for example `"4 GiB"`. Of a device in one of `memories` with a capacity, the most that
+        /// it may hold there; all of that if absent.
+        memory: At<Bytes>,
         /// File with its profile, relative to the scenario file.
         trace: At<FileName>,
         /// What the trace calls it; its name if absent.

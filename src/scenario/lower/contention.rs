@@ -1,33 +1,23 @@
 //! What devices and links contend for, as the platform has it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use crate::platform::{BandwidthRule, BandwidthTable, DeviceId, Host, Interference, Package, SharedMemory, Slowdown};
+use crate::platform::{DeviceId, Host, Interference, Package, Platform, Slowdown};
 use crate::scenario::decode::At;
 use crate::scenario::diagnostic::{Mistakes, Span};
 use crate::scenario::document::Value;
 use crate::scenario::form::{DeviceForm, HostForm, MemoryForm, PackageForm, ScenarioForm, SlowdownForm};
 use crate::scenario::names::Names;
-use crate::scenario::text_files::TextFiles;
-
-/// Measured bandwidths that the scenario names.
-type Tables = TextFiles<Arc<BandwidthTable>>;
 
 /// Threads of a processor.
 const THREADS_MAX: u64 = 1024;
 
-/// What the devices contend for; nothing of the links. If there are faults, it is not whole.
-pub(super) fn lower(form: &ScenarioForm, devices: &Names, files: &Tables, faults: &mut Mistakes) -> Interference {
+/// What the devices contend for beside memories; nothing of the links. If there are faults, it is not whole.
+pub(super) fn lower(form: &ScenarioForm, devices: &Names, faults: &mut Mistakes) -> Interference {
     let mut interference = Interference::default();
     let mut seen = BTreeMap::new();
     for slowdown in form.slowdowns.iter().flatten() {
         interference.slowdowns.extend(lower_slowdown(slowdown, devices, &mut seen, faults));
-    }
-    let (mut names, mut members) = (Names::new("memories"), Members::new("memories"));
-    for memory in form.memories.iter().flatten() {
-        names.insert(memory.name.as_ref(), faults);
-        interference.memories.extend(lower_memory(memory, devices, files, &mut members, faults));
     }
     let forms: Vec<&DeviceForm> = form.devices.iter().flatten().collect();
     let (mut names, mut members) = (Names::new("packages"), Members::new("packages"));
@@ -44,15 +34,21 @@ pub(super) fn lower(form: &ScenarioForm, devices: &Names, files: &Tables, faults
 
 /// Whether the scenario says itself what devices contend for, if only that it is nothing.
 pub(super) fn is_stated(form: &ScenarioForm) -> bool {
-    form.slowdowns.is_some() || form.memories.is_some() || form.packages.is_some() || form.hosts.is_some()
+    // A memory may only say what it holds.
+    let states =
+        |memories: &Vec<MemoryForm>| memories.is_empty() || memories.iter().any(|memory| memory.kind().is_some());
+    form.slowdowns.is_some()
+        || form.memories.as_ref().is_some_and(states)
+        || form.packages.is_some()
+        || form.hosts.is_some()
 }
 
 /// What is stated and has no effect where contention is off. Slowdowns alone are what runs are compared with and
 /// without.
-pub(super) fn idle_note(interference: &Interference) -> Option<String> {
-    let Interference { memories, packages, hosts, .. } = interference;
-    let stated =
-        [("`memories`", memories.is_empty()), ("`packages`", packages.is_empty()), ("`hosts`", hosts.is_empty())];
+pub(super) fn idle_note(platform: &Platform) -> Option<String> {
+    let Interference { packages, hosts, .. } = &platform.interference;
+    let is_unslowed = platform.contended_memories().next().is_none();
+    let stated = [("`memories`", is_unslowed), ("`packages`", packages.is_empty()), ("`hosts`", hosts.is_empty())];
     let stated: Vec<&str> = stated.into_iter().filter_map(|(name, is_empty)| (!is_empty).then_some(name)).collect();
     (!stated.is_empty()).then(|| format!("{} have no effect without `contention = true`", stated.join(", ")))
 }
@@ -88,19 +84,24 @@ fn lower_slowdown(
 }
 
 /// Which devices have been named in a list whose entries share none.
-struct Members {
+pub(super) struct Members {
     /// What the entries are, in the plural.
     list: &'static str,
     seen: BTreeMap<DeviceId, Span>,
 }
 
 impl Members {
-    fn new(list: &'static str) -> Members {
+    pub(super) fn new(list: &'static str) -> Members {
         Members { list, seen: BTreeMap::new() }
     }
 
     /// The devices with these names, each once and in no entry before; `None` for a name that is wrong.
-    fn find(&mut self, named: &[At<String>], devices: &Names, faults: &mut Mistakes) -> Vec<Option<DeviceId>> {
+    pub(super) fn find(
+        &mut self,
+        named: &[At<String>],
+        devices: &Names,
+        faults: &mut Mistakes,
+    ) -> Vec<Option<DeviceId>> {
         let found: Vec<Option<DeviceId>> =
             named.iter().map(|name| Some(DeviceId(devices.find(name, faults)?))).collect();
         for (name, device) in named.iter().zip(&found) {
@@ -112,55 +113,6 @@ impl Members {
         }
         found
     }
-}
-
-fn lower_memory(
-    form: &MemoryForm,
-    devices: &Names,
-    files: &Tables,
-    members: &mut Members,
-    faults: &mut Mistakes,
-) -> Option<SharedMemory> {
-    let named = form.devices.as_deref();
-    if let Some(named) = named
-        && named.len() < 2
-    {
-        let at = named.first().map_or(&form.at, |name| &name.at);
-        faults.add(at, "a memory that no two devices share slows none", "name two devices or more, or remove it");
-    }
-    let devices = named.map(|named| members.find(named, devices, faults));
-    let rule = lower_rule(form, files, faults);
-    Some(SharedMemory { devices: devices?.into_iter().collect::<Option<_>>()?, rule: rule? })
-}
-
-fn lower_rule(form: &MemoryForm, files: &Tables, faults: &mut Mistakes) -> Option<BandwidthRule> {
-    if let Some(proportional) = &form.proportional {
-        return Some(BandwidthRule::Proportional { peak: proportional.peak.as_ref()?.value });
-    }
-    if let Some(residual) = &form.residual_or_floor {
-        let (peak, floor) = (residual.peak.as_ref()?, residual.floor.as_ref()?);
-        if floor.value > peak.value {
-            let fault = faults.add(&floor.at, "a device would get more than the memory delivers", "use at most `peak`");
-            fault.beside(&peak.at, "what it delivers");
-        }
-        return Some(BandwidthRule::ResidualOrFloor { peak: peak.value, floor: floor.value });
-    }
-    if let Some(table) = &form.table {
-        // What is wrong with the file has been said.
-        return Some(BandwidthRule::Table(files.get(&table.file.as_ref()?.value)?.clone()));
-    }
-    let smooth = form.smooth.as_ref()?;
-    let exponent = smooth.exponent.as_ref()?;
-    if !(0.01..=100.0).contains(&exponent.value) {
-        let cause = format!("the exponent {} is out of range", exponent.value);
-        faults.add(&exponent.at, cause, "use 0.01 to 100, for example 0.91");
-    }
-    Some(BandwidthRule::Smooth {
-        threshold: smooth.threshold.as_ref()?.value,
-        cap: smooth.cap.as_ref()?.value,
-        width: smooth.width.as_ref()?.value,
-        exponent: exponent.value,
-    })
 }
 
 fn lower_package(

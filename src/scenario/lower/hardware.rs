@@ -79,7 +79,6 @@ fn lower_device(form: &DeviceForm, faults: &mut Mistakes) -> Option<Device> {
         name: form.name.as_ref()?.value.clone(),
         kind: kind.value.0,
         class: precision.of(&profiled_device(form)?.value),
-        memory: form.memory.as_ref()?.value,
         precision,
         unsupported: unsupported.unwrap_or_else(|| kind.value.0.unsupported()),
         limits,

@@ -6,6 +6,7 @@ mod curves;
 mod faults;
 mod hardware;
 mod load;
+mod memories;
 mod networks;
 mod nics;
 mod recorded;
@@ -53,7 +54,8 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Mistakes) -> Option
     let ports = switches::lower(&form, &counted, &mut hardware, faults);
     let is_platform_whole = faults.len() == known;
     let runtimes = runtimes::lower(&form, faults);
-    hardware.platform.interference = contention::lower(&form, &hardware.devices, &files.bandwidths, faults);
+    hardware.platform.memories = memories::lower(root, &form, &hardware.devices, &files.bandwidths, faults);
+    hardware.platform.interference = contention::lower(&form, &hardware.devices, faults);
     hardware.platform.interference.nics = nics::lower(&form, &hardware, faults);
     hardware.platform.interference.nics.extend(ports);
     let broken = faults::lower(&form, &hardware, faults);
@@ -102,7 +104,7 @@ pub(super) fn lower(root: &Node, files: &Files, faults: &mut Mistakes) -> Option
     let profiles = curves.profiles(&recorded.collect::<Vec<_>>());
     let mut notes: Vec<String> = notes;
     notes.extend(load_notes);
-    notes.extend(contention::idle_note(&problem.platform.interference).filter(|_| !contention));
+    notes.extend(contention::idle_note(&problem.platform).filter(|_| !contention));
     notes.extend(profiles.iter().flatten().filter_map(|profile| profile.mismatch.clone()));
     let has_one_load = !matches!(problem.load, Load::PerModel(_));
     if problem.models.len() > 1 && !problem.faults.is_empty() && has_one_load {

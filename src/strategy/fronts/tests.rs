@@ -7,9 +7,7 @@ use crate::cost::{Basis, CostModel, Estimate, Piece, Scope, Uncalibrated};
 use crate::engine::simulate;
 use crate::model::{Conv, Graph, Layer, LayerId, ModelId, Op, OpKind, Segment, Shape, Work};
 use crate::plan::{Action, check};
-use crate::platform::{
-    BandwidthRule, Device, DeviceId, DeviceKind, Direction, Link, LinkId, Platform, Precision, SharedMemory,
-};
+use crate::platform::{BandwidthRule, Device, DeviceId, DeviceKind, Direction, Link, LinkId, Platform, Precision};
 use crate::problem::{Load, Model, Problem};
 use crate::strategy::bound::lower_bound;
 use crate::strategy::simulated::simulated;
@@ -74,25 +72,22 @@ impl CostModel for Times {
 /// A GPU and accelerators, of one class or each of its own, that share a memory.
 fn problem(times: Times, is_one_class: bool, samples: u32) -> Problem {
     let mut platform = Platform::default();
-    platform.devices.push(Device::new("gpu", DeviceKind::Gpu, Bytes(1 << 30)));
+    platform.add(Device::new("gpu", DeviceKind::Gpu), Bytes(1 << 30));
     for index in 1..times.devices.len() {
-        let mut dla = Device::new(format!("dla{index}"), DeviceKind::Dla, Bytes(1 << 30));
+        let mut dla = Device::new(format!("dla{index}"), DeviceKind::Dla);
         dla.precision = Precision::Fp16;
         dla.unsupported.insert(OpKind::Dense);
         if is_one_class {
             dla.class = "dla".into();
         }
-        platform.devices.push(dla);
+        platform.add(dla, Bytes(1 << 30));
         let ends = (DeviceId(index as u32), DeviceId(0));
         let rate = BytesPerSec::new(1e9).unwrap();
         platform.links.push(Link::new(format!("out{index}"), ends, Direction::OneWay, rate));
     }
     let rate = |giga: f64| BytesPerSec::new(giga * 1e9).unwrap();
     platform.devices.iter_mut().for_each(|device| device.traffic = Some(rate(20.0)));
-    platform.interference.memories = vec![SharedMemory {
-        devices: platform.device_ids().collect(),
-        rule: BandwidthRule::Proportional { peak: rate(30.0) },
-    }];
+    platform.contend(BandwidthRule::Proportional { peak: rate(30.0) });
     let model = Model { graph: graph(), home: None };
     Problem { contention: true, ..Problem::new(vec![model], platform, Load::Offline { samples }, times) }
 }
@@ -257,9 +252,9 @@ fn what_cannot_be_shared_says_why() {
 fn streamed(rate: f64) -> Problem {
     let mut problem = plain(64);
     let camera = DeviceId(problem.platform.devices.len() as u32);
-    let mut sender = Device::new("camera", DeviceKind::Cpu, Bytes(1 << 30));
+    let mut sender = Device::new("camera", DeviceKind::Cpu);
     sender.unsupported.extend([OpKind::Conv, OpKind::Dense]);
-    problem.platform.devices.push(sender);
+    problem.platform.add(sender, Bytes(1 << 30));
     let bandwidth = BytesPerSec::new(rate * 1024.0).unwrap();
     for unit in 0..camera.0 {
         let link = Link::new(format!("in{unit}"), (camera, DeviceId(unit)), Direction::EitherWay, bandwidth);

@@ -28,7 +28,7 @@ use super::{Expectation, PlanError, Proposal};
 use crate::model::{Graph, ModelId, Region, Segment, Work};
 use crate::plan::room::{excesses, obstacle};
 use crate::plan::{Plan, Violation};
-use crate::platform::{Device, DeviceId, LinkId};
+use crate::platform::{DeviceId, LinkId};
 use crate::problem::Problem;
 use crate::units::{Duration, Share};
 pub(super) use chain::Chain;
@@ -264,13 +264,13 @@ impl RowDevice {
         home: DeviceId,
         device: DeviceId,
     ) -> Result<RowDevice, String> {
-        let Device { name, memory, .. } = problem.platform.device(device);
+        let (name, capacity) = (&problem.platform.device(device).name, problem.platform.capacity(device));
         if let Some(layer) = problem.platform.device(device).lacks(graph, front) {
             return Err(format!("`{name}` does not support `{}`", layer.name));
         }
         let weights = problem.sizes(MODEL, device).parameters(front);
-        if weights > *memory {
-            return Err(format!("`{name}` has {memory}, too little for weights of {weights}"));
+        if weights > capacity {
+            return Err(format!("`{name}` has {capacity}, too little for weights of {weights}"));
         }
         let region = Region { samples: 0..problem.samples(), rows: 0..graph.shape(probe.last()).rows };
         let work = Work { model: MODEL, segment: probe.clone(), region };

@@ -25,9 +25,10 @@ fn expected(strategy: &dyn Strategy, problem: &Problem) -> Duration {
 fn problem(graph: Graph, rates: &[f64]) -> Problem {
     let bandwidth = BytesPerSec::new(94e6 / 8.0).unwrap();
     let mut platform = Platform::default();
-    platform.devices.push(Device::new("home", DeviceKind::Cpu, Bytes(16 << 30)));
-    let board = |index| Device::new(format!("b{index}"), DeviceKind::Board, Bytes(4 << 30));
-    platform.devices.extend((0..rates.len()).map(board));
+    platform.add(Device::new("home", DeviceKind::Cpu), Bytes(16 << 30));
+    for index in 0..rates.len() {
+        platform.add(Device::new(format!("b{index}"), DeviceKind::Board), Bytes(4 << 30));
+    }
     let devices: Vec<DeviceId> = platform.device_ids().collect();
     for &from in &devices {
         for &to in devices.iter().filter(|&&to| to != from) {
@@ -260,10 +261,10 @@ fn what_cannot_be_shared_is_refused_with_a_reason() {
     unable.platform.devices[1].unsupported.insert(crate::model::OpKind::Conv);
     assert!(of(&unable).ends_with("`b0` does not support `conv1_1`"), "{}", of(&unable));
     let mut small = problem(vgg(), &[1.0, 1.0]);
-    small.platform.devices[1].memory = Bytes(1 << 20);
+    small.platform.memories[1].capacity = Some(Bytes(1 << 20));
     let plan = Legion::default().plan(&small).unwrap();
     assert!(check(plan, &small).is_ok(), "the other board does it alone");
-    small.platform.devices[2].memory = Bytes(1 << 20);
+    small.platform.memories[2].capacity = Some(Bytes(1 << 20));
     assert!(of(&small).contains("`b0` has 1 MiB, too little for weights of"), "{}", of(&small));
     let named = Legion { boards: Some(vec!["b7".into()]), ..Legion::default() };
     let error = named.plan(&problem(vgg(), &[1.0])).unwrap_err().to_string();

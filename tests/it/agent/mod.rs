@@ -60,14 +60,13 @@ fn graph() -> Graph {
 
 /// A home and two boards, each joined to each.
 fn problem(home: Option<DeviceId>) -> Problem {
-    let device = |name: &str| Device::new(name, DeviceKind::Board, Bytes(1 << 20));
+    let device = |name: &str| (Device::new(name, DeviceKind::Board), Bytes(1 << 20));
     let link = |(name, from, to): (&str, _, _)| {
         Link::new(name, (from, to), Direction::EitherWay, BytesPerSec::new(1e9).unwrap())
     };
     let platform = Platform {
-        devices: ["home", "left", "right"].map(device).into(),
         links: [("to left", HOME, LEFT), ("to right", HOME, RIGHT), ("across", LEFT, RIGHT)].map(link).into(),
-        ..Platform::default()
+        ..Platform::new(["home", "left", "right"].map(device))
     };
     let models = vec![Model { graph: graph(), home }];
     Problem::new(models, platform, Load::Offline { samples: SAMPLES }, PerRow([1, 1, 1]))

@@ -136,8 +136,8 @@ pub(super) fn published(trace: &Trace, model: &str, samples: u32) -> Problem {
 }
 
 fn build(trace: &Trace, lookup: Lookup, model: &str, samples: u32, extrapolate_unpredictable: bool) -> Problem {
-    let device = |(name, kind, _): (&str, DeviceKind, &str)| Device::new(name, kind, Bytes(1 << 50));
-    let platform = Platform { devices: DEVICES.map(device).into(), ..Platform::default() };
+    let device = |(name, kind, _): (&str, DeviceKind, &str)| (Device::new(name, kind), Bytes(1 << 50));
+    let platform = Platform::new(DEVICES.map(device));
     let models = vec![Model { graph: Graph::opaque(model, 1, 1, Bytes(1), Bytes(1)).unwrap(), home: None }];
     let costs = TraceCosts::new(&platform, &[&models[0].graph], |device, _| {
         let (.., profile) = DEVICES[device.0 as usize];

@@ -102,9 +102,8 @@ const DLA: &str = "AGX-Xavier-DLA";
 /// GPU and DLA, with the times of a network's groups on both.
 fn costs(model: &str) -> (Graph, TraceCosts) {
     let (trace, graph) = (super::kcc2020::trace("xavier-layer-groups"), zoo::graph(model).unwrap());
-    let device = |(name, kind)| Device { precision: Precision::Fp16, ..Device::new(name, kind, Bytes(1 << 30)) };
-    let devices = [(GPU, DeviceKind::Igpu), (DLA, DeviceKind::Dla)].map(device).into();
-    let platform = Platform { devices, ..Platform::default() };
+    let device = |(name, kind)| (Device { precision: Precision::Fp16, ..Device::new(name, kind) }, Bytes(1 << 30));
+    let platform = Platform::new([(GPU, DeviceKind::Igpu), (DLA, DeviceKind::Dla)].map(device));
     let costs = TraceCosts::new(&platform, &[&graph], |id, _| {
         let (device, lookup) = (&platform.device(id).name, Lookup::Exact);
         let parts = Parts::new(&trace, device, Precision::Fp16, model, &graph, lookup, false);

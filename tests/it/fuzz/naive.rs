@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use coinfer::model::{LayerId, ModelId, Region, Work};
 use coinfer::plan::{Action, Lane, Plan, Step};
-use coinfer::platform::{Device, DeviceId};
+use coinfer::platform::{DeviceId, Memory};
 use coinfer::problem::Problem;
 use coinfer::timeline::Timeline;
 use coinfer::units::Time;
@@ -103,18 +103,23 @@ pub(super) fn flow(problem: &Problem, plan: &Plan, timeline: &Timeline, samples:
 /// Steps that were issued together, and when.
 pub(crate) type Issued = (Time, Range<usize>);
 
-/// Whether all that lies on a device at a time fits its memory: the weights of all that is issued and has not ended there,
+/// Whether all that lies in a memory at a time fits: the weights of all that is issued and has not ended on a user,
 /// the activations of what runs, and what waits to be read, or at home to be taken away.
 pub(crate) fn room(problem: &Problem, plan: &Plan, timeline: &Timeline, issued: &[Issued]) -> Result<(), String> {
-    for (device, Device { name, memory, .. }) in (0..).map(DeviceId).zip(&problem.platform.devices) {
-        let mut changes = Changes { problem, plan, timeline, device, all: Vec::new() };
-        for (at, steps) in issued {
-            changes.add(*at, steps.clone());
+    for Memory { name, capacity, users, .. } in &problem.platform.memories {
+        let Some(capacity) = capacity else { continue };
+        let mut all = Vec::new();
+        for &device in users {
+            let mut changes = Changes { problem, plan, timeline, device, all: Vec::new() };
+            issued.iter().for_each(|(at, steps)| changes.add(*at, steps.clone()));
+            all.extend(
+                changes.all.into_iter().map(|(time, what, bytes)| (time, what.map(|what| (device, what)), bytes)),
+            );
         }
         // What ends at a time goes before anything comes.
-        changes.all.sort_by_key(|(time, what, bytes)| (*time, *bytes > 0, *what));
+        all.sort_by_key(|(time, what, bytes)| (*time, *bytes > 0, *what));
         let (mut data, mut weights) = (0, BTreeMap::new());
-        for (time, what, bytes) in changes.all {
+        for (time, what, bytes) in all {
             match what {
                 None => data += bytes,
                 Some(layer) => {
@@ -123,8 +128,8 @@ pub(crate) fn room(problem: &Problem, plan: &Plan, timeline: &Timeline, issued: 
                 }
             }
             let all = data + weights.values().filter(|(count, _)| *count > 0).map(|(_, bytes)| bytes).sum::<i64>();
-            if bytes > 0 && all > i64::try_from(memory.0).unwrap_or(i64::MAX) {
-                return Err(format!("`{name}` holds {all} B at {time:?}, {data} B of it data, and has {memory}"));
+            if bytes > 0 && all > i64::try_from(capacity.0).unwrap_or(i64::MAX) {
+                return Err(format!("`{name}` holds {all} B at {time:?}, {data} B of it data, and has {capacity}"));
             }
         }
     }

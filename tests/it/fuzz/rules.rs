@@ -229,7 +229,7 @@ fn check_engine(
     findings: &mut Findings,
 ) {
     let is_known = question.platform.devices.iter().all(|device| device.traffic.is_some());
-    if question.contention && !question.platform.interference.memories.is_empty() && !is_known {
+    if question.contention && question.platform.contended_memories().next().is_some() && !is_known {
         return; // the naive simulation does not know what steps move
     }
     let nanos: Vec<u64> = times.iter().map(|estimate| estimate.time.as_nanos()).collect();

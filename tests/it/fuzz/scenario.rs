@@ -56,10 +56,12 @@ pub(super) fn drawn(seed: u64) -> Written {
     draft.head();
     let loads = draft.loads();
     let home = (theme == Theme::Boards || draft.dice.is(60)).then(|| draft.name());
+    let shared = draft.capacity(&networks);
     for name in draft.names.clone() {
-        draft.device(&name, &networks);
+        draft.device(&name, &networks, shared);
     }
     let links = draft.links(home.as_deref());
+    draft.memories(shared, contention);
     if contention {
         draft.interference();
     }
@@ -129,7 +131,7 @@ impl Draft {
         self.say("replications = { count = 2, warm_up = \"none\" }".to_owned());
     }
 
-    fn device(&mut self, name: &str, networks: &[Network]) {
+    fn device(&mut self, name: &str, networks: &[Network], shared: Option<f64>) {
         let dice = &mut self.dice;
         let kind = match self.theme {
             Theme::Anything => dice.word("DeviceKind"),
@@ -139,15 +141,16 @@ impl Draft {
         };
         let precisions = if kind.contains("dla") { &["fp16", "int8"][..] } else { &["fp32", "fp32", "fp16", "int8"] };
         let precision = *dice.pick(precisions);
-        let weights = |network: &Network| network.graph.parameters(&network.graph.whole().unwrap()).0;
-        let sizes = networks.iter().map(|network| weights(network) as f64);
         let memory = match dice.is(50) {
             true => 64e9,
-            false => (sizes.sum::<f64>() + dice.real(1e4..1e8)) * dice.real(0.5..4.0),
+            false => (weights_of(networks) + dice.real(1e4..1e8)) * dice.real(0.5..4.0),
         };
-        let mut device = format!(
-            "[[devices]]\nname = \"{name}\"\nkind = {kind}\nmemory = \"{memory:.0} B\"\nprecision = \"{precision}\""
-        );
+        let mut device = format!("[[devices]]\nname = \"{name}\"\nkind = {kind}\nprecision = \"{precision}\"");
+        match shared {
+            Some(_) if dice.is(50) => {}
+            Some(capacity) => device += &format!("\nmemory = \"{:.0} B\"", memory.min(capacity)),
+            None => device += &format!("\nmemory = \"{memory:.0} B\""),
+        }
         let before = self.trace.len();
         for (index, network) in networks.iter().enumerate() {
             let is_new = networks[..index].iter().all(|earlier| earlier.profile != network.profile);
@@ -237,16 +240,17 @@ impl Draft {
         links
     }
 
-    /// What devices contend for.
-    fn interference(&mut self) {
-        let names = self.names.clone();
-        let pairs = names.iter().flat_map(|a| names.iter().map(move |b| (a, b))).filter(|(a, b)| a != b);
-        for (device, busy) in pairs.filter(|_| self.dice.is(30)).collect::<Vec<_>>() {
-            let factor = self.dice.real(1.0..8.0);
-            self.say(format!("[[slowdowns]]\ndevice = \"{device}\"\nwhile_busy = \"{busy}\"\nfactor = {factor:.4}"));
-        }
+    /// What a memory that all devices share holds, if there is one.
+    fn capacity(&mut self, networks: &[Network]) -> Option<f64> {
+        let is_shared = self.names.len() > 1 && self.dice.is(25);
+        is_shared.then(|| ((weights_of(networks) + self.dice.real(1e4..1e8)) * self.dice.real(0.7..8.0)).round())
+    }
+
+    /// A memory that all devices share, which holds so much, slows them, or both.
+    fn memories(&mut self, capacity: Option<f64>, contention: bool) {
         let dice = &mut self.dice;
-        if names.len() > 1 && dice.is(50) {
+        let mut memory = capacity.map(|capacity| format!("\ncapacity = \"{capacity:.0} B\"")).unwrap_or_default();
+        if contention && self.names.len() > 1 && dice.is(50) {
             let [peak, floor, width] = [(); 3].map(|()| dice.real(0.01..200.0));
             let rule = match dice.number(0..4) {
                 0 => format!("proportional = {{ peak = \"{peak:.3} GB/s\" }}"),
@@ -269,7 +273,20 @@ impl Draft {
                     dice.real(0.1..9.0)
                 ),
             };
-            self.say(format!("[[memories]]\ndevices = {names:?}\n{rule}"));
+            memory += &format!("\n{rule}");
+        }
+        if !memory.is_empty() {
+            self.say(format!("[[memories]]\ndevices = {:?}{memory}", self.names));
+        }
+    }
+
+    /// What devices contend for beside it.
+    fn interference(&mut self) {
+        let names = self.names.clone();
+        let pairs = names.iter().flat_map(|a| names.iter().map(move |b| (a, b))).filter(|(a, b)| a != b);
+        for (device, busy) in pairs.filter(|_| self.dice.is(30)).collect::<Vec<_>>() {
+            let factor = self.dice.real(1.0..8.0);
+            self.say(format!("[[slowdowns]]\ndevice = \"{device}\"\nwhile_busy = \"{busy}\"\nfactor = {factor:.4}"));
         }
         if self.dice.is(30) {
             // All of them idle draw less than 20 W, and alone none more than the budget.
@@ -302,4 +319,10 @@ impl Draft {
             self.say(format!("[[faults]]\n{part}\nfrom = \"{from} us\"{end}\n{effect}"));
         }
     }
+}
+
+/// Bytes of the weights of all networks.
+fn weights_of(networks: &[Network]) -> f64 {
+    let weights = |network: &Network| network.graph.parameters(&network.graph.whole().unwrap()).0;
+    networks.iter().map(|network| weights(network) as f64).sum()
 }

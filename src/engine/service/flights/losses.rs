@@ -87,17 +87,18 @@ impl Flights<'_> {
                 continue;
             }
             let template = &templates[flight.template as usize];
-            for on in (0..).zip(&flight.left_on).filter(|(_, left)| **left > 0).map(|(on, _)| on) {
-                self.memory.give_back(*place, flight.template, on);
+            for memory in (0..).zip(&flight.left_in).filter(|(_, left)| **left > 0).map(|(memory, _)| memory) {
+                self.memory.give_back(*place, flight.template, memory);
             }
             for (index, _) in is_dead.iter().enumerate().filter(|(_, is_dead)| **is_dead) {
                 flight.counts[index] = DEAD;
                 flight.left -= 1;
                 self.dead.push(StepId(flight.first + index as u32));
-                template.steps[index].on().for_each(|on| flight.left_on[on as usize] -= 1);
+                let needed = template.memories_of(StepId(index as u32));
+                needed.iter().for_each(|memory| flight.left_in[*memory as usize] -= 1);
             }
             if flight.left > 0 {
-                self.memory.shrink(*place, template, |index| flight.counts[index] != DEAD, &flight.left_on);
+                self.memory.shrink(*place, template, |index| flight.counts[index] != DEAD, &flight.left_in);
             }
             losses.push(Loss { group: flight.group, samples, is_over: flight.left == 0 });
         }
