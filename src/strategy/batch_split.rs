@@ -1,5 +1,6 @@
 //! What all batch splits share: networks, whole, on every device that can take some samples of the batch.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use crate::cost::Uncalibrated;
@@ -43,14 +44,20 @@ pub(super) struct BatchDevice {
 /// The samples of the steps of each unit, in order.
 pub(super) type Shares = Vec<Vec<Range<u32>>>;
 
-/// By device, the most samples that a step may have as far as plans have shown, and what showed it.
-type Tried = Vec<Option<(u32, Violation)>>;
+/// What plans have shown of a device.
+#[derive(Clone, Default)]
+struct Tried {
+    /// The most samples that a step may have, and what showed it.
+    most: Option<(u32, Violation)>,
+    /// Whether it does not hold the inputs of its next step while it computes.
+    holds_one_step: bool,
+}
 
 /// The plan of all networks, one after the other, each shared as `share` says, which is told all of them.
 ///
 /// Devices begin with the next network when they have done their part of the one before; none waits for the others. The
-/// weights of all networks stay in memory. Where data that waits leaves no room for as many samples as fit by themselves,
-/// `share` is asked again with less.
+/// weights of all networks stay in memory. The inputs of a device's next step are sent while it computes, if it holds both;
+/// where data that waits leaves no room for as many samples as fit by themselves, `share` is asked again with less.
 ///
 /// # Errors
 /// `share` fails, a network finds no device, or some device has too little memory for what must lie there.
@@ -58,14 +65,14 @@ pub(super) fn planned(
     problem: &Problem,
     share: impl Fn(&[BatchSplit<'_>]) -> Result<Vec<Shares>, PlanError>,
 ) -> Result<Plan, PlanError> {
-    let mut tried: Tried = vec![None; problem.platform.devices.len()];
+    let mut tried = vec![Tried::default(); problem.platform.devices.len()];
     loop {
         let models = (0..problem.models.len() as u32).map(ModelId);
         let splits: Vec<BatchSplit<'_>> =
             models.map(|model| BatchSplit::new(problem, model, &tried)).collect::<Result<_, _>>()?;
         let mut builder = Builder::new(problem);
         for (split, shares) in splits.iter().zip(share(&splits)?) {
-            split.add(&mut builder, &shares)?;
+            split.add(&mut builder, &shares, &tried)?;
         }
         let plan = builder.finish();
         let beyond = excesses(&plan, problem);
@@ -76,12 +83,15 @@ pub(super) fn planned(
             let Some((largest, each)) = largest_step(problem, &plan, device) else {
                 return Err(PlanError::Infeasible(violation.to_string()));
             };
+            let known = &mut tried[device.0 as usize];
+            if violation.beyond_memory().is_some() && !std::mem::replace(&mut known.holds_one_step, true) {
+                continue;
+            }
             // Each round takes away a sample at least, so that there is an end to it.
             let too_many = violation.beyond_memory().map_or(u64::MAX, |beyond| beyond.0.div_ceil(each.0.max(1)));
             let left = largest - too_many.clamp(1, largest.into()) as u32;
-            let known = &mut tried[device.0 as usize];
-            if known.as_ref().is_none_or(|(most, _)| left < *most) {
-                *known = Some((left, violation));
+            if known.most.as_ref().is_none_or(|(most, _)| left < *most) {
+                known.most = Some((left, violation));
             }
         }
     }
@@ -131,7 +141,7 @@ impl<'a> Whole<'a> {
     }
 
     /// The most samples that `device` can run in one step beside the weights of all networks, or why it can run none.
-    fn capacity(&self, device: DeviceId, tried: &Tried) -> Result<u32, String> {
+    fn capacity(&self, device: DeviceId, tried: &[Tried]) -> Result<u32, String> {
         let Whole { problem, model, segment } = self;
         if let Some(obstacle) = obstacle(problem, device, (*model, segment)) {
             return Err(obstacle);
@@ -142,7 +152,7 @@ impl<'a> Whole<'a> {
         };
         let others: Bytes = (0..problem.models.len() as u32).map(|other| weights(ModelId(other))).sum();
         let fit = samples_max(problem, device, (*model, segment), others);
-        match (&tried[device.0 as usize], fit) {
+        match (&tried[device.0 as usize].most, fit) {
             (_, 0) => {
                 let (name, capacity) = (&problem.platform.device(device).name, problem.platform.capacity(device));
                 Err(format!("`{name}` has {capacity}, too little for one sample"))
@@ -164,7 +174,7 @@ impl<'a> Whole<'a> {
 
 impl<'a> BatchSplit<'a> {
     /// The batch split of `model` that `problem` asks for.
-    fn new(problem: &'a Problem, model: ModelId, tried: &Tried) -> Result<Self, PlanError> {
+    fn new(problem: &'a Problem, model: ModelId, tried: &[Tried]) -> Result<Self, PlanError> {
         let whole = Whole::new(problem, model)?;
         let (mut units, mut obstacles) = (Vec::new(), Vec::new());
         for device in problem.platform.device_ids() {
@@ -183,7 +193,7 @@ impl<'a> BatchSplit<'a> {
 
     /// The first network of `problem` by itself.
     pub(super) fn first(problem: &'a Problem) -> Result<Self, PlanError> {
-        BatchSplit::new(problem, ModelId(0), &vec![None; problem.platform.devices.len()])
+        BatchSplit::new(problem, ModelId(0), &vec![Tried::default(); problem.platform.devices.len()])
     }
 
     /// Samples to share.
@@ -264,52 +274,50 @@ impl<'a> BatchSplit<'a> {
 
     /// Adds the steps of each unit to a plan, one after the other.
     ///
-    /// A step's inputs are sent when the step before it has been computed, so that memory holds those of one step.
-    /// On links that several transfers share, they go in the order in which they are expected to be ready, and a
-    /// step's inputs before the outputs of the step before it.
-    fn add(&self, builder: &mut Builder<'_>, shares: &Shares) -> Result<(), PlanError> {
+    /// A step's inputs are sent while the step before it is computed, or after that where memory holds those of one step
+    /// only. On links that several transfers share, they go in the order in which they are expected to be ready, and a
+    /// step's inputs before outputs.
+    fn add(&self, builder: &mut Builder<'_>, shares: &Shares, tried: &[Tried]) -> Result<(), PlanError> {
         let mut queues: Vec<Queue<'_>> = Vec::new();
         for (unit, steps) in self.units.iter().zip(shares) {
             if !steps.is_empty() {
                 builder.reserve(unit.device);
             }
-            queues.push(Queue { device: unit.device, steps, free: Duration::ZERO, computed: None });
+            // Where nothing is sent, nothing is sent ahead.
+            let ahead = !unit.inward.is_empty() && !tried[unit.device.0 as usize].holds_one_step;
+            let before = VecDeque::from(vec![(Duration::ZERO, None); 1 + usize::from(ahead)]);
+            queues.push(Queue { device: unit.device, steps, free: Duration::ZERO, before, outputs: VecDeque::new() });
         }
         let (home, model, output) = (self.home(), self.whole.model, self.whole.graph().output());
-        let send_back = |builder: &mut Builder<'_>, device, (samples, step): (Range<u32>, StepId)| {
-            let Some(home) = home else { return Ok(step) };
-            let region = self.whole.all_rows(output, samples);
-            Ok::<_, PlanError>(builder.send((device, home), (model, output), &region, &[step])?.unwrap_or(step))
-        };
         let mut ends = Vec::new();
-        let left = |&index: &usize, queues: &[Queue<'_>]| !queues[index].steps.is_empty();
-        while let Some(index) =
-            (0..queues.len()).filter(|index| left(index, &queues)).min_by_key(|&index| (queues[index].free, index))
-        {
+        let events = |(index, queue): (usize, &Queue<'_>)| {
+            let inputs = queue.before.front().filter(|_| !queue.steps.is_empty()).map(|(at, _)| (*at, index, false));
+            inputs.into_iter().chain(queue.outputs.front().map(|(at, ..)| (*at, index, true)))
+        };
+        while let Some((_, index, are_outputs)) = queues.iter().enumerate().flat_map(events).min() {
             let queue = &mut queues[index];
+            if are_outputs {
+                let (_, samples, computed) = queue.outputs.pop_front().expect("there are outputs");
+                let route = home.map(|home| (queue.device, home));
+                let region = self.whole.all_rows(output, samples);
+                let sent = route.map(|route| builder.send(route, (model, output), &region, &[computed])).transpose()?;
+                ends.push(sent.flatten().unwrap_or(computed));
+                continue;
+            }
             let samples = queue.steps[0].clone();
             queue.steps = &queue.steps[1..];
-            queue.free += self.time(index, samples.len() as u32).unwrap_or_default();
-            let before = queue.computed.take();
+            let (_, after) = queue.before.pop_front().expect("a step has one before it");
             let mut arrived = Vec::new();
             for layer in self.inputs() {
                 if let Some(home) = home {
                     let region = self.whole.all_rows(layer, samples.clone());
-                    let after = before.as_ref().map(|(_, step)| *step);
                     arrived.extend(builder.send((home, queue.device), (model, layer), &region, after.as_slice())?);
                 }
             }
             let computed = builder.compute(queue.device, self.whole.work(samples.clone()), &arrived);
-            if let Some(before) = before {
-                ends.push(send_back(builder, queue.device, before)?);
-            }
-            queue.computed = Some((samples, computed));
-        }
-        queues.sort_by_key(|queue| queue.free);
-        for queue in queues {
-            if let Some(computed) = queue.computed {
-                ends.push(send_back(builder, queue.device, computed)?);
-            }
+            queue.free += self.time(index, samples.len() as u32).unwrap_or_default();
+            queue.before.push_back((queue.free, Some(computed)));
+            queue.outputs.push_back((queue.free, samples, computed));
         }
         builder.join(&ends);
         Ok(())
@@ -327,7 +335,7 @@ impl<'a> BatchSplit<'a> {
 
 impl BatchDevice {
     /// `device` as a unit, or why it cannot be one.
-    fn new(whole: &Whole<'_>, device: DeviceId, tried: &Tried) -> Result<BatchDevice, String> {
+    fn new(whole: &Whole<'_>, device: DeviceId, tried: &[Tried]) -> Result<BatchDevice, String> {
         let platform = &whole.problem.platform;
         let capacity = whole.capacity(device, tried)?;
         let mut batches = 1..=capacity.min(whole.problem.samples());
@@ -371,6 +379,9 @@ struct Queue<'a> {
     steps: &'a [Range<u32>],
     /// When the unit is expected to be done with the steps in the plan.
     free: Duration,
-    /// Its latest step, whose outputs have not been sent back.
-    computed: Option<(Range<u32>, StepId)>,
+    /// The latest steps in the plan, with when each is expected to be done: the inputs of the next wait for the first of
+    /// them. At first they are none.
+    before: VecDeque<(Duration, Option<StepId>)>,
+    /// Steps in the plan whose outputs have not been sent back, with when they are expected to be.
+    outputs: VecDeque<(Duration, Range<u32>, StepId)>,
 }

@@ -17,7 +17,7 @@ use crate::units::Duration;
 /// any size, which is the optimum over all plans that split the batch.
 ///
 /// If a model has a home, each step counts with its copies one after the other, on links of its own. Plans send
-/// outputs back while the next step runs, so that the result is then good but need not be the optimum. A device that keeps
+/// inputs and outputs while other steps run, so that the result is then good but need not be the optimum. A device that keeps
 /// few loadables runs steps of equal size, or one apart, where the best ones would need more of them.
 ///
 /// Time O(U S^2) and memory O(U S) for U devices and S = (B + 1)^M ways to take of B samples of M networks.

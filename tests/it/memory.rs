@@ -1,14 +1,16 @@
 //! Memory of plans under way together: who waits for it, who gives it back, and when.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use coinfer::cost::{Basis, CostModel, Estimate, Uncalibrated};
-use coinfer::engine::{Fate, Issue, Question, ServeError, Served, Streams, serve};
+use coinfer::engine::{Fate, Issue, Question, ServeError, Served, Streams, serve, simulate};
 use coinfer::model::{Graph, LayerId, ModelId, Region, Segment, Work};
 use coinfer::plan::{Action, CheckedPlan, Footprint, Lane, Plan, check, footprints};
 use coinfer::platform::{Device, DeviceId, DeviceKind, Direction, Link, LinkId, Memory, MemoryId, Platform};
 use coinfer::problem::{Change, Load, Model, Problem, Server, Tenant};
+use coinfer::strategy::{MicroBatchedSingle, Strategy as _};
 use coinfer::units::{Bytes, BytesPerSec, Share, Time};
 use proptest::prelude::*;
 
@@ -99,6 +101,21 @@ fn a_query_waits_until_there_is_memory_for_it_beside_those_under_way() {
     // What never fits is refused with the sizes.
     let error = served(&problem([PLENTY, worker(1) - 1], CLIENTS)).unwrap_err().to_string();
     assert!(error.contains("1404") && error.contains("1403"), "{error}");
+}
+
+#[test]
+fn the_inputs_of_the_next_step_are_sent_while_one_computes_if_memory_holds_both() {
+    let strategy = MicroBatchedSingle { device: Some("worker".into()), batch: NonZeroU32::MIN };
+    let millis = |memory: u64| {
+        let problem = problem([PLENTY, memory], Load::Offline { samples: 5 });
+        let plan = check(strategy.plan(&problem).unwrap(), &problem).unwrap();
+        simulate(&problem, &plan).unwrap().makespan().as_nanos() / 1_000_000
+    };
+    // Beside the fourth step of 404 B lie three outputs of 4 B, if nothing is sent back in time, and the inputs of the fifth, of
+    // 400 B; beside the fifth, four outputs.
+    assert_eq!(millis(1000 + 404 + 3 * 4 + 400), 1 + 5 * 10 + 1);
+    assert_eq!(millis(1000 + 404 + 3 * 4 + 399), 5 * (1 + 10) + 1);
+    assert_eq!(millis(1000 + 404 + 4 * 4), 5 * (1 + 10) + 1);
 }
 
 #[test]
