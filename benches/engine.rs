@@ -32,18 +32,14 @@ fn mix(seed: u64) -> u64 {
 
 /// `steps` samples of an opaque network on `devices` devices.
 fn problem(devices: u32, steps: u32) -> Problem {
-    let device = |index| Device::new(format!("d{index}"), DeviceKind::Gpu, Bytes(1 << 30));
+    let device = |index| (Device::new(format!("d{index}"), DeviceKind::Gpu), Bytes(1 << 30));
     let link = |from| {
         let ends = (DeviceId(from), DeviceId((from + 1) % devices));
         Link::new(format!("l{from}"), ends, Direction::OneWay, BytesPerSec::new(1e9).expect("it is positive"))
     };
     let models =
         vec![Model { graph: Graph::opaque("net", 4, 4, Bytes(0), Bytes(8)).expect("it is sound"), home: None }];
-    let platform = Platform {
-        devices: (0..devices).map(device).collect(),
-        links: (0..devices).map(link).collect(),
-        ..Platform::default()
-    };
+    let platform = Platform { links: (0..devices).map(link).collect(), ..Platform::new((0..devices).map(device)) };
     Problem::new(models, platform, Load::Offline { samples: steps }, Scattered)
 }
 

@@ -32,8 +32,7 @@ impl CostModel for Affine {
 
 /// A million requests. The check value is their mean latency in milliseconds.
 pub(crate) fn batching() -> Done {
-    let gpu = Device::new("gpu", DeviceKind::Gpu, Bytes(1 << 30));
-    let platform = Platform { devices: vec![gpu], ..Platform::default() };
+    let platform = Platform::new([(Device::new("gpu", DeviceKind::Gpu), Bytes(1 << 30))]);
     let graph = Graph::opaque("net", 4, 4, Bytes(0), Bytes(8)).expect("it is sound");
     let load = Load::Server(Server {
         arrivals: Arrivals::Poisson { gap_mean: Duration::from_millis_f64(SAMPLE_MS / 0.7) },

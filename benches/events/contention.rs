@@ -46,10 +46,11 @@ impl Contention {
             let ends = (DeviceId(from), DeviceId((from + 1) % DEVICES));
             Link::new(format!("l{from}"), ends, Direction::OneWay, BytesPerSec::new(1e9).expect("it is positive"))
         };
+        let device = |index| (Device::new(format!("d{index}"), DeviceKind::Gpu), Bytes(8));
         let platform = Platform {
-            devices: (0..DEVICES).map(|index| Device::new(format!("d{index}"), DeviceKind::Gpu, Bytes(8))).collect(),
             links: (0..DEVICES).map(link).collect(),
             interference: Interference { slowdowns, ..Interference::default() },
+            ..Platform::new((0..DEVICES).map(device))
         };
         let graph = Graph::opaque("net", 4, 4, Bytes(0), Bytes(8)).expect("it is sound");
         let mut draws = Draws::new(42);

@@ -52,11 +52,8 @@ impl Pipe {
             let ends = (DeviceId(from), DeviceId(from + 1));
             Link::new(format!("l{from}"), ends, Direction::OneWay, bandwidth())
         };
-        let platform = Platform {
-            devices: (0..3).map(|index| Device::new(format!("d{index}"), DeviceKind::Board, Bytes(1 << 30))).collect(),
-            links: vec![link(0), link(1)],
-            ..Platform::default()
-        };
+        let device = |index| (Device::new(format!("d{index}"), DeviceKind::Board), Bytes(1 << 30));
+        let platform = Platform { links: vec![link(0), link(1)], ..Platform::new((0..3).map(device)) };
         let times = |seed| {
             let mut draws = Draws::new(seed);
             let seconds = (0..workload::ITEMS).map(|_| draws.exp(workload::EXECUTION));
