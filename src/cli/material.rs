@@ -10,7 +10,7 @@ use super::Error;
 use super::file::read_whole;
 use crate::figures::html::Provenance;
 use crate::figures::{Material, StrategyMaterial};
-use crate::output::{Accuracy, CsvMistake, Manifest, ResultsTable, calibration_accuracy, read_replay_json};
+use crate::output::{Accuracy, CsvMistake, ResultsTable, calibration_accuracy, read_replay_json};
 use crate::output::{Effect, slugs};
 use crate::output::{
     alternatives, read_finish_times_csv, read_latency_csv, read_predicted_csv, read_sensitivity_csv, read_timeline_csv,
@@ -67,7 +67,7 @@ impl Reader {
     }
 
     fn material(&mut self) -> Material {
-        let Manifest { scenario, .. } = self.json("manifest.json").unwrap_or_default();
+        let Titled { scenario } = self.json("manifest.json").unwrap_or_default();
         let Summary { baseline, .. } = self.json("summary.json").unwrap_or_default();
         let results = self.csv("results.csv", ResultsTable::read);
         let strategies = results.as_ref().map(|table| self.strategies(table)).unwrap_or_default();
@@ -197,6 +197,12 @@ fn only_effects(mut effects: Vec<Effect>, conditions: &[(String, String)]) -> Re
         effects.retain(|effect| wanted.contains(&text(effect)));
     }
     Ok(effects)
+}
+
+/// What is needed of `manifest.json`.
+#[derive(Default, Deserialize)]
+struct Titled {
+    scenario: String,
 }
 
 /// What is needed of `summary.json`.
