@@ -310,7 +310,7 @@ mod tests {
         insta::assert_snapshot!([lines[0], lines[1], lines[21], lines[22], lines[23]].join("\n"), @"
         `` cannot be read:
           /greedy/timeline.csv:1: columns are missing: lane, device_or_link, device_index, action, model, layers, samples_start, samples_end, rows_start, rows_end, start_ns, end_ns, isolated_ns, basis; make the results again, or name these columns: step,lane,device_or_link,device_index,action,model,layers,samples_start,samples_end,rows_start,rows_end,start_ns,end_ns,isolated_ns,basis
-          /finish-times.csv:21: `finish_ms` is `x`, not a number of milliseconds from 0 to 1.8e13; correct it or make the results again
+          /finish-times.csv:21: `finish_ms` is `x`, not a finite number from 0 on; correct it or make the results again
           /finish-times.csv: and 2 more faults
           /replay.json: EOF while parsing an object at line 1 column 1; make the results again
         ");
