@@ -56,6 +56,17 @@ impl Platform {
         of_device.filter_map(|memory| memory.capacity).min().unwrap_or(Bytes(u64::MAX))
     }
 
+    /// Whether two devices use one memory of limited capacity, as a device does with itself.
+    pub fn share_memory(&self, device: DeviceId, other: DeviceId) -> bool {
+        let is_of_both = |memory: &Memory| memory.users.contains(&device) && memory.users.contains(&other);
+        self.memories.iter().any(|memory| memory.capacity.is_some() && is_of_both(memory))
+    }
+
+    /// Whether `device` uses a memory of limited capacity that others use too.
+    pub fn shares_memory(&self, device: DeviceId) -> bool {
+        self.device_ids().any(|other| other != device && self.share_memory(device, other))
+    }
+
     /// The memories in which users slow each other, with how they do.
     pub fn contended_memories(&self) -> impl Iterator<Item = (&Memory, &BandwidthRule)> {
         self.memories.iter().filter_map(|memory| Some((memory, memory.rule.as_ref()?)))

@@ -10,6 +10,7 @@ use crate::plan::{Action, Builder, Lane, Plan, StepId, Violation};
 use crate::platform::{DeviceId, LinkId};
 use crate::problem::Problem;
 use crate::strategy::PlanError;
+use crate::strategy::simulated::simulated;
 use crate::units::{Bytes, Duration, Share};
 
 /// One network of a problem, run whole.
@@ -65,7 +66,14 @@ pub(super) fn planned(
     problem: &Problem,
     share: impl Fn(&[BatchSplit<'_>]) -> Result<Vec<Shares>, PlanError>,
 ) -> Result<Plan, PlanError> {
-    let mut tried = vec![Tried::default(); problem.platform.devices.len()];
+    planned_after(problem, &share, vec![Tried::default(); problem.platform.devices.len()])
+}
+
+/// How the samples of all networks are shared.
+type Sharing<'a> = dyn Fn(&[BatchSplit<'_>]) -> Result<Vec<Shares>, PlanError> + 'a;
+
+/// As [`planned`], after plans have shown so much.
+fn planned_after(problem: &Problem, share: &Sharing<'_>, mut tried: Vec<Tried>) -> Result<Plan, PlanError> {
     loop {
         let models = (0..problem.models.len() as u32).map(ModelId);
         let splits: Vec<BatchSplit<'_>> =
@@ -87,14 +95,56 @@ pub(super) fn planned(
             if violation.beyond_memory().is_some() && !std::mem::replace(&mut known.holds_one_step, true) {
                 continue;
             }
-            // Each round takes away a sample at least, so that there is an end to it.
-            let too_many = violation.beyond_memory().map_or(u64::MAX, |beyond| beyond.0.div_ceil(each.0.max(1)));
-            let left = largest - too_many.clamp(1, largest.into()) as u32;
+            // Each round takes away a sample at least, so that there is an end to it. Of a memory that others use too, half
+            // of the step at most: they can give way as well.
+            let most = if problem.platform.shares_memory(device) { largest.div_ceil(2) } else { largest };
+            let left = match violation.beyond_memory() {
+                Some(beyond) => largest - beyond.0.div_ceil(each.0.max(1)).clamp(1, most.into()) as u32,
+                None => 0,
+            };
+            if left == 0 && violation.beyond_memory().is_some() && problem.platform.shares_memory(device) {
+                return without_a_sharer(problem, share, &tried, device, &violation);
+            }
             if known.most.as_ref().is_none_or(|(most, _)| left < *most) {
                 known.most = Some((left, violation));
             }
         }
     }
+}
+
+/// More devices than this that share a memory are not left out in turn, whose number of orders grows too fast.
+const SHARERS_MAX: usize = 4;
+
+/// The fastest plan that leaves out one of the devices which share a memory with `device` that does not hold a sample on each.
+fn without_a_sharer(
+    problem: &Problem,
+    share: &Sharing<'_>,
+    tried: &[Tried],
+    device: DeviceId,
+    violation: &Violation,
+) -> Result<Plan, PlanError> {
+    let platform = &problem.platform;
+    let is_in = |other: &DeviceId| tried[other.0 as usize].most.as_ref().is_none_or(|(most, _)| *most > 0);
+    let sharers: Vec<DeviceId> =
+        platform.device_ids().filter(|&other| platform.share_memory(device, other)).filter(is_in).collect();
+    let mut best: Option<(Duration, Plan)> = None;
+    let mut reason = PlanError::Infeasible(violation.to_string());
+    for &out in sharers.iter().filter(|&&out| out == device || sharers.len() <= SHARERS_MAX) {
+        let mut tried = tried.to_vec();
+        // The others have what it leaves.
+        sharers.iter().for_each(|sharer| tried[sharer.0 as usize] = Tried::default());
+        tried[out.0 as usize].most = Some((0, violation.clone()));
+        match planned_after(problem, share, tried) {
+            Ok(plan) => {
+                let makespan = simulated(problem, &plan)?.unwrap_or(Duration::MAX);
+                if best.as_ref().is_none_or(|(least, _)| makespan < *least) {
+                    best = Some((makespan, plan));
+                }
+            }
+            Err(error) => reason = error,
+        }
+    }
+    best.map(|(_, plan)| plan).ok_or(reason)
 }
 
 /// As [`planned`], where no network's shares depend on those of others.

@@ -18,7 +18,8 @@ use crate::units::Duration;
 ///
 /// If a model has a home, each step counts with its copies one after the other, on links of its own. Plans send
 /// inputs and outputs while other steps run, so that the result is then good but need not be the optimum. A device that keeps
-/// few loadables runs steps of equal size, or one apart, where the best ones would need more of them.
+/// few loadables runs steps of equal size, or one apart, where the best ones would need more of them. Of devices that share a
+/// memory which does not hold all that they would take at once, those with the largest steps take smaller ones.
 ///
 /// Time O(U S^2) and memory O(U S) for U devices and S = (B + 1)^M ways to take of B samples of M networks.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]

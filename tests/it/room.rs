@@ -182,7 +182,8 @@ fn plans(load: &str, gpu: &str, npu: &str, home: &str, strategies: &[&str]) -> V
         .map(|(index, text)| format!("[[strategies]]\nname = \"s{index}\"\n{text}\n"))
         .collect();
     let device = |name: &str, more: &str| {
-        format!("[[devices]]\nname = \"{name}\"\nkind = \"gpu\"\nspeed = {{ rate = \"100 GMAC/s\" }}\n{more}\n")
+        let speed = if more.contains("speed") { "" } else { "speed = { rate = \"100 GMAC/s\" }" };
+        format!("[[devices]]\nname = \"{name}\"\nkind = \"gpu\"\n{speed}\n{more}\n")
     };
     let text = format!(
         "[load]\n{load}\n{}{}[[links]]\nname = \"l\"\nbetween = [\"gpu\", \"npu\"]\nbandwidth = \"1 GB/s\"\n\
@@ -231,6 +232,25 @@ fn a_limit_of_samples_makes_several_steps_of_all_batch_splits() {
     for plan in plans("offline = { samples = 100 }", "memory = \"8 GB\"", npu, "", &strategies) {
         let [_, npu] = largest(&plan.unwrap());
         assert!(npu <= 8, "{npu}");
+    }
+}
+
+#[test]
+fn devices_that_share_a_memory_give_way_to_each_other() {
+    // Weights of both and a few samples more, of 16.
+    let both = "[[memories]]\nname = \"both\"\ndevices = [\"gpu\", \"npu\"]\ncapacity = \"1250 MB\"";
+    let strategies =
+        ["even = {}", "exact = {}", "proportional = {}", "greedy = {}", "guided = {}", "round_robin = { chunk = 4 }"];
+    for (plan, strategy) in plans("offline = { samples = 16 }", "", both, "", &strategies).into_iter().zip(strategies) {
+        let steps = largest(&plan.unwrap_or_else(|error| panic!("{strategy}: {error}")));
+        assert!(steps.iter().all(|&samples| (1..8).contains(&samples)), "{strategy}: {steps:?}");
+    }
+    // Weights of 553 and 277 MB: where one of them finds room only, it is the faster, though it takes more.
+    let slow = format!("precision = \"fp16\"\nspeed = {{ rate = \"50 GMAC/s\" }}\n{}", both.replace("1250", "700"));
+    for (plan, strategy) in plans("offline = { samples = 16 }", "", &slow, "", &strategies).into_iter().zip(strategies)
+    {
+        let [gpu, npu] = largest(&plan.unwrap_or_else(|error| panic!("{strategy}: {error}")));
+        assert!(gpu > 0 && npu == 0, "{strategy}: {gpu} and {npu}");
     }
 }
 
