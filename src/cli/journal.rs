@@ -19,7 +19,7 @@ pub(super) struct Journal {
 
 /// Where the text of a line is, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct LinePlace {
     start: u64,
     length: u32,
 }
@@ -33,7 +33,7 @@ impl Journal {
     ///
     /// # Errors
     /// If someone else is writing to it, or if it cannot be written.
-    pub(super) fn open(path: &Path, each: impl FnMut(Place, &str)) -> Result<Journal, Error> {
+    pub(super) fn open(path: &Path, each: impl FnMut(LinePlace, &str)) -> Result<Journal, Error> {
         let failed = |error: io::Error| failed(path, &error);
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             fs::create_dir_all(folder).map_err(failed)?;
@@ -61,10 +61,10 @@ impl Journal {
     }
 
     /// Adds a line with this text, on disk too, and returns where it is. The text has no line breaks.
-    pub(super) fn add(&mut self, text: &str) -> Result<Place, Error> {
+    pub(super) fn add(&mut self, text: &str) -> Result<LinePlace, Error> {
         let line = format!("{} {text}\n", sum(text));
         self.file.write_all(line.as_bytes()).map_err(|error| failed(&self.path, &error))?;
-        let place = Place { start: self.end + SUM_DIGITS as u64 + 1, length: text.len() as u32 };
+        let place = LinePlace { start: self.end + SUM_DIGITS as u64 + 1, length: text.len() as u32 };
         self.end += line.len() as u64;
         Ok(place)
     }
@@ -75,7 +75,7 @@ impl Journal {
     }
 
     /// The text at `place`.
-    pub(super) fn text(&self, place: Place) -> io::Result<String> {
+    pub(super) fn text(&self, place: LinePlace) -> io::Result<String> {
         text_at(&self.file, place)
     }
 
@@ -104,14 +104,14 @@ impl Drop for Journal {
 }
 
 /// Hands the sound lines of the journal at `path` to `each`. Others may be writing to it.
-pub(super) fn read(path: &Path, each: impl FnMut(Place, &str)) -> Result<File, Error> {
+pub(super) fn read(path: &Path, each: impl FnMut(LinePlace, &str)) -> Result<File, Error> {
     let file = File::open(path).map_err(|error| cannot_read(path, &error))?;
     read_from(&file, each).map_err(|error| cannot_read(path, &error))?;
     Ok(file)
 }
 
 /// The text at `place` of a journal.
-pub(super) fn text_at(mut file: &File, place: Place) -> io::Result<String> {
+pub(super) fn text_at(mut file: &File, place: LinePlace) -> io::Result<String> {
     let mut bytes = vec![0; place.length as usize];
     file.seek(SeekFrom::Start(place.start))?;
     file.read_exact(&mut bytes)?;
@@ -119,7 +119,7 @@ pub(super) fn text_at(mut file: &File, place: Place) -> io::Result<String> {
 }
 
 /// Hands sound lines to `each`, and returns where the last whole line ends. Lines that are damaged are left out.
-fn read_from(file: &File, mut each: impl FnMut(Place, &str)) -> io::Result<u64> {
+fn read_from(file: &File, mut each: impl FnMut(LinePlace, &str)) -> io::Result<u64> {
     let mut reader = BufReader::with_capacity(1 << 16, file);
     reader.seek(SeekFrom::Start(0))?;
     let (mut end, mut line) = (0, Vec::new());
@@ -132,7 +132,7 @@ fn read_from(file: &File, mut each: impl FnMut(Place, &str)) -> io::Result<u64> 
         if let Some(text) = std::str::from_utf8(&line).ok().and_then(checked)
             && let Ok(length) = u32::try_from(text.len())
         {
-            each(Place { start: end + SUM_DIGITS as u64 + 1, length }, text);
+            each(LinePlace { start: end + SUM_DIGITS as u64 + 1, length }, text);
         }
         end += length;
     }

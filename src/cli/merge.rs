@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::journal::{self, Place};
+use super::journal::{self, LinePlace};
 use super::results::{Origin, Results, now};
 use super::run::Format;
 use super::sweep::{Head, Line, Lines, print, verdict, write};
@@ -81,7 +81,7 @@ struct Part {
     file: File,
     head: Head,
     /// Where the points are that are done.
-    places: Vec<Option<Place>>,
+    places: Vec<Option<LinePlace>>,
 }
 
 /// The parts, if they make up a sweep; else everything that is wrong with them.

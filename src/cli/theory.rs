@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use rayon::prelude::*;
 
 use super::{Error, Terminal};
-use crate::theory::{Agreement, Case, cases, theory_csv, theory_json, theory_markdown, theory_table};
+use crate::theory::{Agreement, TheoryCase, cases, theory_csv, theory_json, theory_markdown, theory_table};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  coinfer theory\n  coinfer theory --case M/M/1 --seeds 20\n  \
@@ -37,8 +37,8 @@ enum Format {
 
 impl Theory {
     pub(super) fn execute(self, terminal: &Terminal) -> Result<(), Error> {
-        let known: Vec<Case> = cases();
-        let chosen: Vec<&Case> = known.iter().filter(|case| case.name.contains(&self.case)).collect();
+        let known: Vec<TheoryCase> = cases();
+        let chosen: Vec<&TheoryCase> = known.iter().filter(|case| case.name.contains(&self.case)).collect();
         if chosen.is_empty() {
             let mut names: Vec<&str> = known.iter().map(|case| case.name.as_str()).collect();
             names.dedup();
@@ -61,7 +61,7 @@ impl Theory {
         }
     }
 
-    fn run(&self, chosen: &[&Case], terminal: &Terminal) -> Result<Vec<Agreement>, Error> {
+    fn run(&self, chosen: &[&TheoryCase], terminal: &Terminal) -> Result<Vec<Agreement>, Error> {
         let progress = terminal.progress(chosen.len() as u64 * u64::from(self.seeds), "runs");
         let runs: Result<Vec<Vec<Vec<f64>>>, String> = (0..chosen.len() * self.seeds as usize)
             .into_par_iter()
@@ -74,7 +74,7 @@ impl Theory {
             .collect();
         progress.finish_and_clear();
         let runs = runs.map_err(Error::Failed)?;
-        let of_case = |(case, runs): (&&Case, &[Vec<Vec<f64>>])| Agreement::of(case, runs);
+        let of_case = |(case, runs): (&&TheoryCase, &[Vec<Vec<f64>>])| Agreement::of(case, runs);
         Ok(chosen.iter().zip(runs.chunks(self.seeds as usize)).flat_map(of_case).collect())
     }
 }

@@ -17,7 +17,7 @@ const NOISE: f64 = 0.05;
 const FAULTS_MAX: usize = 100;
 
 /// A point of the grid, in bytes per second.
-struct Row {
+struct BandwidthRow {
     line: usize,
     alone: u64,
     external: u64,
@@ -42,7 +42,7 @@ pub fn parse_bandwidth(bytes: &[u8]) -> Result<BandwidthTable, Vec<Mistake>> {
     if !faults.is_empty() {
         return Err(faults);
     }
-    let side = |need: fn(&Row) -> u64| rows.iter().map(need).collect::<BTreeSet<u64>>().into_iter().collect();
+    let side = |need: fn(&BandwidthRow) -> u64| rows.iter().map(need).collect::<BTreeSet<u64>>().into_iter().collect();
     let (own, others): (Vec<u64>, Vec<u64>) = (side(|row| row.alone), side(|row| row.external));
     let achieved: BTreeMap<(u64, u64), u64> =
         rows.iter().map(|row| ((row.alone, row.external), row.achieved)).collect();
@@ -54,7 +54,7 @@ fn rate(bytes: u64) -> BytesPerSec {
     BytesPerSec::new(bytes as f64).expect("a rate that was read is positive")
 }
 
-fn read_rows(table: &str, first_line: usize, faults: &mut Vec<Mistake>) -> Vec<Row> {
+fn read_rows(table: &str, first_line: usize, faults: &mut Vec<Mistake>) -> Vec<BandwidthRow> {
     let mut lines = (first_line..).zip(table.lines()).filter(|(_, line)| !line.trim().is_empty());
     let (line, header) = lines.next().unwrap_or((first_line, ""));
     if header.split(',').map(str::trim).ne(COLUMNS) {
@@ -76,7 +76,7 @@ fn read_rows(table: &str, first_line: usize, faults: &mut Vec<Mistake>) -> Vec<R
     rows
 }
 
-fn read_row(line: usize, text: &str, faults: &mut Vec<Mistake>) -> Option<Row> {
+fn read_row(line: usize, text: &str, faults: &mut Vec<Mistake>) -> Option<BandwidthRow> {
     let fields: Vec<&str> = text.split(',').map(str::trim).collect();
     let Ok(fields) = <[&str; 3]>::try_from(fields.as_slice()) else {
         let cause = format!("the row has {} fields where the table has {} columns", fields.len(), COLUMNS.len());
@@ -92,7 +92,7 @@ fn read_row(line: usize, text: &str, faults: &mut Vec<Mistake>) -> Option<Row> {
         bytes.map(|giga| (giga * 1e9).round() as u64)
     };
     let [alone, external, achieved] = [0, 1, 2].map(&mut rate);
-    let row = Row { line, alone: alone?, external: external?, achieved: achieved? };
+    let row = BandwidthRow { line, alone: alone?, external: external?, achieved: achieved? };
     if row.achieved as f64 > row.alone as f64 * (1.0 + NOISE) {
         let cause = format!("a device that gets {} alone would get {} beside others", fields[0], fields[2]);
         faults.push(fault(line, cause, "it gets no more, but for 5 % of noise; see whether columns are exchanged"));
@@ -102,7 +102,7 @@ fn read_row(line: usize, text: &str, faults: &mut Vec<Mistake>) -> Option<Row> {
 }
 
 /// Finds points that are missing or there twice.
-fn check_grid(rows: &[Row], first_line: usize, faults: &mut Vec<Mistake>) {
+fn check_grid(rows: &[BandwidthRow], first_line: usize, faults: &mut Vec<Mistake>) {
     let mut seen: BTreeMap<(u64, u64), usize> = BTreeMap::new();
     for row in rows {
         if let Some(first) = seen.insert((row.alone, row.external), row.line) {

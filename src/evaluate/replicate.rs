@@ -134,21 +134,21 @@ pub(super) fn replicate(
 const LEVEL: f64 = 0.95;
 
 /// What replications say of a figure so far.
-enum Gauge {
+enum Tally {
     Mean(fn(&Replication) -> f64, Vec<f64>),
     /// A percentile of latencies, as a share.
     Percentile(f64, Pooled),
 }
 
-impl Gauge {
+impl Tally {
     /// How sure the figure is with one more replication.
     fn add(&mut self, replication: &Replication) -> f64 {
         match self {
-            Gauge::Mean(figure, values) => {
+            Tally::Mean(figure, values) => {
                 values.push(figure(replication));
                 Interval::of(values, LEVEL).map_or(f64::INFINITY, |interval| interval.relative())
             }
-            Gauge::Percentile(share, latencies) => {
+            Tally::Percentile(share, latencies) => {
                 latencies.add(&replication.queries.latencies);
                 latencies.percentile(*share, LEVEL).map_or(f64::NAN, |percentile| percentile.relative())
             }
@@ -157,21 +157,21 @@ impl Gauge {
 }
 
 /// What must be how sure, and the figures that this is about.
-fn stop_rule(case: &Case, is_offline: bool) -> (StopRule, Vec<Gauge>) {
+fn stop_rule(case: &Case, is_offline: bool) -> (StopRule, Vec<Tally>) {
     let asked = &case.replications;
-    let (mut targets, mut gauges): (Vec<Target>, Vec<Gauge>) = (Vec::new(), Vec::new());
-    let mut add = |name: &str, relative_max: Option<f64>, gauge: Gauge| {
+    let (mut targets, mut gauges): (Vec<Target>, Vec<Tally>) = (Vec::new(), Vec::new());
+    let mut add = |name: &str, relative_max: Option<f64>, gauge: Tally| {
         if let Some(relative_max) = relative_max {
             targets.push(Target { name: name.to_owned(), relative_max });
             gauges.push(gauge);
         }
     };
-    let mean = |figure: fn(&Replication) -> f64| Gauge::Mean(figure, Vec::new());
+    let mean = |figure: fn(&Replication) -> f64| Tally::Mean(figure, Vec::new());
     match is_offline {
         true => add("the makespan", asked.mean_error, mean(|replication| replication.makespan.as_millis_f64())),
         false => {
             add("the mean latency", asked.mean_error, mean(|replication| replication.queries.latency_mean));
-            add("the 99th percentile", asked.p99_error, Gauge::Percentile(0.99, Pooled::default()));
+            add("the 99th percentile", asked.p99_error, Tally::Percentile(0.99, Pooled::default()));
         }
     }
     (StopRule { replications_min: asked.min, replications_max: asked.max, targets }, gauges)

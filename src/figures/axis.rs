@@ -6,14 +6,14 @@ use super::style::{GREY, GRID};
 /// An axis with ticks at round values.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Axis {
-    scale: Scale,
+    scale: AxisScale,
     /// Values and labels, ascending; at least two.
     ticks: Vec<(f64, String)>,
 }
 
 /// The ends of an axis.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Scale {
+enum AxisScale {
     Linear(f64, f64),
     /// Both positive.
     Log(f64, f64),
@@ -55,7 +55,10 @@ impl Axis {
             _ if is_exponential => format!("{tick:.1e}").replace(".0e", "e"),
             _ => format!("{tick:.decimals$}"),
         };
-        Axis { scale: Scale::Linear(first * step, last * step), ticks: ticks.iter().map(|&t| (t, label(t))).collect() }
+        Axis {
+            scale: AxisScale::Linear(first * step, last * step),
+            ticks: ticks.iter().map(|&t| (t, label(t))).collect(),
+        }
     }
 
     /// A logarithmic axis between round values that has all `values`, which must be drawable; `None` if there are
@@ -78,7 +81,7 @@ impl Axis {
         let first = round.iter().rposition(|&tick| tick <= min / 1.05).unwrap_or(0);
         let last = round.iter().position(|&tick| tick >= max * 1.05).unwrap_or(round.len() - 1);
         let ticks: Vec<(f64, String)> = round[first..=last].iter().map(|&tick| (tick, short(tick))).collect();
-        Some(Axis { scale: Scale::Log(round[first], round[last]), ticks })
+        Some(Axis { scale: AxisScale::Log(round[first], round[last]), ticks })
     }
 
     /// A logarithmic axis with ticks at `values`, which are drawable and ascending, and a part `margin` of it free
@@ -87,21 +90,21 @@ impl Axis {
         let (min, max) = (values.first().copied().unwrap_or(1.0), values.last().copied().unwrap_or(2.0));
         let margin = (max / min).powf(margin).max(1.05);
         let ticks = values.iter().map(|&value| (value, short(value))).collect();
-        Axis { scale: Scale::Log(min / margin, max * margin), ticks }
+        Axis { scale: AxisScale::Log(min / margin, max * margin), ticks }
     }
 
     /// An axis with as much room for each of `values`, however far apart they are: the value at `index` is at half past
     /// `index`.
     pub(super) fn categories(values: &[f64]) -> Axis {
         let ticks = values.iter().enumerate().map(|(index, &value)| (index as f64 + 0.5, short(value))).collect();
-        Axis { scale: Scale::Linear(0.0, values.len() as f64), ticks }
+        Axis { scale: AxisScale::Linear(0.0, values.len() as f64), ticks }
     }
 
     /// The share of the axis below `value`, from 0 to 1.
     pub(super) fn at(&self, value: f64) -> f64 {
         let share = match self.scale {
-            Scale::Linear(from, to) => (value - from) / (to - from),
-            Scale::Log(from, _) => self.share_of(value / from),
+            AxisScale::Linear(from, to) => (value - from) / (to - from),
+            AxisScale::Log(from, _) => self.share_of(value / from),
         };
         share.clamp(0.0, 1.0)
     }
@@ -109,8 +112,8 @@ impl Axis {
     /// The share of a logarithmic axis that a factor takes; 0 of a linear one.
     pub(super) fn share_of(&self, factor: f64) -> f64 {
         match self.scale {
-            Scale::Linear(..) => 0.0,
-            Scale::Log(from, to) => factor.ln() / (to / from).ln(),
+            AxisScale::Linear(..) => 0.0,
+            AxisScale::Log(from, to) => factor.ln() / (to / from).ln(),
         }
     }
 

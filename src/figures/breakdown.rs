@@ -9,7 +9,7 @@ use crate::units::Time;
 
 /// How the makespan of a strategy divides for one device. The shares add up to 1.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Shares {
+pub(super) struct Breakdown {
     pub(super) device: String,
     /// The device computes.
     pub(super) compute: f64,
@@ -20,7 +20,7 @@ pub(super) struct Shares {
 }
 
 /// The shares of each device that has a lane, by its place in the platform.
-pub(super) fn shares(rows: &[TimelineRow]) -> Vec<Shares> {
+pub(super) fn shares(rows: &[TimelineRow]) -> Vec<Breakdown> {
     let start = rows.iter().map(|row| row.start).min().unwrap_or_default();
     let end = rows.iter().map(|row| row.end).max().unwrap_or_default();
     let all = nanos(start, end);
@@ -36,15 +36,15 @@ pub(super) fn shares(rows: &[TimelineRow]) -> Vec<Shares> {
         let busy = union(rows.iter().filter(|row| row.device.is_some_and(|device| device.0 == index)));
         let compute = length(&busy) / all;
         let transfer = (length(&transfers) - overlap(&busy, &transfers)) / all;
-        Shares { device: name.to_owned(), compute, transfer, wait: (1.0 - compute - transfer).max(0.0) }
+        Breakdown { device: name.to_owned(), compute, transfer, wait: (1.0 - compute - transfer).max(0.0) }
     });
     of_device.collect()
 }
 
 /// The figure: a group of bars a strategy, a bar a device.
 pub(super) fn breakdown_svg(title: &str, timelines: &[(&str, &[TimelineRow])], width: Width) -> String {
-    let bar = |shares: Shares| {
-        let Shares { device, compute, transfer, wait } = shares;
+    let bar = |shares: Breakdown| {
+        let Breakdown { device, compute, transfer, wait } = shares;
         let pieces = [compute, transfer, wait].into_iter().enumerate();
         let pieces = pieces.map(|(paint, share)| BarPiece { length: share * 100.0, paint }).collect();
         Bar { name: device, pieces, label: String::new() }
@@ -129,7 +129,8 @@ mod tests {
             row("pcie", None, 155, 175),
         ];
         let shares = shares(&rows);
-        let share = |device: &str, compute, transfer, wait| Shares { device: device.into(), compute, transfer, wait };
+        let share =
+            |device: &str, compute, transfer, wait| Breakdown { device: device.into(), compute, transfer, wait };
         assert_eq!(shares, [share("cpu", 1.0, 0.0, 0.0), share("gpu", 0.4, 0.25, 0.35)]);
         assert_eq!(super::shares(&[]), []);
         assert_eq!(super::shares(&rows[..0]), []);

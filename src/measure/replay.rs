@@ -7,7 +7,7 @@ use crate::cost::Estimate;
 use crate::engine::simulate_estimated;
 use crate::evaluate::Evaluated;
 use crate::metrics;
-use crate::metrics::{Comparison, Floor, Lost, Replayed};
+use crate::metrics::{Comparison, Lost, NoiseFloor, Replayed};
 use crate::plan::CheckedPlan;
 use crate::problem::{Load, Problem};
 use crate::replay::{BackendError, Hardware, Limits, PROBE_SAMPLES, Settings, SpeedProbe, Unfinished};
@@ -50,8 +50,8 @@ impl Rounds {
     }
 
     /// Whether so many rounds are enough, after which `floor` is known.
-    fn are_enough(self, made: u32, floor: Option<&Floor>, tolerance: f64) -> bool {
-        let is_known = |floor: &Floor| (floor.difference_high - floor.difference_low) / 2.0 <= tolerance / 4.0;
+    fn are_enough(self, made: u32, floor: Option<&NoiseFloor>, tolerance: f64) -> bool {
+        let is_known = |floor: &NoiseFloor| (floor.difference_high - floor.difference_low) / 2.0 <= tolerance / 4.0;
         match self {
             Rounds::Count(count) => made >= count,
             Rounds::Auto => made >= AUTO.1 || made >= AUTO.0 && floor.is_none_or(is_known),
@@ -279,11 +279,11 @@ fn rounds<'a>(
 }
 
 /// How far the two runs of the plan that was opened twice are apart; `None` if none was, or if there are too few rounds.
-fn floor(runs: &[Run<'_>]) -> Option<Floor> {
+fn floor(runs: &[Run<'_>]) -> Option<NoiseFloor> {
     let (again, others) = runs.split_last()?;
     let first = others.iter().find(|run| std::ptr::eq(run.candidate, again.candidate))?;
     let makespans = |run: &Run<'_>| -> Vec<f64> {
         run.replayed.rounds.iter().map(|(round, _)| round.timeline.makespan().as_nanos_f64()).collect()
     };
-    Floor::of(first.candidate.strategy, makespans(first).into_iter().zip(makespans(again)))
+    NoiseFloor::of(first.candidate.strategy, makespans(first).into_iter().zip(makespans(again)))
 }

@@ -6,7 +6,7 @@ use crate::statistics::Interval;
 
 /// How far two replays of the same plan are apart, of which each ran once in each round.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Floor {
+pub struct NoiseFloor {
     /// The strategy that made the plan.
     pub strategy: String,
     /// Rounds of each.
@@ -19,13 +19,13 @@ pub struct Floor {
     pub difference_high: f64,
 }
 
-impl Floor {
+impl NoiseFloor {
     /// Of the makespans of both in each round; `None` of fewer than two rounds.
-    pub fn of(strategy: &str, makespans: impl IntoIterator<Item = (f64, f64)>) -> Option<Floor> {
+    pub fn of(strategy: &str, makespans: impl IntoIterator<Item = (f64, f64)>) -> Option<NoiseFloor> {
         let ratios = makespans.into_iter().filter(|(first, second)| *first > 0.0 && *second > 0.0);
         let logarithms: Vec<f64> = ratios.map(|(first, second)| (second / first).ln()).collect();
         let Interval { mean, half_width } = Interval::of(&logarithms, 0.95)?;
-        Some(Floor {
+        Some(NoiseFloor {
             strategy: strategy.to_owned(),
             rounds: logarithms.len(),
             difference: mean.exp_m1(),
@@ -46,20 +46,20 @@ mod tests {
 
     #[test]
     fn equal_makespans_have_no_floor_and_noise_one_that_falls_with_rounds() {
-        let floor = Floor::of("exact", [(5.0, 5.0); 3]).unwrap();
+        let floor = NoiseFloor::of("exact", [(5.0, 5.0); 3]).unwrap();
         assert_eq!((floor.difference, floor.most(), floor.rounds), (0.0, 0.0, 3));
         let noisy = |rounds: usize| {
             let pair = |round: usize| if round.is_multiple_of(2) { (100.0, 104.0) } else { (104.0, 100.0) };
-            Floor::of("exact", (0..rounds).map(pair)).unwrap()
+            NoiseFloor::of("exact", (0..rounds).map(pair)).unwrap()
         };
         assert!(noisy(4).most() > noisy(8).most() && noisy(8).most() > noisy(32).most());
         assert!(noisy(32).difference.abs() < 1e-12 && noisy(32).most() < 0.02);
-        assert_eq!(Floor::of("exact", [(5.0, 5.0)]), None);
+        assert_eq!(NoiseFloor::of("exact", [(5.0, 5.0)]), None);
     }
 
     #[test]
     fn who_comes_second_and_is_always_slower_is_told_with_its_interval() {
-        let floor = Floor::of("exact", [(100.0, 128.0), (100.0, 129.0), (100.0, 127.0)]).unwrap();
+        let floor = NoiseFloor::of("exact", [(100.0, 128.0), (100.0, 129.0), (100.0, 127.0)]).unwrap();
         assert!((floor.difference - 0.28).abs() < 1e-3);
         assert!(floor.difference_low > 0.2 && floor.difference_high < 0.35 && floor.most() == floor.difference_high);
     }

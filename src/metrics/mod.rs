@@ -14,7 +14,7 @@ mod warm_up;
 
 pub use boards::{Lost, RemoteDevice};
 pub use compared::{Compared, compared_with_best};
-pub use floor::Floor;
+pub use floor::NoiseFloor;
 pub use outcome::{Failure, Outcome};
 pub use replay::{Comparison, Replay, Replayed, Verdict};
 pub(crate) use replay::{DIFFERENCE_MAX, relative};

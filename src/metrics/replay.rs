@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::boards::{Lost, RemoteDevice};
-use super::floor::Floor;
+use super::floor::NoiseFloor;
 use crate::plan::{Action, CheckedPlan, StepId};
 use crate::replay::Round;
 use crate::statistics::{Errors, kendall_tau, median, quantile};
@@ -92,7 +92,7 @@ pub struct Replay {
     /// By strategy.
     pub comparisons: Vec<Comparison>,
     /// How far the machine repeats itself; `None` if no plan was replayed twice.
-    pub floor: Option<Floor>,
+    pub floor: Option<NoiseFloor>,
     /// Rank correlation of the makespans that the traces predict and the measured ones (Kendall's tau-b), each distinct
     /// plan once; `None` if all of a side are equal.
     pub kendall_tau: Option<f64>,
@@ -274,7 +274,7 @@ impl Comparison {
     }
 }
 
-impl Floor {
+impl NoiseFloor {
     /// That equal plans may differ by more than `tolerance`, if they may.
     fn doubt(&self, tolerance: f64) -> Option<String> {
         let (percent, percent_max) = (self.most() * 100.0, tolerance * 100.0);
@@ -399,7 +399,7 @@ mod tests {
     fn verdict(change: impl FnOnce(&mut Replay)) -> Vec<String> {
         let mut comparison = Comparison::new(&run().plan, &replayed());
         comparison.error = 0.05;
-        let floor = Floor::of("greedy", [(1.0, 1.0); 2]);
+        let floor = NoiseFloor::of("greedy", [(1.0, 1.0); 2]);
         let mut replay = Replay { comparisons: vec![comparison], floor, ..example::replay() };
         change(&mut replay);
         let replay = replay.judged();
@@ -451,8 +451,8 @@ mod tests {
 
     #[test]
     fn a_machine_that_does_not_repeat_itself_neither_confirms_nor_refutes() {
-        let floor = |share: f64| Floor::of("exact", [(1.0, 1.0 + share), (1.0, 1.0 + share)]);
-        let judged = |floor: Option<Floor>, error: f64, isolation: f64| {
+        let floor = |share: f64| NoiseFloor::of("exact", [(1.0, 1.0 + share), (1.0, 1.0 + share)]);
+        let judged = |floor: Option<NoiseFloor>, error: f64, isolation: f64| {
             let mut comparison = Comparison::new(&run().plan, &replayed());
             (comparison.error, comparison.isolation) = (error, isolation);
             Replay { comparisons: vec![comparison], floor, ..example::replay() }.judged()

@@ -114,7 +114,7 @@ mod tests {
 
     use super::super::grid::{WIDTH, columns};
     use super::*;
-    use crate::metrics::{Floor, example};
+    use crate::metrics::{NoiseFloor, example};
     use crate::statistics::Errors;
 
     fn comparison(strategy: &str) -> Comparison {
@@ -154,7 +154,7 @@ mod tests {
         ];
         let replay = Replay {
             comparisons,
-            floor: Floor::of("greedy", [(1.0, 1.01), (1.0, 1.02), (1.0, 1.03)]),
+            floor: NoiseFloor::of("greedy", [(1.0, 1.01), (1.0, 1.02), (1.0, 1.03)]),
             emulated: vec!["slow".into(), "slower".into()],
             notes: vec!["threads have no real-time priority here".into()],
             ..example::replay()
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn json_has_the_verdict_first_and_no_word_for_what_is_no_number() {
         let read = |replay: Replay| -> Value { serde_json::from_str(&replay_json(&replay)).unwrap() };
-        let floor = Floor::of("greedy", [(1.0, 1.0); 2]);
+        let floor = NoiseFloor::of("greedy", [(1.0, 1.0); 2]);
         let valid = Replay { comparisons: vec![comparison("greedy")], floor, ..example::replay() }.judged();
         assert!(replay_json(&valid).starts_with("{\n  \"verdict\": \"VALID\",\n  \"scenario\": "));
         let valid = read(valid);

@@ -163,7 +163,7 @@ struct EffectView<'a> {
     /// By how many percent it is less and more.
     by_percent: u32,
     /// The constant's values.
-    value: Ends<&'a str>,
+    value: LowHigh<&'a str>,
     /// Which figure it is: `speedup` or `makespan_ms`.
     figure: &'static str,
     /// The figure with the constant less; not known where there is no result.
@@ -183,7 +183,7 @@ struct EffectView<'a> {
 }
 
 #[derive(Serialize)]
-struct Ends<T> {
+struct LowHigh<T> {
     /// Less.
     low: T,
     /// As it stands.
@@ -201,7 +201,7 @@ impl<'a> From<&'a Effect> for EffectView<'a> {
             strategy: &effect.strategy,
             key: &effect.key,
             by_percent: effect.percent,
-            value: Ends { low: value[0], base: value[1], high: value[2] },
+            value: LowHigh { low: value[0], base: value[1], high: value[2] },
             figure: effect.gauge.name(),
             low,
             base,

@@ -15,7 +15,7 @@ use crate::metrics::{Failure, Outcome};
 /// A sweep as lines for a terminal, gathered row after row.
 #[derive(Clone, Debug, Default)]
 pub struct SweepTable {
-    strategies: Vec<Gathered>,
+    strategies: Vec<SweptStrategy>,
     /// Names of settings, in the order of first appearance.
     names: Vec<String>,
     point_count: usize,
@@ -28,7 +28,7 @@ pub struct SweepTable {
 
 /// What is said of a strategy.
 #[derive(Clone, Debug, Default)]
-struct Gathered {
+struct SweptStrategy {
     strategy: String,
     result_count: usize,
     failure_count: usize,
@@ -98,10 +98,10 @@ impl SweepTable {
         page(lines, self.captions(scenario))
     }
 
-    fn gathered(&mut self, strategy: &str) -> &mut Gathered {
+    fn gathered(&mut self, strategy: &str) -> &mut SweptStrategy {
         let known = self.strategies.iter().position(|gathered| gathered.strategy == strategy);
         let index = known.unwrap_or_else(|| {
-            self.strategies.push(Gathered { strategy: strategy.to_owned(), ..Gathered::default() });
+            self.strategies.push(SweptStrategy { strategy: strategy.to_owned(), ..SweptStrategy::default() });
             self.strategies.len() - 1
         });
         &mut self.strategies[index]
@@ -141,7 +141,7 @@ impl SweepTable {
     }
 }
 
-impl Gathered {
+impl SweptStrategy {
     fn add(&mut self, outcome: &Outcome) {
         let max = |known: Option<f64>, value: f64| Some(known.map_or(value, |known| known.max(value)));
         self.result_count += 1;
@@ -239,11 +239,11 @@ const MEANINGS: [&str; 3] = [
 /// Further reasons of failures are only counted.
 const REASONS_MAX: usize = 5;
 
-fn strategy_grid(strategies: &[Gathered], bold: bool) -> Vec<String> {
+fn strategy_grid(strategies: &[SweptStrategy], bold: bool) -> Vec<String> {
     let rates = strategies.iter().filter_map(|strategy| strategy.samples_per_s_max);
     let rates = decimals(4, rates.collect::<Vec<f64>>().into_iter());
-    let figures = |strategy: &Gathered| {
-        let Gathered { speedup, gap, gap_max, samples_per_s_max, .. } = strategy;
+    let figures = |strategy: &SweptStrategy| {
+        let SweptStrategy { speedup, gap, gap_max, samples_per_s_max, .. } = strategy;
         let figures = [(speedup.value(), 2), (gap.value(), 1), (*gap_max, 1), (*samples_per_s_max, rates)];
         figures.map(|(value, decimals)| or_dash(value, decimals))
     };
@@ -251,8 +251,8 @@ fn strategy_grid(strategies: &[Gathered], bold: bool) -> Vec<String> {
 }
 
 /// A row a strategy: how many results it has, how often it failed, and its figures.
-fn rows(strategies: &[Gathered], figures: impl Fn(&Gathered) -> [String; 4]) -> Vec<(String, Vec<String>)> {
-    let row = |strategy: &Gathered| {
+fn rows(strategies: &[SweptStrategy], figures: impl Fn(&SweptStrategy) -> [String; 4]) -> Vec<(String, Vec<String>)> {
+    let row = |strategy: &SweptStrategy| {
         let counts = [strategy.result_count, strategy.failure_count].map(|count| count.to_string());
         (strategy.strategy.clone(), counts.into_iter().chain(figures(strategy)).collect())
     };
@@ -274,9 +274,9 @@ const SERVICE_MEANINGS: [&str; 2] = [
     "missed: queries that were dropped, or done after the deadline",
 ];
 
-fn service_grid(strategies: &[Gathered], bold: bool) -> Vec<String> {
-    let figures = |strategy: &Gathered| {
-        let Gathered { latency, p99, missed, qps_max, .. } = strategy;
+fn service_grid(strategies: &[SweptStrategy], bold: bool) -> Vec<String> {
+    let figures = |strategy: &SweptStrategy| {
+        let SweptStrategy { latency, p99, missed, qps_max, .. } = strategy;
         [latency.value(), p99.value(), missed.value(), *qps_max].map(|value| or_dash(value, 1))
     };
     named_grid(&SERVICE_TITLES, rows(strategies, figures), bold)

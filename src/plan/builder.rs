@@ -20,21 +20,21 @@ use crate::units::{Bytes, Share};
 pub struct Builder<'a> {
     problem: &'a Problem,
     plan: Plan,
-    lanes: BTreeMap<Place, LaneId>,
-    held: BTreeMap<(ModelId, LayerId), Vec<Held>>,
+    lanes: BTreeMap<LaneKey, LaneId>,
+    held: BTreeMap<(ModelId, LayerId), Vec<Stored>>,
     routes: BTreeMap<(DeviceId, DeviceId), Vec<(LinkId, DeviceId)>>,
 }
 
 /// What a lane stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
+enum LaneKey {
     Device(DeviceId),
     Link(LinkId),
 }
 
 /// A part of a layer's output on a device, and the step that put it there; inputs were there before.
 #[derive(Clone, Debug)]
-struct Held {
+struct Stored {
     device: DeviceId,
     region: Region,
     by: Option<StepId>,
@@ -49,7 +49,7 @@ impl<'a> Builder<'a> {
             for layer in graph.layer_ids().filter(|&layer| graph.is_input(layer)) {
                 if let &Some(device) = home {
                     let region = builder.all_rows(model, layer, 0..problem.samples());
-                    builder.held.insert((model, layer), vec![Held { device, region, by: None }]);
+                    builder.held.insert((model, layer), vec![Stored { device, region, by: None }]);
                 }
             }
         }
@@ -63,7 +63,7 @@ impl<'a> Builder<'a> {
 
     /// Gives `device` its lane now, if it has none: lanes are numbered in the order of first use.
     pub fn reserve(&mut self, device: DeviceId) {
-        self.lane(Place::Device(device));
+        self.lane(LaneKey::Device(device));
     }
 
     /// Makes data take these links from one device to another, instead of [`crate::platform::Platform::route`].
@@ -75,7 +75,7 @@ impl<'a> Builder<'a> {
     pub fn hold(&mut self, device: DeviceId, (model, layer): (ModelId, LayerId), region: Region, by: StepId) {
         let held = self.held.entry((model, layer)).or_default();
         held.retain(|known| intersection(&known.region, &region).as_ref() != Some(&known.region));
-        held.push(Held { device, region, by: Some(by) });
+        held.push(Stored { device, region, by: Some(by) });
     }
 
     /// Adds the transfers of what `device` lacks of a part of a layer's output, each of which waits for `after` and for the
@@ -99,7 +99,7 @@ impl<'a> Builder<'a> {
         let mut arrived = Vec::new();
         take(&mut missing, held, |held| held.device == device, |_, held| arrived.extend(held.by));
         let mut found: Vec<(DeviceId, Region, Option<StepId>)> = Vec::new();
-        let mut collect = |region, held: &Held| found.push((held.device, region, held.by));
+        let mut collect = |region, held: &Stored| found.push((held.device, region, held.by));
         match sources {
             None => take(&mut missing, held, |_| true, collect),
             Some(sources) => {
@@ -112,7 +112,7 @@ impl<'a> Builder<'a> {
             let waits: Vec<StepId> = after.iter().copied().chain(by).collect();
             let last = self.send((source, device), (model, layer), &region, &waits)?;
             arrived.extend(last);
-            self.held.entry((model, layer)).or_default().push(Held { device, region, by: last });
+            self.held.entry((model, layer)).or_default().push(Stored { device, region, by: last });
         }
         Ok(arrived)
     }
@@ -135,7 +135,7 @@ impl<'a> Builder<'a> {
         let mut last: Option<StepId> = None;
         for hop in 0..self.routes[&(from, to)].len() {
             let (link, to) = self.routes[&(from, to)][hop];
-            let lane = self.lane(Place::Link(link));
+            let lane = self.lane(LaneKey::Link(link));
             let action = Action::Transfer { model, layer, region: region.clone(), to };
             last = Some(self.plan.step(lane, action, last.as_ref().map_or(after, std::slice::from_ref)));
         }
@@ -169,14 +169,14 @@ impl<'a> Builder<'a> {
     pub fn compute(&mut self, device: DeviceId, work: Work, after: &[StepId]) -> StepId {
         let graph = &self.problem.model(work.model).graph;
         let exposed: Vec<LayerId> = graph.exposed(&work.segment).collect();
-        let lane = self.lane(Place::Device(device));
+        let lane = self.lane(LaneKey::Device(device));
         let by = self.plan.step(lane, Action::Compute(work.clone()), after);
         for layer in exposed {
             let region = match layer == work.segment.last() {
                 true => work.region.clone(),
                 false => self.all_rows(work.model, layer, work.region.samples.clone()),
             };
-            self.held.entry((work.model, layer)).or_default().push(Held { device, region, by: Some(by) });
+            self.held.entry((work.model, layer)).or_default().push(Stored { device, region, by: Some(by) });
         }
         by
     }
@@ -210,13 +210,13 @@ impl<'a> Builder<'a> {
         self.plan
     }
 
-    fn lane(&mut self, place: Place) -> LaneId {
+    fn lane(&mut self, place: LaneKey) -> LaneId {
         let plan = &mut self.plan;
         *self.lanes.entry(place).or_insert_with(|| {
             plan.lane(match place {
                 // What it must hold is known when the plan is.
-                Place::Device(device) => Lane::Compute { device, share: Share::FULL, memory: Bytes(0) },
-                Place::Link(link) => Lane::Link(link),
+                LaneKey::Device(device) => Lane::Compute { device, share: Share::FULL, memory: Bytes(0) },
+                LaneKey::Link(link) => Lane::Link(link),
             })
         })
     }
@@ -225,9 +225,9 @@ impl<'a> Builder<'a> {
 /// Takes away from `missing` what is held by those that `is_source` names, and says what that is.
 fn take(
     missing: &mut Vec<Region>,
-    held: &[Held],
-    is_source: impl Fn(&Held) -> bool,
-    mut found: impl FnMut(Region, &Held),
+    held: &[Stored],
+    is_source: impl Fn(&Stored) -> bool,
+    mut found: impl FnMut(Region, &Stored),
 ) {
     for held in held.iter().filter(|held| is_source(held)) {
         if missing.is_empty() {

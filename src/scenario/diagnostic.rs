@@ -165,12 +165,12 @@ struct Diagnostic {
     cause: String,
     remedy: String,
     note: Option<String>,
-    places: Vec<Place>,
+    places: Vec<SourcePlace>,
 }
 
 /// A position with the line around it, kept apart from the sources so that diagnostics outlive them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Place {
+struct SourcePlace {
     origin: String,
     line: usize,
     column: usize,
@@ -183,7 +183,12 @@ struct Place {
 impl Diagnostic {
     fn new(Mistake { at, cause, remedy, label, beside, note }: Mistake, sources: &Sources) -> Diagnostic {
         let places = std::iter::once((at, label)).chain(beside);
-        Diagnostic { cause, remedy, note, places: places.map(|(at, label)| Place::new(&at, label, sources)).collect() }
+        Diagnostic {
+            cause,
+            remedy,
+            note,
+            places: places.map(|(at, label)| SourcePlace::new(&at, label, sources)).collect(),
+        }
     }
 
     fn group(&self) -> Group<'_> {
@@ -199,8 +204,8 @@ impl Diagnostic {
     }
 }
 
-impl Place {
-    fn new(at: &Span, label: String, sources: &Sources) -> Place {
+impl SourcePlace {
+    fn new(at: &Span, label: String, sources: &Sources) -> SourcePlace {
         let source = sources.source(at.start);
         let text = source.text.as_str();
         let start = text.floor_char_boundary(at.start - source.start);
@@ -210,7 +215,7 @@ impl Place {
         let start = start.min(line_end);
         let end = text.floor_char_boundary(at.end.saturating_sub(source.start)).clamp(start, line_end);
         let shown = !text.is_empty() && line_end - line_start <= LINE_BYTES_MAX;
-        Place {
+        SourcePlace {
             origin: source.origin.clone(),
             line: 1 + text[..line_start].matches('\n').count(),
             column: 1 + text[line_start..start].chars().count(),

@@ -38,7 +38,7 @@ pub(super) type RatiosOf = BTreeMap<(String, u32), Ratios>;
 type Key = (PathBuf, String, Precision, String, u8, bool, Share);
 
 /// A network on a device, as a trace calls both.
-pub(super) struct Profiled<'a> {
+pub(super) struct TraceNames<'a> {
     pub(super) trace: &'a str,
     pub(super) device: &'a str,
     /// What the device computes in.
@@ -117,7 +117,7 @@ impl Traces {
     }
 
     /// The time of a whole network.
-    pub(super) fn curve(&self, of: &Profiled<'_>, lookup: Lookup, extrapolate: bool) -> Option<Curve> {
+    pub(super) fn curve(&self, of: &TraceNames<'_>, lookup: Lookup, extrapolate: bool) -> Option<Curve> {
         let profiles = self.get(of.trace)?;
         let mut curves = self.curves.lock().unwrap_or_else(PoisonError::into_inner);
         let trace = profiles.of_share(of.share)?;
@@ -125,7 +125,7 @@ impl Traces {
         curves.entry(self.key(of, lookup, extrapolate)).or_insert_with(curve).clone()
     }
 
-    fn key(&self, of: &Profiled<'_>, lookup: Lookup, extrapolate: bool) -> Key {
+    fn key(&self, of: &TraceNames<'_>, lookup: Lookup, extrapolate: bool) -> Key {
         let path = self.folder.join(of.trace);
         (path, of.device.to_owned(), of.precision, of.model.clone(), lookup as u8, extrapolate, of.share)
     }
@@ -148,7 +148,7 @@ impl Traces {
     /// The times of the units of `graph`, which is the network.
     pub(super) fn parts(
         &self,
-        of: &Profiled<'_>,
+        of: &TraceNames<'_>,
         graph: &Graph,
         lookup: Lookup,
         extrapolate: bool,

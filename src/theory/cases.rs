@@ -1,7 +1,7 @@
 //! The cases: every load whose mean latency theory gives exactly and that the engine can serve.
 
-use super::Case;
 use super::Figure;
+use super::TheoryCase;
 use super::platforms::{
     Batch, EXPONENTIAL, chain, first_free, first_free_link, interface_pool, layer_by_layer, memory_pool, pool,
 };
@@ -20,7 +20,7 @@ const UNIT: Batch = Batch { per_sample: 1.0, fixed: 0.0 };
 const MANY: u32 = 48;
 
 /// All cases, each with a name of its own.
-pub fn cases() -> Vec<Case> {
+pub fn cases() -> Vec<TheoryCase> {
     [
         single_servers(),
         several_servers(),
@@ -48,9 +48,9 @@ fn bias_max(load: f64) -> f64 {
 
 type Planner = fn(&Problem) -> Result<Vec<crate::plan::CheckedPlan>, String>;
 
-fn case(name: impl Into<String>, load: f64, problem: Problem, planner: Planner, latency_mean: f64) -> Case {
+fn case(name: impl Into<String>, load: f64, problem: Problem, planner: Planner, latency_mean: f64) -> TheoryCase {
     let expected = vec![(Figure::LatencyMean, latency_mean)];
-    let case = Case { name: name.into(), load, bias_max: bias_max(load), problem, planner, expected };
+    let case = TheoryCase { name: name.into(), load, bias_max: bias_max(load), problem, planner, expected };
     case.with_queries(if load > 0.8 { QUERIES_AT_HIGH_LOAD } else { QUERIES })
 }
 
@@ -71,7 +71,7 @@ fn poisson(per_ms: f64) -> Load {
     Load::Server(server(per_ms, 1))
 }
 
-fn single_servers() -> Vec<Case> {
+fn single_servers() -> Vec<TheoryCase> {
     let lognormal = |cv: f64| (Shape::Lognormal { cv }, cv, "M/G/1 lognormal");
     let gamma = |cv: f64| (Shape::Gamma { cv, shift: 0.0 }, cv, "M/G/1 gamma");
     let shifted = (Shape::Gamma { cv: 0.4, shift: 0.5 }, 0.4, "M/G/1 shifted");
@@ -93,7 +93,7 @@ fn single_servers() -> Vec<Case> {
     kinds.into_iter().flat_map(of_kind).collect()
 }
 
-fn several_servers() -> Vec<Case> {
+fn several_servers() -> Vec<TheoryCase> {
     let of = |(count, load): (u32, f64)| {
         let per_ms = load * f64::from(count);
         let problem = pool(poisson(per_ms), count, UNIT, &EXPONENTIAL);
@@ -102,7 +102,7 @@ fn several_servers() -> Vec<Case> {
     [(2, 0.5), (2, 0.8), (8, 0.8), (8, 0.9)].map(of).into()
 }
 
-fn lossy() -> Vec<Case> {
+fn lossy() -> Vec<TheoryCase> {
     let of = |(places, load): (u32, f64)| {
         // All places but the one that is served.
         let load_of = Load::Server(Server { queue_max: Some(places - 1), ..server(load, 1) });
@@ -118,7 +118,7 @@ fn lossy() -> Vec<Case> {
     [(5, 0.8), (10, 1.2)].map(of).into()
 }
 
-fn groups() -> Vec<Case> {
+fn groups() -> Vec<TheoryCase> {
     let of = |(size, load): (u32, f64)| {
         let groups_per_ms = load / f64::from(size);
         let problem = pool(Load::Server(server(groups_per_ms, size)), 1, UNIT, &Shape::None);
@@ -127,7 +127,7 @@ fn groups() -> Vec<Case> {
     [(4, 0.5), (4, 0.8)].map(of).into()
 }
 
-fn rows() -> Vec<Case> {
+fn rows() -> Vec<TheoryCase> {
     let of = |(name, devices, links, load): (&str, &[f64], &[f64], f64)| {
         let means: Vec<f64> = devices.iter().chain(links).copied().filter(|&mean| mean > 0.0).collect();
         let problem = chain(poisson(load), devices, links, &EXPONENTIAL);
@@ -143,7 +143,7 @@ fn rows() -> Vec<Case> {
     .into()
 }
 
-fn closed() -> Vec<Case> {
+fn closed() -> Vec<TheoryCase> {
     let of = |clients: u32| {
         let (devices, links) = ([1.0, 0.8], [0.5]);
         let problem = chain(Load::SingleStream { queries: QUERIES, clients }, &devices, &links, &EXPONENTIAL);
@@ -159,7 +159,7 @@ fn closed() -> Vec<Case> {
     [1, 3, 10].map(of).into()
 }
 
-fn processor_sharing() -> Vec<Case> {
+fn processor_sharing() -> Vec<TheoryCase> {
     let shapes = [("D", Shape::None, 0.5), ("lognormal", Shape::Lognormal { cv: 1.0 }, 0.8)];
     let of_memory = |(kind, shape, load): &(&str, Shape, f64)| {
         let problem = memory_pool(poisson(*load), MANY, UNIT, shape);
@@ -191,7 +191,7 @@ fn batched(per_ms: f64, batch: Batch, batch_max: u32) -> Problem {
     problem
 }
 
-fn batching() -> Vec<Case> {
+fn batching() -> Vec<TheoryCase> {
     let of = |(per_sample, fixed, load): (f64, f64, f64)| {
         let per_ms = load / per_sample;
         let problem = batched(per_ms, Batch { per_sample, fixed }, u32::MAX);
@@ -201,7 +201,7 @@ fn batching() -> Vec<Case> {
     PUBLISHED.map(of).into()
 }
 
-fn limited_batching() -> Vec<Case> {
+fn limited_batching() -> Vec<TheoryCase> {
     let of = |(batch_max, load): (u32, f64)| {
         let batch = Batch { per_sample: 0.1438, fixed: 1.8874 };
         // The load of a device that always has full batches.

@@ -21,7 +21,7 @@ use crate::statistics::{Interval, mean};
 
 /// A load whose mean figures are known exactly.
 #[derive(Clone)]
-pub struct Case {
+pub struct TheoryCase {
     /// Its name in the literature and what distinguishes it from others of that name.
     pub name: String,
     /// The part of the time that its busiest station works, or would work if nothing were lost.
@@ -51,9 +51,9 @@ pub const REPLICATIONS: u32 = 20;
 /// The level of confidence of the intervals that must hold the truth.
 const LEVEL: f64 = 0.99;
 
-impl Case {
+impl TheoryCase {
     /// The same case with so many queries in each replication.
-    pub fn with_queries(mut self, count: u32) -> Case {
+    pub fn with_queries(mut self, count: u32) -> TheoryCase {
         match &mut self.problem.load {
             Load::Server(server) => server.queries = count,
             Load::SingleStream { queries, .. } | Load::MultiStream { queries, .. } => *queries = count,
@@ -125,7 +125,7 @@ pub struct Agreement {
 
 impl Agreement {
     /// The agreement of each figure of a case, from what [`Case::run`] gave for each of several seeds.
-    pub fn of(case: &Case, runs: &[Vec<Vec<f64>>]) -> Vec<Agreement> {
+    pub fn of(case: &TheoryCase, runs: &[Vec<Vec<f64>>]) -> Vec<Agreement> {
         let of_figure = |(index, &(figure, theory)): (usize, &(Figure, f64))| {
             let is_covered = |run: &&Vec<Vec<f64>>| {
                 Interval::of(&run[index], LEVEL).is_some_and(|interval| interval.contains(theory))

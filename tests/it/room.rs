@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use coinfer::cost::{Basis, CostModel, Estimate, Uncalibrated};
 use coinfer::model::{Conv, Graph, Layer, LayerId, Op, Pooling, Shape, Window, Work};
-use coinfer::plan::{Plan, check, footprints};
+use coinfer::plan::{Lane, Plan, check, footprints};
 use coinfer::platform::{Device, DeviceId, DeviceKind, Direction, Link, LinkId, Memory, Platform, Precision};
 use coinfer::problem::{Load, Model, Problem};
 use coinfer::scenario::Scenario;
+use coinfer::strategy::Strategy as _;
 use coinfer::strategy::{
     Aofl, Coedge, Deepthings, DlaSplit, DlaStream, FirstFree, FullSearch, KBest, LayerGroups, Legion, Modnn, PlanError,
     Transport,
@@ -252,6 +253,32 @@ fn devices_that_share_a_memory_give_way_to_each_other() {
         let [gpu, npu] = largest(&plan.unwrap_or_else(|error| panic!("{strategy}: {error}")));
         assert!(gpu > 0 && npu == 0, "{strategy}: {gpu} and {npu}");
     }
+}
+
+#[test]
+fn boards_that_share_a_full_memory_with_the_home_leave_it_room() {
+    let device = |micros| Drawn {
+        micros,
+        memory: 1_000,
+        precision: Precision::Fp32,
+        batch_max: None,
+        dimension_max: None,
+        loadables_max: None,
+        is_dla: false,
+    };
+    let mut problem = problem(&(vec![device(2), device(1), device(1)], 1, 1, true, false));
+    let users = vec![DeviceId(0), DeviceId(1)];
+    problem.platform.memories.push(Memory { name: "both".into(), capacity: None, users, rule: None });
+    let computes_on = |plan: &Plan, device| {
+        plan.lanes.iter().any(|lane| matches!(lane, Lane::Compute { device: on, .. } if *on == DeviceId(device)))
+    };
+    let strategy = Modnn::default();
+    let plan = check(strategy.plan(&problem).unwrap(), &problem).unwrap();
+    assert!(computes_on(&plan, 1) && computes_on(&plan, 2));
+    let needed = footprints(&plan, &problem).last().unwrap().total();
+    problem.platform.memories.last_mut().unwrap().capacity = Some(Bytes(needed.0 - 1));
+    let plan = check(strategy.plan(&problem).unwrap(), &problem).unwrap();
+    assert!(!computes_on(&plan, 1) && computes_on(&plan, 2));
 }
 
 #[test]

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::process::Output;
 
 use assert_cmd::Command;
-use coinfer::theory::{Agreement, Case, cases};
+use coinfer::theory::{Agreement, TheoryCase, cases};
 
 /// Holds the chosen cases against theory: so many seeds of replications of so many queries.
-fn check(chosen: impl Fn(&Case) -> bool, queries: u32, seeds: u64) {
-    let chosen: Vec<Case> = cases().into_iter().filter(|case| chosen(case)).collect();
+fn check(chosen: impl Fn(&TheoryCase) -> bool, queries: u32, seeds: u64) {
+    let chosen: Vec<TheoryCase> = cases().into_iter().filter(|case| chosen(case)).collect();
     assert!(!chosen.is_empty());
     for case in chosen {
         let case = case.with_queries(queries);
@@ -22,7 +22,7 @@ fn check(chosen: impl Fn(&Case) -> bool, queries: u32, seeds: u64) {
 }
 
 /// Cases whose steps share a speed take several times as long to simulate.
-fn shares(case: &Case) -> bool {
+fn shares(case: &TheoryCase) -> bool {
     case.name.contains("PS")
 }
 
@@ -59,7 +59,7 @@ fn the_document_has_all_cases_and_none_is_outside_its_limits() {
         .filter(|line| line.starts_with("| ") && !line.starts_with("| case"))
         .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
         .collect();
-    let keys = |case: Case| {
+    let keys = |case: TheoryCase| {
         let lost = case.expected.len() > 1;
         let key = |suffix: &str| (format!("{}{suffix}", case.name), format!("{:.2}", case.load));
         std::iter::once(key("")).chain(lost.then(|| key(", share lost"))).collect::<Vec<_>>()

@@ -15,7 +15,7 @@ use crate::cli::file::write_whole;
 use crate::scenario::Scenario;
 
 /// A sweep in parts that are done by other processes.
-pub(super) struct Parts {
+pub(super) struct SweepParts {
     /// Names the sweep to whoever looks at a queue.
     pub(super) name: String,
     pub(super) count: usize,
@@ -33,12 +33,12 @@ pub(super) struct Parts {
     words: Vec<String>,
 }
 
-impl Parts {
+impl SweepParts {
     /// The parts of a sweep that has this journal.
     ///
     /// # Errors
     /// If there are more parts than points, or if the folder cannot be created.
-    pub(super) fn new(sweep: &Sweep, scenario: &Scenario, head: &Head, count: usize) -> Result<Parts, Error> {
+    pub(super) fn new(sweep: &Sweep, scenario: &Scenario, head: &Head, count: usize) -> Result<SweepParts, Error> {
         if count > head.points {
             return Err(Error::Usage(format!(
                 "the sweep has {} points, which cannot be {count} parts; use at most {}",
@@ -53,7 +53,7 @@ impl Parts {
         let jobs = sweep.jobs.map(|jobs| jobs.get());
         let words = sweep.words()?;
         let (name, run, out) = (format!("coinfer-{}", scenario.name()), head.run.clone(), sweep.out.clone());
-        Ok(Parts { name, count, current, folder, run, out, jobs, words })
+        Ok(SweepParts { name, count, current, folder, run, out, jobs, words })
     }
 
     /// The path of one of the sweep's files, with this ending.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::cluster::{Parts, run};
+use super::cluster::{SweepParts, run};
 use crate::cli::hardware::interruption;
 use crate::cli::{Error, Terminal};
 
@@ -19,7 +19,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(3);
 const ERRORS_MAX: usize = 3;
 
 /// Submits the parts and waits until all are done.
-pub(super) fn hyperqueue(parts: &Parts, terminal: &Terminal) -> Result<(), Error> {
+pub(super) fn hyperqueue(parts: &SweepParts, terminal: &Terminal) -> Result<(), Error> {
     let jobs = parts.jobs.unwrap_or(1).to_string();
     let script = parts.write("hq.sh", &format!("#!/bin/sh\n{}", parts.part_lines("$HQ_TASK_ID", &jobs)))?;
     let id = submit(parts, &script, &jobs)?;
@@ -43,7 +43,7 @@ pub(super) fn hyperqueue(parts: &Parts, terminal: &Terminal) -> Result<(), Error
     )))
 }
 
-fn submit(parts: &Parts, script: &Path, jobs: &str) -> Result<u64, Error> {
+fn submit(parts: &SweepParts, script: &Path, jobs: &str) -> Result<u64, Error> {
     #[derive(Deserialize)]
     struct Submitted {
         id: u64,
@@ -94,7 +94,7 @@ impl State {
 }
 
 /// The states of all tasks once they have ended. `hq` would say of failed ones that all is well, so they are read.
-fn wait(parts: &Parts, id: u64, terminal: &Terminal) -> Result<Vec<State>, Error> {
+fn wait(parts: &SweepParts, id: u64, terminal: &Terminal) -> Result<Vec<State>, Error> {
     #[derive(Deserialize)]
     struct Job {
         tasks: Vec<State>,

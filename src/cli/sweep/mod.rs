@@ -32,7 +32,7 @@ pub(super) use record::{Attempt, Head, Line};
 pub(super) use simulate::attempts;
 pub(super) use write::{Lines, print, verdict, write};
 
-use cluster::Parts;
+use cluster::SweepParts;
 use shard::Shard;
 use store::{Start, Store};
 
@@ -67,7 +67,7 @@ pub(super) struct Sweep {
     #[arg(long, value_name = "I/N", conflicts_with_all = ["replay", "format"])]
     shard: Option<Shard>,
     #[command(flatten)]
-    engine: Engine,
+    engine: EngineArgs,
     /// What to print on standard output
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -116,7 +116,7 @@ impl Changes {
 
 /// Engines of others that do the parts of a sweep.
 #[derive(Clone, Debug, Args)]
-struct Engine {
+struct EngineArgs {
     /// Write a Slurm job array of N parts, and a job that joins them
     #[arg(long, value_name = "N", conflicts_with_all = ["hyperqueue", "shard", "replay", "fresh", "dry_run"])]
     slurm: Option<NonZeroUsize>,
@@ -158,11 +158,11 @@ impl Sweep {
             return dry_run::dry_run(scenario, &points, &folder, &head, terminal);
         }
         if let Some(count) = self.engine.slurm {
-            let parts = Parts::new(self, scenario, &head, count.get())?;
+            let parts = SweepParts::new(self, scenario, &head, count.get())?;
             return slurm::slurm(&parts, &self.engine.slurm_option, self.engine.submit, terminal);
         }
         if let Some(count) = self.engine.hyperqueue {
-            let parts = Parts::new(self, scenario, &head, count.get())?;
+            let parts = SweepParts::new(self, scenario, &head, count.get())?;
             hyperqueue::hyperqueue(&parts, terminal)?;
             return merge(&parts.journals(), false, self.format, parts.out(), terminal);
         }

@@ -1,14 +1,14 @@
 //! `coinfer sweep --slurm`: a job array for Slurm, and a job after it that joins its parts.
 
 use super::again::quoted;
-use super::cluster::{Parts, run};
+use super::cluster::{SweepParts, run};
 use crate::cli::{Error, Terminal};
 
 /// Indices of arrays are less than this unless Slurm's administrator says otherwise.
 const ARRAY_SIZE_MAX: usize = 1001;
 
 /// Writes the scripts; submits them if asked to.
-pub(super) fn slurm(parts: &Parts, options: &[String], submit: bool, terminal: &Terminal) -> Result<(), Error> {
+pub(super) fn slurm(parts: &SweepParts, options: &[String], submit: bool, terminal: &Terminal) -> Result<(), Error> {
     let array_max = array_size_max() - 1;
     if parts.count > array_max {
         return Err(Error::Usage(format!(

@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::record::{COMPLETE, Head, Line, relabelled};
-use crate::cli::journal::{self, Journal, Place};
+use crate::cli::journal::{self, Journal, LinePlace};
 use crate::cli::{Error, Terminal};
 use crate::scenario::{PointKey, Points};
 
@@ -23,7 +23,7 @@ pub(super) enum Start {
 /// The journal of a sweep, and where each of its points is in it.
 pub(super) struct Store {
     journal: Journal,
-    places: Vec<Option<Place>>,
+    places: Vec<Option<LinePlace>>,
 }
 
 /// The ending of journals.
@@ -150,7 +150,7 @@ impl Store {
         Ok(())
     }
 
-    fn take(&mut self, file: &File, place: Place, points: &Points, position: usize) -> Result<(), Error> {
+    fn take(&mut self, file: &File, place: LinePlace, points: &Points, position: usize) -> Result<(), Error> {
         let text = journal::text_at(file, place).unwrap_or_default();
         let Some(Line::Point { key, record, .. }) = Line::parse(&text) else { return Ok(()) };
         match relabelled(record, &points.point(position), key, points.index(position)) {
@@ -166,7 +166,7 @@ struct Found {
     head: Option<Head>,
     is_complete: bool,
     /// Where its points are.
-    places: Vec<Option<Place>>,
+    places: Vec<Option<LinePlace>>,
 }
 
 fn open(path: &Path, wanted: &Wanted<'_>) -> Result<(Journal, Found), Error> {

@@ -31,7 +31,7 @@ pub(super) struct At {
 
 /// What was measured.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(super) struct Subject {
     /// The device.
     pub(super) device: String,
     /// The network.
@@ -45,7 +45,7 @@ pub(super) struct Place {
 }
 
 /// The trace in the making.
-pub(super) struct Builder<'a> {
+pub(super) struct TraceBuilder<'a> {
     /// What the user says.
     pub(super) hints: &'a Hints,
     pub(super) names: Vec<&'a str>,
@@ -53,7 +53,7 @@ pub(super) struct Builder<'a> {
     pub(super) header: BTreeMap<String, Vec<String>>,
     stated: BTreeMap<(String, String), usize>,
     pub(super) rows: Vec<(usize, usize, Row)>,
-    pub(super) series: BTreeMap<Place, Series>,
+    pub(super) series: BTreeMap<Subject, Series>,
     pub(super) readings: Vec<Reading>,
     pub(super) notes: Vec<String>,
     pub(super) notes_left_out: usize,
@@ -75,10 +75,10 @@ pub(super) struct Series {
     pub(super) repeats: Vec<(At, f64)>,
 }
 
-impl<'a> Builder<'a> {
+impl<'a> TraceBuilder<'a> {
     /// An empty trace.
-    pub(super) fn new(sources: &[Source<'a>], hints: &'a Hints) -> Builder<'a> {
-        Builder {
+    pub(super) fn new(sources: &[Source<'a>], hints: &'a Hints) -> TraceBuilder<'a> {
+        TraceBuilder {
             hints,
             names: sources.iter().map(|source| source.name).collect(),
             kind: None,
@@ -235,14 +235,14 @@ impl<'a> Builder<'a> {
     }
 
     /// Adds one repeat of a place.
-    pub(super) fn repeat(&mut self, at: At, place: Place, time_ms: f64) {
+    pub(super) fn repeat(&mut self, at: At, place: Subject, time_ms: f64) {
         self.count += 1;
         let series = self.series.entry(place).or_insert(Series { order: self.count, repeats: vec![] });
         series.repeats.push((at, time_ms));
     }
 
     /// Adds a time that is a statistic over repeats.
-    pub(super) fn statistic(&mut self, at: At, place: Place, statistic: Statistic, repeats: u32, time_ms: f64) {
+    pub(super) fn statistic(&mut self, at: At, place: Subject, statistic: Statistic, repeats: u32, time_ms: f64) {
         if time_ms < TIME_MS_MIN {
             self.untimed.push(described(&place));
             return;
@@ -262,7 +262,7 @@ impl<'a> Builder<'a> {
     }
 }
 
-pub(super) fn made_row(at: At, place: &Place, statistic: Statistic, repeat: u32, time_ms: f64) -> Row {
+pub(super) fn made_row(at: At, place: &Subject, statistic: Statistic, repeat: u32, time_ms: f64) -> Row {
     Row {
         line: at.line,
         device: place.device.clone(),
@@ -279,7 +279,7 @@ pub(super) fn made_row(at: At, place: &Place, statistic: Statistic, repeat: u32,
     }
 }
 
-pub(super) fn described(place: &Place) -> String {
+pub(super) fn described(place: &Subject) -> String {
     let layer = match &place.layer {
         LayerKey::Whole => "whole",
         LayerKey::Io => "io",

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::read::{BATCH_MAX, HEADER_KEYS, TIME_MS_MIN};
 use super::super::trace::{Kind, Row, Statistic, Trace};
-use super::build::{At, Builder, FAULTS_MAX, Place, described, fault, made_row, word};
+use super::build::{At, FAULTS_MAX, Subject, TraceBuilder, described, fault, made_row, word};
 use super::{Imported, SourceFault};
 
 /// Names that a note lists.
 const NAMES_MAX: usize = 5;
 const NOT_STATED: &str = "not stated";
 
-impl Builder<'_> {
+impl TraceBuilder<'_> {
     /// The finished trace, or all faults.
     pub(super) fn finish(mut self) -> Result<Imported, Vec<SourceFault>> {
         self.emit_series();
@@ -51,7 +51,7 @@ impl Builder<'_> {
 
     /// Raw repeats, or their sum where some are too short for the clock of the profiler.
     fn emit_series(&mut self) {
-        let mut taken: BTreeMap<Place, u32> = BTreeMap::new();
+        let mut taken: BTreeMap<Subject, u32> = BTreeMap::new();
         for (_, _, row) in &self.rows {
             if row.statistic == Statistic::Raw {
                 let repeat = taken.entry(place_of(row)).or_insert(0);
@@ -151,9 +151,9 @@ impl Builder<'_> {
     }
 }
 
-fn place_of(row: &Row) -> Place {
+fn place_of(row: &Row) -> Subject {
     let Row { device, model, precision, batch, layer, .. } = row.clone();
-    Place { device, model, precision, batch, layer }
+    Subject { device, model, precision, batch, layer }
 }
 
 /// Faults in order of files and lines, with those beyond a bearable number of a file counted only.

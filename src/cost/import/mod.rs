@@ -18,7 +18,7 @@ mod text;
 mod trtexec;
 mod tvm;
 
-use build::Builder;
+use build::TraceBuilder;
 use text::Text;
 
 use super::trace::{Mistake, Trace};
@@ -129,7 +129,7 @@ pub struct SourceFault {
 /// times in a run gets `_2`, `_3` and so on. Layout changes that only trtexec lists are named
 /// `reformat into X` and `reformat out of X`.
 pub fn import(sources: &[Source], hints: &Hints) -> Result<Imported, Vec<SourceFault>> {
-    let mut builder = Builder::new(sources, hints);
+    let mut builder = TraceBuilder::new(sources, hints);
     let texts = text::read(sources, &mut builder);
     let mut formats: Vec<(Format, Text)> = Vec::new();
     for text in texts {

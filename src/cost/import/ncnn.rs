@@ -5,7 +5,7 @@
 use super::super::read::TIME_MS_MIN;
 use super::super::trace::{LayerKey, Statistic};
 use super::Class;
-use super::build::{At, Builder, Place, fault};
+use super::build::{At, Subject, TraceBuilder, fault};
 use super::name::{Names, brief};
 use super::text::Text;
 
@@ -51,14 +51,14 @@ fn layer(line: &str) -> Option<NcnnLayer<'_>> {
 }
 
 /// Adds the networks of each file.
-pub(super) fn read(texts: &[&Text], builder: &mut Builder) {
+pub(super) fn read(texts: &[&Text], builder: &mut TraceBuilder) {
     for text in texts {
         builder.of_program(text.source, "ncnn, version not stated");
         read_file(text, builder);
     }
 }
 
-fn read_file(text: &Text, builder: &mut Builder) {
+fn read_file(text: &Text, builder: &mut TraceBuilder) {
     let source = text.source;
     let networks: Vec<&str> = text.text.lines().filter_map(network).map(|network| network.name).collect();
     let wanted = builder.hints.model.clone();
@@ -79,7 +79,7 @@ fn read_file(text: &Text, builder: &mut Builder) {
     let batch = builder.batch(At { source, line: 1 }, Some(1));
     let (Some(device), Some(batch)) = (device, batch) else { return };
     let precision = builder.precision(None);
-    let place = |model: String, layer| Place { device: device.clone(), model, precision, batch, layer };
+    let place = |model: String, layer| Subject { device: device.clone(), model, precision, batch, layer };
     let mut settings = NcnnSettings::default();
     let mut layers: Vec<(At, NcnnLayer)> = vec![];
     for (index, line) in text.text.lines().enumerate() {
@@ -111,7 +111,7 @@ fn read_file(text: &Text, builder: &mut Builder) {
     }
 }
 
-fn number(at: At, name: &str, text: &str, builder: &mut Builder) -> Option<f64> {
+fn number(at: At, name: &str, text: &str, builder: &mut TraceBuilder) -> Option<f64> {
     let Ok(time_ms) = text.parse::<f64>() else {
         let cause = format!("`{}` is not a time of `{}`", brief(text), brief(name));
         builder.refuse(at.source, fault(at.line, cause, "run it again; the line may be cut off"));
@@ -120,7 +120,7 @@ fn number(at: At, name: &str, text: &str, builder: &mut Builder) -> Option<f64> 
     builder.is_time(at, name, time_ms).then_some(time_ms)
 }
 
-fn add_network(at: At, network: &NcnnNetwork, settings: &NcnnSettings, place: &Place, builder: &mut Builder) {
+fn add_network(at: At, network: &NcnnNetwork, settings: &NcnnSettings, place: &Subject, builder: &mut TraceBuilder) {
     let times = [network.min, network.max, network.mean].map(|text| number(at, network.name, text, builder));
     let [Some(min), Some(max), Some(mean)] = times else { return };
     if min > mean || mean > max {
@@ -142,8 +142,8 @@ fn add_layers(
     layers: &[(At, NcnnLayer)],
     settings: &NcnnSettings,
     has_whole: bool,
-    place: &dyn Fn(LayerKey) -> Place,
-    builder: &mut Builder,
+    place: &dyn Fn(LayerKey) -> Subject,
+    builder: &mut TraceBuilder,
 ) {
     if settings.on_gpu && !layers.is_empty() {
         builder.note("times of layers on a GPU are those of the host only, and were left out");
@@ -186,8 +186,8 @@ fn add_run(
     run: &[(At, NcnnLayer)],
     dropped: Option<&str>,
     has_whole: bool,
-    place: &dyn Fn(LayerKey) -> Place,
-    builder: &mut Builder,
+    place: &dyn Fn(LayerKey) -> Subject,
+    builder: &mut TraceBuilder,
 ) {
     let mut names = Names::default();
     let mut sum = 0.0;

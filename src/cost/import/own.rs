@@ -2,11 +2,11 @@
 
 use super::super::trace::{LayerKey, Trace};
 use super::Class;
-use super::build::{At, Builder};
+use super::build::{At, TraceBuilder};
 use super::text::Text;
 
 /// Adds the rows and the provenance of traces.
-pub(super) fn read(texts: &[&Text], builder: &mut Builder) {
+pub(super) fn read(texts: &[&Text], builder: &mut TraceBuilder) {
     for text in texts {
         let trace = match Trace::parse(text.text.as_bytes()) {
             Ok(trace) => trace,

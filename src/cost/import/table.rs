@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::read::BATCH_MAX;
 use super::super::trace::{LayerKey, Row, Rows, Statistic};
 use super::Class;
-use super::build::{At, Builder, Place, fault};
+use super::build::{At, Subject, TraceBuilder, fault};
 use super::name::{brief, clean};
 use super::text::Text;
 use crate::platform::Precision;
@@ -36,7 +36,7 @@ pub(super) fn is_table(start: &str) -> bool {
 }
 
 /// Adds each table.
-pub(super) fn read(texts: &[&Text], builder: &mut Builder) {
+pub(super) fn read(texts: &[&Text], builder: &mut TraceBuilder) {
     for text in texts {
         builder.of_program(text.source, "not stated");
         read_table(text, builder);
@@ -55,7 +55,7 @@ struct Columns {
     count: usize,
 }
 
-fn read_table(text: &Text, builder: &mut Builder) {
+fn read_table(text: &Text, builder: &mut TraceBuilder) {
     let header = text.text.lines().find(|line| !line.starts_with('#')).unwrap_or_default();
     let mut reader = csv::ReaderBuilder::new()
         .flexible(true)
@@ -101,7 +101,7 @@ fn read_table(text: &Text, builder: &mut Builder) {
     }
 }
 
-fn columns(text: &Text, line: usize, header: &csv::StringRecord, builder: &mut Builder) -> Option<Columns> {
+fn columns(text: &Text, line: usize, header: &csv::StringRecord, builder: &mut TraceBuilder) -> Option<Columns> {
     let mut at = BTreeMap::new();
     let mut right = true;
     let mapped = builder.hints.columns.clone();
@@ -154,7 +154,7 @@ fn columns(text: &Text, line: usize, header: &csv::StringRecord, builder: &mut B
     Some(Columns { at, time: *times.first()?, count: header.len() })
 }
 
-fn read_row(at: At, record: &csv::StringRecord, columns: &Columns, other: bool, builder: &mut Builder) {
+fn read_row(at: At, record: &csv::StringRecord, columns: &Columns, other: bool, builder: &mut TraceBuilder) {
     if record.len() != columns.count {
         let cause = format!("the row has {} fields where the table has {} columns", record.len(), columns.count);
         builder.refuse(at.source, fault(at.line, cause, "give every column a value; the file may be cut off"));
@@ -219,7 +219,7 @@ fn read_row(at: At, record: &csv::StringRecord, columns: &Columns, other: bool, 
     let (Some(device), Some(model), Some(batch)) = (device, model, batch) else { return };
     builder.reading(at, &shown, class, "a row of a table", Some(time_ms));
     let precision = builder.precision(precision);
-    let place = Place { device, model, precision, batch, layer };
+    let place = Subject { device, model, precision, batch, layer };
     match (rows.flatten(), statistic) {
         (None, Statistic::Raw) => builder.repeat(at, place, time_ms),
         (None, statistic) => builder.statistic(at, place, statistic, repeat.flatten().unwrap_or(1), time_ms),
@@ -230,18 +230,18 @@ fn read_row(at: At, record: &csv::StringRecord, columns: &Columns, other: bool, 
 /// Adds a row of a part of the output.
 fn add_part(
     at: At,
-    place: Place,
+    place: Subject,
     rows: u32,
     statistic: Statistic,
     repeat: Option<u32>,
     time_ms: f64,
-    builder: &mut Builder,
+    builder: &mut TraceBuilder,
 ) {
     if rows == 0 || time_ms < super::super::read::TIME_MS_MIN {
         let cause = "a part of an output needs rows and a time above 0";
         return builder.refuse(at.source, fault(at.line, cause, "mend the row, or remove it"));
     }
-    let Place { device, model, precision, batch, layer } = place;
+    let Subject { device, model, precision, batch, layer } = place;
     let (rows, repeat) = (Rows::Count(rows), repeat.unwrap_or(1).max(u32::from(statistic != Statistic::Raw)));
     let beside = None;
     let per_sample = false;

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use super::super::trace::Mistake;
 use super::Source;
-use super::build::{Builder, fault};
+use super::build::{TraceBuilder, fault};
 
 /// The most that a compressed file may hold: 1 GiB.
 const UNPACKED_MAX: u64 = 1 << 30;
@@ -22,7 +22,7 @@ pub(super) struct Text<'a> {
 }
 
 /// The files that are text; the others are faults.
-pub(super) fn read<'a>(sources: &[Source<'a>], builder: &mut Builder) -> Vec<Text<'a>> {
+pub(super) fn read<'a>(sources: &[Source<'a>], builder: &mut TraceBuilder) -> Vec<Text<'a>> {
     if sources.is_empty() {
         builder.refuse(0, fault(1, "no file was given", "name the files to import"));
     }

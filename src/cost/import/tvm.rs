@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::super::trace::{LayerKey, Mistake};
 use super::Class;
-use super::build::{At, Builder, Place, fault};
+use super::build::{At, Subject, TraceBuilder, fault};
 use super::json::{Document, escape_quotes};
 use super::name::Names;
 use super::text::Text;
@@ -34,7 +34,7 @@ struct Call {
 }
 
 /// Adds reports; each is one repeat.
-pub(super) fn read(texts: &[&Text], builder: &mut Builder) {
+pub(super) fn read(texts: &[&Text], builder: &mut TraceBuilder) {
     for text in texts {
         builder.of_program(text.source, "TVM, version not stated");
         if text.text.trim_start().starts_with('{') {
@@ -53,7 +53,7 @@ pub(super) fn read(texts: &[&Text], builder: &mut Builder) {
     }
 }
 
-fn read_json(source: usize, document: &Document, builder: &mut Builder) {
+fn read_json(source: usize, document: &Document, builder: &mut TraceBuilder) {
     let reports = match document.read_several() {
         Ok(reports) => reports,
         Err(fault) => return builder.refuse(source, fault),
@@ -104,7 +104,7 @@ fn json_call(at: At, call: &BTreeMap<String, Value>) -> Result<Call, Mistake> {
     Ok(Call { at, name, device: text("Device"), shapes, count, time_ms: us / 1000.0 })
 }
 
-fn read_csv(text: &Text, builder: &mut Builder) {
+fn read_csv(text: &Text, builder: &mut TraceBuilder) {
     builder.note(format!("{} is TVM's CSV, which has six digits of each time; report.json() has all", text.name));
     let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(text.text.as_bytes());
     let header = match reader.headers() {
@@ -150,7 +150,7 @@ fn read_csv(text: &Text, builder: &mut Builder) {
     read_report(At { source: text.source, line: 1 }, &calls, None, builder);
 }
 
-fn read_report(at: At, calls: &[Call], total: Option<f64>, builder: &mut Builder) {
+fn read_report(at: At, calls: &[Call], total: Option<f64>, builder: &mut TraceBuilder) {
     let mut right = true;
     for call in calls {
         right &= builder.is_time(call.at, &call.name, call.time_ms);
@@ -175,7 +175,7 @@ fn read_report(at: At, calls: &[Call], total: Option<f64>, builder: &mut Builder
         ));
     }
     let precision = builder.precision(None);
-    let whole = Place { device, model, precision, batch, layer: LayerKey::Whole };
+    let whole = Subject { device, model, precision, batch, layer: LayerKey::Whole };
     let mut names = Names::default();
     for call in calls {
         let mut read = |class, why: String| builder.reading(call.at, &call.name, class, why, Some(call.time_ms));
@@ -189,7 +189,7 @@ fn read_report(at: At, calls: &[Call], total: Option<f64>, builder: &mut Builder
         if call.count > 1 {
             builder.note(format!("`{name}` stands for {} calls of one kernel", call.count));
         }
-        builder.repeat(call.at, Place { layer: LayerKey::Named(name), ..whole.clone() }, call.time_ms);
+        builder.repeat(call.at, Subject { layer: LayerKey::Named(name), ..whole.clone() }, call.time_ms);
     }
     let sum: f64 = calls.iter().map(|call| call.time_ms).sum();
     if builder.is_time(at, "the sum of all calls", sum) {

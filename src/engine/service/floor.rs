@@ -1,12 +1,14 @@
 //! What there is to decide about: queries that wait, plans under way, and what works.
 
+mod faults;
+mod late;
+
 use std::cmp::Reverse;
 
 use smallvec::SmallVec;
 
-use super::flights::{Flights, Loss, last_end};
+use super::flights::{Flights, last_end};
 use super::groups::{Groups, Redo};
-
 use super::recovery::Recoveries;
 use super::template::Template;
 use super::tenant::Tenant;
@@ -15,10 +17,9 @@ use crate::engine::Streams;
 use crate::engine::simulator::Simulator;
 use crate::execute::Completion;
 use crate::plan::StepId;
-use crate::platform::DeviceId;
-use crate::problem::{Change, Condition, Fault, Problem};
+use crate::problem::{Condition, Problem};
 use crate::timeline::{Origin, Timeline};
-use crate::units::{Duration, Time};
+use crate::units::Time;
 
 pub(super) struct Floor<'a, 'p> {
     problem: &'a Problem,
@@ -335,120 +336,5 @@ impl<'a, 'p> Floor<'a, 'p> {
         self.groups.remove(place);
         self.recoveries.forget(place);
         self.recoveries.note(self.open, now);
-    }
-}
-
-/// Who may not wait.
-impl Floor<'_, '_> {
-    fn drop(&mut self, id: u32, fate: Fate, now: Time) {
-        let query = &mut self.queries[id as usize];
-        (query.ended, query.fate) = (now, fate);
-        self.open -= 1;
-    }
-
-    /// Drops the last of those that wait, as far as they are more than may. Called when all that could be issued was: who
-    /// need not wait is never dropped.
-    pub(super) fn drop_excess(&mut self, now: Time) {
-        for tenant in 0..self.tenants.len() {
-            let limit = self.tenants[tenant].queue_max();
-            while limit.is_some_and(|limit| self.tenants[tenant].waiting.len() > limit)
-                && let Some(id) = self.tenants[tenant].waiting.pop_back()
-            {
-                self.queries[id as usize].begun = now;
-                self.drop(id, Fate::Dropped, now);
-            }
-        }
-    }
-
-    /// Drops who waits and is late, and who was begun and must wait again since all of it was lost. Returns whether any was
-    /// dropped that had not begun.
-    pub(super) fn drop_late(&mut self, now: Time) -> bool {
-        let mut has_dropped = false;
-        for tenant in 0..self.tenants.len() {
-            while self.deadline(tenant).is_some_and(|deadline| deadline <= now)
-                && let Some(id) = self.tenants[tenant].waiting.pop_front()
-            {
-                self.queries[id as usize].begun = now;
-                self.drop(id, Fate::Expired, now);
-                has_dropped = true;
-            }
-        }
-        self.groups.lost().into_iter().for_each(|group| self.drop_late_of(group, now));
-        has_dropped
-    }
-
-    /// When the first query of `tenant` that waits is to be dropped.
-    pub(super) fn deadline(&self, tenant: usize) -> Option<Time> {
-        let Tenant { waiting, .. } = &self.tenants[tenant];
-        Some(self.queries[*waiting.front()? as usize].arrived + self.tenants[tenant].drop_after()?)
-    }
-
-    /// Drops the queries of a group that are late, of which nothing is under way.
-    fn drop_late_of(&mut self, place: u32, now: Time) {
-        let Some(deadline) = self.tenants[self.groups.at(place).tenant].drop_after() else { return };
-        let mut queries = std::mem::take(&mut self.groups.at_mut(place).queries);
-        queries.retain(|&id| {
-            let is_late = self.queries[id as usize].arrived + deadline <= now;
-            if is_late {
-                self.drop(id, Fate::Expired, now);
-            }
-            !is_late
-        });
-        // What is lost is known by its number only: no more than whoever is left has.
-        let parts = self.groups.limit(place, self.samples_of(&queries));
-        let group = self.groups.at_mut(place);
-        (group.parts, group.queries) = (parts, queries);
-        if parts == 0 {
-            self.remove_group(place, now);
-        }
-    }
-}
-
-/// What breaks.
-impl Floor<'_, '_> {
-    /// The fault happens. Returns the deadlines of queries of which something was lost.
-    pub(super) fn break_down(&mut self, fault: Fault, simulator: &mut Simulator) -> Vec<Time> {
-        self.condition.apply(fault.change);
-        let (mut groups, mut deadlines) = (Vec::new(), Vec::new());
-        match fault.change {
-            Change::Speed { device, health } => simulator.set_device_health(device, health),
-            Change::Bandwidth { link, health } => simulator.set_link_health(link, health),
-            Change::Back { device } => simulator.set_device_health(device, 1.0),
-            Change::Out { device } => {
-                let losses = self.flights.lose(&self.templates, device, simulator);
-                groups.extend(losses.iter().map(|loss| loss.group));
-                for group in groups.iter().map(|group| self.groups.at(*group)) {
-                    let deadline = self.tenants[group.tenant].drop_after();
-                    let of_query = |id: &u32| Some(self.queries[*id as usize].arrived + deadline?);
-                    deadlines.extend(group.queries.iter().filter_map(of_query));
-                }
-                let is_planned_again = self.problem.faults.replanning.is_some();
-                self.take_back(losses, Some(device).filter(|_| !is_planned_again));
-            }
-        }
-        self.recoveries.add(fault, self.open, groups);
-        if self.problem.faults.replanning.is_some() {
-            self.degraded = Some(self.problem.under(&self.condition));
-            self.tenants.iter_mut().for_each(|tenant| tenant.plans.clear());
-        }
-        deadlines
-    }
-
-    /// There are new plans: what has not begun is planned again.
-    pub(super) fn recall(&mut self, simulator: &mut Simulator) {
-        let recalled = self.flights.recall(&self.templates, simulator);
-        self.take_back(recalled, None);
-    }
-
-    fn take_back(&mut self, losses: Vec<Loss>, waits_for: Option<DeviceId>) {
-        for loss in losses.iter().filter(|loss| loss.is_over) {
-            self.tenants[self.groups.at(loss.group).tenant].under_way -= 1;
-        }
-        self.groups.redo(losses, waits_for);
-    }
-
-    /// What planning again takes.
-    pub(super) fn replanning(&self) -> Option<Duration> {
-        self.problem.faults.replanning
     }
 }

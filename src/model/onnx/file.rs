@@ -7,7 +7,10 @@ use prost::Message;
 use prost::bytes::Bytes;
 
 use super::WriteError;
-use super::proto::{self, FLOAT, INT64, Kind, Model, Network, Node, OperatorSet, Port, Size};
+use super::proto::{
+    AttributeProto, AttributeType, FLOAT, GraphProto, INT64, ModelProto, NodeProto, OperatorSet, Size, TensorProto,
+    ValueInfo,
+};
 use crate::model::Shape;
 
 /// Operators' version, the newest before which all of ONNX Runtime 1.12, TensorRT 8.6 and rten 0.27 read.
@@ -35,12 +38,12 @@ pub(super) struct Tensor<'a> {
 
 /// A file in the making.
 #[derive(Default)]
-pub(super) struct File<'a> {
-    graph: Network,
+pub(super) struct OnnxFile<'a> {
+    graph: GraphProto,
     tensors: Vec<Tensor<'a>>,
 }
 
-impl<'a> File<'a> {
+impl<'a> OnnxFile<'a> {
     pub(super) fn input(&mut self, name: &str, shape: Shape, rows: &Range<u32>, samples: Option<u32>) {
         self.graph.inputs.push(port(name, shape, rows, samples));
     }
@@ -57,7 +60,7 @@ impl<'a> File<'a> {
         attributes: &[(&str, Attribute)],
     ) {
         let name = outputs.iter().rfind(|name| !name.is_empty()).expect("a node has an output");
-        self.graph.nodes.push(Node {
+        self.graph.nodes.push(NodeProto {
             inputs: inputs.to_vec(),
             outputs: outputs.iter().map(ToString::to_string).collect(),
             name: name.to_string(),
@@ -89,7 +92,7 @@ impl<'a> File<'a> {
         if whole > BYTES_MAX - 1024 {
             return Err(WriteError::TooLarge { bytes: whole });
         }
-        let model = Model {
+        let model = ModelProto {
             format: IR_VERSION,
             producer: "coinfer".into(),
             graph: None,
@@ -97,7 +100,7 @@ impl<'a> File<'a> {
         };
         let mut file = Vec::with_capacity(whole as usize + 64);
         file.extend(model.encode_to_vec());
-        let graph = Model { graph: Some(Network::default()), ..Model::default() };
+        let graph = ModelProto { graph: Some(GraphProto::default()), ..ModelProto::default() };
         file.extend(opened(&graph, whole));
         self.graph.encode(&mut file).expect("a vector grows");
         for (tensor, (head, bytes)) in self.tensors.into_iter().zip(heads) {
@@ -114,7 +117,7 @@ impl<'a> File<'a> {
 fn tensor_head(given: &Tensor) -> (Vec<u8>, u64) {
     let bytes = given.dims.iter().fold(4, |product: u64, &dim| product.saturating_mul(dim as u64));
     let inner = opened(&tensor(&given.name, given.dims.clone(), FLOAT, Bytes::new()), bytes);
-    let graph = Network { tensors: vec![proto::Tensor::default()], ..Network::default() };
+    let graph = GraphProto { tensors: vec![TensorProto::default()], ..GraphProto::default() };
     let mut head = opened(&graph, (inner.len() as u64).saturating_add(bytes));
     head.extend(inner);
     (head, bytes)
@@ -138,25 +141,25 @@ fn append(file: &mut Vec<u8>, numbers: &[f32]) {
     }
 }
 
-fn tensor(name: &str, dims: Vec<i64>, kind: i32, raw: Bytes) -> proto::Tensor {
-    proto::Tensor { name: name.to_owned(), dims, kind, raw: Some(raw), ..proto::Tensor::default() }
+fn tensor(name: &str, dims: Vec<i64>, kind: i32, raw: Bytes) -> TensorProto {
+    TensorProto { name: name.to_owned(), dims, kind, raw: Some(raw), ..TensorProto::default() }
 }
 
-pub(super) fn attribute(name: &str, value: &Attribute) -> proto::Attribute {
-    let named = |kind: Kind| proto::Attribute { name: name.to_owned(), kind: kind.into(), ..Default::default() };
+pub(super) fn attribute(name: &str, value: &Attribute) -> AttributeProto {
+    let named = |kind: AttributeType| AttributeProto { name: name.to_owned(), kind: kind.into(), ..Default::default() };
     match value {
-        &Attribute::Float(value) => proto::Attribute { float: Some(value), ..named(Kind::Float) },
-        &Attribute::Integer(value) => proto::Attribute { integer: Some(value), ..named(Kind::Integer) },
+        &Attribute::Float(value) => AttributeProto { float: Some(value), ..named(AttributeType::Float) },
+        &Attribute::Integer(value) => AttributeProto { integer: Some(value), ..named(AttributeType::Integer) },
         Attribute::Text(value) => {
-            proto::Attribute { text: Some(Bytes::from_static(value.as_bytes())), ..named(Kind::Text) }
+            AttributeProto { text: Some(Bytes::from_static(value.as_bytes())), ..named(AttributeType::Text) }
         }
-        Attribute::Integers(values) => proto::Attribute { integers: values.clone(), ..named(Kind::Integers) },
+        Attribute::Integers(values) => AttributeProto { integers: values.clone(), ..named(AttributeType::Integers) },
     }
 }
 
 /// Maps with a batch in front, in the order NCHW.
-fn port(name: &str, shape: Shape, rows: &Range<u32>, samples: Option<u32>) -> Port {
+fn port(name: &str, shape: Shape, rows: &Range<u32>, samples: Option<u32>) -> ValueInfo {
     let batch = samples.map_or_else(|| Size::Named("N".into()), |samples| Size::Fixed(samples.into()));
     let [channels, cols] = [shape.channels, shape.cols].map(|size| Size::Fixed(size.into()));
-    Port::new(name, FLOAT, vec![batch, channels, Size::Fixed(rows.len() as i64), cols])
+    ValueInfo::new(name, FLOAT, vec![batch, channels, Size::Fixed(rows.len() as i64), cols])
 }

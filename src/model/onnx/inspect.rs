@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use prost::Message;
 use prost::bytes::Bytes;
 
-use super::proto::{FLOAT, INT64, Kind, Model, Node, Port, Size, Tensor};
+use super::proto::{AttributeType, FLOAT, INT64, ModelProto, NodeProto, Size, TensorProto, ValueInfo};
 
 /// The operators that are written.
 const OPERATORS: [&str; 31] = [
@@ -72,7 +72,7 @@ pub struct Borders {
 /// It could not have been written here, and why.
 pub fn inspect(bytes: &Bytes) -> Result<Borders, String> {
     // Shares the bytes of tensors instead of copying them.
-    let model = Model::decode(bytes.clone()).map_err(|error| format!("it is no ONNX file: {error}"))?;
+    let model = ModelProto::decode(bytes.clone()).map_err(|error| format!("it is no ONNX file: {error}"))?;
     let is_ours = |set: &super::proto::OperatorSet| set.domain.as_deref().unwrap_or_default().is_empty();
     if !model.operator_sets.iter().all(is_ours) {
         return Err("it has operators of a domain of its own".into());
@@ -86,9 +86,9 @@ pub fn inspect(bytes: &Bytes) -> Result<Borders, String> {
     }
     graph.nodes.iter().try_for_each(inspect_node)?;
     graph.tensors.iter().try_for_each(inspect_tensor)?;
-    let borders = |ports: &[Port]| -> Result<Vec<Border>, String> {
+    let borders = |ports: &[ValueInfo]| -> Result<Vec<Border>, String> {
         let mut names = BTreeSet::new();
-        let border = |port: &Port| {
+        let border = |port: &ValueInfo| {
             let shape = port.tensor().filter(|tensor| tensor.kind == FLOAT).and_then(|tensor| tensor.shape.as_ref());
             let shape = shape.ok_or_else(|| format!("`{}` is no tensor of floats with a shape", port.name))?;
             let dims = shape.dims.iter().map(|dim| match dim.size {
@@ -106,13 +106,15 @@ pub fn inspect(bytes: &Bytes) -> Result<Borders, String> {
     Ok(Borders { inputs: borders(&graph.inputs)?, outputs: borders(&graph.outputs)? })
 }
 
-fn inspect_node(node: &Node) -> Result<(), String> {
+fn inspect_node(node: &NodeProto) -> Result<(), String> {
     if !node.domain.is_empty() || OPERATORS.binary_search(&node.operator.as_str()).is_err() {
         return Err(format!("it has the operator `{}`, which coinfer does not write", shown(&node.operator)));
     }
     for attribute in &node.attributes {
-        let is_plain =
-            matches!(Kind::try_from(attribute.kind), Ok(Kind::Float | Kind::Integer | Kind::Text | Kind::Integers));
+        let is_plain = matches!(
+            AttributeType::try_from(attribute.kind),
+            Ok(AttributeType::Float | AttributeType::Integer | AttributeType::Text | AttributeType::Integers)
+        );
         if !is_plain || attribute.tensor.is_some() {
             return Err(format!("`{}` of {} is no plain value", shown(&attribute.name), node.operator));
         }
@@ -120,7 +122,7 @@ fn inspect_node(node: &Node) -> Result<(), String> {
     Ok(())
 }
 
-fn inspect_tensor(tensor: &Tensor) -> Result<(), String> {
+fn inspect_tensor(tensor: &TensorProto) -> Result<(), String> {
     let name = shown(&tensor.name);
     if tensor.location != 0 || !tensor.external.is_empty() {
         return Err(format!("tensor `{name}` lies in another file"));
@@ -147,7 +149,7 @@ fn shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::onnx::proto::{Attribute, Network, OperatorSet};
+    use crate::model::onnx::proto::{AttributeProto, GraphProto, OperatorSet};
     use crate::model::{Weights, onnx, zoo};
 
     #[test]
@@ -174,18 +176,19 @@ mod tests {
     }
 
     /// What is said of a file with one node and one tensor, which `change` has made wrong.
-    fn refused(change: impl FnOnce(&mut Model)) -> String {
-        let node = Node { operator: "Relu".into(), attributes: vec![Attribute::default()], ..Node::default() };
-        let tensor = Tensor { dims: vec![2], kind: FLOAT, raw: Some(vec![0; 8].into()), ..Tensor::default() };
-        let mut graph = Network { nodes: vec![node], tensors: vec![tensor], ..Network::default() };
-        graph.nodes[0].attributes[0].kind = Kind::Integer.into();
-        let mut model = Model { graph: Some(graph), ..Model::default() };
+    fn refused(change: impl FnOnce(&mut ModelProto)) -> String {
+        let node =
+            NodeProto { operator: "Relu".into(), attributes: vec![AttributeProto::default()], ..NodeProto::default() };
+        let tensor = TensorProto { dims: vec![2], kind: FLOAT, raw: Some(vec![0; 8].into()), ..TensorProto::default() };
+        let mut graph = GraphProto { nodes: vec![node], tensors: vec![tensor], ..GraphProto::default() };
+        graph.nodes[0].attributes[0].kind = AttributeType::Integer.into();
+        let mut model = ModelProto { graph: Some(graph), ..ModelProto::default() };
         assert!(inspect(&model.encode_to_vec().into()).is_ok());
         change(&mut model);
         inspect(&model.encode_to_vec().into()).unwrap_err()
     }
 
-    fn refused_graph(change: impl FnOnce(&mut Network)) -> String {
+    fn refused_graph(change: impl FnOnce(&mut GraphProto)) -> String {
         refused(|model| change(model.graph.as_mut().unwrap()))
     }
 
@@ -204,8 +207,8 @@ mod tests {
         check(refused_graph(|graph| graph.tensors[0].kind = 8), "elements of kind 8");
         check(refused_graph(|graph| graph.tensors[0].dims = vec![i64::MAX, i64::MAX]), "8 bytes");
         check(refused_graph(|graph| graph.tensors[0].dims = vec![-1]), "8 bytes");
-        check(refused_graph(|graph| graph.inputs.push(Port::new("x", INT64, vec![]))), "no tensor of floats");
-        let port = || Port::new("x", FLOAT, vec![Size::Fixed(1)]);
+        check(refused_graph(|graph| graph.inputs.push(ValueInfo::new("x", INT64, vec![]))), "no tensor of floats");
+        let port = || ValueInfo::new("x", FLOAT, vec![Size::Fixed(1)]);
         check(refused_graph(|graph| graph.outputs.extend([port(), port()])), "named twice");
     }
 }

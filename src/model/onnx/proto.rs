@@ -11,13 +11,13 @@ pub(super) const INT64: i32 = 7;
 
 /// `ModelProto`, a whole file.
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Model {
+pub(super) struct ModelProto {
     #[prost(int64, tag = "1")]
     pub(super) format: i64,
     #[prost(string, tag = "2")]
     pub(super) producer: String,
     #[prost(message, optional, tag = "7")]
-    pub(super) graph: Option<Network>,
+    pub(super) graph: Option<GraphProto>,
     #[prost(message, repeated, tag = "8")]
     pub(super) operator_sets: Vec<OperatorSet>,
 }
@@ -33,17 +33,17 @@ pub(super) struct OperatorSet {
 
 /// `GraphProto`.
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Network {
+pub(super) struct GraphProto {
     #[prost(message, repeated, tag = "1")]
-    pub(super) nodes: Vec<Node>,
+    pub(super) nodes: Vec<NodeProto>,
     #[prost(string, tag = "2")]
     pub(super) name: String,
     #[prost(message, repeated, tag = "5")]
-    pub(super) tensors: Vec<Tensor>,
+    pub(super) tensors: Vec<TensorProto>,
     #[prost(message, repeated, tag = "11")]
-    pub(super) inputs: Vec<Port>,
+    pub(super) inputs: Vec<ValueInfo>,
     #[prost(message, repeated, tag = "12")]
-    pub(super) outputs: Vec<Port>,
+    pub(super) outputs: Vec<ValueInfo>,
     /// Only whether there are any.
     #[prost(message, repeated, tag = "15")]
     pub(super) sparse_tensors: Vec<()>,
@@ -51,7 +51,7 @@ pub(super) struct Network {
 
 /// `NodeProto`.
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Node {
+pub(super) struct NodeProto {
     #[prost(string, repeated, tag = "1")]
     pub(super) inputs: Vec<String>,
     #[prost(string, repeated, tag = "2")]
@@ -61,14 +61,14 @@ pub(super) struct Node {
     #[prost(string, tag = "4")]
     pub(super) operator: String,
     #[prost(message, repeated, tag = "5")]
-    pub(super) attributes: Vec<Attribute>,
+    pub(super) attributes: Vec<AttributeProto>,
     #[prost(string, tag = "7")]
     pub(super) domain: String,
 }
 
 /// `AttributeProto`; its kind says which of its values counts.
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Attribute {
+pub(super) struct AttributeProto {
     #[prost(string, tag = "1")]
     pub(super) name: String,
     #[prost(float, optional, tag = "2")]
@@ -78,27 +78,27 @@ pub(super) struct Attribute {
     #[prost(bytes = "bytes", optional, tag = "4")]
     pub(super) text: Option<Bytes>,
     #[prost(message, optional, boxed, tag = "5")]
-    pub(super) tensor: Option<Box<Tensor>>,
+    pub(super) tensor: Option<Box<TensorProto>>,
     #[prost(float, repeated, packed = "false", tag = "7")]
     pub(super) floats: Vec<f32>,
     #[prost(int64, repeated, packed = "false", tag = "8")]
     pub(super) integers: Vec<i64>,
     #[prost(bytes = "bytes", repeated, tag = "9")]
     pub(super) texts: Vec<Bytes>,
-    #[prost(enumeration = "Kind", tag = "20")]
+    #[prost(enumeration = "AttributeType", tag = "20")]
     pub(super) kind: i32,
 }
 
 /// `AttributeProto.AttributeType`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, prost::Enumeration)]
 #[repr(i32)]
-pub(super) enum Kind {
+pub(super) enum AttributeType {
     /// Old files do not say it.
     Unknown = 0,
     Float = 1,
     Integer = 2,
     Text = 3,
-    Tensor = 4,
+    TensorProto = 4,
     Floats = 6,
     Integers = 7,
     Texts = 8,
@@ -106,7 +106,7 @@ pub(super) enum Kind {
 
 /// `TensorProto`. The elements are in `raw` or in one of the lists.
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Tensor {
+pub(super) struct TensorProto {
     #[prost(int64, repeated, packed = "false", tag = "1")]
     pub(super) dims: Vec<i64>,
     #[prost(int32, tag = "2")]
@@ -135,7 +135,7 @@ pub(super) struct Tensor {
 
 /// `ValueInfoProto`, an input or output of the network.
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Port {
+pub(super) struct ValueInfo {
     #[prost(string, tag = "1")]
     pub(super) name: String,
     #[prost(message, optional, tag = "2")]
@@ -180,12 +180,12 @@ pub(super) enum Size {
     Named(String),
 }
 
-impl Port {
+impl ValueInfo {
     /// A tensor with dimensions of these sizes.
-    pub(super) fn new(name: &str, kind: i32, dims: Vec<Size>) -> Port {
+    pub(super) fn new(name: &str, kind: i32, dims: Vec<Size>) -> ValueInfo {
         let dims = dims.into_iter().map(|size| Dim { size: Some(size) }).collect();
         let tensor = TensorType { kind, shape: Some(TensorShape { dims }) };
-        Port { name: name.to_owned(), kind: Some(Type { tensor: Some(tensor) }) }
+        ValueInfo { name: name.to_owned(), kind: Some(Type { tensor: Some(tensor) }) }
     }
 
     pub(super) fn tensor(&self) -> Option<&TensorType> {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::file::{Attribute, File, Tensor};
+use super::file::{Attribute, OnnxFile, Tensor};
 use crate::model::{Graph, LayerId, Op, Parameter, Segment, Shape, Weights};
 
 /// Why a segment cannot be written.
@@ -121,7 +121,7 @@ fn write_needed(
         weights,
         segment,
         needed,
-        file: File::default(),
+        file: OnnxFile::default(),
         cuts: BTreeMap::new(),
         readers: readers(graph),
         fresh: 0,
@@ -141,7 +141,7 @@ pub(super) struct Writer<'a> {
     weights: &'a Weights,
     segment: &'a Segment,
     needed: BTreeMap<LayerId, Range<u32>>,
-    pub(super) file: File<'a>,
+    pub(super) file: OnnxFile<'a>,
     /// Tensors that hold some of the rows of a layer.
     cuts: BTreeMap<(LayerId, u32, u32), String>,
     /// How often each layer is read.

@@ -1,7 +1,7 @@
 //! AlexNet: in one tower (Krizhevsky, "One weird trick for parallelizing convolutional neural networks", 2014), and in two
 //! that meet at the third convolution (Krizhevsky et al., NIPS 2012), as Caffe has it.
 
-use super::builder::Builder;
+use super::builder::GraphBuilder;
 use super::{Published, ZooNetwork};
 use crate::model::{Conv, Shape, Window};
 use crate::units::Macs;
@@ -27,8 +27,8 @@ pub(super) const NETWORKS: &[ZooNetwork] = &[
     },
 ];
 
-fn alexnet() -> Builder {
-    let mut net = Builder::new(Shape::fp32(3, 224, 224));
+fn alexnet() -> GraphBuilder {
+    let mut net = GraphBuilder::new(Shape::fp32(3, 224, 224));
     let pool = Window::new(3).stride(2);
     let mut x = net.conv_relu("conv1", Conv::square(64, 11).stride(4).pad(2), net.input());
     x = net.max_pool("pool1", pool, x);
@@ -48,8 +48,8 @@ fn alexnet() -> Builder {
     net
 }
 
-fn alexnet_caffe() -> Builder {
-    let mut net = Builder::new(Shape::fp32(3, 227, 227));
+fn alexnet_caffe() -> GraphBuilder {
+    let mut net = GraphBuilder::new(Shape::fp32(3, 227, 227));
     let pool = Window::new(3).stride(2);
     let mut x = net.conv_relu("conv1", Conv::square(96, 11).stride(4), net.input());
     x = net.lrn("norm1", x);

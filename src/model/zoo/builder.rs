@@ -3,7 +3,7 @@
 use crate::model::{Activation, Conv, Graph, Layer, LayerId, Op, Pooling, Shape, Window};
 
 /// A network that grows at its end. The first layer is called `input`, and the last one to be added is the output.
-pub(super) struct Builder {
+pub(super) struct GraphBuilder {
     layers: Vec<Layer>,
     /// What follows convolutions.
     activation: Activation,
@@ -11,21 +11,21 @@ pub(super) struct Builder {
     epsilon: f32,
 }
 
-impl Builder {
+impl GraphBuilder {
     /// A network of one input, with ReLU and PyTorch's default epsilon.
-    pub(super) fn new(input: Shape) -> Builder {
+    pub(super) fn new(input: Shape) -> GraphBuilder {
         let input = Layer { name: "input".into(), op: Op::Input(input), inputs: vec![] };
-        Builder { layers: vec![input], activation: Activation::Relu, epsilon: 1e-5 }
+        GraphBuilder { layers: vec![input], activation: Activation::Relu, epsilon: 1e-5 }
     }
 
     /// The network with this function after its convolutions.
-    pub(super) fn activation(self, activation: Activation) -> Builder {
-        Builder { activation, ..self }
+    pub(super) fn activation(self, activation: Activation) -> GraphBuilder {
+        GraphBuilder { activation, ..self }
     }
 
     /// The network with this number in its batch-norms.
-    pub(super) fn epsilon(self, epsilon: f32) -> Builder {
-        Builder { epsilon, ..self }
+    pub(super) fn epsilon(self, epsilon: f32) -> GraphBuilder {
+        GraphBuilder { epsilon, ..self }
     }
 
     /// The network's input.

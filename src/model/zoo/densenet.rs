@@ -1,6 +1,6 @@
 //! DenseNet (Huang et al., "Densely connected convolutional networks", CVPR 2017, table 1).
 
-use super::builder::Builder;
+use super::builder::GraphBuilder;
 use super::{Published, ZooNetwork};
 use crate::model::{Conv, Pooling, Shape, Window};
 use crate::units::Macs;
@@ -19,8 +19,8 @@ pub(super) const NETWORKS: &[ZooNetwork] = &[ZooNetwork {
 const GROWTH: u32 = 32;
 
 /// What all earlier layers of a block put out is joined anew after each, which is the same as joining it all for each.
-fn densenet_121() -> Builder {
-    let mut net = Builder::new(Shape::fp32(3, 224, 224));
+fn densenet_121() -> GraphBuilder {
+    let mut net = GraphBuilder::new(Shape::fp32(3, 224, 224));
     let mut x = net.conv_bn_relu("conv0", Conv::square(64, 7).stride(2).pad(3), net.input());
     x = net.max_pool("pool0", Window::new(3).stride(2).pad(1), x);
     let mut channels = 64;

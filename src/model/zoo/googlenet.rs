@@ -2,7 +2,7 @@
 //! training needs: as torchvision has it, with batch-norm and 3x3 windows where the paper has 5x5, and as Caffe has it, with
 //! local response normalisation.
 
-use super::builder::{Builder, ceil};
+use super::builder::{GraphBuilder, ceil};
 use super::{Published, ZooNetwork};
 use crate::model::{Conv, LayerId, Shape, Window};
 use crate::units::Macs;
@@ -15,35 +15,35 @@ pub(super) const NETWORKS: &[ZooNetwork] = &[
             parameters: 6_624_904,
             source: "torchvision 0.20, GoogLeNet_Weights.IMAGENET1K_V1: GFLOPS (MACs), num_params",
         }),
-        build: || googlenet(Kind::Torchvision),
+        build: || googlenet(Edition::Torchvision),
     },
-    ZooNetwork { name: "googlenet-caffe", published: None, build: || googlenet(Kind::Caffe) },
+    ZooNetwork { name: "googlenet-caffe", published: None, build: || googlenet(Edition::Caffe) },
 ];
 
 /// Whose GoogLeNet it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum Edition {
     Torchvision,
     Caffe,
 }
 
-impl Kind {
+impl Edition {
     /// A convolution and what follows it.
-    fn conv(self, net: &mut Builder, name: &str, conv: Conv, x: LayerId) -> LayerId {
+    fn conv(self, net: &mut GraphBuilder, name: &str, conv: Conv, x: LayerId) -> LayerId {
         match self {
-            Kind::Torchvision => net.conv_bn_relu(name, conv, x),
-            Kind::Caffe => net.conv_relu(name, conv, x),
+            Edition::Torchvision => net.conv_bn_relu(name, conv, x),
+            Edition::Caffe => net.conv_relu(name, conv, x),
         }
     }
 
-    fn lrn(self, net: &mut Builder, name: &str, x: LayerId) -> LayerId {
-        if self == Kind::Caffe { net.lrn(name, x) } else { x }
+    fn lrn(self, net: &mut GraphBuilder, name: &str, x: LayerId) -> LayerId {
+        if self == Edition::Caffe { net.lrn(name, x) } else { x }
     }
 }
 
-fn googlenet(kind: Kind) -> Builder {
+fn googlenet(kind: Edition) -> GraphBuilder {
     let pool = ceil(Window::new(3).stride(2), 1);
-    let mut net = Builder::new(Shape::fp32(3, 224, 224)).epsilon(1e-3);
+    let mut net = GraphBuilder::new(Shape::fp32(3, 224, 224)).epsilon(1e-3);
     let mut x = kind.conv(&mut net, "conv1", Conv::square(64, 7).stride(2).pad(3), LayerId(0));
     x = net.max_pool("pool1", pool, x);
     x = kind.lrn(&mut net, "norm1", x);
@@ -59,7 +59,7 @@ fn googlenet(kind: Kind) -> Builder {
     x = inception(kind, &mut net, "inception4c", [128, 128, 256, 24, 64, 64], x);
     x = inception(kind, &mut net, "inception4d", [112, 144, 288, 32, 64, 64], x);
     x = inception(kind, &mut net, "inception4e", [256, 160, 320, 32, 128, 128], x);
-    let last_pool = if kind == Kind::Caffe { pool } else { Window::new(2).stride(2) };
+    let last_pool = if kind == Edition::Caffe { pool } else { Window::new(2).stride(2) };
     x = net.max_pool("pool4", last_pool, x);
     x = inception(kind, &mut net, "inception5a", [256, 160, 320, 32, 128, 128], x);
     x = inception(kind, &mut net, "inception5b", [384, 192, 384, 48, 128, 128], x);
@@ -70,12 +70,12 @@ fn googlenet(kind: Kind) -> Builder {
 }
 
 /// `channels`: of the 1x1 branch; of the second, reduced and after; of the third, reduced and after; of the pooled one.
-fn inception(kind: Kind, net: &mut Builder, name: &str, channels: [u32; 6], x: LayerId) -> LayerId {
+fn inception(kind: Edition, net: &mut GraphBuilder, name: &str, channels: [u32; 6], x: LayerId) -> LayerId {
     let [one, three_reduced, three, five_reduced, five, pooled] = channels;
     let name = |part: &str| format!("{name}.{part}");
     let window = match kind {
-        Kind::Torchvision => Conv::square(five, 3).pad(1),
-        Kind::Caffe => Conv::square(five, 5).pad(2),
+        Edition::Torchvision => Conv::square(five, 3).pad(1),
+        Edition::Caffe => Conv::square(five, 5).pad(2),
     };
     let first = kind.conv(net, &name("branch1"), Conv::square(one, 1), x);
     let second = kind.conv(net, &name("branch2.0"), Conv::square(three_reduced, 1), x);

@@ -1,7 +1,7 @@
 //! Inception-v3 (Szegedy et al., "Rethinking the Inception architecture for computer vision", CVPR 2016, table 1), as
 //! torchvision has it, for 299 x 299 and without the auxiliary head, which only training needs.
 
-use super::builder::Builder;
+use super::builder::GraphBuilder;
 use super::{Published, ZooNetwork};
 use crate::model::{Conv, LayerId, Pooling, Shape, Window};
 use crate::units::Macs;
@@ -21,8 +21,8 @@ pub(super) const NETWORKS: &[ZooNetwork] = &[ZooNetwork {
     build: inception_v3,
 }];
 
-fn inception_v3() -> Builder {
-    let mut net = Builder::new(Shape::fp32(3, 299, 299)).epsilon(1e-3);
+fn inception_v3() -> GraphBuilder {
+    let mut net = GraphBuilder::new(Shape::fp32(3, 299, 299)).epsilon(1e-3);
     let mut x = net.conv_bn_relu("conv1a", Conv::square(32, 3).stride(2), net.input());
     x = net.conv_bn_relu("conv2a", Conv::square(32, 3), x);
     x = net.conv_bn_relu("conv2b", Conv::square(64, 3).pad(1), x);
@@ -58,7 +58,7 @@ const fn wide(filters: u32, rows: u32, cols: u32) -> Conv {
 
 /// A part of the network whose layers' names begin with its own.
 struct Module<'a> {
-    net: &'a mut Builder,
+    net: &'a mut GraphBuilder,
     name: &'a str,
 }
 

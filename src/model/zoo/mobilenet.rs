@@ -1,6 +1,6 @@
 //! MobileNet (Howard et al., 2017) and MobileNetV2 (Sandler et al., CVPR 2018), both of width 1.0 for 224 x 224.
 
-use super::builder::Builder;
+use super::builder::GraphBuilder;
 use super::{Published, ZooNetwork};
 use crate::model::{Activation, Conv, LayerId, Op, Shape, Window};
 use crate::units::Macs;
@@ -30,7 +30,7 @@ pub(super) const NETWORKS: &[ZooNetwork] = &[
 const RELU6: Activation = Activation::Clip { low: 0.0, high: 6.0 };
 
 /// As TensorFlow has it: ReLU6, and padding `SAME`, which is uneven where the stride is 2.
-fn mobilenet() -> Builder {
+fn mobilenet() -> GraphBuilder {
     // Output channels and stride of each depthwise separable block (table 1 of the paper).
     const BLOCKS: [(u32, u32); 13] = [
         (64, 1),
@@ -47,7 +47,7 @@ fn mobilenet() -> Builder {
         (1024, 2),
         (1024, 1),
     ];
-    let mut net = Builder::new(Shape::fp32(3, 224, 224)).activation(RELU6).epsilon(1e-3);
+    let mut net = GraphBuilder::new(Shape::fp32(3, 224, 224)).activation(RELU6).epsilon(1e-3);
     let mut x = net.conv_bn_relu("conv0", same(32, 2), net.input());
     let mut channels = 32;
     for (block, (filters, stride)) in (1..).zip(BLOCKS) {
@@ -69,11 +69,11 @@ const fn same(filters: u32, stride: u32) -> Conv {
 }
 
 /// As torchvision has it: symmetric padding.
-fn mobilenet_v2() -> Builder {
+fn mobilenet_v2() -> GraphBuilder {
     // Expansion, output channels, blocks, and stride of the first (table 2 of the paper).
     const STAGES: [(u32, u32, u32, u32); 7] =
         [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)];
-    let mut net = Builder::new(Shape::fp32(3, 224, 224)).activation(RELU6);
+    let mut net = GraphBuilder::new(Shape::fp32(3, 224, 224)).activation(RELU6);
     let mut x = net.conv_bn_relu("conv0", Conv::square(32, 3).stride(2).pad(1), net.input());
     let (mut channels, mut block) = (32, 0);
     for (expansion, filters, blocks, first_stride) in STAGES {
@@ -92,7 +92,7 @@ fn mobilenet_v2() -> Builder {
 }
 
 fn inverted_residual(
-    net: &mut Builder,
+    net: &mut GraphBuilder,
     name: &str,
     [channels, expansion, filters, stride]: [u32; 4],
     x: LayerId,

@@ -52,7 +52,7 @@ pub fn published(name: &str) -> Option<Published> {
 struct ZooNetwork {
     name: &'static str,
     published: Option<Published>,
-    build: fn() -> builder::Builder,
+    build: fn() -> builder::GraphBuilder,
 }
 
 const FAMILIES: [&[ZooNetwork]; 10] = [

@@ -4,7 +4,7 @@
 //! `code/kernels/rnn_problems.h`: 512 units, 25 steps); `lstm-2x1500` is the large language model of Zaremba et al.
 //! ("Recurrent neural network regularization", 2014, section 4.1: 1500 units, 35 steps) between embedding and softmax.
 
-use super::builder::Builder;
+use super::builder::GraphBuilder;
 use super::{Published, ZooNetwork};
 use crate::model::{Op, Shape, Steps};
 use crate::units::Macs;
@@ -33,8 +33,8 @@ pub(super) const NETWORKS: &[ZooNetwork] = &[
 ];
 
 /// Two layers, `layer1` and `layer2`.
-fn stack(features: u32, steps: u32, op: Op) -> Builder {
-    let mut net = Builder::new(Shape::fp32(features, steps, 1));
+fn stack(features: u32, steps: u32, op: Op) -> GraphBuilder {
+    let mut net = GraphBuilder::new(Shape::fp32(features, steps, 1));
     let x = net.layer("layer1", op.clone(), &[net.input()]);
     net.layer("layer2", op, &[x]);
     net

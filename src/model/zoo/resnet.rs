@@ -2,7 +2,7 @@
 //!
 //! As in torchvision, a bottleneck has its stride in the 3x3 convolution, which is known as version 1.5.
 
-use super::builder::Builder;
+use super::builder::GraphBuilder;
 use super::{Published, ZooNetwork};
 use crate::model::{Conv, LayerId, Op, Shape, Window};
 use crate::units::Macs;
@@ -38,11 +38,11 @@ pub(super) const NETWORKS: &[ZooNetwork] = &[
 ];
 
 /// Adds the convolutions of a block of this name, channels and stride.
-type Block = fn(&mut Builder, &str, u32, u32, LayerId) -> LayerId;
+type Block = fn(&mut GraphBuilder, &str, u32, u32, LayerId) -> LayerId;
 
 /// Four stages of `blocks` blocks, which put out `expansion` times the channels that they compute on.
-fn resnet(blocks: [u32; 4], block: Block, expansion: u32) -> Builder {
-    let mut net = Builder::new(Shape::fp32(3, 224, 224));
+fn resnet(blocks: [u32; 4], block: Block, expansion: u32) -> GraphBuilder {
+    let mut net = GraphBuilder::new(Shape::fp32(3, 224, 224));
     let mut x = net.conv_bn_relu("conv1", Conv::square(64, 7).stride(2).pad(3), net.input());
     x = net.max_pool("maxpool", Window::new(3).stride(2).pad(1), x);
     let mut channels = 64;
@@ -65,12 +65,12 @@ fn resnet(blocks: [u32; 4], block: Block, expansion: u32) -> Builder {
     net
 }
 
-fn basic(net: &mut Builder, name: &str, width: u32, stride: u32, x: LayerId) -> LayerId {
+fn basic(net: &mut GraphBuilder, name: &str, width: u32, stride: u32, x: LayerId) -> LayerId {
     let y = net.conv_bn_relu(&format!("{name}.conv1"), Conv::square(width, 3).stride(stride).pad(1), x);
     net.conv_bn(&format!("{name}.conv2"), Conv::square(width, 3).pad(1), y)
 }
 
-fn bottleneck(net: &mut Builder, name: &str, width: u32, stride: u32, x: LayerId) -> LayerId {
+fn bottleneck(net: &mut GraphBuilder, name: &str, width: u32, stride: u32, x: LayerId) -> LayerId {
     let y = net.conv_bn_relu(&format!("{name}.conv1"), Conv::square(width, 1), x);
     let y = net.conv_bn_relu(&format!("{name}.conv2"), Conv::square(width, 3).stride(stride).pad(1), y);
     net.conv_bn(&format!("{name}.conv3"), Conv::square(4 * width, 1), y)

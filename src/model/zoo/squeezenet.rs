@@ -1,7 +1,7 @@
 //! SqueezeNet (Iandola et al., "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters", 2016, table 1), and the
 //! authors' version 1.1 of less computation.
 
-use super::builder::{Builder, ceil};
+use super::builder::{GraphBuilder, ceil};
 use super::{Published, ZooNetwork};
 use crate::model::{Conv, LayerId, Shape, Window};
 use crate::units::Macs;
@@ -29,8 +29,8 @@ pub(super) const NETWORKS: &[ZooNetwork] = &[
 
 const POOL: Window = Window::new(3).stride(2);
 
-fn squeezenet_1_0() -> Builder {
-    let mut net = Builder::new(Shape::fp32(3, 224, 224));
+fn squeezenet_1_0() -> GraphBuilder {
+    let mut net = GraphBuilder::new(Shape::fp32(3, 224, 224));
     let mut x = net.conv_relu("conv1", Conv::square(96, 7).stride(2), net.input());
     x = net.max_pool("pool1", POOL, x);
     x = fires(&mut net, 2, &[16, 16, 32], x);
@@ -41,8 +41,8 @@ fn squeezenet_1_0() -> Builder {
     classifier(net, x)
 }
 
-fn squeezenet_1_1() -> Builder {
-    let mut net = Builder::new(Shape::fp32(3, 224, 224));
+fn squeezenet_1_1() -> GraphBuilder {
+    let mut net = GraphBuilder::new(Shape::fp32(3, 224, 224));
     let mut x = net.conv_relu("conv1", Conv::square(64, 3).stride(2), net.input());
     x = net.max_pool("pool1", POOL, x);
     x = fires(&mut net, 2, &[16, 16], x);
@@ -55,7 +55,7 @@ fn squeezenet_1_1() -> Builder {
 
 /// Modules `fire<first>` and on: each squeezes to as many channels as `squeezed` says and expands to eight times that,
 /// half by 1x1 and half by 3x3 windows.
-fn fires(net: &mut Builder, first: u32, squeezed: &[u32], mut x: LayerId) -> LayerId {
+fn fires(net: &mut GraphBuilder, first: u32, squeezed: &[u32], mut x: LayerId) -> LayerId {
     for (fire, &squeezed) in (first..).zip(squeezed) {
         let name = |part: &str| format!("fire{fire}.{part}");
         x = net.conv_relu(&name("squeeze"), Conv::square(squeezed, 1), x);
@@ -66,7 +66,7 @@ fn fires(net: &mut Builder, first: u32, squeezed: &[u32], mut x: LayerId) -> Lay
     x
 }
 
-fn classifier(mut net: Builder, x: LayerId) -> Builder {
+fn classifier(mut net: GraphBuilder, x: LayerId) -> GraphBuilder {
     let x = net.dropout("dropout", x);
     let x = net.conv_relu("conv10", Conv::square(1000, 1), x);
     net.global_average(x);

@@ -1,6 +1,6 @@
 //! VGG (Simonyan and Zisserman, "Very deep convolutional networks for large-scale image recognition", 2015, table 1).
 
-use super::builder::Builder;
+use super::builder::GraphBuilder;
 use super::{Published, ZooNetwork};
 use crate::model::{Conv, Shape, Window};
 use crate::units::Macs;
@@ -27,8 +27,8 @@ pub(super) const NETWORKS: &[ZooNetwork] = &[
 ];
 
 /// Five blocks of 3x3 convolutions, without batch-norm. Layers are called as in the authors' Caffe model.
-fn vgg(convs: [u32; 5]) -> Builder {
-    let mut net = Builder::new(Shape::fp32(3, 224, 224));
+fn vgg(convs: [u32; 5]) -> GraphBuilder {
+    let mut net = GraphBuilder::new(Shape::fp32(3, 224, 224));
     let mut x = net.input();
     for (block, (filters, count)) in (1..).zip([64, 128, 256, 512, 512].into_iter().zip(convs)) {
         for conv in 1..=count {

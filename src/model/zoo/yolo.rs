@@ -1,7 +1,7 @@
 //! YOLOv2 (Redmon and Farhadi, "YOLO9000: better, faster, stronger", CVPR 2017), by Darknet's `cfg/yolov2.cfg`: the
 //! network for COCO, up to the maps that its region layer reads.
 
-use super::builder::Builder;
+use super::builder::GraphBuilder;
 use super::{Published, ZooNetwork};
 use crate::model::{Activation, Conv, LayerId, Op, Shape, Window};
 use crate::units::Macs;
@@ -34,11 +34,11 @@ const STAGES: [Stage; 6] = [
 /// Five anchors, each with four coordinates, objectness and 80 classes.
 const OUTPUTS: u32 = 5 * (4 + 1 + 80);
 
-fn yolov2() -> Builder {
+fn yolov2() -> GraphBuilder {
     let leaky = Activation::LeakyRelu { slope: 0.1 };
-    let mut net = Builder::new(Shape::fp32(3, 416, 416)).activation(leaky).epsilon(1e-6);
+    let mut net = GraphBuilder::new(Shape::fp32(3, 416, 416)).activation(leaky).epsilon(1e-6);
     let mut index = 0;
-    let mut conv = |net: &mut Builder, filters, size, x| {
+    let mut conv = |net: &mut GraphBuilder, filters, size, x| {
         index += 1;
         net.conv_bn_relu(&format!("conv{index}"), Conv::square(filters, size).pad(size / 2), x)
     };

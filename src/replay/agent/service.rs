@@ -105,14 +105,14 @@ fn hexadecimal(bytes: [u8; 16]) -> String {
 }
 
 /// The one message of a `Hold`, and the session, which ends with it.
-pub(super) struct Held {
+pub(super) struct Holding {
     first: Option<HoldReply>,
     core: Arc<Core>,
     id: SessionId,
     ticket: [u8; 32],
 }
 
-impl Stream for Held {
+impl Stream for Holding {
     type Item = Result<HoldReply, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -121,7 +121,7 @@ impl Stream for Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for Holding {
     fn drop(&mut self) {
         self.core.tickets.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.ticket);
         let ended = self.core.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
@@ -133,7 +133,7 @@ type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl Agent for Service {
-    type HoldStream = Held;
+    type HoldStream = Holding;
     type GetStream = Replies<GetReply>;
 
     async fn hello(&self, request: Request<HelloRequest>) -> Result<Response<HelloReply>, Status> {
@@ -173,7 +173,7 @@ impl Agent for Service {
         self.0.answer(status).await
     }
 
-    async fn hold(&self, _: Request<HoldRequest>) -> Result<Response<Held>, Status> {
+    async fn hold(&self, _: Request<HoldRequest>) -> Result<Response<Holding>, Status> {
         let (id, secret) = (random()?, hexadecimal(random()?));
         let ticket = *blake3::hash(secret.as_bytes()).as_bytes();
         let memory = self.0.limits.session_memory.0;
@@ -187,7 +187,7 @@ impl Agent for Service {
         }
         self.0.tickets.lock().unwrap_or_else(PoisonError::into_inner).insert(ticket, id);
         let first = Some(HoldReply { session: id.to_vec().into(), ticket: secret });
-        Ok(Response::new(Held { first, core: self.0.clone(), id, ticket }))
+        Ok(Response::new(Holding { first, core: self.0.clone(), id, ticket }))
     }
 
     async fn open(&self, request: Request<OpenRequest>) -> Result<Response<OpenReply>, Status> {

@@ -9,11 +9,11 @@ use crate::replay::Tensor;
 
 /// The outputs of layers that a device holds. Lanes share it.
 #[derive(Debug, Default)]
-pub(in crate::replay) struct Store(Mutex<BTreeMap<(ModelId, LayerId), Vec<Piece>>>);
+pub(in crate::replay) struct Store(Mutex<BTreeMap<(ModelId, LayerId), Vec<StoredPiece>>>);
 
 /// A region of a layer's output, samples by channels by rows by columns.
 #[derive(Clone, Debug)]
-struct Piece {
+struct StoredPiece {
     region: Region,
     numbers: Arc<Vec<f32>>,
 }
@@ -51,7 +51,7 @@ impl Store {
         let pieces = pieces.entry((*model, *layer)).or_default();
         match pieces.iter_mut().find(|piece| piece.region == *region) {
             Some(piece) => piece.numbers = numbers,
-            None => pieces.push(Piece { region: region.clone(), numbers }),
+            None => pieces.push(StoredPiece { region: region.clone(), numbers }),
         }
     }
 
@@ -65,7 +65,7 @@ impl Store {
     ) -> Option<Gathered> {
         let pieces = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&(model, layer))?.clone();
         let per_row = shape.channels as usize * shape.cols as usize;
-        let covers = |piece: &&Piece| {
+        let covers = |piece: &&StoredPiece| {
             let has = &piece.region;
             has.rows == region.rows
                 && has.samples.start <= region.samples.start
@@ -90,7 +90,7 @@ impl Store {
 }
 
 /// Copies what `piece` has of `region`.
-fn copy(piece: &Piece, whole: &mut [f32], region: &Region, shape: Shape) {
+fn copy(piece: &StoredPiece, whole: &mut [f32], region: &Region, shape: Shape) {
     let samples = intersection(&piece.region.samples, &region.samples);
     let rows = intersection(&piece.region.rows, &region.rows);
     let (cols, channels) = (shape.cols as usize, shape.channels as usize);
@@ -116,7 +116,7 @@ fn intersection(one: &Range<u32>, other: &Range<u32>) -> Range<u32> {
 }
 
 /// Whether `pieces` have all of these rows of a sample.
-fn is_covered(sample: u32, rows: &Range<u32>, pieces: &[Piece]) -> bool {
+fn is_covered(sample: u32, rows: &Range<u32>, pieces: &[StoredPiece]) -> bool {
     let mut missing = vec![rows.clone()];
     for piece in pieces.iter().filter(|piece| piece.region.samples.contains(&sample)) {
         missing = missing.into_iter().flat_map(|hole| without(hole, &piece.region.rows)).collect();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::command;
 use super::exports::{Placement, placement};
-use super::process::{Failure, Patience, Running, output};
+use super::process::{ChildProcess, Failure, Patience, output};
 use super::program::Program;
 use crate::platform::TensorrtUnit;
 
@@ -80,7 +80,7 @@ impl Store {
         fs::write(&source, onnx).map_err(cannot)?;
         let [file, profile, layers, log] = files(place.path());
         let arguments = command::build(program, unit, &source, [&file, &profile, &layers]);
-        let built = Running::start(&program.path, &arguments, &log).map_err(Failure::Failed);
+        let built = ChildProcess::start(&program.path, &arguments, &log).map_err(Failure::Failed);
         let built = built.and_then(|running| running.end(patience));
         let built = built.and_then(|()| {
             placement([&profile, &layers, &log], batch)?;

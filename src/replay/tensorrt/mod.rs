@@ -30,7 +30,7 @@ use crate::units::Duration;
 use engines::{Engine, Store};
 use exports::Placement;
 use notes::named;
-use process::{Failure, Running};
+use process::{ChildProcess, Failure};
 use program::Program;
 
 /// Its name in scenarios and reports.
@@ -177,7 +177,7 @@ impl Board {
         let unfit = |trouble| self.unfit(other, others, trouble);
         let folder = tempfile::tempdir().map_err(|error| unfit(error.to_string().into()))?;
         let arguments = command::occupy(&self.program, self.known(other)?, &beside.file);
-        let running = Running::start(&self.program.path, &arguments, &folder.path().join("log"));
+        let running = ChildProcess::start(&self.program.path, &arguments, &folder.path().join("log"));
         let mut running = running.map_err(|reason| unfit(reason.into()))?;
         running.print(STARTED, &self.patience).map_err(unfit)?;
         let time = self.timed(device, work, &engine)?;
@@ -192,7 +192,7 @@ impl Board {
         let folder = tempfile::tempdir().map_err(|error| unfit(error.to_string().into()))?;
         let times = folder.path().join("times.json");
         let arguments = command::time(&self.program, self.known(device)?, &engine.file, &times);
-        let running = Running::start(&self.program.path, &arguments, &folder.path().join("log"));
+        let running = ChildProcess::start(&self.program.path, &arguments, &folder.path().join("log"));
         running.map_err(Failure::Failed).and_then(|running| running.end(&self.patience)).map_err(unfit)?;
         let times = exports::times(&times, engine.batch).map_err(|reason| unfit(reason.into()))?;
         let middle = median(times.iter().map(|time| time.as_nanos_f64())).expect("there is an iteration");

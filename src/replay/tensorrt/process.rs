@@ -35,7 +35,7 @@ impl From<String> for Failure {
 }
 
 /// A program that runs, with all that it has started. They end with this.
-pub(super) struct Running {
+pub(super) struct ChildProcess {
     child: Child,
     /// Open as long as the program may run.
     lifeline: Option<ChildStdin>,
@@ -65,9 +65,9 @@ const KILLED: Duration = Duration::from_nanos(5_000_000_000);
 /// The most of an output that is read: 16 MiB.
 const OUTPUT_MAX: u64 = 16 << 20;
 
-impl Running {
+impl ChildProcess {
     /// Starts `program`, which prints into the file `log`.
-    pub(super) fn start(program: &Path, arguments: &[String], log: &Path) -> Result<Running, String> {
+    pub(super) fn start(program: &Path, arguments: &[String], log: &Path) -> Result<ChildProcess, String> {
         let shown = |error: io::Error| format!("`{}` cannot be started: {error}", program.display());
         let output = File::create(log).map_err(|error| format!("cannot write `{}`: {error}", log.display()))?;
         let errors = output.try_clone().map_err(shown)?;
@@ -77,7 +77,7 @@ impl Running {
         let mut child = command.spawn().map_err(shown)?;
         let lifeline = child.stdin.take();
         let name = format!("`{}`", program.display());
-        Ok(Running { child, lifeline, name, log: log.to_owned(), clock: Clock::start() })
+        Ok(ChildProcess { child, lifeline, name, log: log.to_owned(), clock: Clock::start() })
     }
 
     /// Waits until it has ended well.
@@ -127,7 +127,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
         self.lifeline.take();
         let clock = Clock::start();

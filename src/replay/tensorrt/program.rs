@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::process::{Failure, Patience, Running, output};
+use super::process::{ChildProcess, Failure, Patience, output};
 use crate::platform::{Precision, TensorrtUnit};
 
 /// A trtexec, or what is given as one.
@@ -37,7 +37,7 @@ impl Program {
     pub(super) fn open(named: Option<&Path>, log: &Path, patience: &Patience) -> Result<Program, Failure> {
         let folders = std::env::var_os("PATH").unwrap_or_default();
         let path = find(named, &std::env::split_paths(&folders).collect::<Vec<_>>())?;
-        Running::start(&path, &["--help".into()], log)?.end(patience)?;
+        ChildProcess::start(&path, &["--help".into()], log)?.end(patience)?;
         let bytes = fs::read(&path).map_err(|error| format!("`{}` cannot be read: {error}", path.display()))?;
         let mut program = Program::of_help(path, &output(log))?;
         program.hash = blake3::hash(&bytes).to_hex().to_string();

@@ -10,7 +10,7 @@ use crate::scenario::Profile;
 use crate::scenario::decode::{At, shorten};
 use crate::scenario::diagnostic::{Mistakes, did_you_mean};
 use crate::scenario::form::{DeviceForm, ModelForm, ScenarioForm};
-use crate::scenario::profiles::{Profiled, Profiles, Traces};
+use crate::scenario::profiles::{Profiles, TraceNames, Traces};
 use crate::units::{Duration, Share};
 
 /// What traces say of each device and model.
@@ -37,9 +37,9 @@ impl<'a> Curves<'a> {
     }
 
     /// A model on a device, if that has a trace.
-    fn profiled(&self, device: DeviceId, model: ModelId, share: Share) -> Option<Profiled<'a>> {
+    fn profiled(&self, device: DeviceId, model: ModelId, share: Share) -> Option<TraceNames<'a>> {
         let (device, model) = (self.devices[device.0 as usize], self.models[model.0 as usize]);
-        Some(Profiled {
+        Some(TraceNames {
             trace: &device.trace.as_ref()?.value,
             device: &profiled_device(device)?.value,
             precision: precision(device),

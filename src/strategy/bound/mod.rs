@@ -36,7 +36,7 @@ use crate::plan::room::samples_max;
 use crate::platform::{DeviceId, LinkId};
 use crate::problem::Problem;
 use crate::units::{Bytes, Duration};
-use program::{Column, Program, Seller};
+use program::{LinearProgram, Offer, Seller};
 
 /// A time that no plan can beat. `None` if it is not known: a cost model that does not say what anything takes at least, or
 /// work that takes no time or that no device can do.
@@ -47,7 +47,7 @@ pub fn lower_bound(problem: &Problem) -> Option<Duration> {
 }
 
 /// Devices, work and pieces as prices see them.
-fn program(problem: &Problem) -> Option<Program> {
+fn program(problem: &Problem) -> Option<LinearProgram> {
     let models: Vec<ModelId> = (0..problem.models.len() as u32).map(ModelId).collect();
     let coverages: Vec<Coverage<'_>> = problem.models.iter().map(|model| Coverage::of(&model.graph)).collect();
     let mut sellers: Vec<(Seller, Vec<Vec<Piece>>)> = Vec::new();
@@ -64,7 +64,7 @@ fn program(problem: &Problem) -> Option<Program> {
             None => sellers.push((Seller { away, count: 1.0 }, offers)),
         }
     }
-    let mut program = Program::default();
+    let mut program = LinearProgram::default();
     for &model in &models {
         let offers: Vec<(usize, &Piece)> = sellers
             .iter()
@@ -79,18 +79,18 @@ fn program(problem: &Problem) -> Option<Program> {
         let graph = &problem.model(model).graph;
         let layers = graph.layer_ids().filter(|&layer| !graph.is_input(layer));
         let mut work: BTreeSet<Vec<usize>> = BTreeSet::new();
-        let mut columns: Vec<Column> =
-            offers.iter().map(|&(seller, piece)| Column { seller, work: Vec::new(), nanos: piece.nanos }).collect();
+        let mut offers: Vec<Offer> =
+            offers.iter().map(|&(seller, piece)| Offer { seller, work: Vec::new(), nanos: piece.nanos }).collect();
         for layer in layers {
             // What no device can compute no plan does.
             let pieces = inside.remove(&layer)?;
             if work.insert(pieces.clone()) {
                 let index = program.amounts.len();
                 program.amounts.push(f64::from(problem.samples()));
-                pieces.iter().for_each(|&piece| columns[piece].work.push(index));
+                pieces.iter().for_each(|&piece| offers[piece].work.push(index));
             }
         }
-        program.columns.extend(columns);
+        program.offers.extend(offers);
     }
     program.sellers = sellers.into_iter().map(|(seller, _)| seller).collect();
     Some(program)

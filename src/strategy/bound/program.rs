@@ -15,7 +15,7 @@ pub(super) struct Seller {
 
 /// What a seller can do, a sample of it.
 #[derive(Clone, Debug)]
-pub(super) struct Column {
+pub(super) struct Offer {
     pub(super) seller: usize,
     /// Which work it is.
     pub(super) work: Vec<usize>,
@@ -25,21 +25,21 @@ pub(super) struct Column {
 
 /// Work that is to be bought.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Program {
+pub(super) struct LinearProgram {
     pub(super) sellers: Vec<Seller>,
     /// Samples of each work.
     pub(super) amounts: Vec<f64>,
-    pub(super) columns: Vec<Column>,
+    pub(super) offers: Vec<Offer>,
 }
 
-/// More columns than this are not given to the solver, whose work grows faster than they do: prices that are guessed then
+/// More offers than this are not given to the solver, whose work grows faster than they do: prices that are guessed then
 /// have to do.
-const COLUMNS_MAX: usize = 3000;
+const OFFERS_MAX: usize = 3000;
 
 /// Programmes that are solved at most, each without sellers that are away for too long to be of use.
 const ROUNDS_MAX: usize = 8;
 
-impl Program {
+impl LinearProgram {
     /// The time before which no makespan can be, by the best prices that were found; `None` if work costs nothing.
     pub(super) fn bound(mut self) -> Option<f64> {
         self.drop_what_is_free();
@@ -47,7 +47,7 @@ impl Program {
         // With one work, these prices are the best.
         let mut best = self.time(&fastest);
         let (merged, parts) = self.merged(&fastest);
-        if merged.amounts.len() < 2 || merged.columns.len() > COLUMNS_MAX {
+        if merged.amounts.len() < 2 || merged.offers.len() > OFFERS_MAX {
             return best;
         }
         let fastest_merged = merged.fastest();
@@ -77,28 +77,28 @@ impl Program {
     /// Leaves out work that somebody does in no time, which has no price.
     fn drop_what_is_free(&mut self) {
         let mut is_free = vec![false; self.amounts.len()];
-        for column in self.columns.iter().filter(|column| column.nanos <= 0.0) {
-            column.work.iter().for_each(|&work| is_free[work] = true);
+        for offer in self.offers.iter().filter(|offer| offer.nanos <= 0.0) {
+            offer.work.iter().for_each(|&work| is_free[work] = true);
         }
-        for column in &mut self.columns {
-            column.work.retain(|&work| !is_free[work]);
+        for offer in &mut self.offers {
+            offer.work.retain(|&work| !is_free[work]);
         }
-        self.columns.retain(|column| !column.work.is_empty());
+        self.offers.retain(|offer| !offer.work.is_empty());
         self.amounts.iter_mut().zip(is_free).filter(|(_, is_free)| *is_free).for_each(|(amount, _)| *amount = 0.0);
     }
 
     /// By work, what it takes at least by itself, or as an even part of a piece if nobody does it by itself.
     fn fastest(&self) -> Vec<f64> {
-        let least = |columns: &mut dyn Iterator<Item = &Column>| {
+        let least = |offers: &mut dyn Iterator<Item = &Offer>| {
             let mut least = vec![f64::INFINITY; self.amounts.len()];
-            for column in columns {
-                let each = column.nanos / column.work.len() as f64;
-                column.work.iter().for_each(|&work| least[work] = least[work].min(each));
+            for offer in offers {
+                let each = offer.nanos / offer.work.len() as f64;
+                offer.work.iter().for_each(|&work| least[work] = least[work].min(each));
             }
             least
         };
-        let alone = least(&mut self.columns.iter().filter(|column| column.work.len() == 1));
-        let any = least(&mut self.columns.iter());
+        let alone = least(&mut self.offers.iter().filter(|offer| offer.work.len() == 1));
+        let any = least(&mut self.offers.iter());
         let or_any = alone.into_iter().zip(any).map(|(alone, any)| if alone.is_finite() { alone } else { any });
         or_any.map(|time| if time.is_finite() { time } else { 0.0 }).collect()
     }
@@ -106,9 +106,9 @@ impl Program {
     /// By seller, the least price of a nanosecond at which nothing is sold below its price.
     fn sellers_prices(&self, prices: &[f64]) -> Vec<f64> {
         let mut sellers = vec![0.0f64; self.sellers.len()];
-        for column in &self.columns {
-            let worth: f64 = column.work.iter().map(|&work| prices[work]).sum();
-            sellers[column.seller] = sellers[column.seller].max(worth / column.nanos);
+        for offer in &self.offers {
+            let worth: f64 = offer.work.iter().map(|&work| prices[work]).sum();
+            sellers[offer.seller] = sellers[offer.seller].max(worth / offer.nanos);
         }
         sellers
     }
@@ -117,10 +117,10 @@ impl Program {
     fn raised(&self, prices: Vec<f64>) -> Vec<f64> {
         let sellers = self.sellers_prices(&prices);
         let mut raised = vec![f64::INFINITY; prices.len()];
-        for column in &self.columns {
-            let cost = sellers[column.seller] * column.nanos;
-            for &work in &column.work {
-                raised[work] = if column.work.len() == 1 { raised[work].min(cost) } else { 0.0 };
+        for offer in &self.offers {
+            let cost = sellers[offer.seller] * offer.nanos;
+            for &work in &offer.work {
+                raised[work] = if offer.work.len() == 1 { raised[work].min(cost) } else { 0.0 };
             }
         }
         let higher = raised
@@ -139,18 +139,18 @@ impl Program {
 
     /// The programme with works as one whose prices are in proportion whatever they are, since all sellers take times for
     /// them that are; by work, which one it is then, and how many of it.
-    fn merged(&self, fastest: &[f64]) -> (Program, Vec<(usize, f64)>) {
+    fn merged(&self, fastest: &[f64]) -> (LinearProgram, Vec<(usize, f64)>) {
         let mut sold: Vec<Vec<(usize, usize, u64)>> = vec![Vec::new(); self.amounts.len()];
-        for column in &self.columns {
+        for offer in &self.offers {
             // As exact as prices have to be, which need not be right.
-            let relative = |work: usize| (column.nanos / fastest[work]).to_bits() >> 20;
-            match column.work[..] {
-                [work] => sold[work].push((column.seller, 0, relative(work))),
+            let relative = |work: usize| (offer.nanos / fastest[work]).to_bits() >> 20;
+            match offer.work[..] {
+                [work] => sold[work].push((offer.seller, 0, relative(work))),
                 // In a piece with others it is told apart.
-                _ => column.work.iter().for_each(|&work| sold[work].push((column.seller, work + 1, 0))),
+                _ => offer.work.iter().for_each(|&work| sold[work].push((offer.seller, work + 1, 0))),
             }
         }
-        let mut merged = Program { sellers: self.sellers.clone(), ..Program::default() };
+        let mut merged = LinearProgram { sellers: self.sellers.clone(), ..LinearProgram::default() };
         let mut known: BTreeMap<&[(usize, usize, u64)], usize> = BTreeMap::new();
         let mut firsts = Vec::new();
         let parts: Vec<(usize, f64)> = (0..self.amounts.len())
@@ -165,12 +165,10 @@ impl Program {
                 (index, part)
             })
             .collect();
-        let is_first = |column: &&Column| column.work.len() > 1 || firsts[parts[column.work[0]].0] == column.work[0];
-        let renamed = |column: &Column| Column {
-            work: column.work.iter().map(|&work| parts[work].0).collect(),
-            ..column.clone()
-        };
-        merged.columns = self.columns.iter().filter(is_first).map(renamed).collect();
+        let is_first = |offer: &&Offer| offer.work.len() > 1 || firsts[parts[offer.work[0]].0] == offer.work[0];
+        let renamed =
+            |offer: &Offer| Offer { work: offer.work.iter().map(|&work| parts[work].0).collect(), ..offer.clone() };
+        merged.offers = self.offers.iter().filter(is_first).map(renamed).collect();
         (merged, parts)
     }
 
@@ -194,10 +192,10 @@ impl Program {
         let mut time = Expression::with_capacity(sellers.len());
         used().for_each(|(&price, seller)| time.add_mul(seller.count, price));
         let mut problem = variables.maximise(worth).using(microlp).with(constraint!(time == 1.0));
-        for column in self.columns.iter().filter(|column| is_used[column.seller]) {
-            let mut sold = Expression::with_capacity(column.work.len());
-            column.work.iter().for_each(|&work| sold.add_mul(fastest[work] / column.nanos, prices[work]));
-            problem = problem.with(constraint!(sold <= sellers[column.seller]));
+        for offer in self.offers.iter().filter(|offer| is_used[offer.seller]) {
+            let mut sold = Expression::with_capacity(offer.work.len());
+            offer.work.iter().for_each(|&work| sold.add_mul(fastest[work] / offer.nanos, prices[work]));
+            problem = problem.with(constraint!(sold <= sellers[offer.seller]));
         }
         let solution = problem.solve().ok()?;
         let price = |(&price, fastest): (&Variable, &f64)| solution.value(price).max(0.0) * fastest;
@@ -227,13 +225,13 @@ fn earliest(mut sellers: Vec<(f64, f64)>, worth: f64) -> Option<f64> {
 mod tests {
     use super::*;
 
-    /// Sellers as (away, count), samples of each work, and columns as (seller, work, nanoseconds).
-    fn check(sellers: &[(f64, f64)], amounts: &[f64], columns: &[(usize, &[usize], f64)], expected: Option<f64>) {
-        let column = |&(seller, work, nanos): &(usize, &[usize], f64)| Column { seller, work: work.to_vec(), nanos };
-        let program = Program {
+    /// Sellers as (away, count), samples of each work, and offers as (seller, work, nanoseconds).
+    fn check(sellers: &[(f64, f64)], amounts: &[f64], offers: &[(usize, &[usize], f64)], expected: Option<f64>) {
+        let offer = |&(seller, work, nanos): &(usize, &[usize], f64)| Offer { seller, work: work.to_vec(), nanos };
+        let program = LinearProgram {
             sellers: sellers.iter().map(|&(away, count)| Seller { away, count }).collect(),
             amounts: amounts.to_vec(),
-            columns: columns.iter().map(column).collect(),
+            offers: offers.iter().map(offer).collect(),
         };
         match (program.bound(), expected) {
             (Some(found), Some(expected)) => assert!((found / expected - 1.0).abs() < 1e-6, "{found}, not {expected}"),
@@ -252,9 +250,9 @@ mod tests {
     #[test]
     fn work_goes_where_it_is_done_best_in_comparison() {
         // The first does all of its work and the other a third of it: 3 - 2/3 = 1 + 2 * 2/3.
-        let columns: [(usize, &[usize], f64); 4] = [(0, &[0], 1.0), (0, &[1], 2.0), (1, &[0], 2.0), (1, &[1], 1.0)];
-        check(&[HERE, HERE], &[3.0, 1.0], &columns, Some(7.0 / 3.0));
-        let and_one_that_is_far = [&columns[..], &[(2, &[0], 0.1), (2, &[1], 0.1)]].concat();
+        let offers: [(usize, &[usize], f64); 4] = [(0, &[0], 1.0), (0, &[1], 2.0), (1, &[0], 2.0), (1, &[1], 1.0)];
+        check(&[HERE, HERE], &[3.0, 1.0], &offers, Some(7.0 / 3.0));
+        let and_one_that_is_far = [&offers[..], &[(2, &[0], 0.1), (2, &[1], 0.1)]].concat();
         check(&[HERE, HERE, (100.0, 1.0)], &[3.0, 1.0], &and_one_that_is_far, Some(7.0 / 3.0));
     }
 
@@ -267,9 +265,9 @@ mod tests {
 
     #[test]
     fn a_device_helps_from_when_data_can_reach_it() {
-        let columns: [(usize, &[usize], f64); 2] = [(0, &[0], 4.0), (1, &[0], 1.0)];
-        check(&[HERE, (10.0, 1.0)], &[10.0], &columns, Some(16.0));
-        check(&[HERE, (100.0, 1.0)], &[10.0], &columns, Some(40.0));
+        let offers: [(usize, &[usize], f64); 2] = [(0, &[0], 4.0), (1, &[0], 1.0)];
+        check(&[HERE, (10.0, 1.0)], &[10.0], &offers, Some(16.0));
+        check(&[HERE, (100.0, 1.0)], &[10.0], &offers, Some(40.0));
     }
 
     #[test]
@@ -280,21 +278,18 @@ mod tests {
 
     #[test]
     fn guessed_prices_do_where_the_programme_is_large() {
-        let works: Vec<[usize; 1]> = (0..COLUMNS_MAX).map(|work| [work]).collect();
+        let works: Vec<[usize; 1]> = (0..OFFERS_MAX).map(|work| [work]).collect();
         let of_seller = |seller: usize| {
             works.iter().map(move |work| (seller, &work[..], 1.0 + (work[0] % [97, 89][seller]) as f64))
         };
-        let columns: Vec<(usize, &[usize], f64)> = of_seller(0).chain(of_seller(1)).collect();
-        let program = Program {
+        let offers: Vec<(usize, &[usize], f64)> = of_seller(0).chain(of_seller(1)).collect();
+        let program = LinearProgram {
             sellers: vec![Seller { away: 0.0, count: 1.0 }; 2],
-            amounts: vec![1.0; COLUMNS_MAX],
-            columns: columns
-                .iter()
-                .map(|&(seller, work, nanos)| Column { seller, work: work.to_vec(), nanos })
-                .collect(),
+            amounts: vec![1.0; OFFERS_MAX],
+            offers: offers.iter().map(|&(seller, work, nanos)| Offer { seller, work: work.to_vec(), nanos }).collect(),
         };
         // Each work on the faster of the two would be done in the mean of these sums, at the least.
-        let fastest: f64 = (0..COLUMNS_MAX).map(|work| columns[work].2.min(columns[COLUMNS_MAX + work].2)).sum();
+        let fastest: f64 = (0..OFFERS_MAX).map(|work| offers[work].2.min(offers[OFFERS_MAX + work].2)).sum();
         let bound = program.bound().unwrap();
         assert!(bound > 0.0 && bound <= fastest, "{bound} {fastest}");
     }

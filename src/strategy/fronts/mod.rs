@@ -46,7 +46,7 @@ struct Cut {
 
 /// Samples of one step, and how many steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Rounds {
+pub(super) struct Waves {
     pub(super) batch: u32,
     pub(super) count: u32,
 }
@@ -57,7 +57,7 @@ pub(super) struct Sharing {
     /// The cut by index; `None` runs all of the network on the GPU.
     pub(super) cut: Option<usize>,
     /// By class, of each of its accelerators, and last of the GPU.
-    pub(super) rounds: Vec<Rounds>,
+    pub(super) rounds: Vec<Waves>,
 }
 
 impl<'a> Fronts<'a> {
@@ -199,8 +199,8 @@ impl<'a> Fronts<'a> {
 
     /// `samples` samples in one step of the GPU.
     pub(super) fn on_gpu(&self, samples: u32) -> Sharing {
-        let mut rounds = vec![Rounds::default(); self.classes.len()];
-        rounds.push(Rounds { batch: samples, count: 1 });
+        let mut rounds = vec![Waves::default(); self.classes.len()];
+        rounds.push(Waves { batch: samples, count: 1 });
         Sharing { cut: None, rounds }
     }
 

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use super::{Cut, Fronts, Rounds, Sharing};
+use super::{Cut, Fronts, Sharing, Waves};
 use crate::problem::Problem;
 use crate::strategy::PlanError;
 use crate::strategy::dla_split::{DlaSplit, Shares};
@@ -187,13 +187,13 @@ impl<'f, 'a> Search<'f, 'a> {
         let taken: u32 = shares.iter().zip(&self.counts).map(|(own, count)| own * count).sum();
         let own: Vec<u32> = shares.iter().copied().chain([samples - taken]).collect();
         let after = cut.map_or(0.0, |cut| self.fronts.cuts[cut].after(shares, samples));
-        let ways = |(unit, &own): (usize, &u32)| -> Vec<(f64, Rounds)> {
+        let ways = |(unit, &own): (usize, &u32)| -> Vec<(f64, Waves)> {
             let times = cut.map_or(&self.whole, |cut| &self.fronts.cuts[cut].times[unit]);
             let mut ways = rounds(times, own, self.rounds_max(unit));
             ways.sort_by(|a, b| a.0.total_cmp(&b.0));
             ways
         };
-        let ways: Vec<Vec<(f64, Rounds)>> = own.iter().enumerate().map(ways).collect();
+        let ways: Vec<Vec<(f64, Waves)>> = own.iter().enumerate().map(ways).collect();
         let mut chosen = vec![0; ways.len()];
         loop {
             let now = || ways.iter().zip(&chosen).map(|(ways, &index)| ways[index]);
@@ -237,13 +237,13 @@ fn advance(shares: &mut [u32], least: u32, fits: bool) -> bool {
 }
 
 /// All ways to run `samples` samples in up to `rounds_max` steps of equal size, with their nanoseconds.
-fn rounds(times: &[f64], samples: u32, rounds_max: u32) -> Vec<(f64, Rounds)> {
+fn rounds(times: &[f64], samples: u32, rounds_max: u32) -> Vec<(f64, Waves)> {
     if samples == 0 {
-        return vec![(0.0, Rounds::default())];
+        return vec![(0.0, Waves::default())];
     }
     let counts = (1..=samples.min(rounds_max)).filter(|count| samples.is_multiple_of(*count));
     let ways = counts
-        .map(|count| (times[(samples / count) as usize] * f64::from(count), Rounds { batch: samples / count, count }));
+        .map(|count| (times[(samples / count) as usize] * f64::from(count), Waves { batch: samples / count, count }));
     ways.filter(|(time, _)| time.is_finite()).collect()
 }
 

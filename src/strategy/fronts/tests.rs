@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{Fronts, Rounds, Search, Sharing};
+use super::{Fronts, Search, Sharing, Waves};
 use crate::cost::{Basis, CostModel, Estimate, Piece, Scope, Uncalibrated};
 use crate::engine::simulate;
 use crate::model::{Conv, Graph, Layer, LayerId, ModelId, Op, OpKind, Segment, Shape, Work};
@@ -97,17 +97,17 @@ fn brute_force(problem: &Problem, shares: Shares, is_one_class: bool) -> Duratio
     let samples = problem.samples();
     let fronts = Fronts::new(problem, samples).unwrap();
     let accelerators = problem.platform.devices.len() as u32 - 1;
-    let divided = |own: u32| -> Vec<Rounds> {
+    let divided = |own: u32| -> Vec<Waves> {
         if own == 0 {
-            return vec![Rounds::default()];
+            return vec![Waves::default()];
         }
-        (1..=own).filter(|count| own.is_multiple_of(*count)).map(|count| Rounds { batch: own / count, count }).collect()
+        (1..=own).filter(|count| own.is_multiple_of(*count)).map(|count| Waves { batch: own / count, count }).collect()
     };
     let mut best = Duration::MAX;
     let mut try_all = |cut: Option<usize>, own: &[u32]| {
         let mut sharings = vec![Vec::new()];
         for &own in own {
-            let longer = |known: &Vec<Rounds>| -> Vec<Vec<Rounds>> {
+            let longer = |known: &Vec<Waves>| -> Vec<Vec<Waves>> {
                 divided(own).into_iter().map(|rounds| [known.clone(), vec![rounds]].concat()).collect()
             };
             sharings = sharings.iter().flat_map(longer).collect();

@@ -23,12 +23,12 @@ pub(super) struct Walk<'c, 'a> {
     /// The unit that was reached.
     first: usize,
     /// What the units so far read of others, and which of them reads most of it.
-    open: Vec<Reading>,
+    open: Vec<GroupRead>,
 }
 
 /// Rows that a group reads of what is computed before it, or of an input.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Reading {
+pub(super) struct GroupRead {
     pub(super) layer: LayerId,
     pub(super) rows: Range<u32>,
     /// The first unit that reads it.
@@ -115,12 +115,12 @@ impl<'a> Chain<'a> {
 
     /// Starts at `rows` of the output of a group that ends with `last`.
     pub(super) fn walk(&self, last: usize, rows: Range<u32>) -> Walk<'_, 'a> {
-        let reading = Reading { layer: self.output(last), rows, reader: last };
+        let reading = GroupRead { layer: self.output(last), rows, reader: last };
         Walk { chain: self, first: last + 1, open: vec![reading] }
     }
 
     /// What a group reads for `rows` of its output.
-    pub(super) fn readings(&self, units: &Range<usize>, rows: &Range<u32>) -> Vec<Reading> {
+    pub(super) fn readings(&self, units: &Range<usize>, rows: &Range<u32>) -> Vec<GroupRead> {
         let mut walk = self.walk(units.end - 1, rows.clone());
         while walk.first > units.start {
             walk.back();
@@ -148,14 +148,14 @@ impl Walk<'_, '_> {
                     reading.rows = reading.rows.start.min(read.start)..reading.rows.end.max(read.end);
                     reading.reader = self.first;
                 }
-                None => self.open.push(Reading { layer, rows: read, reader: self.first }),
+                None => self.open.push(GroupRead { layer, rows: read, reader: self.first }),
             }
         }
         rows
     }
 
     /// What the units so far read.
-    pub(super) fn open(&self) -> &[Reading] {
+    pub(super) fn open(&self) -> &[GroupRead] {
         &self.open
     }
 }

@@ -10,7 +10,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::chain::{Reading, is_input};
+use super::chain::{GroupRead, is_input};
 use super::grouping::{Grouping, best};
 use super::shares::{earliest, proportional};
 use super::{MODEL, RowGroup, RowSplit, Transport};
@@ -116,7 +116,7 @@ impl Reads {
 
 /// Nanoseconds of a board's part of a group.
 #[derive(Clone, Copy, Debug, Default)]
-struct Parts {
+struct BoardParts {
     /// For which sending its inputs keeps the home.
     from_home: f64,
     from_boards: f64,
@@ -129,7 +129,7 @@ struct Parts {
     outward: f64,
 }
 
-impl Parts {
+impl BoardParts {
     fn total(&self) -> f64 {
         self.from_home + self.from_boards + self.inward + self.run + self.to_home + self.outward
     }
@@ -204,7 +204,7 @@ impl<'s, 'a> Forecast<'s, 'a> {
     fn groups_to(&self, last: usize) -> Vec<Option<(f64, RowGroup)>> {
         let rows = self.settings.rows;
         let weighted = self.shares[self.split.chain.output(last).0 as usize].clone();
-        let mut of_first: Vec<Vec<Parts>> = vec![Vec::new(); last + 1];
+        let mut of_first: Vec<Vec<BoardParts>> = vec![Vec::new(); last + 1];
         if rows == Rows::Weighted {
             for (board, rows) in weighted.iter().enumerate() {
                 self.each_part(board, 0..last + 1, rows, |first, parts| of_first[first].push(parts));
@@ -224,7 +224,7 @@ impl<'s, 'a> Forecast<'s, 'a> {
                 order.sort_by(|&a, &b| parts[b].run.total_cmp(&parts[a].run));
                 let time = match self.settings.messages {
                     Messages::Together => serial_round(&order, &parts),
-                    Messages::Apart => parts.iter().map(Parts::total).fold(0.0, f64::max),
+                    Messages::Apart => parts.iter().map(BoardParts::total).fold(0.0, f64::max),
                 };
                 Some((time, RowGroup { units, rows, order }))
             })
@@ -232,9 +232,9 @@ impl<'s, 'a> Forecast<'s, 'a> {
     }
 
     /// The rows of a group with which the last board is done earliest, and what each board takes then.
-    fn earliest(&self, units: &Range<usize>) -> (Vec<Range<u32>>, Vec<Parts>) {
+    fn earliest(&self, units: &Range<usize>) -> (Vec<Range<u32>>, Vec<BoardParts>) {
         let part = |board: usize, rows: Range<u32>| {
-            let mut found = Parts::default();
+            let mut found = BoardParts::default();
             self.each_part(board, units.clone(), &rows, |_, parts| found = parts);
             found
         };
@@ -251,9 +251,9 @@ impl<'s, 'a> Forecast<'s, 'a> {
 
     /// Calls `part` with every first unit of groups that end with the last of `units`, from that back to the first of
     /// them, and what `board` takes for these rows of the output.
-    fn each_part(&self, board: usize, units: Range<usize>, rows: &Range<u32>, mut part: impl FnMut(usize, Parts)) {
+    fn each_part(&self, board: usize, units: Range<usize>, rows: &Range<u32>, mut part: impl FnMut(usize, BoardParts)) {
         let Some(alone) = self.alone[board].as_ref().filter(|_| !rows.is_empty()) else {
-            units.rev().for_each(|first| part(first, Parts::default()));
+            units.rev().for_each(|first| part(first, BoardParts::default()));
             return;
         };
         let last = units.end - 1;
@@ -281,7 +281,7 @@ impl<'s, 'a> Forecast<'s, 'a> {
             };
             (run, steps) = (run + time, steps + count);
             let fused = (steps - 1.0f64).max(0.0) * self.overhead[board];
-            let mut parts = Parts { run: run - fused, to_home, outward, ..Parts::default() };
+            let mut parts = BoardParts { run: run - fused, to_home, outward, ..BoardParts::default() };
             for reading in walk.open() {
                 self.add_reading(board, reading, &growth, &mut parts);
             }
@@ -296,8 +296,8 @@ impl<'s, 'a> Forecast<'s, 'a> {
     }
 
     /// Adds the time until `board` has what it reads.
-    fn add_reading(&self, board: usize, reading: &Reading, growth: &[f64], parts: &mut Parts) {
-        let Reading { layer, rows, reader } = reading;
+    fn add_reading(&self, board: usize, reading: &GroupRead, growth: &[f64], parts: &mut BoardParts) {
+        let GroupRead { layer, rows, reader } = reading;
         let graph = self.split.graph();
         let Settings { transport, corrections, .. } = self.settings;
         if transport == Transport::Gather || is_input(graph, *layer) {
@@ -385,11 +385,11 @@ fn overhead(split: &RowSplit<'_>, board: usize) -> Result<f64, Uncalibrated> {
 
 /// Nanoseconds of a round in which the home sends one input after the other, in this order, and takes in outputs in the
 /// order in which boards are done.
-fn serial_round(order: &[usize], parts: &[Parts]) -> f64 {
+fn serial_round(order: &[usize], parts: &[BoardParts]) -> f64 {
     let mut free = 0.0;
     let mut done: Vec<(f64, f64, f64)> = Vec::new();
     for &board in order {
-        let Parts { from_home, from_boards, inward, run, to_home, outward } = parts[board];
+        let BoardParts { from_home, from_boards, inward, run, to_home, outward } = parts[board];
         free += from_home;
         done.push((free + from_boards + inward + run, to_home, outward));
     }

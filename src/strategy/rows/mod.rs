@@ -192,6 +192,16 @@ impl<'a> RowSplit<'a> {
         Ok(RowGroup { units, rows, order })
     }
 
+    /// The board that is left out where `device` has too little: itself, or the slowest that shares a full memory with a home.
+    fn gives_way(&self, device: DeviceId, violation: &Violation) -> Option<DeviceId> {
+        let is_sharer = |board: &&RowDevice| {
+            violation.beyond_memory().is_some() && self.problem.platform.share_memory(device, board.device)
+        };
+        let slowest = || self.boards.iter().filter(is_sharer).min_by(|a, b| a.speed.total_cmp(&b.speed));
+        let board = self.boards.iter().find(|board| board.device == device).or_else(slowest)?;
+        Some(board.device)
+    }
+
     /// The plan that is fastest in simulation; of equal ones the first.
     pub(super) fn fastest(&self, plans: impl IntoIterator<Item = Result<Plan, PlanError>>) -> Result<Plan, PlanError> {
         let offline = self.problem.offline(self.problem.samples());
@@ -221,7 +231,7 @@ impl<'a> RowSplit<'a> {
 }
 
 /// What `propose` says of the rows of `problem`, over the boards whose memory and limits let them take part in it: it is
-/// asked again without those that do not, as often as that takes.
+/// asked again without those that do not, as often as that takes. Boards that share a memory with the home leave it room.
 ///
 /// # Errors
 /// There is no row split, no board is left, the home has too little memory, or `propose` fails.
@@ -239,10 +249,10 @@ pub(super) fn divided(
             return Ok(proposal);
         }
         for (device, violation) in beyond {
-            if split.boards.iter().all(|board| board.device != device) {
+            let Some(board) = split.gives_way(device, &violation) else {
                 return Err(PlanError::Infeasible(violation.to_string()));
-            }
-            out.push((device, violation));
+            };
+            out.push((board, violation));
         }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::super::trace::LayerKey;
 use super::Class;
-use super::build::{At, Builder, Place, fault};
+use super::build::{At, Subject, TraceBuilder, fault};
 use super::json::Document;
 use super::name::{Names, brief};
 use super::text::Text;
@@ -61,7 +61,7 @@ impl OrtEvent<'_> {
 }
 
 /// Adds the runs of profiles, each on its own.
-pub(super) fn read(texts: &[&Text], builder: &mut Builder) {
+pub(super) fn read(texts: &[&Text], builder: &mut TraceBuilder) {
     let mut files = vec![];
     for text in texts {
         builder.of_program(text.source, "ONNX Runtime, version not stated");
@@ -80,7 +80,7 @@ fn graph<'a>(events: &'a Events) -> BTreeSet<&'a str> {
 }
 
 /// Where the files are of several graphs, as graph optimisation makes them: the graph with the shortest run.
-fn fastest_graph<'a>(files: &'a [(usize, Events)], builder: &mut Builder) -> Option<BTreeSet<&'a str>> {
+fn fastest_graph<'a>(files: &'a [(usize, Events)], builder: &mut TraceBuilder) -> Option<BTreeSet<&'a str>> {
     let graphs: BTreeSet<BTreeSet<&str>> = files.iter().map(|(_, events)| graph(events)).collect();
     if graphs.len() < 2 {
         return None;
@@ -100,7 +100,7 @@ fn fastest_graph<'a>(files: &'a [(usize, Events)], builder: &mut Builder) -> Opt
 
 type Events<'a> = Vec<(At, OrtEvent<'a>)>;
 
-fn events<'a>(text: &'a Text, builder: &mut Builder) -> Option<Events<'a>> {
+fn events<'a>(text: &'a Text, builder: &mut TraceBuilder) -> Option<Events<'a>> {
     let document = Document::new(&text.text);
     let elements: Vec<&RawValue> = match document.read() {
         Ok(elements) => elements,
@@ -142,7 +142,7 @@ struct OrtRun {
     nodes: Vec<usize>,
 }
 
-fn read_events(source: usize, events: &Events, is_fastest: bool, builder: &mut Builder) {
+fn read_events(source: usize, events: &Events, is_fastest: bool, builder: &mut TraceBuilder) {
     let (device, model) = (builder.device(source, None), builder.model(source, None));
     let mut runs: Vec<OrtRun> = (0..events.len())
         .filter(|&index| events[index].1.is_run())
@@ -175,14 +175,14 @@ fn read_events(source: usize, events: &Events, is_fastest: bool, builder: &mut B
         }
         if let (Some(device), Some(model)) = (&device, &model) {
             let (device, model, precision) = (device.clone(), model.clone(), builder.precision(None));
-            let place = Place { device, model, precision, batch, layer: LayerKey::Whole };
+            let place = Subject { device, model, precision, batch, layer: LayerKey::Whole };
             read_run(events, run, &kernels, (!warm_up).then_some(&place), is_fastest, builder);
         }
     }
 }
 
 /// Kernels of each node's event.
-fn kernels(events: &Events, builder: &mut Builder) -> BTreeMap<usize, Vec<usize>> {
+fn kernels(events: &Events, builder: &mut TraceBuilder) -> BTreeMap<usize, Vec<usize>> {
     let mut latest: BTreeMap<&str, usize> = BTreeMap::new();
     let mut kernels: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (index, (at, event)) in events.iter().enumerate() {
@@ -201,7 +201,7 @@ fn kernels(events: &Events, builder: &mut Builder) -> BTreeMap<usize, Vec<usize>
 }
 
 /// Gives each node to the run around it, and says of all other events why they are not used.
-fn assign(events: &Events, runs: &mut [OrtRun], builder: &mut Builder) {
+fn assign(events: &Events, runs: &mut [OrtRun], builder: &mut TraceBuilder) {
     let starts: Vec<f64> = runs.iter().map(|run| events[run.event].1.ts).collect();
     let mut outside = 0;
     for (index, (at, event)) in events.iter().enumerate() {
@@ -237,7 +237,7 @@ fn assign(events: &Events, runs: &mut [OrtRun], builder: &mut Builder) {
 }
 
 /// The leading dimension of the first input of a run's first node.
-fn batch(events: &Events, run: &OrtRun, builder: &mut Builder) -> Option<u32> {
+fn batch(events: &Events, run: &OrtRun, builder: &mut TraceBuilder) -> Option<u32> {
     let first = run.nodes.iter().min_by(|&&a, &&b| events[a].1.ts.total_cmp(&events[b].1.ts));
     let shapes = first.and_then(|&first| events[first].1.args.get("input_type_shape"));
     let shape = shapes.and_then(|shapes| shapes.get(0)?.as_object()?.values().next()?.get(0)?.as_i64());
@@ -249,9 +249,9 @@ fn read_run(
     events: &Events,
     run: &OrtRun,
     kernels: &BTreeMap<usize, Vec<usize>>,
-    place: Option<&Place>,
+    place: Option<&Subject>,
     is_fastest: bool,
-    builder: &mut Builder,
+    builder: &mut TraceBuilder,
 ) {
     let (at, event) = &events[run.event];
     let (class, why) = match place {
@@ -288,7 +288,7 @@ fn read_run(
         layers.into_iter().map(|((name, _), (index, time_ms))| (index, names.unique(&name), time_ms)).collect();
     named.sort_by_key(|(index, _, _)| *index);
     for (index, name, time_ms) in named {
-        builder.repeat(events[index].0, Place { layer: LayerKey::Named(name), ..place.clone() }, time_ms);
+        builder.repeat(events[index].0, Subject { layer: LayerKey::Named(name), ..place.clone() }, time_ms);
     }
 }
 
@@ -297,7 +297,7 @@ fn read_node(
     events: &Events,
     index: usize,
     kernels: &BTreeMap<usize, Vec<usize>>,
-    builder: &mut Builder,
+    builder: &mut TraceBuilder,
 ) -> (Class, String, Option<f64>) {
     let event = &events[index].1;
     let (operator, provider) = (event.argument("op_name"), event.argument("provider"));

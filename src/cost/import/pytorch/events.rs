@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::super::build::{At, Builder};
+use super::super::build::{At, TraceBuilder};
 use super::super::json::Document;
 use super::super::text::Text;
 
@@ -87,7 +87,7 @@ struct Written<'a> {
 }
 
 /// The events of a file that last, and the device that it names.
-pub(super) fn read(text: &Text, builder: &mut Builder) -> Option<(Vec<Event>, Option<String>)> {
+pub(super) fn read(text: &Text, builder: &mut TraceBuilder) -> Option<(Vec<Event>, Option<String>)> {
     let document = Document::new(&text.text);
     let elements = if text.text.trim_start().starts_with('[') {
         document.read().map(|events| File { events, devices: vec![] })

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::trace::LayerKey;
 use super::Class;
-use super::build::{At, Builder, Place, fault};
+use super::build::{At, Subject, TraceBuilder, fault};
 use super::name::{Names, brief};
 use super::text::Text;
 use events::{Event, Sort, read as read_events};
@@ -18,7 +18,7 @@ use events::{Event, Sort, read as read_events};
 const STEP: &str = "ProfilerStep#";
 
 /// Adds the runs of each file.
-pub(super) fn read(texts: &[&Text], builder: &mut Builder) {
+pub(super) fn read(texts: &[&Text], builder: &mut TraceBuilder) {
     for text in texts {
         builder.of_program(text.source, "PyTorch profiler (Kineto), version not stated");
         if let Some((events, device)) = read_events(text, builder) {
@@ -51,7 +51,7 @@ struct TorchLayer {
     kernels: Vec<(i64, i64)>,
 }
 
-fn read_file(source: usize, events: &[Event], stated: Option<&str>, builder: &mut Builder) {
+fn read_file(source: usize, events: &[Event], stated: Option<&str>, builder: &mut TraceBuilder) {
     let Some(mut runs) = find_runs(events) else {
         let cause = "the trace has no operator";
         let remedy = "export the trace in on_trace_ready, or without a schedule, so that events are kept";
@@ -83,7 +83,7 @@ fn read_file(source: usize, events: &[Event], stated: Option<&str>, builder: &mu
         let batch = builder.batch(run.at, run.layers.iter().find_map(|layer| layer.leading));
         if let (Some(device), Some(model), Some(batch)) = (&device, &model, batch) {
             let (device, model, precision) = (device.clone(), model.clone(), builder.precision(None));
-            let whole = Place { device, model, precision, batch, layer: LayerKey::Whole };
+            let whole = Subject { device, model, precision, batch, layer: LayerKey::Whole };
             add_run(run, on_gpu, copied, &whole, builder);
         }
     }
@@ -149,7 +149,7 @@ fn find_runs(events: &[Event]) -> Option<Vec<TorchRun>> {
 type Owners = BTreeMap<i64, (usize, usize)>;
 
 /// Fills in the layers of runs.
-fn find_layers(events: &[Event], runs: &mut [TorchRun], builder: &mut Builder) -> Owners {
+fn find_layers(events: &[Event], runs: &mut [TorchRun], builder: &mut TraceBuilder) -> Owners {
     let mut owners = Owners::new();
     let starts: Vec<i64> = runs.iter().map(|run| run.start).collect();
     let of_runs: BTreeSet<usize> = runs.iter().filter_map(|run| run.event).collect();
@@ -205,7 +205,7 @@ fn find_layers(events: &[Event], runs: &mut [TorchRun], builder: &mut Builder) -
 }
 
 /// Gives what ran on the device to the layers that launched it; milliseconds of copies of each run.
-fn attribute(events: &[Event], runs: &mut [TorchRun], owners: &Owners, builder: &mut Builder) -> Vec<f64> {
+fn attribute(events: &[Event], runs: &mut [TorchRun], owners: &Owners, builder: &mut TraceBuilder) -> Vec<f64> {
     let mut launches: BTreeMap<i64, Option<(usize, usize)>> = BTreeMap::new();
     let around = |runs: &[TorchRun], time: i64| {
         let run = runs.partition_point(|run| run.start <= time).checked_sub(1)?;
@@ -250,7 +250,7 @@ fn attribute(events: &[Event], runs: &mut [TorchRun], owners: &Owners, builder: 
     copies
 }
 
-fn add_run(run: &TorchRun, on_gpu: bool, copied: f64, whole: &Place, builder: &mut Builder) {
+fn add_run(run: &TorchRun, on_gpu: bool, copied: f64, whole: &Subject, builder: &mut TraceBuilder) {
     let kernels = || run.layers.iter().flat_map(|layer| layer.kernels.iter());
     let (start, end) = if on_gpu {
         (kernels().map(|kernel| kernel.0).min(), kernels().map(|kernel| kernel.1).max())
@@ -268,7 +268,7 @@ fn add_run(run: &TorchRun, on_gpu: bool, copied: f64, whole: &Place, builder: &m
     });
     builder.repeat(run.at, whole.clone(), (end - start) as f64 / 1e6);
     if copied > 0.0 {
-        builder.repeat(run.at, Place { layer: LayerKey::Io, ..whole.clone() }, copied);
+        builder.repeat(run.at, Subject { layer: LayerKey::Io, ..whole.clone() }, copied);
     }
     let mut names = Names::default();
     for layer in &run.layers {
@@ -283,7 +283,7 @@ fn add_run(run: &TorchRun, on_gpu: bool, copied: f64, whole: &Place, builder: &m
             continue;
         }
         builder.reading(layer.at, &layer.name, Class::Layer, format!("`{name}`, outermost in its run"), Some(time_ms));
-        builder.repeat(layer.at, Place { layer: LayerKey::Named(name), ..whole.clone() }, time_ms);
+        builder.repeat(layer.at, Subject { layer: LayerKey::Named(name), ..whole.clone() }, time_ms);
     }
 }
 

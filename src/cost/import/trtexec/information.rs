@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::build::Builder;
+use super::super::build::TraceBuilder;
 use super::super::json::Document;
 use super::super::name::{clean, profile};
 
@@ -44,7 +44,7 @@ struct LayersFile {
 }
 
 /// The layer information of a file.
-pub(super) fn read(source: usize, document: &Document, builder: &mut Builder) -> Option<Information> {
+pub(super) fn read(source: usize, document: &Document, builder: &mut TraceBuilder) -> Option<Information> {
     let file: LayersFile = match document.read() {
         Ok(file) => file,
         Err(fault) => {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::build::Builder;
+use super::super::build::TraceBuilder;
 use crate::platform::Precision;
 
 /// What a log says.
@@ -64,7 +64,7 @@ impl Log {
     }
 
     /// States the hardware and the version that the log names.
-    pub(super) fn state(&self, builder: &mut Builder) {
+    pub(super) fn state(&self, builder: &mut TraceBuilder) {
         if let Some(device) = &self.device {
             builder.state(self.source, "hardware", device);
         }

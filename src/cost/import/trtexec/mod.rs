@@ -13,24 +13,24 @@ use serde_json::value::RawValue;
 use super::super::read::TIME_MS_MAX;
 use super::super::trace::{LayerKey, Statistic};
 use super::Class;
-use super::build::{At, Builder, Place, fault};
+use super::build::{At, Subject, TraceBuilder, fault};
 use super::json::{Document, escape_quotes};
 use super::text::Text;
 use information::Information;
 use log::Log;
-use rows::{Layers, Profiled};
+use rows::{Layers, ProfileRow};
 
 /// A profile: how many iterations its times are summed over, and its rows in order of execution.
 #[derive(Default)]
-struct Profile {
+struct Summed {
     source: usize,
     iterations: u32,
-    rows: Vec<(At, Profiled)>,
+    rows: Vec<(At, ProfileRow)>,
 }
 
 /// Times of end-to-end runs.
 #[derive(Default)]
-struct Times {
+struct EndToEnd {
     source: usize,
     runs: Vec<(At, Timed)>,
 }
@@ -59,7 +59,7 @@ struct Count {
 }
 
 /// Adds one engine.
-pub(super) fn read(texts: &[&Text], builder: &mut Builder) {
+pub(super) fn read(texts: &[&Text], builder: &mut TraceBuilder) {
     let cleaned: Vec<String> = texts.iter().map(|text| sanitised(&text.text)).collect();
     let (mut profiles, mut times, mut informations, mut log) = (vec![], vec![], vec![], Log::default());
     for (text, cleaned) in texts.iter().zip(&cleaned) {
@@ -98,7 +98,7 @@ pub(super) fn read(texts: &[&Text], builder: &mut Builder) {
     let batch = builder.batch(At { source, line: 1 }, information.batch());
     let (Some(device), Some(model), Some(batch)) = (device, model, batch) else { return };
     let precision = builder.precision(log.precision());
-    let whole = Place { device, model, precision, batch, layer: LayerKey::Whole };
+    let whole = Subject { device, model, precision, batch, layer: LayerKey::Whole };
     let end_to_end = times.as_ref().and_then(|times| add_times(times, &whole, builder));
     if let Some(profile) = profile {
         add_profile(&profile, &information, &log, end_to_end, &whole, builder);
@@ -124,7 +124,7 @@ fn sanitised(text: &str) -> String {
     escape_quotes(&profile, "\"Name\": \"", "\",\n")
 }
 
-fn one_of(option: &str, sources: impl Iterator<Item = usize>, builder: &mut Builder) {
+fn one_of(option: &str, sources: impl Iterator<Item = usize>, builder: &mut TraceBuilder) {
     for source in sources.skip(1) {
         let cause = format!("this is a second file of --{option}");
         builder.refuse(source, fault(1, cause, "import one engine at a time, and join the traces after that"));
@@ -134,9 +134,9 @@ fn one_of(option: &str, sources: impl Iterator<Item = usize>, builder: &mut Buil
 fn read_array(
     source: usize,
     document: &Document,
-    profiles: &mut Vec<Profile>,
-    times: &mut Vec<Times>,
-    builder: &mut Builder,
+    profiles: &mut Vec<Summed>,
+    times: &mut Vec<EndToEnd>,
+    builder: &mut TraceBuilder,
 ) {
     let elements: Vec<&RawValue> = match document.read() {
         Ok(elements) => elements,
@@ -148,7 +148,7 @@ fn read_array(
     if elements.is_empty() {
         builder.refuse(source, fault(1, "the array is empty", "export it again"));
     } else if is_profile {
-        let mut profile = Profile { source, iterations: 0, rows: vec![] };
+        let mut profile = Summed { source, iterations: 0, rows: vec![] };
         let mut rest = elements.as_slice();
         match first_count.filter(|first| first.count > 0) {
             Some(first) => {
@@ -162,7 +162,7 @@ fn read_array(
         }
         for element in rest {
             let at = At { source, line: document.line(element) };
-            match document.element::<Profiled>(element) {
+            match document.element::<ProfileRow>(element) {
                 Ok(row) => {
                     let mut right = true;
                     for time_ms in [Some(row.time_ms), row.average_ms, row.median_ms].into_iter().flatten() {
@@ -183,12 +183,12 @@ fn read_array(
                 Err(fault) => builder.refuse(source, fault),
             }
         }
-        times.push(Times { source, runs });
+        times.push(EndToEnd { source, runs });
     }
 }
 
 /// Adds the end-to-end runs; their median in milliseconds.
-fn add_times(times: &Times, whole: &Place, builder: &mut Builder) -> Option<f64> {
+fn add_times(times: &EndToEnd, whole: &Subject, builder: &mut TraceBuilder) -> Option<f64> {
     let mut computed = vec![];
     for (at, run) in &times.runs {
         let Some(time_ms) = run.compute() else {
@@ -205,7 +205,7 @@ fn add_times(times: &Times, whole: &Place, builder: &mut Builder) -> Option<f64>
         computed.push(time_ms);
         if copies > 0.0 {
             builder.reading(*at, "run", Class::Transfer, "h2dMs and d2hMs of an end-to-end run", Some(copies));
-            builder.repeat(*at, Place { layer: LayerKey::Io, ..whole.clone() }, copies);
+            builder.repeat(*at, Subject { layer: LayerKey::Io, ..whole.clone() }, copies);
         }
     }
     computed.sort_by(f64::total_cmp);
@@ -219,12 +219,12 @@ fn add_times(times: &Times, whole: &Place, builder: &mut Builder) -> Option<f64>
 }
 
 fn add_profile(
-    profile: &Profile,
+    profile: &Summed,
     information: &Information,
     log: &Log,
     end_to_end: Option<f64>,
-    whole: &Place,
-    builder: &mut Builder,
+    whole: &Subject,
+    builder: &mut TraceBuilder,
 ) {
     let Some(rows) = rows::of_one_profile(&profile.rows, builder) else { return };
     let iterations = f64::from(profile.iterations.max(1));
@@ -262,7 +262,7 @@ fn add_profile(
         }
     };
     for (at, name, time_ms) in layers.rows {
-        let (scaled, place) = (time_ms * scale, Place { layer: LayerKey::Named(name.clone()), ..whole.clone() });
+        let (scaled, place) = (time_ms * scale, Subject { layer: LayerKey::Named(name.clone()), ..whole.clone() });
         if builder.is_time(at, &name, scaled) {
             builder.statistic(at, place, Statistic::Mean, profile.iterations, scaled);
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use super::super::Class;
-use super::super::build::{At, Builder, fault};
+use super::super::build::{At, TraceBuilder, fault};
 use super::super::name::{Fused, Names, brief, foreign_node, fused, profile, segment};
 use super::information::Information;
 use super::log::Log;
@@ -16,7 +16,7 @@ const SUBMISSION: f64 = 0.05;
 /// A row of a profile.
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Profiled {
+pub(super) struct ProfileRow {
     /// As TensorRT names it.
     pub(super) name: String,
     /// Milliseconds, summed over the iterations.
@@ -28,7 +28,7 @@ pub(super) struct Profiled {
 }
 
 /// The rows of the one optimisation profile that was run.
-pub(super) fn of_one_profile(rows: &[(At, Profiled)], builder: &mut Builder) -> Option<Vec<(At, Profiled)>> {
+pub(super) fn of_one_profile(rows: &[(At, ProfileRow)], builder: &mut TraceBuilder) -> Option<Vec<(At, ProfileRow)>> {
     let busy: BTreeSet<u32> =
         rows.iter().filter(|(_, row)| row.time_ms > 0.0).map(|(_, row)| profile(&row.name).1).collect();
     if busy.len() > 1 {
@@ -61,11 +61,11 @@ pub(super) struct Layers {
 impl Layers {
     /// The layers of a profile.
     pub(super) fn read(
-        rows: &[(At, Profiled)],
+        rows: &[(At, ProfileRow)],
         iterations: f64,
         information: &Information,
         log: &Log,
-        builder: &mut Builder,
+        builder: &mut TraceBuilder,
     ) -> Layers {
         let groups = groups(rows, information, log);
         let (mut names, mut layers, mut edges) = (Names::default(), vec![], BTreeMap::new());
@@ -146,7 +146,7 @@ fn is_copy(name: &str) -> bool {
 }
 
 /// Where each network of a DLA begins, with its copies, and where it ends.
-fn groups(rows: &[(At, Profiled)], information: &Information, log: &Log) -> BTreeMap<usize, usize> {
+fn groups(rows: &[(At, ProfileRow)], information: &Information, log: &Log) -> BTreeMap<usize, usize> {
     let name = |index: usize| rows.get(index).map(|(_, row)| profile(&row.name).0).unwrap_or_default();
     let mut groups = BTreeMap::new();
     let mut index = 0;
@@ -175,10 +175,10 @@ fn groups(rows: &[(At, Profiled)], information: &Information, log: &Log) -> BTre
 
 /// One segment of the rows of a DLA's network.
 fn fold(
-    rows: &[(At, Profiled)],
+    rows: &[(At, ProfileRow)],
     iterations: f64,
     names: &mut Names,
-    builder: &mut Builder,
+    builder: &mut TraceBuilder,
 ) -> Option<(At, String, f64)> {
     let (at, node) = rows.iter().find(|(_, row)| foreign_node(profile(&row.name).0).is_some())?;
     let name = names.unique(&fused(&node.name).layer);

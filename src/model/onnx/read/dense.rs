@@ -1,18 +1,18 @@
 //! Products with a matrix.
 
-use super::super::proto::Node;
+use super::super::proto::NodeProto;
 use super::layers::SPREAD_MAX;
 use super::layout::Axis;
-use super::translate::{Refusal, Translator, Value, Values};
+use super::translate::{Translator, Unreadable, Value, Values};
 use super::windows::unsigned;
 use crate::model::{Conv, Op};
 
 impl<'n> Translator<'n> {
-    pub(super) fn gemm(&mut self, node: &Node) -> Values<'n> {
+    pub(super) fn gemm(&mut self, node: &NodeProto) -> Values<'n> {
         node.expect("transA", 0)?;
         let (layer, axes) = self.maps(node, 0)?;
         let (dims, weight) = self.weight(node, 1)?;
-        let &[first, second] = dims.as_slice() else { return Err(Refusal::invalid("has a matrix that is none")) };
+        let &[first, second] = dims.as_slice() else { return Err(Unreadable::invalid("has a matrix that is none")) };
         let is_transposed = node.integer("transB", 0)? != 0;
         let units = if is_transposed { first } else { second };
         let mut weight = if is_transposed { weight } else { transposed(&weight, first, second)? };
@@ -34,7 +34,7 @@ impl<'n> Translator<'n> {
 
     fn dense(
         &mut self,
-        node: &Node,
+        node: &NodeProto,
         layer: usize,
         axes: &[Axis],
         units: i64,
@@ -51,17 +51,17 @@ impl<'n> Translator<'n> {
             [.., Axis::Channels] if shape.cols == 1 && axes.len() <= 4 => {
                 Op::Conv(Conv { bias: has_bias, ..Conv::square(units, 1) })
             }
-            _ => return Err(Refusal::operator("multiplies by a matrix along another dimension than the channels")),
+            _ => return Err(Unreadable::operator("multiplies by a matrix along another dimension than the channels")),
         };
         let layer = self.add(node, op, vec![layer], weights)?;
         Ok(vec![Value::Maps(layer, axes.to_vec())])
     }
 
-    pub(super) fn product(&mut self, node: &Node) -> Values<'n> {
+    pub(super) fn product(&mut self, node: &NodeProto) -> Values<'n> {
         let (layer, axes) = self.maps(node, 0)?;
         let (dims, weight) = self.weight(node, 1)?;
         let &[first, second] = dims.as_slice() else {
-            return Err(Refusal::operator("multiplies by something else than a matrix"));
+            return Err(Unreadable::operator("multiplies by something else than a matrix"));
         };
         let weight = transposed(&weight, first, second)?;
         self.dense(node, layer, &axes, second, weight, None)
@@ -69,9 +69,9 @@ impl<'n> Translator<'n> {
 }
 
 /// A matrix of `rows` x `cols`, by columns.
-fn transposed(matrix: &[f32], rows: i64, cols: i64) -> Result<Vec<f32>, Refusal> {
+fn transposed(matrix: &[f32], rows: i64, cols: i64) -> Result<Vec<f32>, Unreadable> {
     let size = usize::try_from(rows).ok().zip(usize::try_from(cols).ok());
     let size = size.filter(|(rows, cols)| rows.checked_mul(*cols) == Some(matrix.len()));
-    let (rows, cols) = size.ok_or_else(|| Refusal::invalid("has a matrix of another size than its dimensions"))?;
+    let (rows, cols) = size.ok_or_else(|| Unreadable::invalid("has a matrix of another size than its dimensions"))?;
     Ok((0..cols).flat_map(|col| (0..rows).map(move |row| matrix[row * cols + col])).collect())
 }

@@ -1,8 +1,8 @@
 //! Operators that only move elements: most only change in which order we say that dimensions stand.
 
-use super::super::proto::Node;
+use super::super::proto::NodeProto;
 use super::numbers::Number;
-use super::translate::{Refusal, Translator, Value, Values};
+use super::translate::{Translator, Unreadable, Value, Values};
 use crate::model::Op;
 
 /// Which of our dimensions one of the file's is.
@@ -21,14 +21,14 @@ pub(super) const CANONICAL: [Axis; 4] = [Axis::Batch, Axis::Channels, Axis::Rows
 
 impl Axis {
     /// How an input of `rank` dimensions is meant, by the operators that read it.
-    pub(super) fn of_input(readers: &[&Node], rank: usize) -> Result<Vec<Axis>, Refusal> {
+    pub(super) fn of_input(readers: &[&NodeProto], rank: usize) -> Result<Vec<Axis>, Unreadable> {
         if !(2..=4).contains(&rank) {
-            return Err(Refusal::operator(format!("has {rank} dimensions, and 2 to 4 are read")));
+            return Err(Unreadable::operator(format!("has {rank} dimensions, and 2 to 4 are read")));
         }
         let canonical = CANONICAL[..rank].to_vec();
         let mut readers = readers.iter().filter(|reader| reader.operator != "Shape");
         let (Some(reader), None) = (readers.next(), readers.next()) else { return Ok(canonical) };
-        let sequence = |node: &Node| ["LSTM", "GRU"].contains(&node.operator.as_str());
+        let sequence = |node: &NodeProto| ["LSTM", "GRU"].contains(&node.operator.as_str());
         match reader.integers("perm")? {
             // A sequence with the batch in front, or maps with the channels at the end.
             Some([1, 0, 2]) if reader.operator == "Transpose" => Ok(vec![Axis::Batch, Axis::Rows, Axis::Channels]),
@@ -49,20 +49,20 @@ impl Axis {
 }
 
 /// A constant with other dimensions.
-fn resized<'n>(value: Value<'n>, resize: impl Fn(&[i64]) -> Result<Vec<i64>, Refusal>) -> Values<'n> {
+fn resized<'n>(value: Value<'n>, resize: impl Fn(&[i64]) -> Result<Vec<i64>, Unreadable>) -> Values<'n> {
     Ok(vec![match value {
-        Value::Tensor(tensor, dims) => Value::Tensor(tensor, resize(&dims)?),
+        Value::TensorProto(tensor, dims) => Value::TensorProto(tensor, resize(&dims)?),
         Value::Filled(number, Some(dims)) => Value::Filled(number, Some(resize(&dims)?)),
         other => other,
     }])
 }
 
 /// Position `at` counted from the end if negative.
-pub(super) fn position(at: i64, rank: usize) -> Result<usize, Refusal> {
+pub(super) fn position(at: i64, rank: usize) -> Result<usize, Unreadable> {
     let rank = rank as i64;
     let position = if at < 0 { at + rank } else { at };
     if !(0..rank).contains(&position) {
-        return Err(Refusal::invalid(format!("names dimension {at} of {rank}")));
+        return Err(Unreadable::invalid(format!("names dimension {at} of {rank}")));
     }
     Ok(position as usize)
 }
@@ -80,12 +80,14 @@ impl<'n> Translator<'n> {
         }
     }
 
-    pub(super) fn transpose(&mut self, node: &Node) -> Values<'n> {
+    pub(super) fn transpose(&mut self, node: &NodeProto) -> Values<'n> {
         let order = node.integers("perm")?.map(<[i64]>::to_vec);
         if let Some(Value::Squares(layer, block, false)) = self.value(node, 0)? {
             return match order.as_deref() {
                 Some([0, 3, 5, 1, 2, 4]) => Ok(vec![Value::Squares(layer, block, true)]),
-                _ => Err(Refusal::operator("permutes the elements of squares in an order that is not SpaceToDepth's")),
+                _ => {
+                    Err(Unreadable::operator("permutes the elements of squares in an order that is not SpaceToDepth's"))
+                }
             };
         }
         let (layer, axes) = self.maps(node, 0)?;
@@ -93,54 +95,57 @@ impl<'n> Translator<'n> {
         let mut seen: Vec<i64> = order.clone();
         seen.sort_unstable();
         if !seen.into_iter().eq(0..axes.len() as i64) {
-            return Err(Refusal::invalid("has a `perm` that is no permutation"));
+            return Err(Unreadable::invalid("has a `perm` that is no permutation"));
         }
         let permuted = order.into_iter().map(|from| axes[from as usize]).collect();
         Ok(vec![Value::Maps(layer, self.renamed(layer, permuted))])
     }
 
-    pub(super) fn squeeze(&mut self, node: &Node) -> Values<'n> {
+    pub(super) fn squeeze(&mut self, node: &NodeProto) -> Values<'n> {
         let value = self.value(node, 0)?;
-        if let Some(value @ (Value::Numbers(_) | Value::Filled(..) | Value::Tensor(..))) = value {
+        if let Some(value @ (Value::Numbers(_) | Value::Filled(..) | Value::TensorProto(..))) = value {
             let axes = self.axes(node)?;
             return resized(value, |dims| match &axes {
                 None => Ok(dims.iter().copied().filter(|&dim| dim != 1).collect()),
                 Some(axes) => {
-                    let drops = axes.iter().map(|&at| position(at, dims.len())).collect::<Result<Vec<_>, Refusal>>()?;
+                    let drops =
+                        axes.iter().map(|&at| position(at, dims.len())).collect::<Result<Vec<_>, Unreadable>>()?;
                     Ok((0..dims.len()).filter(|at| !drops.contains(at)).map(|at| dims[at]).collect())
                 }
             });
         }
         let (layer, axes) = self.maps(node, 0)?;
         let drops = match self.axes(node)? {
-            Some(named) => named.iter().map(|&at| position(at, axes.len())).collect::<Result<Vec<usize>, Refusal>>()?,
+            Some(named) => {
+                named.iter().map(|&at| position(at, axes.len())).collect::<Result<Vec<usize>, Unreadable>>()?
+            }
             None => (0..axes.len()).filter(|&at| self.length(layer, axes[at]) == Number::Known(1)).collect(),
         };
         if let Some(&at) = drops.iter().find(|&&at| self.length(layer, axes[at]) != Number::Known(1)) {
-            return Err(Refusal::operator(format!("removes dimension {at}, which is not 1")));
+            return Err(Unreadable::operator(format!("removes dimension {at}, which is not 1")));
         }
         let kept = (0..axes.len()).filter(|at| !drops.contains(at)).map(|at| axes[at]).collect();
         Ok(vec![Value::Maps(layer, self.renamed(layer, kept))])
     }
 
-    pub(super) fn unsqueeze(&mut self, node: &Node) -> Values<'n> {
+    pub(super) fn unsqueeze(&mut self, node: &NodeProto) -> Values<'n> {
         let value = self.value(node, 0)?;
-        if let Some(value @ (Value::Numbers(_) | Value::Filled(..) | Value::Tensor(..))) = value {
+        if let Some(value @ (Value::Numbers(_) | Value::Filled(..) | Value::TensorProto(..))) = value {
             let named = self.axes(node)?.unwrap_or_default();
             return resized(value, |dims| {
                 let rank = dims.len() + named.len().min(8);
-                let added = named.iter().map(|&at| position(at, rank)).collect::<Result<Vec<_>, Refusal>>()?;
+                let added = named.iter().map(|&at| position(at, rank)).collect::<Result<Vec<_>, Unreadable>>()?;
                 let mut rest = dims.iter().copied();
                 Ok((0..rank).map(|at| if added.contains(&at) { 1 } else { rest.next().unwrap_or(1) }).collect())
             });
         }
         let (layer, axes) = self.maps(node, 0)?;
-        let named = self.axes(node)?.ok_or_else(|| Refusal::invalid("lacks the dimensions to add"))?;
+        let named = self.axes(node)?.ok_or_else(|| Unreadable::invalid("lacks the dimensions to add"))?;
         let rank = axes.len() + named.len();
         if rank > 6 {
-            return Err(Refusal::operator(format!("makes {rank} dimensions")));
+            return Err(Unreadable::operator(format!("makes {rank} dimensions")));
         }
-        let added = named.iter().map(|&at| position(at, rank)).collect::<Result<Vec<usize>, Refusal>>()?;
+        let added = named.iter().map(|&at| position(at, rank)).collect::<Result<Vec<usize>, Unreadable>>()?;
         let mut rest = axes.into_iter();
         let all = (0..rank).map(|at| if added.contains(&at) { Axis::One } else { rest.next().unwrap_or(Axis::One) });
         let all = all.collect();
@@ -160,7 +165,7 @@ impl<'n> Translator<'n> {
     }
 
     /// The attribute or input that names dimensions.
-    pub(super) fn axes(&self, node: &Node) -> Result<Option<Vec<i64>>, Refusal> {
+    pub(super) fn axes(&self, node: &NodeProto) -> Result<Option<Vec<i64>>, Unreadable> {
         if let Some(axes) = node.integers("axes")? {
             return Ok(Some(axes.to_vec()));
         }
@@ -170,17 +175,17 @@ impl<'n> Translator<'n> {
         self.known_numbers(node, 1).map(Some)
     }
 
-    pub(super) fn flatten(&mut self, node: &Node) -> Values<'n> {
+    pub(super) fn flatten(&mut self, node: &NodeProto) -> Values<'n> {
         let (layer, axes) = self.maps(node, 0)?;
         let axis = node.integer("axis", 1)?;
         if axis != 1 && axis != 1 - axes.len() as i64 {
-            return Err(Refusal::operator("does not keep the batch as the first dimension"));
+            return Err(Unreadable::operator("does not keep the batch as the first dimension"));
         }
         self.in_order(layer, &axes)?;
         self.vector(node, layer)
     }
 
-    fn vector(&mut self, node: &Node, layer: usize) -> Values<'n> {
+    fn vector(&mut self, node: &NodeProto, layer: usize) -> Values<'n> {
         let shape = self.shapes[layer];
         let is_vector = (shape.rows, shape.cols) == (1, 1);
         let layer = if is_vector { layer } else { self.add(node, Op::Flatten, vec![layer], vec![])? };
@@ -188,22 +193,22 @@ impl<'n> Translator<'n> {
     }
 
     /// Whether elements stand in memory as ours do.
-    fn in_order(&self, layer: usize, axes: &[Axis]) -> Result<(), Refusal> {
+    fn in_order(&self, layer: usize, axes: &[Axis]) -> Result<(), Unreadable> {
         let long: Vec<Axis> =
             axes.iter().copied().filter(|&axis| self.length(layer, axis) != Number::Known(1)).collect();
         if !long.is_sorted() || long.first() != Some(&Axis::Batch) {
-            return Err(Refusal::operator("moves elements of maps that are in another order than NCHW"));
+            return Err(Unreadable::operator("moves elements of maps that are in another order than NCHW"));
         }
         Ok(())
     }
 
-    pub(super) fn reshape(&mut self, node: &Node) -> Values<'n> {
+    pub(super) fn reshape(&mut self, node: &NodeProto) -> Values<'n> {
         let target = match node.integers("shape")? {
             Some(shape) => shape.iter().map(|&number| Number::Known(number)).collect(),
             None => self.numbers(node, 1)?,
         };
         let value = self.value(node, 0)?;
-        if let Some(value @ (Value::Numbers(_) | Value::Filled(..) | Value::Tensor(..))) = value {
+        if let Some(value @ (Value::Numbers(_) | Value::Filled(..) | Value::TensorProto(..))) = value {
             return resized(value, |dims| {
                 let all = dims.iter().try_fold(1_i64, |product, &dim| product.checked_mul(dim));
                 let sizes = target.iter().enumerate().map(|(at, number)| match *number {
@@ -215,7 +220,7 @@ impl<'n> Translator<'n> {
                 let rest =
                     sizes.iter().filter(|&&size| size != -1).try_fold(1_i64, |product, &dim| product.checked_mul(dim));
                 let (Some(all), Some(rest @ 1..)) = (all, rest) else {
-                    return Err(Refusal::invalid("makes weights of another size"));
+                    return Err(Unreadable::invalid("makes weights of another size"));
                 };
                 Ok(sizes.into_iter().map(|size| if size == -1 { all / rest } else { size }).collect())
             });
@@ -225,7 +230,7 @@ impl<'n> Translator<'n> {
         }
         let (layer, axes) = self.maps(node, 0)?;
         if node.integer("allowzero", 0)? != 0 && target.contains(&Number::Known(0)) {
-            return Err(Refusal::operator("makes a dimension of zero"));
+            return Err(Unreadable::operator("makes a dimension of zero"));
         }
         self.in_order(layer, &axes)?;
         // Where the batch stands in front of both, zero and its size mean it, and so does what is left over.
@@ -242,7 +247,7 @@ impl<'n> Translator<'n> {
                 Number::Known(size) => product.checked_mul(u64::try_from(*size).ok()?),
             })
         };
-        let foreign = || Refusal::operator("does not keep the batch as the first dimension");
+        let foreign = || Unreadable::operator("does not keep the batch as the first dimension");
         let Some((first, rest)) = sizes.split_first_mut() else { return Err(foreign()) };
         let fills = known(rest) == Some(elements) && !rest.contains(&Number::Known(-1));
         match *first {
@@ -280,13 +285,13 @@ impl<'n> Translator<'n> {
             {
                 Ok(vec![Value::Squares(layer, block, false)])
             }
-            _ => Err(Refusal::operator(format!("makes {} dimensions", dims.len() + 1))),
+            _ => Err(Unreadable::operator(format!("makes {} dimensions", dims.len() + 1))),
         }
     }
 
     fn join_squares(
         &mut self,
-        node: &Node,
+        node: &NodeProto,
         layer: usize,
         block: u32,
         is_in_front: bool,
@@ -298,7 +303,7 @@ impl<'n> Translator<'n> {
         let is_sized = |(size, expected): (&Number, &Number)| size == expected || *size == Number::Known(-1);
         let sizes = target.get(1..).unwrap_or(&[]);
         if !is_in_front || sizes.len() != 3 || !sizes.iter().zip(&expected).all(is_sized) {
-            return Err(Refusal::operator("joins squares in an order that is not SpaceToDepth's"));
+            return Err(Unreadable::operator("joins squares in an order that is not SpaceToDepth's"));
         }
         let layer = self.add(node, Op::SpaceToDepth { block }, vec![layer], vec![])?;
         Ok(vec![Value::Maps(layer, CANONICAL.to_vec())])

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use prost::Message;
 use prost::bytes::Buf;
 
-use super::proto::{Dim, Model, Network, Size};
+use super::proto::{Dim, GraphProto, ModelProto, Size};
 use crate::model::{Graph, Layer, LayerId, Weights};
 use translate::Translator;
 
@@ -68,7 +68,7 @@ pub fn read(name: &str, bytes: impl Buf, dims: &BTreeMap<String, u32>) -> Result
     };
     let export = "export the network again";
     let budget = bytes.remaining() + BUDGET;
-    let file = Model::decode(bytes).map_err(|_| whole("is no ONNX file, or is cut off", export))?;
+    let file = ModelProto::decode(bytes).map_err(|_| whole("is no ONNX file, or is cut off", export))?;
     let network = file.graph.as_ref().ok_or_else(|| whole("holds no graph", export))?;
     let opset = file.operator_sets.iter().find(|set| translate::is_standard(set.domain()));
     let opset = opset.map_or(OPSET_MIN - 1, |set| set.version);
@@ -96,7 +96,7 @@ pub fn read(name: &str, bytes: impl Buf, dims: &BTreeMap<String, u32>) -> Result
 }
 
 /// Values for dimensions that the inputs of `network` do not have.
-fn unknown_dims(network: &Network, dims: &BTreeMap<String, u32>) -> Vec<ReadMistake> {
+fn unknown_dims(network: &GraphProto, dims: &BTreeMap<String, u32>) -> Vec<ReadMistake> {
     let all = network.inputs.iter().filter_map(|port| port.tensor()?.shape.as_ref()).flat_map(|shape| &shape.dims);
     let name = |dim: &'_ Dim| match &dim.size {
         Some(Size::Named(name)) if !name.is_empty() => Some(name.clone()),
@@ -123,7 +123,7 @@ struct Needed<'n> {
 }
 
 impl<'n> Needed<'n> {
-    fn new(network: &'n Network) -> Result<Needed<'n>, Vec<ReadMistake>> {
+    fn new(network: &'n GraphProto) -> Result<Needed<'n>, Vec<ReadMistake>> {
         let mut faults = Vec::new();
         let mut producers: BTreeMap<&str, usize> = BTreeMap::new();
         let mut given: BTreeSet<&str> = network.tensors.iter().map(|tensor| tensor.name.as_str()).collect();

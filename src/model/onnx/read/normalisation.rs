@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::super::proto::{Network, Node};
+use super::super::proto::{GraphProto, NodeProto};
 use super::layout::CANONICAL;
-use super::translate::{Refusal, Translator, Value, Values};
+use super::translate::{Translator, Unreadable, Value, Values};
 use super::windows::unsigned;
 use crate::model::Op;
 
@@ -20,7 +20,7 @@ pub(super) struct Lrn<'n> {
 const CHAIN: [&str; 7] = ["Pow", "Add", "Mul", "Reshape", "AveragePool", "Reshape", "Mul"];
 
 /// The normalisation that node `last` ends, if it does.
-pub(super) fn find<'n>(network: &'n Network, producers: &BTreeMap<&str, usize>, last: usize) -> Option<Lrn<'n>> {
+pub(super) fn find<'n>(network: &'n GraphProto, producers: &BTreeMap<&str, usize>, last: usize) -> Option<Lrn<'n>> {
     let division = &network.nodes[last];
     let (input, mut next) = (division.inputs.first()?, division.inputs.get(1)?);
     if division.operator != "Div" {
@@ -41,12 +41,12 @@ pub(super) fn find<'n>(network: &'n Network, producers: &BTreeMap<&str, usize>, 
 }
 
 impl<'n> Translator<'n> {
-    pub(super) fn lrn(&mut self, node: &Node, lrn: &Lrn<'n>) -> Values<'n> {
+    pub(super) fn lrn(&mut self, node: &NodeProto, lrn: &Lrn<'n>) -> Values<'n> {
         let network = self.network;
-        let nodes: Vec<&Node> = lrn.inside.iter().map(|&index| &network.nodes[index]).collect();
+        let nodes: Vec<&NodeProto> = lrn.inside.iter().map(|&index| &network.nodes[index]).collect();
         let number = |this: &mut Self, at: usize| match this.constant(nodes[at], 1)? {
             Some((_, numbers)) if numbers.len() == 1 => Ok(numbers[0]),
-            _ => Err(Refusal::operator("divides by a power of something that is no constant")),
+            _ => Err(Unreadable::operator("divides by a power of something that is no constant")),
         };
         let (beta, bias, alpha) = (number(self, 0)?, number(self, 1)?, number(self, 2)?);
         let (layer, rank) = self.ordered(node, 0)?;
@@ -63,17 +63,17 @@ impl<'n> Translator<'n> {
             && pool.integer("count_include_pad", 0)? == 1
             && rank == 4;
         if size == 0 || !is_over_channels {
-            return Err(Refusal::operator("divides by something else than a mean over neighbouring channels"));
+            return Err(Unreadable::operator("divides by something else than a mean over neighbouring channels"));
         }
         let layer = self.add(node, Op::Lrn { size, alpha, beta, bias }, vec![layer], vec![])?;
         Ok(vec![Value::Maps(layer, CANONICAL.to_vec())])
     }
 
-    fn reshapes_to(&self, node: &Node, dims: &[i64]) -> Result<bool, Refusal> {
+    fn reshapes_to(&self, node: &NodeProto, dims: &[i64]) -> Result<bool, Unreadable> {
         Ok(self.known_numbers(node, 1)? == dims)
     }
 
-    pub(super) fn lrn_node(&mut self, node: &Node) -> Values<'n> {
+    pub(super) fn lrn_node(&mut self, node: &NodeProto) -> Values<'n> {
         let (layer, rank) = self.ordered(node, 0)?;
         let op = Op::Lrn {
             size: unsigned(node.integer("size", 0)?)?,
@@ -82,15 +82,15 @@ impl<'n> Translator<'n> {
             bias: node.float("bias", 1.0)?,
         };
         if matches!(op, Op::Lrn { size: 0, .. }) {
-            return Err(Refusal::invalid("has a size of zero"));
+            return Err(Unreadable::invalid("has a size of zero"));
         }
         let layer = self.add(node, op, vec![layer], vec![])?;
         Ok(vec![Value::Maps(layer, CANONICAL[..rank].to_vec())])
     }
 
-    pub(super) fn batch_norm(&mut self, node: &Node) -> Values<'n> {
+    pub(super) fn batch_norm(&mut self, node: &NodeProto) -> Values<'n> {
         if node.integer("training_mode", 0)? != 0 || (1..5).any(|output| self.is_read(node, output)) {
-            return Err(Refusal::new("is for training", "export the network for inference: model.eval()"));
+            return Err(Unreadable::new("is for training", "export the network for inference: model.eval()"));
         }
         node.expect("spatial", 1)?;
         if self.opset < 7 {
@@ -98,7 +98,7 @@ impl<'n> Translator<'n> {
         }
         let (layer, axes) = self.maps(node, 0)?;
         if !CANONICAL.starts_with(&axes) {
-            return Err(Refusal::operator("reads maps in another order than NCHW"));
+            return Err(Unreadable::operator("reads maps in another order than NCHW"));
         }
         let names = ["scale", "shift", "mean", "variance"];
         let mut weights = Vec::new();

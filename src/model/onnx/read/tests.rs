@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use prost::bytes::Bytes;
 
 use super::super::file::{self, attribute};
-use super::super::proto::{Attribute, Kind, Node, OperatorSet, Port, Size, Tensor};
+use super::super::proto::{AttributeProto, AttributeType, NodeProto, OperatorSet, Size, TensorProto, ValueInfo};
 use super::super::testing::{Maps, outputs, run};
 use super::super::{write, write_whole};
 use super::*;
@@ -123,38 +123,38 @@ fn known_networks_that_we_write_we_read() {
 }
 
 /// A file of nodes with one input `x` of 1 x 2 x `H` x 4, one output `y` and weights `w` of four numbers.
-fn file(nodes: Vec<Node>) -> Bytes {
+fn file(nodes: Vec<NodeProto>) -> Bytes {
     let dims = vec![Size::Fixed(1), Size::Fixed(2), Size::Named("H".into()), Size::Fixed(4)];
-    let graph = Network {
+    let graph = GraphProto {
         nodes,
-        tensors: vec![Tensor { name: "w".into(), raw: raw(&[0; 16]), ..tensor(1, &[4]) }],
-        inputs: vec![Port::new("x", 1, dims)],
-        outputs: vec![Port::new("y", 1, vec![])],
-        ..Network::default()
+        tensors: vec![TensorProto { name: "w".into(), raw: raw(&[0; 16]), ..tensor(1, &[4]) }],
+        inputs: vec![ValueInfo::new("x", 1, dims)],
+        outputs: vec![ValueInfo::new("y", 1, vec![])],
+        ..GraphProto::default()
     };
     let operator_sets = vec![OperatorSet { domain: None, version: 17 }];
-    Model { graph: Some(graph), operator_sets, ..Model::default() }.encode_to_vec().into()
+    ModelProto { graph: Some(graph), operator_sets, ..ModelProto::default() }.encode_to_vec().into()
 }
 
-fn node(operator: &str, inputs: &[&str], output: &str) -> Node {
-    Node {
+fn node(operator: &str, inputs: &[&str], output: &str) -> NodeProto {
+    NodeProto {
         inputs: inputs.iter().map(ToString::to_string).collect(),
         outputs: vec![output.into()],
         name: output.into(),
         operator: operator.into(),
-        ..Node::default()
+        ..NodeProto::default()
     }
 }
 
-fn tensor(kind: i32, dims: &[i64]) -> Tensor {
-    Tensor { dims: dims.to_vec(), kind, ..Tensor::default() }
+fn tensor(kind: i32, dims: &[i64]) -> TensorProto {
+    TensorProto { dims: dims.to_vec(), kind, ..TensorProto::default() }
 }
 
 fn raw(bytes: &[u8]) -> Option<Bytes> {
     Some(Bytes::copy_from_slice(bytes))
 }
 
-fn faults(nodes: Vec<Node>) -> String {
+fn faults(nodes: Vec<NodeProto>) -> String {
     let dims = BTreeMap::from([("H".to_owned(), 3)]);
     let faults = read("x", file(nodes), &dims).unwrap_err();
     faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
@@ -174,18 +174,23 @@ fn open_dimensions_are_given_by_name() {
 }
 
 /// A constant node.
-fn constant_tensor(output: &str, tensor: Tensor) -> Node {
+fn constant_tensor(output: &str, tensor: TensorProto) -> NodeProto {
     let tensor = Some(Box::new(tensor));
-    let attribute = Attribute { name: "value".into(), tensor, kind: Kind::Tensor.into(), ..Attribute::default() };
-    Node { attributes: vec![attribute], ..node("Constant", &[], output) }
+    let attribute = AttributeProto {
+        name: "value".into(),
+        tensor,
+        kind: AttributeType::TensorProto.into(),
+        ..AttributeProto::default()
+    };
+    NodeProto { attributes: vec![attribute], ..node("Constant", &[], output) }
 }
 
-fn constant(output: &str, numbers: &[i64]) -> Node {
+fn constant(output: &str, numbers: &[i64]) -> NodeProto {
     let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
-    constant_tensor(output, Tensor { raw: Some(bytes.into()), ..tensor(7, &[numbers.len() as i64]) })
+    constant_tensor(output, TensorProto { raw: Some(bytes.into()), ..tensor(7, &[numbers.len() as i64]) })
 }
 
-fn network(nodes: Vec<Node>) -> Graph {
+fn network(nodes: Vec<NodeProto>) -> Graph {
     let dims = BTreeMap::from([("H".to_owned(), 3)]);
     read("x", file(nodes), &dims).unwrap_or_else(|faults| panic!("{faults:#?}")).graph
 }
@@ -200,7 +205,7 @@ fn arithmetic_on_shapes_is_done_while_reading() {
         node("Gather", &["shape", "zero"], "batch"),
         node("Unsqueeze", &["batch", "zero"], "first"),
         constant("rest", &[-1]),
-        Node { attributes: vec![axis], ..node("Concat", &["first", "rest"], "target") },
+        NodeProto { attributes: vec![axis], ..node("Concat", &["first", "rest"], "target") },
         node("Reshape", &["x", "target"], "flat"),
         node("Relu", &["flat"], "y"),
     ]);
@@ -225,7 +230,7 @@ fn values_for_dimensions_that_are_not_there_are_faults() {
 fn dimensions_in_another_order_cost_nothing() {
     let transpose = |input, output, order: [i64; 4]| {
         let order = attribute("perm", &file::Attribute::Integers(order.to_vec()));
-        Node { attributes: vec![order], ..node("Transpose", &[input], output) }
+        NodeProto { attributes: vec![order], ..node("Transpose", &[input], output) }
     };
     let graph = network(vec![
         transpose("x", "last", [0, 2, 3, 1]),
@@ -245,19 +250,19 @@ fn a_product_with_the_own_sigmoid_is_silu() {
 
 #[test]
 fn weights_in_another_file_or_of_other_types_are_faults() {
-    let conv = |tensor: Tensor| {
-        let weights = constant_tensor("w2", Tensor { name: "w2".into(), ..tensor });
+    let conv = |tensor: TensorProto| {
+        let weights = constant_tensor("w2", TensorProto { name: "w2".into(), ..tensor });
         faults(vec![weights, node("Conv", &["x", "w2"], "y")])
     };
     let dims = [1, 2, 1, 1];
-    let external = conv(Tensor { location: 1, ..tensor(1, &dims) });
+    let external = conv(TensorProto { location: 1, ..tensor(1, &dims) });
     assert!(
         external.starts_with("node `y` (Conv): weights `w2` lie in another file; save it in one file"),
         "{external}"
     );
-    let short = conv(Tensor { raw: raw(&[0; 4]), ..tensor(1, &dims) });
+    let short = conv(TensorProto { raw: raw(&[0; 4]), ..tensor(1, &dims) });
     assert!(short.contains("weights `w2` hold 1 numbers, and their dimensions 2"), "{short}");
-    let whole = conv(Tensor { raw: raw(&[0; 2]), ..tensor(3, &dims) });
+    let whole = conv(TensorProto { raw: raw(&[0; 2]), ..tensor(3, &dims) });
     assert!(whole.contains("are of ONNX data type 3, and floats are read"), "{whole}");
     let huge = conv(tensor(1, &[i64::MAX, i64::MAX]));
     assert!(huge.contains("negative or huge dimension"), "{huge}");
@@ -267,7 +272,7 @@ fn weights_in_another_file_or_of_other_types_are_faults() {
 fn halves_are_read_as_floats() {
     let halves: [u16; 6] = [0x3c00, 0xc000, 0x0001, 0x7bff, 0x8000, 0x3555];
     let bytes: Vec<u8> = halves.iter().flat_map(|half| half.to_le_bytes()).collect();
-    let tensor = Tensor { raw: raw(&bytes), ..tensor(10, &[6]) };
+    let tensor = TensorProto { raw: raw(&bytes), ..tensor(10, &[6]) };
     let Ok(floats) = tensor.to_floats() else { panic!("halves are floats") };
     assert_eq!(floats, [1.0, -2.0, 5.960_464_5e-8, 65504.0, -0.0, 0.333_251_95]);
 }
@@ -277,9 +282,9 @@ fn lists_are_read_packed_and_one_by_one() {
     // Fields 1 and 4 of a tensor: the key, for packed lists their length, and the numbers.
     let ones = [0x08, 2, 0x08, 1, 0x25, 0, 0, 0x80, 0x3f, 0x25, 0, 0, 0, 0x40];
     let packed = [0x0a, 2, 2, 1, 0x22, 8, 0, 0, 0x80, 0x3f, 0, 0, 0, 0x40];
-    let expected = Tensor { dims: vec![2, 1], floats: vec![1.0, 2.0], ..Tensor::default() };
+    let expected = TensorProto { dims: vec![2, 1], floats: vec![1.0, 2.0], ..TensorProto::default() };
     for bytes in [ones, packed] {
-        assert_eq!(Tensor::decode(bytes.as_slice()), Ok(expected.clone()));
+        assert_eq!(TensorProto::decode(bytes.as_slice()), Ok(expected.clone()));
     }
 }
 

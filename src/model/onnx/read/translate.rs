@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::super::proto::{Dim, Network, Node, Port, Size, Tensor};
+use super::super::proto::{Dim, GraphProto, NodeProto, Size, TensorProto, ValueInfo};
 use super::layout::{Axis, CANONICAL};
 use super::normalisation::Lrn;
 use super::numbers::Number;
@@ -11,26 +11,26 @@ use super::{Imported, Needed, ReadMistake, prune};
 use crate::model::{Graph, Layer, LayerId, Op, Shape};
 
 /// Why a node cannot be read.
-pub(super) enum Refusal {
+pub(super) enum Unreadable {
     /// For this cause, with this remedy.
     Because(String, String),
     /// It reads what could not be read.
     Follows,
 }
 
-impl Refusal {
-    pub(super) fn new(cause: impl Into<String>, remedy: impl Into<String>) -> Refusal {
-        Refusal::Because(cause.into(), remedy.into())
+impl Unreadable {
+    pub(super) fn new(cause: impl Into<String>, remedy: impl Into<String>) -> Unreadable {
+        Unreadable::Because(cause.into(), remedy.into())
     }
 
     /// Of something that the operator does.
-    pub(super) fn operator(cause: impl Into<String>) -> Refusal {
-        Refusal::new(cause, "replace it, or cut the file around it with onnx.utils.extract_model")
+    pub(super) fn operator(cause: impl Into<String>) -> Unreadable {
+        Unreadable::new(cause, "replace it, or cut the file around it with onnx.utils.extract_model")
     }
 
     /// Of something that a valid file does not hold.
-    pub(super) fn invalid(cause: impl Into<String>) -> Refusal {
-        Refusal::new(cause, "check the file with onnx.checker")
+    pub(super) fn invalid(cause: impl Into<String>) -> Unreadable {
+        Unreadable::new(cause, "check the file with onnx.checker")
     }
 }
 
@@ -44,7 +44,7 @@ pub(super) enum Value<'n> {
     /// The output of a layer cut into squares of a side, and whether their elements stand before the channels.
     Squares(usize, u32, bool),
     /// Weights, with these dimensions.
-    Tensor(&'n Tensor, Vec<i64>),
+    TensorProto(&'n TensorProto, Vec<i64>),
     /// A row of numbers in a node.
     Floats(&'n [f32]),
     /// A shape, or a part of one.
@@ -55,10 +55,10 @@ pub(super) enum Value<'n> {
     Refused,
 }
 
-pub(super) type Values<'n> = Result<Vec<Value<'n>>, Refusal>;
+pub(super) type Values<'n> = Result<Vec<Value<'n>>, Unreadable>;
 
 pub(super) struct Translator<'n> {
-    pub(super) network: &'n Network,
+    pub(super) network: &'n GraphProto,
     pub(super) opset: i64,
     given_dims: &'n BTreeMap<String, u32>,
     /// The batch, where the file fixes it.
@@ -81,7 +81,12 @@ pub(super) fn is_standard(domain: &str) -> bool {
 }
 
 impl<'n> Translator<'n> {
-    pub(super) fn new(network: &'n Network, opset: i64, given_dims: &'n BTreeMap<String, u32>, budget: usize) -> Self {
+    pub(super) fn new(
+        network: &'n GraphProto,
+        opset: i64,
+        given_dims: &'n BTreeMap<String, u32>,
+        budget: usize,
+    ) -> Self {
         Translator {
             network,
             opset,
@@ -90,7 +95,7 @@ impl<'n> Translator<'n> {
             values: network
                 .tensors
                 .iter()
-                .map(|tensor| (tensor.name.as_str(), Value::Tensor(tensor, tensor.dims.clone())))
+                .map(|tensor| (tensor.name.as_str(), Value::TensorProto(tensor, tensor.dims.clone())))
                 .collect(),
             uses: BTreeMap::new(),
             layers: Vec::new(),
@@ -107,7 +112,7 @@ impl<'n> Translator<'n> {
     pub(super) fn enter(&mut self, plan: &Needed<'n>) {
         self.notes.extend(plan.notes.iter().cloned());
         let network = self.network;
-        let mut readers: BTreeMap<&str, Vec<&Node>> = BTreeMap::new();
+        let mut readers: BTreeMap<&str, Vec<&NodeProto>> = BTreeMap::new();
         *self.uses.entry(plan.output).or_default() += 1;
         for &index in &plan.nodes {
             let node = &network.nodes[index];
@@ -122,7 +127,7 @@ impl<'n> Translator<'n> {
         }
         for port in &network.inputs {
             // Old files name weights among the inputs.
-            if matches!(self.values.get(port.name.as_str()), Some(Value::Tensor(..))) {
+            if matches!(self.values.get(port.name.as_str()), Some(Value::TensorProto(..))) {
                 continue;
             }
             let Some(readers) = readers.get(port.name.as_str()) else {
@@ -137,18 +142,18 @@ impl<'n> Translator<'n> {
         }
     }
 
-    fn input(&mut self, port: &Port, readers: &[&Node]) -> Result<Value<'n>, Refusal> {
+    fn input(&mut self, port: &ValueInfo, readers: &[&NodeProto]) -> Result<Value<'n>, Unreadable> {
         let tensor = port.tensor();
         match tensor.map(|tensor| tensor.kind) {
             Some(1) => {}
             Some(10 | 11) => {
                 self.notes.insert("computes in 32-bit floats what the file does not".into());
             }
-            _ => return Err(Refusal::operator("holds no floats")),
+            _ => return Err(Unreadable::operator("holds no floats")),
         }
         let shape = tensor.and_then(|tensor| tensor.shape.as_ref());
         let Some([batch, rest @ ..]) = shape.map(|shape| shape.dims.as_slice()) else {
-            return Err(Refusal::new("has no shape", "export it with the shapes of its inputs"));
+            return Err(Unreadable::new("has no shape", "export it with the shapes of its inputs"));
         };
         let axes = Axis::of_input(readers, rest.len() + 1)?;
         let batch_at = axes.iter().position(|&axis| axis == Axis::Batch).expect("each order has a batch");
@@ -166,9 +171,9 @@ impl<'n> Translator<'n> {
         Ok(Value::Maps(layer, axes))
     }
 
-    fn fixed_batch(&mut self, size: i64) -> Result<(), Refusal> {
+    fn fixed_batch(&mut self, size: i64) -> Result<(), Unreadable> {
         if self.batch.is_some_and(|batch| batch != size) || size < 1 {
-            return Err(Refusal::operator(format!("has a batch of {size}, and others have another")));
+            return Err(Unreadable::operator(format!("has a batch of {size}, and others have another")));
         }
         self.batch = Some(size);
         if size != 1 {
@@ -177,8 +182,8 @@ impl<'n> Translator<'n> {
         Ok(())
     }
 
-    fn size(&self, dim: &Dim, at: usize) -> Result<u32, Refusal> {
-        let missing = |what: String, remedy: String| Err(Refusal::new(what, remedy));
+    fn size(&self, dim: &Dim, at: usize) -> Result<u32, Unreadable> {
+        let missing = |what: String, remedy: String| Err(Unreadable::new(what, remedy));
         let size = match &dim.size {
             Some(Size::Fixed(size)) => *size,
             Some(Size::Named(name)) if !name.is_empty() => match self.given_dims.get(name) {
@@ -194,14 +199,17 @@ impl<'n> Translator<'n> {
                 return missing(format!("dimension {at} is open and has no name"), remedy.into());
             }
         };
-        u32::try_from(size).ok().filter(|&size| size > 0).ok_or_else(|| Refusal::invalid(format!("dimension {size}")))
+        u32::try_from(size)
+            .ok()
+            .filter(|&size| size > 0)
+            .ok_or_else(|| Unreadable::invalid(format!("dimension {size}")))
     }
 
-    pub(super) fn node(&mut self, node: &'n Node, lrn: Option<&Lrn<'n>>) {
+    pub(super) fn node(&mut self, node: &'n NodeProto, lrn: Option<&Lrn<'n>>) {
         let values = match lrn {
             Some(lrn) => self.lrn(node, lrn),
             None if !is_standard(&node.domain) => {
-                Err(Refusal::operator(format!("is of domain `{}`, which is not read", node.domain)))
+                Err(Unreadable::operator(format!("is of domain `{}`, which is not read", node.domain)))
             }
             None => self.translate(node),
         };
@@ -215,51 +223,53 @@ impl<'n> Translator<'n> {
         self.values.extend(node.outputs.iter().map(String::as_str).zip(values));
     }
 
-    fn fault(&mut self, place: String, refusal: Refusal) {
-        if let Refusal::Because(cause, remedy) = refusal {
+    fn fault(&mut self, place: String, refusal: Unreadable) {
+        if let Unreadable::Because(cause, remedy) = refusal {
             self.faults.push(ReadMistake { place, cause, remedy });
         }
     }
 
     /// Input `index` of `node`, if it has one there.
-    pub(super) fn value(&self, node: &Node, index: usize) -> Result<Option<Value<'n>>, Refusal> {
+    pub(super) fn value(&self, node: &NodeProto, index: usize) -> Result<Option<Value<'n>>, Unreadable> {
         let Some(name) = node.inputs.get(index).filter(|name| !name.is_empty()) else { return Ok(None) };
         match self.values.get(name.as_str()) {
-            Some(Value::Refused) => Err(Refusal::Follows),
+            Some(Value::Refused) => Err(Unreadable::Follows),
             Some(value) => Ok(Some(value.clone())),
-            None => Err(Refusal::invalid(format!("reads `{name}`, which nothing before it computes"))),
+            None => Err(Unreadable::invalid(format!("reads `{name}`, which nothing before it computes"))),
         }
     }
 
     /// The maps that input `index` holds, and the order of its dimensions.
-    pub(super) fn maps(&self, node: &Node, index: usize) -> Result<(usize, Vec<Axis>), Refusal> {
+    pub(super) fn maps(&self, node: &NodeProto, index: usize) -> Result<(usize, Vec<Axis>), Unreadable> {
         match self.value(node, index)? {
             Some(Value::Maps(layer, axes)) => Ok((layer, axes)),
-            Some(Value::Tensor(..) | Value::Floats(_) | Value::Numbers(_) | Value::Filled(..)) => Err(Refusal::new(
-                format!("reads a constant as input {index}"),
-                "simplify the file, for example with onnxsim",
-            )),
-            Some(_) => Err(Refusal::operator(format!("has padding or a permutation before it, as input {index}"))),
-            None => Err(Refusal::invalid(format!("lacks input {index}"))),
+            Some(Value::TensorProto(..) | Value::Floats(_) | Value::Numbers(_) | Value::Filled(..)) => {
+                Err(Unreadable::new(
+                    format!("reads a constant as input {index}"),
+                    "simplify the file, for example with onnxsim",
+                ))
+            }
+            Some(_) => Err(Unreadable::operator(format!("has padding or a permutation before it, as input {index}"))),
+            None => Err(Unreadable::invalid(format!("lacks input {index}"))),
         }
     }
 
     /// The maps that input `index` holds, in the order NCHW, or NCL, and how many dimensions they have.
-    pub(super) fn ordered(&self, node: &Node, index: usize) -> Result<(usize, usize), Refusal> {
+    pub(super) fn ordered(&self, node: &NodeProto, index: usize) -> Result<(usize, usize), Unreadable> {
         let (layer, axes) = self.maps(node, index)?;
         if axes.len() < 3 || !CANONICAL.starts_with(&axes) {
-            return Err(Refusal::operator("reads maps in another order than NCHW"));
+            return Err(Unreadable::operator("reads maps in another order than NCHW"));
         }
         Ok((layer, axes.len()))
     }
 
     /// Whether output `index` is read.
-    pub(super) fn is_read(&self, node: &Node, index: usize) -> bool {
+    pub(super) fn is_read(&self, node: &NodeProto, index: usize) -> bool {
         node.outputs.get(index).is_some_and(|name| self.uses.contains_key(name.as_str()))
     }
 
     /// Whether nothing but input `index` of `node` reads `layer`, under this or another name.
-    pub(super) fn is_only_reader(&self, node: &Node, index: usize, layer: usize) -> bool {
+    pub(super) fn is_only_reader(&self, node: &NodeProto, index: usize, layer: usize) -> bool {
         let names = self.values.values().filter(|value| matches!(value, Value::Maps(other, _) if *other == layer));
         node.inputs.get(index).and_then(|name| self.uses.get(name.as_str())) == Some(&1) && names.count() == 1
     }
@@ -267,11 +277,11 @@ impl<'n> Translator<'n> {
     /// A layer for `node` with these weights.
     pub(super) fn add(
         &mut self,
-        node: &Node,
+        node: &NodeProto,
         op: Op,
         inputs: Vec<usize>,
         weights: Vec<(&'static str, Vec<f32>)>,
-    ) -> Result<usize, Refusal> {
+    ) -> Result<usize, Unreadable> {
         // Names of nodes may be missing or stand twice, those of tensors not.
         let output = node.outputs.iter().find(|name| !name.is_empty()).map_or("", String::as_str);
         let is_usable = !node.name.is_empty() && !self.names.contains(&node.name);
@@ -284,27 +294,27 @@ impl<'n> Translator<'n> {
         op: Op,
         inputs: Vec<usize>,
         weights: Vec<(&'static str, Vec<f32>)>,
-    ) -> Result<usize, Refusal> {
+    ) -> Result<usize, Unreadable> {
         if !op.allows_inputs(inputs.len()) {
-            return Err(Refusal::invalid(format!("has {} inputs", inputs.len())));
+            return Err(Unreadable::invalid(format!("has {} inputs", inputs.len())));
         }
         let shapes: Vec<Shape> = inputs.iter().map(|&input| self.shapes[input]).collect();
-        let shape = op.shape(&shapes).map_err(Refusal::operator)?;
+        let shape = op.shape(&shapes).map_err(Unreadable::operator)?;
         if shape.elements() == 0 || shape.elements() > u32::MAX.into() {
-            return Err(Refusal::operator(format!("computes {shape} elements")));
+            return Err(Unreadable::operator(format!("computes {shape} elements")));
         }
         let parameters = shapes.first().map_or_else(Vec::new, |&first| op.parameters(first));
         for parameter in &parameters {
             let given = weights.iter().find(|(name, _)| *name == parameter.name).map_or(0, |(_, given)| given.len());
             if given as u64 != parameter.elements() {
                 let (name, expected) = (parameter.name, parameter.elements());
-                return Err(Refusal::invalid(format!("has {given} numbers as {name} where it needs {expected}")));
+                return Err(Unreadable::invalid(format!("has {given} numbers as {name} where it needs {expected}")));
             }
         }
         // A file that spreads a few weights over many layers is not worth the memory.
         let numbers = weights.iter().map(|(_, tensor)| tensor.len()).sum();
         self.budget = self.budget.checked_sub(numbers).ok_or_else(|| {
-            Refusal::operator("uses the same weights so often that they would fill more memory than the file allows")
+            Unreadable::operator("uses the same weights so often that they would fill more memory than the file allows")
         })?;
         let layer = self.layers.len();
         let mut unique = name.to_owned();
@@ -325,7 +335,7 @@ impl<'n> Translator<'n> {
             Some(Value::Maps(layer, _)) if !matches!(self.layers[layer].op, Op::Input(_)) => Some(layer),
             Some(Value::Refused) if !self.faults.is_empty() => None,
             _ => {
-                let cause = Refusal::operator("is no map that the network computes");
+                let cause = Unreadable::operator("is no map that the network computes");
                 self.fault(format!("output `{}`", plan.output), cause);
                 None
             }

@@ -1,8 +1,8 @@
 //! Convolutions and poolings.
 
-use super::super::proto::Node;
+use super::super::proto::NodeProto;
 use super::layout::{CANONICAL, position};
-use super::translate::{Refusal, Translator, Value, Values};
+use super::translate::{Translator, Unreadable, Value, Values};
 use crate::model::{Conv, Op, Pooling, Window};
 
 /// Sizes, strides and the rest along the rows and the columns; the latter are one window of one for sequences.
@@ -13,14 +13,14 @@ struct Geometry {
 }
 
 impl Geometry {
-    fn new(node: &Node, sizes: &[i64], pads: [u32; 4]) -> Result<Geometry, Refusal> {
+    fn new(node: &NodeProto, sizes: &[i64], pads: [u32; 4]) -> Result<Geometry, Unreadable> {
         let spatial = sizes.len();
-        let numbers = |name: &str, count: usize, default: i64| -> Result<Vec<u32>, Refusal> {
+        let numbers = |name: &str, count: usize, default: i64| -> Result<Vec<u32>, Unreadable> {
             let values = node.integers(name)?.map_or_else(|| vec![default; count], <[i64]>::to_vec);
             let unsigned = values.iter().map(|&value| u32::try_from(value).ok().filter(|&value| value < 1 << 24));
             let unsigned: Option<Vec<u32>> = unsigned.collect();
             unsigned.filter(|values| values.len() == count).ok_or_else(|| {
-                Refusal::operator(format!("has {name} of {values:?} for a window of {spatial} dimensions"))
+                Unreadable::operator(format!("has {name} of {values:?} for a window of {spatial} dimensions"))
             })
         };
         let (strides, dilations) = (numbers("strides", spatial, 1)?, numbers("dilations", spatial, 1)?);
@@ -28,7 +28,7 @@ impl Geometry {
             "NOTSET" | "" | "VALID" => None,
             "SAME_UPPER" => Some(false),
             "SAME_LOWER" => Some(true),
-            other => return Err(Refusal::invalid(format!("has auto_pad = {other}"))),
+            other => return Err(Unreadable::invalid(format!("has auto_pad = {other}"))),
         };
         let own = if node.text("auto_pad", "NOTSET")? == "NOTSET" {
             numbers("pads", 2 * spatial, 0)?
@@ -40,10 +40,10 @@ impl Geometry {
                 return Ok(Window::new(1));
             }
             let size = u32::try_from(sizes[at]).ok().filter(|&size| size < 1 << 24);
-            let size = size.ok_or_else(|| Refusal::invalid(format!("has a window of {}", sizes[at])))?;
+            let size = size.ok_or_else(|| Unreadable::invalid(format!("has a window of {}", sizes[at])))?;
             let [pad_before, pad_after] = [own[at] + pads[at], own[at + spatial] + pads[at + 2]];
             if strides[at] == 0 {
-                return Err(Refusal::invalid("has a stride of zero"));
+                return Err(Unreadable::invalid("has a stride of zero"));
             }
             Ok(Window { size, stride: strides[at], dilation: dilations[at], pad_before, pad_after })
         };
@@ -70,7 +70,7 @@ impl Window {
 }
 
 impl<'n> Translator<'n> {
-    pub(super) fn conv(&mut self, node: &Node) -> Values<'n> {
+    pub(super) fn conv(&mut self, node: &NodeProto) -> Values<'n> {
         let (layer, rank, pads) = match self.value(node, 0)? {
             Some(Value::Padded(layer, pads)) => (layer, 4, pads),
             _ => {
@@ -79,9 +79,9 @@ impl<'n> Translator<'n> {
             }
         };
         let (dims, weight) = self.weight(node, 1)?;
-        let [filters, _, sizes @ ..] = dims.as_slice() else { return Err(Refusal::invalid("has flat filters")) };
+        let [filters, _, sizes @ ..] = dims.as_slice() else { return Err(Unreadable::invalid("has flat filters")) };
         if sizes.len() != rank - 2 {
-            return Err(Refusal::invalid(format!("has filters of {} dimensions for maps of {rank}", dims.len())));
+            return Err(Unreadable::invalid(format!("has filters of {} dimensions for maps of {rank}", dims.len())));
         }
         let mut geometry = Geometry::new(node, sizes, pads)?;
         let shape = self.shapes[layer];
@@ -94,12 +94,12 @@ impl<'n> Translator<'n> {
         Ok(vec![Value::Maps(layer, CANONICAL[..rank].to_vec())])
     }
 
-    pub(super) fn conv_transposed(&mut self, node: &Node) -> Values<'n> {
+    pub(super) fn conv_transposed(&mut self, node: &NodeProto) -> Values<'n> {
         let (layer, rank) = self.ordered(node, 0)?;
         let (dims, weight) = self.weight(node, 1)?;
-        let [_, filters, sizes @ ..] = dims.as_slice() else { return Err(Refusal::invalid("has flat filters")) };
+        let [_, filters, sizes @ ..] = dims.as_slice() else { return Err(Unreadable::invalid("has flat filters")) };
         if sizes.len() != rank - 2 {
-            return Err(Refusal::invalid(format!("has filters of {} dimensions for maps of {rank}", dims.len())));
+            return Err(Unreadable::invalid(format!("has filters of {} dimensions for maps of {rank}", dims.len())));
         }
         let mut geometry = Geometry::new(node, sizes, [0; 4])?;
         let extra = node.integers("output_padding")?.unwrap_or(&[]);
@@ -124,7 +124,7 @@ impl<'n> Translator<'n> {
             }
         }
         let groups = groups(node)?;
-        let filters = unsigned(*filters)?.checked_mul(groups).ok_or_else(|| Refusal::invalid("has huge filters"))?;
+        let filters = unsigned(*filters)?.checked_mul(groups).ok_or_else(|| Unreadable::invalid("has huge filters"))?;
         let bias = if self.value(node, 2)?.is_some() { Some(self.weight(node, 2)?.1) } else { None };
         let [rows, cols] = geometry.windows;
         let conv = Conv { filters, groups, rows, cols, bias: bias.is_some() };
@@ -134,14 +134,14 @@ impl<'n> Translator<'n> {
         Ok(vec![Value::Maps(layer, CANONICAL[..rank].to_vec())])
     }
 
-    pub(super) fn pool(&mut self, node: &Node) -> Values<'n> {
+    pub(super) fn pool(&mut self, node: &NodeProto) -> Values<'n> {
         let (layer, rank) = self.ordered(node, 0)?;
         if self.is_read(node, 1) {
-            return Err(Refusal::operator("gives the positions of the largest elements"));
+            return Err(Unreadable::operator("gives the positions of the largest elements"));
         }
-        let sizes = node.integers("kernel_shape")?.ok_or_else(|| Refusal::invalid("lacks kernel_shape"))?.to_vec();
+        let sizes = node.integers("kernel_shape")?.ok_or_else(|| Unreadable::invalid("lacks kernel_shape"))?.to_vec();
         if sizes.len() != rank - 2 {
-            return Err(Refusal::invalid(format!("has a window of {} dimensions for maps of {rank}", sizes.len())));
+            return Err(Unreadable::invalid(format!("has a window of {} dimensions for maps of {rank}", sizes.len())));
         }
         let pooling = match (node.operator.as_str(), node.integer("count_include_pad", 0)?) {
             ("MaxPool", _) => Pooling::Max,
@@ -161,7 +161,9 @@ impl<'n> Translator<'n> {
                 let begins = room + missing;
                 if missing > 0 && begins < u64::from(length) + u64::from(window.pad_before) {
                     if pooling == Pooling::AverageWithPadding {
-                        return Err(Refusal::operator("counts padding in windows that reach over its end (ceil_mode)"));
+                        return Err(Unreadable::operator(
+                            "counts padding in windows that reach over its end (ceil_mode)",
+                        ));
                     }
                     window.pad_after = window.pad_after.saturating_add(missing as u32);
                 }
@@ -172,20 +174,20 @@ impl<'n> Translator<'n> {
         Ok(vec![Value::Maps(layer, CANONICAL[..rank].to_vec())])
     }
 
-    pub(super) fn global_pool(&mut self, node: &Node, pooling: Pooling) -> Values<'n> {
+    pub(super) fn global_pool(&mut self, node: &NodeProto, pooling: Pooling) -> Values<'n> {
         let (layer, rank) = self.ordered(node, 0)?;
         let layer = self.add(node, Op::GlobalPool(pooling), vec![layer], vec![])?;
         Ok(vec![Value::Maps(layer, CANONICAL[..rank].to_vec())])
     }
 
     /// A mean or maximum over all rows and columns.
-    pub(super) fn reduce(&mut self, node: &Node, pooling: Pooling) -> Values<'n> {
+    pub(super) fn reduce(&mut self, node: &NodeProto, pooling: Pooling) -> Values<'n> {
         let (layer, rank) = self.ordered(node, 0)?;
         let axes = self.axes(node)?.unwrap_or_default();
-        let mut axes = axes.iter().map(|&at| position(at, rank)).collect::<Result<Vec<usize>, Refusal>>()?;
+        let mut axes = axes.iter().map(|&at| position(at, rank)).collect::<Result<Vec<usize>, Unreadable>>()?;
         axes.sort_unstable();
         if !axes.iter().copied().eq(2..rank) {
-            return Err(Refusal::operator("reduces other dimensions than the rows and columns"));
+            return Err(Unreadable::operator("reduces other dimensions than the rows and columns"));
         }
         let layer = self.add(node, Op::GlobalPool(pooling), vec![layer], vec![])?;
         let kept = if node.integer("keepdims", 1)? == 0 { 2 } else { rank };
@@ -193,7 +195,7 @@ impl<'n> Translator<'n> {
     }
 
     /// Zeros around maps that only a convolution reads.
-    pub(super) fn pad(&mut self, node: &Node) -> Values<'n> {
+    pub(super) fn pad(&mut self, node: &NodeProto) -> Values<'n> {
         let (layer, rank) = self.ordered(node, 0)?;
         let pads = match node.integers("pads")? {
             Some(pads) => pads.to_vec(),
@@ -205,27 +207,27 @@ impl<'n> Translator<'n> {
         };
         if node.text("mode", "constant")? != "constant" || filler != 0.0 || rank != 4 || self.value(node, 3)?.is_some()
         {
-            return Err(Refusal::operator("pads with something else than zeros on all sides of maps"));
+            return Err(Unreadable::operator("pads with something else than zeros on all sides of maps"));
         }
         let &[0, 0, above, left, 0, 0, below, right] = pads.as_slice() else {
-            return Err(Refusal::operator("pads the batch or the channels"));
+            return Err(Unreadable::operator("pads the batch or the channels"));
         };
         let sides = [above, left, below, right].map(|pad| u32::try_from(pad).ok().filter(|&pad| pad < 1 << 24));
         let [Some(above), Some(left), Some(below), Some(right)] = sides else {
-            return Err(Refusal::operator("pads by less than nothing"));
+            return Err(Unreadable::operator("pads by less than nothing"));
         };
-        let is_for_conv = |other: &&Node| other.inputs.contains(node.outputs.first().unwrap_or(&String::new()));
+        let is_for_conv = |other: &&NodeProto| other.inputs.contains(node.outputs.first().unwrap_or(&String::new()));
         if !self.network.nodes.iter().filter(is_for_conv).all(|reader| reader.operator == "Conv") {
-            return Err(Refusal::operator("pads for other operators than convolutions"));
+            return Err(Unreadable::operator("pads for other operators than convolutions"));
         }
         Ok(vec![Value::Padded(layer, [above, left, below, right])])
     }
 
-    pub(super) fn resize(&mut self, node: &Node) -> Values<'n> {
+    pub(super) fn resize(&mut self, node: &NodeProto) -> Values<'n> {
         let (layer, rank) = self.ordered(node, 0)?;
         let shape = self.shapes[layer];
         let is_resize = node.operator == "Resize";
-        let only = || Refusal::operator("resizes otherwise than to whole multiples by nearest neighbours");
+        let only = || Unreadable::operator("resizes otherwise than to whole multiples by nearest neighbours");
         let coordinates = node.text("coordinate_transformation_mode", "half_pixel")?;
         let nearest = node.text("nearest_mode", "round_prefer_floor")?;
         let is_nearest = node.text("mode", "nearest")? == "nearest";
@@ -269,10 +271,10 @@ impl<'n> Translator<'n> {
         Ok(vec![Value::Maps(layer, CANONICAL.to_vec())])
     }
 
-    pub(super) fn space_to_depth(&mut self, node: &Node) -> Values<'n> {
+    pub(super) fn space_to_depth(&mut self, node: &NodeProto) -> Values<'n> {
         let (layer, _) = self.ordered(node, 0)?;
         if node.text("mode", "DCR")? != "DCR" {
-            return Err(Refusal::operator("puts the elements of a square behind the channels"));
+            return Err(Unreadable::operator("puts the elements of a square behind the channels"));
         }
         let block = unsigned(node.integer("blocksize", 0)?)?;
         let layer = self.add(node, Op::SpaceToDepth { block }, vec![layer], vec![])?;
@@ -280,10 +282,10 @@ impl<'n> Translator<'n> {
     }
 }
 
-fn groups(node: &Node) -> Result<u32, Refusal> {
+fn groups(node: &NodeProto) -> Result<u32, Unreadable> {
     unsigned(node.integer("group", 1)?)
 }
 
-pub(super) fn unsigned(number: i64) -> Result<u32, Refusal> {
-    u32::try_from(number).map_err(|_| Refusal::invalid(format!("has a size of {number}")))
+pub(super) fn unsigned(number: i64) -> Result<u32, Unreadable> {
+    u32::try_from(number).map_err(|_| Unreadable::invalid(format!("has a size of {number}")))
 }
