@@ -46,7 +46,7 @@ impl Contention {
             let ends = (DeviceId(from), DeviceId((from + 1) % DEVICES));
             Link::new(format!("l{from}"), ends, Direction::OneWay, BytesPerSec::new(1e9).expect("it is positive"))
         };
-        let device = |index| (Device::new(format!("d{index}"), DeviceKind::Gpu), Bytes(8));
+        let device = |index| (Device::new(format!("d{index}"), DeviceKind::Gpu), Bytes(1_000_000_000));
         let platform = Platform {
             links: (0..DEVICES).map(link).collect(),
             interference: Interference { slowdowns, ..Interference::default() },

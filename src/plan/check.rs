@@ -4,7 +4,6 @@
 
 use std::ops::Deref;
 
-use super::footprint::Passage;
 use super::presence::{Holdings, check_presence};
 use super::room::{lane_excesses, limit_excesses, memory_excesses, reservation_excesses};
 use super::{Action, Lane, Plan, StepId, Violation};
@@ -62,7 +61,7 @@ pub fn check(plan: Plan, problem: &Problem) -> Result<CheckedPlan, Vec<Violation
     }
     let holdings = Holdings::of(&plan, problem);
     check_presence(&plan, problem, &holdings, &mut found);
-    let beyond = memory_excesses(&Passage::of(&plan, problem, &holdings), problem);
+    let beyond = memory_excesses(&plan, problem, &holdings);
     found.extend(beyond.into_iter().map(|(_, violation)| violation));
     if found.is_empty() { Ok(CheckedPlan(plan)) } else { Err(found) }
 }

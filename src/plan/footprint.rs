@@ -91,18 +91,9 @@ impl<'a> Passage<'a> {
     fn collect(&mut self, holdings: &Holdings) {
         let (plan, problem) = (self.plan, self.problem);
         let mut inputs = BTreeMap::new();
-        let mut samples = vec![Vec::new(); problem.models.len()];
-        for (model, range) in plan.steps.iter().filter_map(|step| step.action.samples()) {
-            samples[model.0 as usize].push((model, range));
-        }
-        for ((index, Model { graph, home }), samples) in (0..).zip(&problem.models).zip(samples) {
-            let (Some(home), model) = (*home, ModelId(index)) else { continue };
-            let count = count_samples(samples);
-            for layer in graph.layer_ids().filter(|&layer| graph.is_input(layer)) {
-                let region = Region { samples: 0..count, rows: 0..graph.shape(layer).rows };
-                inputs.insert((home, model, layer), self.items.len());
-                self.add((home, model, layer), &region, None);
-            }
+        for (place, region) in inputs_at_home(plan, problem) {
+            inputs.insert(place, self.items.len());
+            self.add(place, &region, None);
         }
         let mut first_of = BTreeMap::new();
         for (&place, shelf) in &holdings.on_device {
@@ -150,22 +141,6 @@ impl<'a> Passage<'a> {
         }
     }
 
-    /// Whether no run can hold more than a device has, by what lies there in the course of the whole plan.
-    pub(super) fn surely_fits(&self) -> bool {
-        let mut needed: Vec<Bytes> = self.weights().iter().map(|weights| weights.values().copied().sum()).collect();
-        for (lane, queue) in self.plan.lanes.iter().zip(&self.queues) {
-            if let Lane::Compute { device, .. } = lane {
-                let most = queue.iter().map(|step| self.activations[step.0 as usize]).max().unwrap_or_default();
-                needed[device.0 as usize] = needed[device.0 as usize] + most;
-            }
-        }
-        for item in &self.items {
-            needed[item.device.0 as usize] = needed[item.device.0 as usize] + item.bytes;
-        }
-        let of_users = |memory: &Memory| memory.users.iter().map(|device| needed[device.0 as usize]).sum::<Bytes>();
-        self.problem.platform.memories.iter().all(|memory| memory.capacity.is_none_or(|most| of_users(memory) <= most))
-    }
-
     /// The user of a memory whose largest step holds most.
     pub(super) fn largest_user(&self, memory: &Memory) -> Option<DeviceId> {
         let most = |device: &&DeviceId| {
@@ -176,28 +151,9 @@ impl<'a> Passage<'a> {
         memory.users.iter().max_by_key(most).copied()
     }
 
-    fn weights(&self) -> Vec<BTreeMap<(ModelId, LayerId), Bytes>> {
-        let mut weights = vec![BTreeMap::new(); self.problem.platform.devices.len()];
-        for id in self.plan.step_ids() {
-            if let (Action::Compute(Work { model, segment, .. }), Some(device)) =
-                (&self.plan.step_at(id).action, device_of(self.plan, id))
-            {
-                let (sizes, known) = (self.problem.sizes(*model, device), &mut weights[device.0 as usize]);
-                // All layers of a segment that was seen are known; most plans run the same one again and again.
-                if [segment.first(), segment.last()].iter().all(|layer| known.contains_key(&(*model, *layer)))
-                    && segment.layers().all(|layer| known.contains_key(&(*model, layer)))
-                {
-                    continue;
-                }
-                known.extend(segment.layers().map(|layer| ((*model, layer), sizes.layer_parameters(layer))));
-            }
-        }
-        weights
-    }
-
     pub(super) fn footprints(&self) -> Vec<Footprint> {
         let clocks = Clocks::of(self.plan, &self.places);
-        let weights = self.weights();
+        let weights = weights(self.plan, self.problem);
         let mut by_device = vec![Vec::new(); self.problem.platform.devices.len()];
         for (index, item) in self.items.iter().enumerate() {
             by_device[item.device.0 as usize].push(index);
@@ -286,6 +242,73 @@ impl<'a> Passage<'a> {
         };
         change.iter().zip(own).map(of_place).collect()
     }
+}
+
+/// Whether no run can hold more than a memory has, by what lies there in the course of the whole plan.
+pub(super) fn surely_fits(plan: &Plan, problem: &Problem, holdings: &Holdings) -> bool {
+    let mut needed: Vec<Bytes> = weights(plan, problem).iter().map(|weights| weights.values().copied().sum()).collect();
+    let mut add = |device: DeviceId, bytes: Bytes| needed[device.0 as usize] = needed[device.0 as usize] + bytes;
+    let (mut largest, mut known) = (vec![Bytes(0); plan.lanes.len()], Activations::default());
+    for step in &plan.steps {
+        if let (Action::Compute(work), Some(lane)) = (&step.action, step.lane)
+            && let Lane::Compute { device, .. } = plan.lane_at(lane)
+        {
+            let largest = &mut largest[lane.0 as usize];
+            *largest = (*largest).max(known.of(problem, *device, work));
+        }
+    }
+    for (lane, largest) in plan.lanes.iter().zip(largest) {
+        if let Lane::Compute { device, .. } = lane {
+            add(*device, largest);
+        }
+    }
+    for ((device, model, layer), region) in inputs_at_home(plan, problem) {
+        add(device, problem.sizes(model, device).bytes(layer, &region));
+    }
+    for (&(device, model, layer), shelf) in &holdings.on_device {
+        let sizes = problem.sizes(model, device);
+        add(device, shelf.held.iter().map(|held| sizes.bytes(layer, &held.region)).sum());
+    }
+    let of_users = |memory: &Memory| memory.users.iter().map(|device| needed[device.0 as usize]).sum::<Bytes>();
+    problem.platform.memories.iter().all(|memory| memory.capacity.is_none_or(|most| of_users(memory) <= most))
+}
+
+/// What lies at the homes of models from the start: their inputs of all samples that the plan is about.
+fn inputs_at_home(plan: &Plan, problem: &Problem) -> Vec<((DeviceId, ModelId, LayerId), Region)> {
+    let mut samples = vec![Vec::new(); problem.models.len()];
+    for (model, range) in plan.steps.iter().filter_map(|step| step.action.samples()) {
+        samples[model.0 as usize].push((model, range));
+    }
+    let mut found = Vec::new();
+    for ((index, Model { graph, home }), samples) in (0..).zip(&problem.models).zip(samples) {
+        let Some(home) = *home else { continue };
+        let count = count_samples(samples);
+        for layer in graph.layer_ids().filter(|&layer| graph.is_input(layer)) {
+            let region = Region { samples: 0..count, rows: 0..graph.shape(layer).rows };
+            found.push(((home, ModelId(index), layer), region));
+        }
+    }
+    found
+}
+
+/// By device, the weights of all layers that it runs.
+fn weights(plan: &Plan, problem: &Problem) -> Vec<BTreeMap<(ModelId, LayerId), Bytes>> {
+    let mut weights = vec![BTreeMap::new(); problem.platform.devices.len()];
+    for id in plan.step_ids() {
+        if let (Action::Compute(Work { model, segment, .. }), Some(device)) =
+            (&plan.step_at(id).action, device_of(plan, id))
+        {
+            let (sizes, known) = (problem.sizes(*model, device), &mut weights[device.0 as usize]);
+            // All layers of a segment that was seen are known; most plans run the same one again and again.
+            if [segment.first(), segment.last()].iter().all(|layer| known.contains_key(&(*model, *layer)))
+                && segment.layers().all(|layer| known.contains_key(&(*model, layer)))
+            {
+                continue;
+            }
+            known.extend(segment.layers().map(|layer| ((*model, layer), sizes.layer_parameters(layer))));
+        }
+    }
+    weights
 }
 
 /// What steps hold; plans run the same layers over the same rows again and again.

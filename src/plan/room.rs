@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::footprint::{Activations, Passage};
+use super::footprint::{Activations, Passage, surely_fits};
 use super::presence::Holdings;
 use super::{Action, Lane, LaneId, Plan, StepId, Violation};
 use crate::model::{LayerId, ModelId, OpKind, Region, Segment, Work};
@@ -53,7 +53,7 @@ pub(crate) fn samples_max(
 pub(crate) fn excesses(plan: &Plan, problem: &Problem) -> Vec<(DeviceId, Violation)> {
     let mut found = limit_excesses(plan, problem);
     found.extend(reservation_excesses(plan, problem));
-    found.extend(memory_excesses(&Passage::of(plan, problem, &Holdings::of(plan, problem)), problem));
+    found.extend(memory_excesses(plan, problem, &Holdings::of(plan, problem)));
     found
 }
 
@@ -96,10 +96,11 @@ pub(super) fn reservation_excesses(plan: &Plan, problem: &Problem) -> Vec<(Devic
 }
 
 /// Memories that do not hold what lies there at one time.
-pub(super) fn memory_excesses(passage: &Passage<'_>, problem: &Problem) -> Vec<(DeviceId, Violation)> {
-    if passage.surely_fits() {
+pub(super) fn memory_excesses(plan: &Plan, problem: &Problem, holdings: &Holdings) -> Vec<(DeviceId, Violation)> {
+    if surely_fits(plan, problem, holdings) {
         return Vec::new();
     }
+    let passage = Passage::of(plan, problem, holdings);
     let excess = |(memory, footprint): (&Memory, super::Footprint)| {
         let (data, total, capacity) = (footprint.data, footprint.total(), memory.capacity?);
         let (name, weights) = (memory.name.clone(), Bytes(total.0 - data.0));

@@ -14,7 +14,7 @@ const SAMPLES: &str = "samples";
 /// What a file begins with.
 const HEADER: &str = "begin with `arrival_s`, `arrival_ms`, `arrival_us` or `arrival_ns`, and a time on each line";
 
-/// After so many faults, a file is read no further.
+/// After so many mistakes, a file is read no further.
 const FAULTS_MAX: usize = 1000;
 
 /// Samples of a query.
@@ -85,16 +85,16 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Recording, Vec<Mistake>> {
     }
     let mut recording = Recording { columns: Vec::new(), models: Vec::new(), samples: Vec::new() };
     recording.columns.extend(names.iter().map(|name| Column { name: name.clone(), numbers: Ok(Vec::new()) }));
-    let (mut faults, mut count) = (Vec::new(), 0);
+    let (mut mistakes, mut count) = (Vec::new(), 0);
     for (line, row) in lines {
-        if faults.len() >= FAULTS_MAX {
-            faults.push(fault(line, "the file is read no further".to_owned(), "correct the lines above first"));
+        if mistakes.len() >= FAULTS_MAX {
+            mistakes.push(fault(line, "the file is read no further".to_owned(), "correct the lines above first"));
             break;
         }
         let fields = fields(row);
         if fields.len() != names.len() {
             let cause = format!("this line has {} values, and the header {}", fields.len(), names.len());
-            faults.push(fault(line, cause, "give a value for each column"));
+            mistakes.push(fault(line, cause, "give a value for each column"));
             continue;
         }
         count += 1;
@@ -105,7 +105,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Recording, Vec<Mistake>> {
                     Some(samples) => recording.samples.push(samples),
                     None => {
                         let cause = format!("`{}` is not a number of samples", shorten(&field));
-                        faults.push(fault(line, cause, "use a whole number from 1 to 1000000"));
+                        mistakes.push(fault(line, cause, "use a whole number from 1 to 1000000"));
                     }
                 },
                 name => {
@@ -115,13 +115,13 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Recording, Vec<Mistake>> {
                     match number.filter(|number| !is_time || *number >= 0.0) {
                         Some(number) if is_time && numbers.last().is_some_and(|&before| number < before) => {
                             let cause = "this arrival comes before the one above it".to_owned();
-                            faults.push(fault(line, cause, "sort the times"));
+                            mistakes.push(fault(line, cause, "sort the times"));
                             numbers.push(number);
                         }
                         Some(number) => numbers.push(number),
                         None if is_time => {
                             let cause = format!("`{}` is not a time since the start", shorten(&field));
-                            faults.push(fault(line, cause, "use a number, from 0 for the start to 1000 days later"));
+                            mistakes.push(fault(line, cause, "use a number, from 0 for the start to 1000 days later"));
                         }
                         None => {
                             column.numbers = Err(format!("line {line} has `{}`, which is no number", shorten(&field)));
@@ -131,10 +131,10 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Recording, Vec<Mistake>> {
             }
         }
     }
-    if faults.is_empty() && count == 0 {
-        faults.push(fault(line, "no arrival is recorded".to_owned(), "add a time below the header"));
+    if mistakes.is_empty() && count == 0 {
+        mistakes.push(fault(line, "no arrival is recorded".to_owned(), "add a time below the header"));
     }
-    if faults.is_empty() { Ok(recording) } else { Err(faults) }
+    if mistakes.is_empty() { Ok(recording) } else { Err(mistakes) }
 }
 
 /// The values of a line, which may stand in quotation marks.
@@ -169,8 +169,8 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_told_line_by_line() {
-        let faults = parse(b"arrival_s,samples\n1,0\n2\n1,1\nx,2\n0,2").unwrap_err();
-        let told: Vec<_> = faults.iter().map(|fault| format!("{}: {}", fault.line, fault.cause)).collect();
+        let mistakes = parse(b"arrival_s,samples\n1,0\n2\n1,1\nx,2\n0,2").unwrap_err();
+        let told: Vec<_> = mistakes.iter().map(|fault| format!("{}: {}", fault.line, fault.cause)).collect();
         insta::assert_snapshot!(told.join("\n"), @"
         2: `0` is not a number of samples
         3: this line has 1 values, and the header 2
@@ -182,9 +182,9 @@ mod tests {
 
     #[test]
     fn a_file_with_very_many_faults_is_not_read_to_its_end() {
-        let faults = parse(format!("arrival_s\n{}", "x\n".repeat(100_000)).as_bytes()).unwrap_err();
+        let mistakes = parse(format!("arrival_s\n{}", "x\n".repeat(100_000)).as_bytes()).unwrap_err();
         assert_eq!(
-            (faults.len(), faults[1000].line, faults[1000].cause.as_str()),
+            (mistakes.len(), mistakes[1000].line, mistakes[1000].cause.as_str()),
             (1001, 1002, "the file is read no further")
         );
     }
@@ -198,7 +198,7 @@ mod tests {
                         prop_assert!(!times.is_empty() && times.is_sorted());
                     }
                 }
-                Err(faults) => prop_assert!(!faults.is_empty()),
+                Err(mistakes) => prop_assert!(!mistakes.is_empty()),
             }
         }
     }

@@ -71,24 +71,24 @@ impl Scenario {
     /// Everything that is wrong with any of them, or with a scenario that has one of these values. So
     /// [`Scenario::case_with`] succeeds for each.
     pub fn constants(&self, study: &Study) -> Result<Constants, Diagnostics> {
-        let (mut sources, mut faults) = (self.sources.clone(), Mistakes::default());
+        let (mut sources, mut mistakes) = (self.sources.clone(), Mistakes::default());
         let by = sources.add("--by", study.by.as_str());
-        let percent = percent(&study.by, by, &mut faults);
+        let percent = percent(&study.by, by, &mut mistakes);
         let mut found: Vec<(&Node, Constant)> = Vec::new();
         for key in &study.vary {
             let start = sources.add("--vary", key.as_str());
             let at = start..start + key.len();
-            let Some(path) = Path::parse(key, &at, &mut faults) else { continue };
-            let Some(node) = path.value_in(&self.root, &at, &mut faults) else { continue };
+            let Some(path) = Path::parse(key, &at, &mut mistakes) else { continue };
+            let Some(node) = path.value_in(&self.root, &at, &mut mistakes) else { continue };
             // Two paths may lead to the same value.
             if let Some((_, first)) = found.iter().find(|(other, _)| std::ptr::eq(*other, node)) {
-                let fault = faults.add(&at, format!("`{}` is varied twice", key.trim()), "name each constant once");
+                let fault = mistakes.add(&at, format!("`{}` is varied twice", key.trim()), "name each constant once");
                 fault.label("second").beside(&first.at, "first");
                 continue;
             }
             // Without a percentage, other mistakes are told all the same.
             let percent = percent.unwrap_or(1);
-            if let Some(ends) = ends(key.trim(), node, &at, percent, &mut faults) {
+            if let Some(ends) = ends(key.trim(), node, &at, percent, &mut mistakes) {
                 let constant = Constant { key: key.trim().to_owned(), path, at, base: node.clone(), ends };
                 found.push((node, constant));
             }
@@ -98,14 +98,14 @@ impl Scenario {
             let known: Vec<String> = self.case()?.strategies.into_iter().map(|entry| entry.name).collect();
             if !known.contains(name) {
                 let remedy = did_you_mean(name, &known, "strategies");
-                faults.add(&(start..start + name.len()), format!("no strategy is called `{name}`"), remedy);
+                mistakes.add(&(start..start + name.len()), format!("no strategy is called `{name}`"), remedy);
             }
         }
         let all: Vec<Constant> = found.into_iter().map(|(_, constant)| constant).collect();
         if let Some(percent) = percent {
-            all.iter().for_each(|constant| self.check(constant, percent, &mut faults));
+            all.iter().for_each(|constant| self.check(constant, percent, &mut mistakes));
         }
-        faults.into_result(&sources)?;
+        mistakes.into_result(&sources)?;
         Ok(Constants { percent: percent.expect("without one there is a fault"), all })
     }
 
@@ -114,13 +114,13 @@ impl Scenario {
     /// # Errors
     /// None for a constant that [`Scenario::constants`] of this scenario returned.
     pub fn case_with(&self, constant: &Constant, end: End) -> Result<Case, Diagnostics> {
-        let (case, faults) = self.lowered_with(constant, &constant.ends[end as usize].value);
-        faults.into_result(&self.sources)?;
-        Ok(case.expect("a constant without faults makes a case"))
+        let (case, mistakes) = self.lowered_with(constant, &constant.ends[end as usize].value);
+        mistakes.into_result(&self.sources)?;
+        Ok(case.expect("a constant without mistakes makes a case"))
     }
 
     /// Finds what is wrong with a scenario in which the constant is scaled.
-    fn check(&self, constant: &Constant, percent: u32, faults: &mut Mistakes) {
+    fn check(&self, constant: &Constant, percent: u32, mistakes: &mut Mistakes) {
         let broken = constant.ends.each_ref().map(|node| is_broken(&constant.base.value, &node.value));
         if let Value::Integer(number) = constant.base.value
             && broken.contains(&true)
@@ -134,36 +134,36 @@ impl Scenario {
                 constant.key,
                 texts.join(" and ")
             );
-            faults.add(&constant.at, cause, whole_remedy(number, percent));
+            mistakes.add(&constant.at, cause, whole_remedy(number, percent));
             return;
         }
         for node in &constant.ends {
             let found = self.lowered_with(constant, &node.value).1;
-            faults.extend_noted(found, &format!("with {} = {}", constant.key, node.value));
+            mistakes.extend_noted(found, &format!("with {} = {}", constant.key, node.value));
         }
     }
 
     fn lowered_with(&self, constant: &Constant, value: &Value) -> (Option<Case>, Mistakes) {
-        let (mut root, mut faults) = (self.root.clone(), Mistakes::default());
+        let (mut root, mut mistakes) = (self.root.clone(), Mistakes::default());
         let node = Node { value: value.clone(), at: constant.at.clone() };
-        constant.path.set(&mut root, &constant.at, node, &mut faults);
-        let case = lower(&root, &self.files, &mut faults);
-        (case, faults)
+        constant.path.set(&mut root, &constant.at, node, &mut mistakes);
+        let case = lower(&root, &self.files, &mut mistakes);
+        (case, mistakes)
     }
 }
 
-fn percent(text: &str, start: usize, faults: &mut Mistakes) -> Option<u32> {
+fn percent(text: &str, start: usize, mistakes: &mut Mistakes) -> Option<u32> {
     let percent = text.trim().parse().ok().filter(|percent| (1..=PERCENT_MAX).contains(percent));
     if percent.is_none() {
         let cause = format!("`{}` is not a percentage from 1 to {PERCENT_MAX}", super::decode::shorten(text));
         let remedy = format!("write a whole number from 1 to {PERCENT_MAX}, for example 20");
-        faults.add(&(start..start + text.len()), cause, remedy);
+        mistakes.add(&(start..start + text.len()), cause, remedy);
     }
     percent
 }
 
 /// The value less and more `percent`, if it has a number that is not 0.
-fn ends(key: &str, node: &Node, at: &Span, percent: u32, faults: &mut Mistakes) -> Option<[Node; 2]> {
+fn ends(key: &str, node: &Node, at: &Span, percent: u32, mistakes: &mut Mistakes) -> Option<[Node; 2]> {
     let scaled = |percent| Some(Node { value: scaled(&node.value, percent)?, at: at.clone() });
     let Some(ends) = scaled(100 - percent).zip(scaled(100 + percent)) else {
         let (cause, remedy) = match &node.value {
@@ -177,12 +177,12 @@ fn ends(key: &str, node: &Node, at: &Span, percent: u32, faults: &mut Mistakes) 
                 (cause, "name a number, or a text with a number and a unit such as \"9.7 GMAC/s\"".to_owned())
             }
         };
-        faults.add(at, cause, remedy);
+        mistakes.add(at, cause, remedy);
         return None;
     };
     if ends.0.value.equals(&ends.1.value) {
         let remedy = "leave it out, or give it another value by `--set`";
-        faults.add(at, format!("`{key}` is 0, which stays 0 however it is scaled"), remedy);
+        mistakes.add(at, format!("`{key}` is 0, which stays 0 however it is scaled"), remedy);
         return None;
     }
     Some(ends.into())

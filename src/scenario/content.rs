@@ -89,9 +89,9 @@ mod tests {
     use super::*;
 
     fn of(text: &str) -> PointKey {
-        let mut faults = Mistakes::default();
-        let root = document::parse(text, 0, &mut faults);
-        assert!(faults.is_empty());
+        let mut mistakes = Mistakes::default();
+        let root = document::parse(text, 0, &mut mistakes);
+        assert!(mistakes.is_empty());
         key(&root, &|name| (name == "a.csv" || name == "copy.csv").then(|| "af13".to_owned()))
     }
 

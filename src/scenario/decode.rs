@@ -10,9 +10,9 @@ use super::document::{Node, Table};
 /// A list longer than this is a mistake, and checks over pairs would take long.
 pub(super) const LIST_MAX: usize = 512;
 
-/// Read from a TOML value. If it is wrong, `faults` has at least one more, and what is right of it may be returned.
+/// Read from a TOML value. If it is wrong, `mistakes` has at least one more, and what is right of it may be returned.
 pub(super) trait Decode: Sized {
-    fn decode(node: &Node, faults: &mut Mistakes) -> Option<Self>;
+    fn decode(node: &Node, mistakes: &mut Mistakes) -> Option<Self>;
 
     /// What follows for a key that holds it.
     fn traits() -> Traits {
@@ -50,19 +50,19 @@ pub(super) struct At<T> {
 }
 
 impl<T: Decode> Decode for Vec<T> {
-    fn decode(node: &Node, faults: &mut Mistakes) -> Option<Self> {
+    fn decode(node: &Node, mistakes: &mut Mistakes) -> Option<Self> {
         let Some(array) = node.as_list() else {
             let found = node.value.type_name();
             let cause = format!("a list is needed here, not {found}");
-            faults.add(&node.at, cause, "write `[ .., .. ]`, or `[[ ]]` above each table of a list").label(found);
+            mistakes.add(&node.at, cause, "write `[ .., .. ]`, or `[[ ]]` above each table of a list").label(found);
             return None;
         };
         if array.len() > LIST_MAX {
             let cause = format!("the list has {} entries", array.len());
-            faults.add(&node.at, cause, format!("a list may have {LIST_MAX}"));
+            mistakes.add(&node.at, cause, format!("a list may have {LIST_MAX}"));
             return None;
         }
-        let decoded: Vec<Option<T>> = array.iter().map(|entry| T::decode(entry, faults)).collect();
+        let decoded: Vec<Option<T>> = array.iter().map(|entry| T::decode(entry, mistakes)).collect();
         // What is right of a list is still checked further; the fault keeps it from being used.
         Some(decoded.into_iter().flatten().collect())
     }
@@ -88,34 +88,34 @@ impl<'a> Fields<'a> {
         node: &'a Node,
         noun: &'static str,
         known: &[&str],
-        faults: &mut Mistakes,
+        mistakes: &mut Mistakes,
     ) -> Option<Fields<'a>> {
-        let table = table(node, noun, faults)?;
+        let table = table(node, noun, mistakes)?;
         let mut misspelt = Vec::new();
         for entry in table.0.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
             misspelt.extend(likely(&entry.key, known).map(|&key| key.to_owned()));
             let cause = format!("`{}` is not a key of {noun}", shorten(&entry.key));
             let remedy = did_you_mean(&entry.key, known, "keys");
-            faults.add(&entry.key_at, cause, remedy).label("unknown key");
+            mistakes.add(&entry.key_at, cause, remedy).label("unknown key");
         }
         Some(Fields { table, at: node.at.clone(), noun, misspelt })
     }
 
-    pub(super) fn optional<T: Decode>(&self, key: &str, faults: &mut Mistakes) -> Option<T> {
-        T::decode(self.table.get(key)?, faults)
+    pub(super) fn optional<T: Decode>(&self, key: &str, mistakes: &mut Mistakes) -> Option<T> {
+        T::decode(self.table.get(key)?, mistakes)
     }
 
     /// As `optional`, and it is a fault if it is missing; `example` shows how to write one.
-    pub(super) fn required<T: Decode>(&self, key: &str, example: &str, faults: &mut Mistakes) -> Option<T> {
+    pub(super) fn required<T: Decode>(&self, key: &str, example: &str, mistakes: &mut Mistakes) -> Option<T> {
         if self.table.get(key).is_none() && !self.misspelt.iter().any(|misspelt| misspelt == key) {
             let cause = format!("{} has no `{key}`", self.noun);
-            faults.add(&self.at, cause, format!("add for example `{example}`"));
+            mistakes.add(&self.at, cause, format!("add for example `{example}`"));
         }
-        self.optional(key, faults)
+        self.optional(key, mistakes)
     }
 
     /// Exactly one of `keys` must be there, or none if one of `instead` is.
-    pub(super) fn one_of(&self, keys: &[&str], instead: &[&str], example: &str, faults: &mut Mistakes) {
+    pub(super) fn one_of(&self, keys: &[&str], instead: &[&str], example: &str, mistakes: &mut Mistakes) {
         let is_one = |key: &str| keys.contains(&key);
         let present: Vec<_> = self.table.0.iter().filter(|entry| is_one(&entry.key)).collect();
         match present.as_slice() {
@@ -125,12 +125,12 @@ impl<'a> Fields<'a> {
                 let keys = [instead, keys].concat();
                 let what = if keys.len() == 1 { "no" } else { "none of" };
                 let cause = format!("{} has {what} {}", self.noun, list(&keys));
-                faults.add(&self.at, cause, format!("add for example `{example}`"));
+                mistakes.add(&self.at, cause, format!("add for example `{example}`"));
             }
             [_] => {}
             [first, second, ..] => {
                 let cause = format!("{} has both `{}` and `{}`", self.noun, first.key, second.key);
-                let fault = faults.add(&second.key_at, cause, "keep one of them");
+                let fault = mistakes.add(&second.key_at, cause, "keep one of them");
                 fault.label("second").beside(&first.key_at, "first");
             }
         }
@@ -138,12 +138,12 @@ impl<'a> Fields<'a> {
 }
 
 /// The table that `node` is.
-pub(super) fn table<'a>(node: &'a Node, noun: &str, faults: &mut Mistakes) -> Option<&'a Table> {
+pub(super) fn table<'a>(node: &'a Node, noun: &str, mistakes: &mut Mistakes) -> Option<&'a Table> {
     let table = node.as_table();
     if table.is_none() {
         let found = node.value.type_name();
         let cause = format!("{noun} is a table, not {found}");
-        faults.add(&node.at, cause, "write `{ key = value, .. }`").label(found);
+        mistakes.add(&node.at, cause, "write `{ key = value, .. }`").label(found);
     }
     table
 }
@@ -189,19 +189,19 @@ macro_rules! form {
         impl $crate::scenario::decode::Decode for $name {
             fn decode(
                 node: &$crate::scenario::document::Node,
-                faults: &mut $crate::scenario::diagnostic::Mistakes,
+                mistakes: &mut $crate::scenario::diagnostic::Mistakes,
             ) -> Option<Self> {
                 let known = [$(stringify!($field),)* $($(stringify!($kind),)*)?];
                 let at = node.at.clone();
                 // So that it still counts as an entry, whose name is not known.
                 #[allow(unused_variables, reason = "a table may have no keys")]
-                let Some(fields) = $crate::scenario::decode::Fields::open(node, $noun, &known, faults) else {
+                let Some(fields) = $crate::scenario::decode::Fields::open(node, $noun, &known, mistakes) else {
                     return Some($name { $($field: None,)* $($($kind: None,)*)? at });
                 };
-                $(fields.one_of(&[$(stringify!($kind)),*], &[$(stringify!($instead))?], $kind_example, faults);)?
+                $(fields.one_of(&[$(stringify!($kind)),*], &[$(stringify!($instead))?], $kind_example, mistakes);)?
                 Some($name {
-                    $($field: form!(@field fields $field faults $($example)?),)*
-                    $($($kind: form!(@field fields $kind faults),)*)?
+                    $($field: form!(@field fields $field mistakes $($example)?),)*
+                    $($($kind: form!(@field fields $kind mistakes),)*)?
                     at,
                 })
             }
@@ -237,9 +237,9 @@ macro_rules! form {
             )?
         }
     )*};
-    (@field $fields:ident $field:ident $faults:ident) => { $fields.optional(stringify!($field), $faults) };
-    (@field $fields:ident $field:ident $faults:ident $example:literal) => {
-        $fields.required(stringify!($field), $example, $faults)
+    (@field $fields:ident $field:ident $mistakes:ident) => { $fields.optional(stringify!($field), $mistakes) };
+    (@field $fields:ident $field:ident $mistakes:ident $example:literal) => {
+        $fields.required(stringify!($field), $example, $mistakes)
     };
 }
 pub(super) use form;

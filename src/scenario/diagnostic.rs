@@ -28,7 +28,7 @@ const WORD_BYTES_MAX: usize = 100;
 const LINE_BYTES_MAX: usize = 1000;
 
 impl Diagnostics {
-    /// Number of faults.
+    /// Number of mistakes.
     pub fn count(&self) -> usize {
         self.shown.len() + self.left_out
     }
@@ -49,14 +49,14 @@ impl Diagnostics {
     }
 
     /// Where each fault stands, and every distinct one once.
-    pub(super) fn new(faults: Mistakes, sources: &Sources) -> Diagnostics {
-        let mut faults = faults.0;
-        faults.sort_by_key(|fault| (fault.at.start, fault.at.end));
+    pub(super) fn new(mistakes: Mistakes, sources: &Sources) -> Diagnostics {
+        let mut mistakes = mistakes.0;
+        mistakes.sort_by_key(|fault| (fault.at.start, fault.at.end));
         let mut seen = BTreeSet::new();
-        faults.retain(|fault| seen.insert((fault.at.start, fault.at.end, fault.cause.clone())));
-        let left_out = faults.len().saturating_sub(SHOWN_MAX);
-        faults.truncate(SHOWN_MAX);
-        let shown = faults.into_iter().map(|fault| Diagnostic::new(fault, sources)).collect();
+        mistakes.retain(|fault| seen.insert((fault.at.start, fault.at.end, fault.cause.clone())));
+        let left_out = mistakes.len().saturating_sub(SHOWN_MAX);
+        mistakes.truncate(SHOWN_MAX);
+        let shown = mistakes.into_iter().map(|fault| Diagnostic::new(fault, sources)).collect();
         Diagnostics { shown, left_out }
     }
 }
@@ -283,9 +283,9 @@ mod tests {
     fn check(text: &str, at: Span, expected: &str) {
         let mut sources = Sources::default();
         sources.add("a.toml", text);
-        let mut faults = Mistakes::default();
-        faults.add(&at, "cause", "remedy").label("label");
-        assert_eq!(Diagnostics::new(faults, &sources).render(false), expected);
+        let mut mistakes = Mistakes::default();
+        mistakes.add(&at, "cause", "remedy").label("label");
+        assert_eq!(Diagnostics::new(mistakes, &sources).render(false), expected);
     }
 
     #[test]
@@ -300,9 +300,9 @@ mod tests {
             for at in [0..0, 0..9, 1..1, 2..2, 9..9] {
                 let mut sources = Sources::default();
                 sources.add("a.toml", text);
-                let mut faults = Mistakes::default();
-                faults.add(&at, "cause", "remedy");
-                assert!(Diagnostics::new(faults, &sources).render(true).contains("a.toml"));
+                let mut mistakes = Mistakes::default();
+                mistakes.add(&at, "cause", "remedy");
+                assert!(Diagnostics::new(mistakes, &sources).render(true).contains("a.toml"));
             }
         }
     }
@@ -318,11 +318,11 @@ mod tests {
         let mut sources = Sources::default();
         let first = sources.add("a.toml", "one");
         let second = sources.add("--set", "two");
-        let mut faults = Mistakes::default();
-        faults.add(&(second..second + 3), "b", "");
-        faults.add(&(first..first + 3), "a", "");
-        faults.add(&(second..second + 3), "b", "");
-        let diagnostics = Diagnostics::new(faults, &sources);
+        let mut mistakes = Mistakes::default();
+        mistakes.add(&(second..second + 3), "b", "");
+        mistakes.add(&(first..first + 3), "a", "");
+        mistakes.add(&(second..second + 3), "b", "");
+        let diagnostics = Diagnostics::new(mistakes, &sources);
         assert_eq!(diagnostics.count(), 2);
         let text = diagnostics.to_string();
         assert!(text.find("a.toml:1:1") < text.find("--set:1:1"));

@@ -43,12 +43,12 @@ pub(super) struct Entry {
 }
 
 /// The tree of a text that begins at `start` of the sources.
-pub(super) fn parse(text: &str, start: usize, faults: &mut Mistakes) -> Node {
+pub(super) fn parse(text: &str, start: usize, mistakes: &mut Mistakes) -> Node {
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         let at = error.span().unwrap_or(0..0);
         let cause = format!("this is not valid TOML: {}", error.message());
-        faults.add(&shifted(at, start), cause, "correct it; https://toml.io has examples");
+        mistakes.add(&shifted(at, start), cause, "correct it; https://toml.io has examples");
     }
     let root = Spanned::new(table.span(), DeValue::Table(table.into_inner()));
     Node::new(root, start)

@@ -57,7 +57,7 @@ use crate::platform::{BandwidthTable, DeviceId};
 use crate::problem::{Problem, Profiling, Replications};
 use crate::strategy::Strategy;
 
-/// A scenario without faults, with its overrides and traces.
+/// A scenario without mistakes, with its overrides and traces.
 #[derive(Debug)]
 pub struct Scenario {
     name: String,
@@ -155,7 +155,7 @@ pub struct Entry {
     pub strategy: Box<dyn Strategy>,
 }
 
-/// Points whose faults are looked for before more are tried.
+/// Points whose mistakes are looked for before more are tried.
 const CHUNK: usize = 4096;
 
 impl Scenario {
@@ -193,33 +193,33 @@ impl Scenario {
         sweeps: bool,
         load: Option<Load<'_>>,
     ) -> Result<Scenario, Diagnostics> {
-        let (mut sources, mut faults) = (Sources::default(), Mistakes::default());
-        let mut root = read::parse_file(path, &bytes, &mut sources, &mut faults);
-        if !faults.is_empty() {
-            return Err(Diagnostics::new(faults, &sources));
+        let (mut sources, mut mistakes) = (Sources::default(), Mistakes::default());
+        let mut root = read::parse_file(path, &bytes, &mut sources, &mut mistakes);
+        if !mistakes.is_empty() {
+            return Err(Diagnostics::new(mistakes, &sources));
         }
-        let changes = overrides.apply(sweeps, &mut root, &mut sources, &mut faults);
-        let sweep = Sweep::new(root.get("sweep"), changes, &mut faults);
+        let changes = overrides.apply(sweeps, &mut root, &mut sources, &mut mistakes);
+        let sweep = Sweep::new(root.get("sweep"), changes, &mut mistakes);
         let mut inputs = vec![InputFile::new(path, bytes.as_deref().unwrap_or_default())];
         let folder = path.parent().unwrap_or(Path::new(""));
         let traces = names(&root, &sweep, "devices", None, "trace");
-        let traces = Traces::load(folder, &traces, load, &mut inputs, &mut sources, &mut faults);
+        let traces = Traces::load(folder, &traces, load, &mut inputs, &mut sources, &mut mistakes);
         // All else is read even where there are no profiles yet.
         let load = load.unwrap_or(&file::read);
         let networks = names(&root, &sweep, "models", Some("onnx"), "file");
-        let networks = OnnxFiles::load(folder, &networks, load, &mut inputs, &mut faults);
+        let networks = OnnxFiles::load(folder, &networks, load, &mut inputs, &mut mistakes);
         let mut arrivals = names(&root, &sweep, "load", Some("recorded"), "file");
         arrivals.extend(names(&root, &sweep, "models", Some("recorded"), "file"));
         let parse = |bytes: &[u8]| arrival_files::parse(bytes).map(Arc::new);
-        let arrivals = TextFiles::load(folder, &arrivals, (load, parse), &mut inputs, &mut sources, &mut faults);
+        let arrivals = TextFiles::load(folder, &arrivals, (load, parse), &mut inputs, &mut sources, &mut mistakes);
         let bandwidths = names(&root, &sweep, "memories", None, "file");
         let parse = |bytes: &[u8]| parse_bandwidth(bytes).map(Arc::new);
-        let bandwidths = TextFiles::load(folder, &bandwidths, (load, parse), &mut inputs, &mut sources, &mut faults);
+        let bandwidths = TextFiles::load(folder, &bandwidths, (load, parse), &mut inputs, &mut sources, &mut mistakes);
         let files = Files { traces, networks, arrivals, bandwidths };
-        let name = read::name(&root, path, &mut faults);
-        let case = lower::lower(&root, &files, &mut faults);
-        faults.into_result(&sources)?;
-        let seed = case.expect("a scenario without faults is a case").seed;
+        let name = read::name(&root, path, &mut mistakes);
+        let case = lower::lower(&root, &files, &mut mistakes);
+        mistakes.into_result(&sources)?;
+        let seed = case.expect("a scenario without mistakes is a case").seed;
         // Points copy the tree, and a sweep may be larger than all else.
         root.remove("sweep");
         let hashes = inputs[1..].iter().map(|input| (input.path.clone(), input.hash.clone())).collect();
@@ -250,12 +250,12 @@ impl Scenario {
     /// The scenario as it stands, without its sweep.
     ///
     /// # Errors
-    /// None so far: faults are found by reading.
+    /// None so far: mistakes are found by reading.
     pub fn case(&self) -> Result<Case, Diagnostics> {
-        let mut faults = Mistakes::default();
-        let case = lower::lower(&self.root, &self.files, &mut faults);
-        faults.into_result(&self.sources)?;
-        Ok(case.expect("a scenario without faults is a case"))
+        let mut mistakes = Mistakes::default();
+        let case = lower::lower(&self.root, &self.files, &mut mistakes);
+        mistakes.into_result(&self.sources)?;
+        Ok(case.expect("a scenario without mistakes is a case"))
     }
 
     /// All points of the sweep, in order; one without settings if there is no sweep.
@@ -271,15 +271,15 @@ impl Scenario {
     /// # Errors
     /// Everything that is wrong with any of these.
     pub fn points_of(&self, stride: Stride) -> Result<Points, Diagnostics> {
-        let mut faults = Mistakes::default();
-        let choices = self.sweep.choices(&mut faults);
+        let mut mistakes = Mistakes::default();
+        let choices = self.sweep.choices(&mut mistakes);
         let indices: Vec<usize> = (stride.first..choices.len()).step_by(stride.count).collect();
         let mut keys = Vec::with_capacity(indices.len());
         for chunk in indices.chunks(CHUNK) {
             let resolve = |&index: &usize| {
-                let (root, mut faults) = self.root_at(&choices.point(index));
-                lower::lower(&root, &self.files, &mut faults);
-                (content::key(&root, &|name| self.hashes.get(&self.folder.join(name)).cloned()), faults)
+                let (root, mut mistakes) = self.root_at(&choices.point(index));
+                lower::lower(&root, &self.files, &mut mistakes);
+                (content::key(&root, &|name| self.hashes.get(&self.folder.join(name)).cloned()), mistakes)
             };
             let found: Vec<(PointKey, Mistakes)> = chunk.par_iter().map(resolve).collect();
             for (index, (key, found)) in chunk.iter().zip(found) {
@@ -287,14 +287,14 @@ impl Scenario {
                 if !found.is_empty() {
                     let point = choices.point(*index);
                     let settings = point.settings().iter().map(|(path, value)| format!("{path} = {}", shorten(value)));
-                    faults.extend_noted(found, &format!("at {}", settings.collect::<Vec<_>>().join(", ")));
+                    mistakes.extend_noted(found, &format!("at {}", settings.collect::<Vec<_>>().join(", ")));
                 }
             }
-            if faults.len() > CHUNK {
+            if mistakes.len() > CHUNK {
                 break;
             }
         }
-        faults.into_result(&self.sources)?;
+        mistakes.into_result(&self.sources)?;
         Ok(Points::new(choices, stride, keys))
     }
 
@@ -303,16 +303,16 @@ impl Scenario {
     /// # Errors
     /// None for a point that [`Scenario::points`] of this scenario returned.
     pub fn case_at(&self, point: &Point) -> Result<Case, Diagnostics> {
-        let (root, mut faults) = self.root_at(point);
-        let case = lower::lower(&root, &self.files, &mut faults);
-        faults.into_result(&self.sources)?;
-        Ok(case.expect("a point without faults is a case"))
+        let (root, mut mistakes) = self.root_at(point);
+        let case = lower::lower(&root, &self.files, &mut mistakes);
+        mistakes.into_result(&self.sources)?;
+        Ok(case.expect("a point without mistakes is a case"))
     }
 
     fn root_at(&self, point: &Point) -> (Node, Mistakes) {
-        let (mut root, mut faults) = (self.root.clone(), Mistakes::default());
-        self.sweep.apply(point, &mut root, &mut faults);
-        (root, faults)
+        let (mut root, mut mistakes) = (self.root.clone(), Mistakes::default());
+        self.sweep.apply(point, &mut root, &mut mistakes);
+        (root, mistakes)
     }
 }
 

@@ -24,7 +24,7 @@ impl Names {
     }
 
     /// Gives `name` to the next entry.
-    pub(super) fn insert(&mut self, name: Option<&At<String>>, faults: &mut Mistakes) {
+    pub(super) fn insert(&mut self, name: Option<&At<String>>, mistakes: &mut Mistakes) {
         let index = self.count;
         self.count += 1;
         let Some(At { value: name, at }) = name else {
@@ -33,22 +33,22 @@ impl Names {
         };
         if name.trim().is_empty() || name.chars().any(char::is_control) || name.chars().count() > NAME_CHARS_MAX {
             let remedy = format!("use 1 to {NAME_CHARS_MAX} printable characters");
-            faults.add(at, "this cannot be a name", remedy);
+            mistakes.add(at, "this cannot be a name", remedy);
         }
         if let Some((_, first)) = self.known.get(name) {
             let cause = format!("two {} are called `{}`", self.list, shorten(name));
-            faults.add(at, cause, "give one of them a `name` of its own").label("second").beside(first, "first");
+            mistakes.add(at, cause, "give one of them a `name` of its own").label("second").beside(first, "first");
         } else {
             self.known.insert(name.clone(), (index, at.clone()));
         }
     }
 
     /// The entry called `name`.
-    pub(super) fn find(&self, name: &At<String>, faults: &mut Mistakes) -> Option<u32> {
+    pub(super) fn find(&self, name: &At<String>, mistakes: &mut Mistakes) -> Option<u32> {
         let found = self.known.get(&name.value).map(|&(index, _)| index);
         if found.is_none() && !self.is_incomplete {
             let cause = format!("none of the {} is called `{}`", self.list, shorten(&name.value));
-            faults.add(&name.at, cause, did_you_mean(&name.value, self.known.keys(), self.list));
+            mistakes.add(&name.at, cause, did_you_mean(&name.value, self.known.keys(), self.list));
         }
         found
     }

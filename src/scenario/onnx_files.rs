@@ -36,7 +36,7 @@ impl OnnxFiles {
         named: &[&Node],
         load: Load<'_>,
         inputs: &mut Vec<InputFile>,
-        faults: &mut Mistakes,
+        mistakes: &mut Mistakes,
     ) -> OnnxFiles {
         let mut loaded = BTreeMap::new();
         for node in named {
@@ -49,7 +49,7 @@ impl OnnxFiles {
                     inputs.push(InputFile::new(&path, &bytes));
                     loaded.insert(path, Bytes::from(bytes));
                 }
-                Err(FileMistake { cause, remedy }) => drop(faults.add(&node.at, cause, remedy)),
+                Err(FileMistake { cause, remedy }) => drop(mistakes.add(&node.at, cause, remedy)),
             }
         }
         OnnxFiles { folder: folder.to_owned(), loaded, networks: Mutex::default() }

@@ -34,24 +34,24 @@ impl Overrides {
         sweeps: bool,
         root: &mut Node,
         sources: &mut Sources,
-        faults: &mut Mistakes,
+        mistakes: &mut Mistakes,
     ) -> Vec<Override> {
         let mut changes = Vec::new();
         for text in &self.set {
             let start = sources.add("--set", text.as_str());
-            set(text, start, sweeps, root, &mut changes, faults);
+            set(text, start, sweeps, root, &mut changes, mistakes);
         }
         for text in &self.zip {
             let start = sources.add("--zip", text.as_str());
-            changes.extend(zip(text, start, faults).map(Override::Zip));
+            changes.extend(zip(text, start, mistakes).map(Override::Zip));
         }
         if let Some(text) = &self.seeds {
             let start = sources.add("--seeds", text.as_str());
-            changes.extend(seeds(text, start, faults).map(Override::Axis));
+            changes.extend(seeds(text, start, mistakes).map(Override::Axis));
         }
         for text in &self.exclude {
             let start = sources.add("--exclude", text.as_str());
-            let pairs = parts(text, start).into_iter().map(|(part, start)| exclusion(part, start, faults));
+            let pairs = parts(text, start).into_iter().map(|(part, start)| exclusion(part, start, mistakes));
             // What is wrong with a pair has been said.
             let pairs: Vec<Option<_>> = pairs.collect();
             changes.extend(pairs.into_iter().collect::<Option<Vec<_>>>().map(|pairs| Override::Exclude(Pairs(pairs))));
@@ -61,18 +61,18 @@ impl Overrides {
 }
 
 /// Sets what an override says in `root`, or adds it to the `changes` of the sweep.
-fn set(text: &str, start: usize, sweeps: bool, root: &mut Node, changes: &mut Vec<Override>, faults: &mut Mistakes) {
-    let Some(Assignment { name, path, value, value_start }) = assignment(text, start, faults) else { return };
+fn set(text: &str, start: usize, sweeps: bool, root: &mut Node, changes: &mut Vec<Override>, mistakes: &mut Mistakes) {
+    let Some(Assignment { name, path, value, value_start }) = assignment(text, start, mistakes) else { return };
     let value_at = value_start..value_start + value.len();
     let single = document::parse_value(value, value_start);
-    let listed = if single.is_none() { listed(value, &value_at, faults) } else { None };
+    let listed = if single.is_none() { listed(value, &value_at, mistakes) } else { None };
     match listed {
         Some(values) if sweeps => changes.push(Override::Axis(Axis::new(&name.value, path, &name.at, values))),
         // The range is wrong, which has been said.
         Some(values) if values.is_empty() => {}
         Some(values) if values.iter().all(|node| matches!(node.value, Value::Integer(_) | Value::Float(_))) => {
             let remedy = "give one value, or run `coinfer sweep`";
-            faults.add(&value_at, "several values make a sweep, and this is a single run", remedy);
+            mistakes.add(&value_at, "several values make a sweep, and this is a single run", remedy);
         }
         _ => {
             let value = single.unwrap_or_else(|| value_or_string(value, value_start));
@@ -80,29 +80,29 @@ fn set(text: &str, start: usize, sweeps: bool, root: &mut Node, changes: &mut Ve
                 let axis = Axis::new(&name.value, path.clone(), &name.at, vec![value.clone()]);
                 changes.push(Override::Fixed(axis));
             }
-            path.set(root, &name.at, value, faults);
+            path.set(root, &name.at, value, mistakes);
         }
     }
 }
 
 /// An axis of those that advance together.
-fn zip(text: &str, start: usize, faults: &mut Mistakes) -> Option<Axis> {
-    let Assignment { name, path, value, value_start } = assignment(text, start, faults)?;
+fn zip(text: &str, start: usize, mistakes: &mut Mistakes) -> Option<Axis> {
+    let Assignment { name, path, value, value_start } = assignment(text, start, mistakes)?;
     let value_at = value_start..value_start + value.len();
-    let values = listed(value, &value_at, faults).unwrap_or_else(|| vec![value_or_string(value, value_start)]);
+    let values = listed(value, &value_at, mistakes).unwrap_or_else(|| vec![value_or_string(value, value_start)]);
     (!values.is_empty()).then(|| Axis::new(&name.value, path, &name.at, values))
 }
 
 /// The axis of seeds.
-fn seeds(text: &str, start: usize, faults: &mut Mistakes) -> Option<Axis> {
+fn seeds(text: &str, start: usize, mistakes: &mut Mistakes) -> Option<Axis> {
     let at = start..start + text.len();
-    let values = match (text.trim().parse(), listed(text, &at, faults)) {
-        (Ok(count), _) => counted(count, &at, faults)?,
+    let values = match (text.trim().parse(), listed(text, &at, mistakes)) {
+        (Ok(count), _) => counted(count, &at, mistakes)?,
         (Err(_), Some(values)) if values.is_empty() => return None,
         (Err(_), Some(values)) => values,
         (Err(_), None) => {
             let cause = format!("`{}` does not say which seeds", super::decode::shorten(text));
-            faults.add(&at, cause, "write how many, for example 5, or several, for example 1..=20 or 3,5,8");
+            mistakes.add(&at, cause, "write how many, for example 5, or several, for example 1..=20 or 3,5,8");
             return None;
         }
     };
@@ -110,17 +110,17 @@ fn seeds(text: &str, start: usize, faults: &mut Mistakes) -> Option<Axis> {
 }
 
 /// So many seeds, from 1 on.
-pub(super) fn counted(count: i64, at: &super::diagnostic::Span, faults: &mut Mistakes) -> Option<Vec<Node>> {
+pub(super) fn counted(count: i64, at: &super::diagnostic::Span, mistakes: &mut Mistakes) -> Option<Vec<Node>> {
     if !(1..=POINTS_MAX as i64).contains(&count) {
-        faults.add(at, format!("there cannot be {count} seeds"), format!("use 1 to {POINTS_MAX}"));
+        mistakes.add(at, format!("there cannot be {count} seeds"), format!("use 1 to {POINTS_MAX}"));
         return None;
     }
     Some((1..=count).map(|seed| Node { value: Value::Integer(seed), at: at.clone() }).collect())
 }
 
 /// A path and its value, of a point that is left out.
-fn exclusion(text: &str, start: usize, faults: &mut Mistakes) -> Option<(At<String>, Node)> {
-    let Assignment { name, value, value_start, .. } = assignment(text, start, faults)?;
+fn exclusion(text: &str, start: usize, mistakes: &mut Mistakes) -> Option<(At<String>, Node)> {
+    let Assignment { name, value, value_start, .. } = assignment(text, start, mistakes)?;
     Some((name, value_or_string(value, value_start)))
 }
 
@@ -132,15 +132,15 @@ struct Assignment<'a> {
     value_start: usize,
 }
 
-fn assignment<'a>(text: &'a str, start: usize, faults: &mut Mistakes) -> Option<Assignment<'a>> {
+fn assignment<'a>(text: &'a str, start: usize, mistakes: &mut Mistakes) -> Option<Assignment<'a>> {
     let name = split(text, '=')[0];
     let at = start..start + name.len();
     let Some(value) = text.get(name.len() + 1..) else {
-        faults.add(&at, "there is no `=`", "write path=value, for example load.offline.samples=100");
+        mistakes.add(&at, "there is no `=`", "write path=value, for example load.offline.samples=100");
         return None;
     };
     let value_start = at.end + 1 + (value.len() - value.trim_start().len());
-    let path = Path::parse(name, &at, faults)?;
+    let path = Path::parse(name, &at, mistakes)?;
     Some(Assignment { name: At { value: name.trim().to_owned(), at }, path, value: value.trim(), value_start })
 }
 

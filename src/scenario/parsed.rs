@@ -55,13 +55,13 @@ impl<T> Parsed<T> {
 
 impl<T: DeserializeOwned> Decode for Parsed<T> {
     /// serde stops at the first error. So each key is read on its own first.
-    fn decode(node: &Node, faults: &mut Mistakes) -> Option<Self> {
-        let entries = &table(node, "the strategy", faults)?.0;
+    fn decode(node: &Node, mistakes: &mut Mistakes) -> Option<Self> {
+        let entries = &table(node, "the strategy", mistakes)?.0;
         let mut whole = toml::Table::new();
         for entry in entries {
             // Says what is wrong with numbers that serde would take, or that TOML's own value cannot hold.
             let is_number = matches!(entry.node.value, Value::Float(_) | Value::Huge(_));
-            if is_number && At::<f64>::decode(&entry.node, faults).is_none() {
+            if is_number && At::<f64>::decode(&entry.node, mistakes).is_none() {
                 continue;
             }
             let Some(value) = entry.node.value.to_toml() else {
@@ -70,14 +70,14 @@ impl<T: DeserializeOwned> Decode for Parsed<T> {
             let alone = toml::Table::from_iter([(entry.key.clone(), value.clone())]);
             match T::deserialize(toml::Value::Table(alone)) {
                 Ok(_) => drop(whole.insert(entry.key.clone(), value)),
-                Err(error) => explain(error.message(), &entry.key_at, &entry.node.at, faults),
+                Err(error) => explain(error.message(), &entry.key_at, &entry.node.at, mistakes),
             }
         }
         let keys = entries.iter().map(|entry| (entry.key.clone(), entry.node.clone())).collect();
         match T::deserialize(toml::Value::Table(whole)) {
             Ok(value) => Some(Parsed { value, at: node.at.clone(), keys }),
             Err(error) => {
-                explain(error.message(), &node.at, &node.at, faults);
+                explain(error.message(), &node.at, &node.at, mistakes);
                 None
             }
         }
@@ -87,12 +87,12 @@ impl<T: DeserializeOwned> Decode for Parsed<T> {
 inline_schema!([T: JsonSchema] Parsed<T>, |generator| generator.subschema_for::<T>());
 
 /// A message of serde as cause and remedy.
-fn explain(message: &str, key_at: &Span, at: &Span, faults: &mut Mistakes) {
+fn explain(message: &str, key_at: &Span, at: &Span, mistakes: &mut Mistakes) {
     let (what, expected) = message.split_once(", expected ").unwrap_or((message, ""));
     let mut unknown = |at: &Span, noun: &str, words: &str| {
         let word = what.split('`').nth(1).unwrap_or_default();
         let cause = format!("`{}` is not {noun}", shorten(word));
-        faults.add(at, cause, did_you_mean(word, expected_words(expected), words));
+        mistakes.add(at, cause, did_you_mean(word, expected_words(expected), words));
     };
     if what.starts_with("unknown field") {
         unknown(key_at, "a key of this table", "keys");
@@ -108,9 +108,9 @@ fn explain(message: &str, key_at: &Span, at: &Span, faults: &mut Mistakes) {
             other => other,
         };
         let cause = format!("{expected} is needed here, not {}", shorten(found));
-        faults.add(at, cause, format!("write {expected}"));
+        mistakes.add(at, cause, format!("write {expected}"));
     } else {
-        faults.add(at, message, "correct this value");
+        mistakes.add(at, message, "correct this value");
     }
 }
 

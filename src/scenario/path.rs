@@ -26,17 +26,21 @@ pub(super) struct Path(Vec<String>);
 
 impl Path {
     /// Reads `a.b."c.d"`: parts with dots between them, in quotation marks if they have dots themselves.
-    pub(super) fn parse(text: &str, at: &Span, faults: &mut Mistakes) -> Option<Path> {
+    pub(super) fn parse(text: &str, at: &Span, mistakes: &mut Mistakes) -> Option<Path> {
         let segments = split(text, '.').into_iter().map(|segment| unquote(segment.trim()).to_owned());
         let segments: Vec<String> = segments.collect();
         if segments.iter().any(String::is_empty) {
             let remedy = "write keys and names with dots between them, for example load.offline.samples";
-            faults.add(at, "a part of the path is empty", remedy);
+            mistakes.add(at, "a part of the path is empty", remedy);
             return None;
         }
         if segments.len() > SEGMENTS_MAX {
             let cause = format!("the path has {} parts", segments.len());
-            faults.add(at, cause, format!("a path has at most {SEGMENTS_MAX}; put names with dots in quotation marks"));
+            mistakes.add(
+                at,
+                cause,
+                format!("a path has at most {SEGMENTS_MAX}; put names with dots in quotation marks"),
+            );
             return None;
         }
         Some(Path(segments))
@@ -68,30 +72,30 @@ impl Path {
     }
 
     /// Puts `value` where the path leads in `root`. What is wrong with the path is at `at`.
-    pub(super) fn set(&self, root: &mut Node, at: &Span, value: Node, faults: &mut Mistakes) {
+    pub(super) fn set(&self, root: &mut Node, at: &Span, value: Node, mistakes: &mut Mistakes) {
         // Only the root's lists are entered by name; within their entries, lists are values.
         if let [list, name, rest @ ..] = self.0.as_slice()
             && LISTS.contains(&list.as_str())
             && let Value::Table(table) = &mut root.value
             && let Value::List(entries) = &mut table.get_or_insert(list, at, Value::List(Vec::new())).value
         {
-            if let Some(index) = find(entries, list, name, at, faults) {
-                set_in_entry(&mut entries[index], list, rest, at, value, faults);
+            if let Some(index) = find(entries, list, name, at, mistakes) {
+                set_in_entry(&mut entries[index], list, rest, at, value, mistakes);
             }
         } else {
-            set_in(root, &self.0, at, value, faults);
+            set_in(root, &self.0, at, value, mistakes);
         }
     }
 
     /// What stands in `root` where the path leads. That there is nothing is a fault at `at`.
-    pub(super) fn value_in<'a>(&self, root: &'a Node, at: &Span, faults: &mut Mistakes) -> Option<&'a Node> {
-        let [list, name, rest @ ..] = self.0.as_slice() else { return value_in(root, &self.0, at, faults) };
+    pub(super) fn value_in<'a>(&self, root: &'a Node, at: &Span, mistakes: &mut Mistakes) -> Option<&'a Node> {
+        let [list, name, rest @ ..] = self.0.as_slice() else { return value_in(root, &self.0, at, mistakes) };
         match root.get(list).and_then(Node::as_list) {
             Some(entries) if LISTS.contains(&list.as_str()) => {
-                let entry = &entries[find(entries, list, name, at, faults)?];
-                value_in(own_table(entry, list, rest).unwrap_or(entry), rest, at, faults)
+                let entry = &entries[find(entries, list, name, at, mistakes)?];
+                value_in(own_table(entry, list, rest).unwrap_or(entry), rest, at, mistakes)
             }
-            _ => value_in(root, &self.0, at, faults),
+            _ => value_in(root, &self.0, at, mistakes),
         }
     }
 }
@@ -134,40 +138,40 @@ fn own_table<'a>(entry: &'a Node, list: &str, path: &[String]) -> Option<&'a Nod
 }
 
 /// What stands where `path` leads over keys from `node`.
-fn value_in<'a>(node: &'a Node, path: &[String], at: &Span, faults: &mut Mistakes) -> Option<&'a Node> {
+fn value_in<'a>(node: &'a Node, path: &[String], at: &Span, mistakes: &mut Mistakes) -> Option<&'a Node> {
     let Some((first, rest)) = path.split_first() else { return Some(node) };
     let Some(table) = node.as_table() else {
         let cause = format!("the path asks for `{first}` in {}, which has no parts", node.value.type_name());
-        faults.add(at, cause, "end the path earlier");
+        mistakes.add(at, cause, "end the path earlier");
         return None;
     };
     match table.get(first) {
-        Some(child) => value_in(child, rest, at, faults),
+        Some(child) => value_in(child, rest, at, mistakes),
         None => {
             let keys = table.0.iter().map(|entry| entry.key.as_str());
             let mut remedy = did_you_mean(first, keys, "keys that have a value here");
             if !remedy.ends_with('?') {
                 remedy += "; one that the scenario leaves out gets a value by `--set`";
             }
-            faults.add(at, format!("nothing in the scenario has the key `{first}` here"), remedy);
+            mistakes.add(at, format!("nothing in the scenario has the key `{first}` here"), remedy);
             None
         }
     }
 }
 
-fn set_in_entry(entry: &mut Node, list: &str, path: &[String], at: &Span, value: Node, faults: &mut Mistakes) {
+fn set_in_entry(entry: &mut Node, list: &str, path: &[String], at: &Span, value: Node, mistakes: &mut Mistakes) {
     if let Some(kind) = own_key(entry, list, path)
         && let Value::Table(table) = &mut entry.value
         && let Some(strategy) = table.get_mut(kind)
     {
-        set_in(strategy, path, at, value, faults);
+        set_in(strategy, path, at, value, mistakes);
     } else {
-        set_in(entry, path, at, value, faults);
+        set_in(entry, path, at, value, mistakes);
     }
 }
 
 /// Puts `value` where `path` leads over keys from `node`.
-fn set_in(node: &mut Node, path: &[String], at: &Span, value: Node, faults: &mut Mistakes) {
+fn set_in(node: &mut Node, path: &[String], at: &Span, value: Node, mistakes: &mut Mistakes) {
     let Some((first, rest)) = path.split_first() else {
         *node = value;
         return;
@@ -176,17 +180,17 @@ fn set_in(node: &mut Node, path: &[String], at: &Span, value: Node, faults: &mut
         Value::Table(table) if rest.is_empty() => table.set(first, at, value),
         Value::Table(table) => {
             let child = table.get_or_insert(first, at, Value::Table(Table::default()));
-            set_in(child, rest, at, value, faults);
+            set_in(child, rest, at, value, mistakes);
         }
         other => {
             let cause = format!("the path asks for `{first}` in {}, which has no parts", other.type_name());
-            faults.add(at, cause, "end the path earlier, and give the whole value");
+            mistakes.add(at, cause, "end the path earlier, and give the whole value");
         }
     }
 }
 
 /// The index of the entry of `list` that is called `name`, or that is the only strategy of this kind.
-fn find(entries: &[Node], list: &str, name: &str, at: &Span, faults: &mut Mistakes) -> Option<usize> {
+fn find(entries: &[Node], list: &str, name: &str, at: &Span, mistakes: &mut Mistakes) -> Option<usize> {
     let names: Vec<Option<&str>> = entries.iter().map(|entry| name_of(entry, list)).collect();
     if let Some(index) = names.iter().position(|&known| known == Some(name)) {
         return Some(index);
@@ -197,12 +201,12 @@ fn find(entries: &[Node], list: &str, name: &str, at: &Span, faults: &mut Mistak
         &[only] => return Some(only),
         [] => {
             let remedy = did_you_mean(name, names.into_iter().flatten(), &format!("named {list}"));
-            faults.add(at, format!("none of the {list} is called `{name}`"), remedy);
+            mistakes.add(at, format!("none of the {list} is called `{name}`"), remedy);
         }
         several => {
             let named = several.iter().filter_map(|&index| names[index]);
             let remedy = format!("use a name instead: {}", self::list(named));
-            faults.add(at, format!("{} of the {list} are `{name}`", several.len()), remedy);
+            mistakes.add(at, format!("{} of the {list} are `{name}`", several.len()), remedy);
         }
     }
     None
@@ -243,18 +247,18 @@ mod tests {
         ]";
 
     fn check(path: &str, expected: &str) {
-        let mut faults = Mistakes::default();
+        let mut mistakes = Mistakes::default();
         let mut sources = Sources::default();
         let start = sources.add("a.toml", TEXT);
-        let mut root = document::parse(TEXT, start, &mut faults);
+        let mut root = document::parse(TEXT, start, &mut mistakes);
         let at = sources.add("--set", path);
         let at = at..at + path.len();
-        if let Some(path) = Path::parse(path, &at, &mut faults) {
-            path.set(&mut root, &at, Node { value: Value::Integer(7), at: at.clone() }, &mut faults);
+        if let Some(path) = Path::parse(path, &at, &mut mistakes) {
+            path.set(&mut root, &at, Node { value: Value::Integer(7), at: at.clone() }, &mut mistakes);
         }
-        let found = match faults.is_empty() {
+        let found = match mistakes.is_empty() {
             true => root.value.to_string(),
-            false => Diagnostics::new(faults, &sources).to_string(),
+            false => Diagnostics::new(mistakes, &sources).to_string(),
         };
         assert!(found.contains(expected), "{found}");
     }
@@ -281,14 +285,14 @@ mod tests {
 
     /// What stands where `path` leads, or why nothing does.
     fn check_value(path: &str, expected: &str) {
-        let (mut faults, mut sources) = (Mistakes::default(), Sources::default());
+        let (mut mistakes, mut sources) = (Mistakes::default(), Sources::default());
         let start = sources.add("a.toml", TEXT);
-        let root = document::parse(TEXT, start, &mut faults);
+        let root = document::parse(TEXT, start, &mut mistakes);
         let at = sources.add("--vary", path);
         let at = at..at + path.len();
-        let parsed = Path::parse(path, &at, &mut faults).unwrap();
-        let found = parsed.value_in(&root, &at, &mut faults).map(|node| node.value.to_string());
-        let found = found.unwrap_or_else(|| Diagnostics::new(faults, &sources).to_string());
+        let parsed = Path::parse(path, &at, &mut mistakes).unwrap();
+        let found = parsed.value_in(&root, &at, &mut mistakes).map(|node| node.value.to_string());
+        let found = found.unwrap_or_else(|| Diagnostics::new(mistakes, &sources).to_string());
         assert!(found.contains(expected), "{found}");
     }
 

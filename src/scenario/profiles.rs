@@ -66,7 +66,7 @@ impl Traces {
         load: Option<Load<'_>>,
         inputs: &mut Vec<InputFile>,
         sources: &mut Sources,
-        faults: &mut Mistakes,
+        mistakes: &mut Mistakes,
     ) -> Traces {
         let mut loaded = BTreeMap::new();
         for (node, load) in named.iter().flat_map(|node| Some((node, load?))) {
@@ -77,10 +77,10 @@ impl Traces {
             let profiles = match load(&path, TEXT_BYTES_MAX) {
                 Ok(bytes) => {
                     inputs.push(InputFile::new(&path, &bytes));
-                    parse(&path, &bytes, sources, faults)
+                    parse(&path, &bytes, sources, mistakes)
                 }
                 Err(FileMistake { cause, remedy }) => {
-                    faults.add(&node.at, cause, remedy);
+                    mistakes.add(&node.at, cause, remedy);
                     None
                 }
             };
@@ -229,11 +229,11 @@ impl Profiles {
     }
 }
 
-fn parse(path: &Path, bytes: &[u8], sources: &mut Sources, faults: &mut Mistakes) -> Option<Profiles> {
+fn parse(path: &Path, bytes: &[u8], sources: &mut Sources, mistakes: &mut Mistakes) -> Option<Profiles> {
     if bytes.trim_ascii().is_empty() {
         let start = sources.add(path.to_string_lossy(), "");
         let remedy = "write a trace into it, or name another one; traces begin with `# coinfer trace 1`";
-        faults.add(&(start..start), "the trace is empty", remedy);
+        mistakes.add(&(start..start), "the trace is empty", remedy);
         return None;
     }
     match Trace::parse(bytes) {
@@ -249,7 +249,7 @@ fn parse(path: &Path, bytes: &[u8], sources: &mut Sources, faults: &mut Mistakes
             Some(Profiles { trace, of_shares, models })
         }
         Err(found) => {
-            add_faults(&path.to_string_lossy(), &String::from_utf8_lossy(bytes), found, sources, faults);
+            add_faults(&path.to_string_lossy(), &String::from_utf8_lossy(bytes), found, sources, mistakes);
             None
         }
     }
@@ -261,7 +261,7 @@ pub(super) fn add_faults(
     text: &str,
     found: Vec<cost::Mistake>,
     sources: &mut Sources,
-    faults: &mut Mistakes,
+    mistakes: &mut Mistakes,
 ) {
     let start = sources.add(name, text);
     let (mut lines, mut end) = (Vec::new(), start);
@@ -271,18 +271,18 @@ pub(super) fn add_faults(
     }
     for fault in found {
         let at = lines.get(fault.line.saturating_sub(1)).unwrap_or(&(end..end)).clone();
-        faults.add(&at, fault.cause, fault.remedy);
+        mistakes.add(&at, fault.cause, fault.remedy);
     }
 }
 
 impl Diagnostics {
-    /// What is wrong with files that are no scenarios: each one's name, its bytes and its faults. Lines of files that
+    /// What is wrong with files that are no scenarios: each one's name, its bytes and its mistakes. Lines of files that
     /// are no text are not shown.
     pub fn of_files<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8], Vec<cost::Mistake>)>) -> Diagnostics {
-        let (mut sources, mut faults) = (Sources::default(), Mistakes::default());
+        let (mut sources, mut mistakes) = (Sources::default(), Mistakes::default());
         for (name, bytes, found) in files {
-            add_faults(name, std::str::from_utf8(bytes).unwrap_or_default(), found, &mut sources, &mut faults);
+            add_faults(name, std::str::from_utf8(bytes).unwrap_or_default(), found, &mut sources, &mut mistakes);
         }
-        Diagnostics::new(faults, &sources)
+        Diagnostics::new(mistakes, &sources)
     }
 }

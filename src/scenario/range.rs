@@ -8,7 +8,7 @@ use super::path::split;
 pub(super) const POINTS_MAX: usize = 1_000_000;
 
 /// The values of `a..=b` or `a..=b*factor`.
-pub(super) fn range(text: &str, at: &Span, faults: &mut Mistakes) -> Option<Vec<Node>> {
+pub(super) fn range(text: &str, at: &Span, mistakes: &mut Mistakes) -> Option<Vec<Node>> {
     const REMEDY: &str = "write for example \"1..=64\", or \"1..=64*2\" to double at each step";
     let number = |text: &str| text.trim().replace('_', "").parse::<i64>().ok().filter(|&number| number >= 0);
     let parsed = text.split_once("..=").and_then(|(first, rest)| {
@@ -19,7 +19,7 @@ pub(super) fn range(text: &str, at: &Span, faults: &mut Mistakes) -> Option<Vec<
         Some((number(first)?, number(last)?, factor))
     });
     let Some((first, last, factor)) = parsed else {
-        faults.add(at, format!("`{}` is not a range", super::decode::shorten(text)), REMEDY);
+        mistakes.add(at, format!("`{}` is not a range", super::decode::shorten(text)), REMEDY);
         return None;
     };
     let problem = match factor {
@@ -29,7 +29,7 @@ pub(super) fn range(text: &str, at: &Span, faults: &mut Mistakes) -> Option<Vec<
         _ => None,
     };
     if let Some(problem) = problem {
-        faults.add(at, problem, REMEDY);
+        mistakes.add(at, problem, REMEDY);
         return None;
     }
     let next = |&value: &i64| match factor {
@@ -41,9 +41,9 @@ pub(super) fn range(text: &str, at: &Span, faults: &mut Mistakes) -> Option<Vec<
 }
 
 /// The values of the text of an override, if it is a list such as `1,2,4` or a range such as `1..=64`.
-pub(super) fn listed(text: &str, at: &Span, faults: &mut Mistakes) -> Option<Vec<Node>> {
+pub(super) fn listed(text: &str, at: &Span, mistakes: &mut Mistakes) -> Option<Vec<Node>> {
     if text.contains("..=") && !text.contains(['"', '\'', ',']) {
-        return Some(range(text, at, faults).unwrap_or_default());
+        return Some(range(text, at, mistakes).unwrap_or_default());
     }
     let parts = split(text, ',');
     let mut begin = at.start;
@@ -62,16 +62,16 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: &str) {
-        let mut faults = Mistakes::default();
+        let mut mistakes = Mistakes::default();
         let mut sources = Sources::default();
         let start = sources.add("--set", text);
-        let values = listed(text, &(start..start + text.len()), &mut faults);
-        let found = match faults.is_empty() {
+        let values = listed(text, &(start..start + text.len()), &mut mistakes);
+        let found = match mistakes.is_empty() {
             true => values.map_or("one value".to_owned(), |values| {
                 let values: Vec<String> = values.iter().map(|node| node.value.to_string()).collect();
                 values.join(" ")
             }),
-            false => Diagnostics::new(faults, &sources).to_string(),
+            false => Diagnostics::new(mistakes, &sources).to_string(),
         };
         assert!(found.contains(expected), "{found}");
     }

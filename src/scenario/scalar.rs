@@ -35,16 +35,16 @@ pub(super) enum Misfit {
 }
 
 impl<T: Scalar> Decode for At<T> {
-    fn decode(node: &Node, faults: &mut Mistakes) -> Option<Self> {
+    fn decode(node: &Node, mistakes: &mut Mistakes) -> Option<Self> {
         let at = node.at.clone();
         match T::read(&node.value) {
             Ok(value) => return Some(At { value, at }),
             Err(Misfit::Type) => {
                 let found = node.value.type_name();
                 let cause = format!("{} is needed here, not {found}", T::NOUN);
-                faults.add(&at, cause, T::REMEDY).label(found)
+                mistakes.add(&at, cause, T::REMEDY).label(found)
             }
-            Err(Misfit::Value(cause, remedy)) => faults.add(&at, cause, remedy.as_deref().unwrap_or(T::REMEDY)),
+            Err(Misfit::Value(cause, remedy)) => mistakes.add(&at, cause, remedy.as_deref().unwrap_or(T::REMEDY)),
         };
         None
     }

@@ -53,18 +53,18 @@ impl Axis {
         Axis { name: name.into(), path, at: at.clone(), values }
     }
 
-    fn from_pair((name, values): &(At<String>, Node), faults: &mut Mistakes) -> Option<Axis> {
-        let path = Path::parse(&name.value, &name.at, faults);
+    fn from_pair((name, values): &(At<String>, Node), mistakes: &mut Mistakes) -> Option<Axis> {
+        let path = Path::parse(&name.value, &name.at, mistakes);
         let found = match &values.value {
             Value::List(list) if list.is_empty() => {
-                faults.add(&values.at, "this axis has no value", "give it one, or remove it");
+                mistakes.add(&values.at, "this axis has no value", "give it one, or remove it");
                 None
             }
             Value::List(list) => Some(list.clone()),
-            Value::String(text) => range(text, &values.at, faults),
+            Value::String(text) => range(text, &values.at, mistakes),
             other => {
                 let cause = format!("the values of an axis are a list or a range, not {}", other.type_name());
-                faults.add(&values.at, cause, "write for example `[1, 2, 4]`, \"1..=64\" or \"1..=64*2\"");
+                mistakes.add(&values.at, cause, "write for example `[1, 2, 4]`, \"1..=64\" or \"1..=64*2\"");
                 None
             }
         };
@@ -79,11 +79,11 @@ impl Axis {
 
 impl Sweep {
     /// The sweep that the table `node` states, changed by `overrides`, of which later ones win.
-    pub(super) fn new(node: Option<&Node>, overrides: Vec<Override>, faults: &mut Mistakes) -> Sweep {
+    pub(super) fn new(node: Option<&Node>, overrides: Vec<Override>, mistakes: &mut Mistakes) -> Sweep {
         // What is wrong with the table's form is found when the whole scenario is read.
         let form = node.and_then(|node| SweepForm::decode(node, &mut Mistakes::default()));
         let mut axes_of = |pairs: Option<&Pairs>| -> Vec<Axis> {
-            pairs.iter().flat_map(|pairs| &pairs.0).filter_map(|pair| Axis::from_pair(pair, faults)).collect()
+            pairs.iter().flat_map(|pairs| &pairs.0).filter_map(|pair| Axis::from_pair(pair, mistakes)).collect()
         };
         let form = form.as_ref();
         let mut grid = axes_of(form.and_then(|form| Some(&form.grid.as_ref()?.0)));
@@ -98,7 +98,7 @@ impl Sweep {
                 Override::Axis(axis) => (axis, true),
                 Override::Fixed(axis) => (axis, false),
                 Override::Zip(axis) => {
-                    find_both(&mut zipped, &listed, &axis, faults);
+                    find_both(&mut zipped, &listed, &axis, mistakes);
                     grid.retain(|other| other.path != axis.path);
                     match zip.iter_mut().find(|other| other.path == axis.path) {
                         Some(replaced) => *replaced = axis,
@@ -111,7 +111,7 @@ impl Sweep {
                     continue;
                 }
             };
-            find_both(&mut listed, &zipped, &axis, faults);
+            find_both(&mut listed, &zipped, &axis, mistakes);
             let together = zip.len();
             zip.retain(|other| other.path != axis.path);
             match grid.iter_mut().find(|other| other.path == axis.path) {
@@ -121,22 +121,22 @@ impl Sweep {
             }
         }
         for axis in grid.iter().chain(&zip).filter(|axis| axis.path.begins_with("sweep")) {
-            faults.add(&axis.at, "an axis cannot change the sweep itself", "name the value that is to be swept");
+            mistakes.add(&axis.at, "an axis cannot change the sweep itself", "name the value that is to be swept");
         }
-        find_repeated(grid.iter().chain(&zip), faults);
-        grid.iter().for_each(|axis| find_repeated_values(axis, faults));
+        find_repeated(grid.iter().chain(&zip), mistakes);
+        grid.iter().for_each(|axis| find_repeated_values(axis, mistakes));
         if let Some(shortest) = zip.iter().min_by_key(|axis| axis.values.len())
             && let Some(longest) = zip.iter().max_by_key(|axis| axis.values.len())
             && shortest.values.len() < longest.values.len()
         {
             let (short, long) = (shortest.values.len(), longest.values.len());
             let cause = format!("axes that advance together have {short} and {long} values");
-            let fault = faults.add(&shortest.at, cause, "give them equally many, or move one to the grid");
+            let fault = mistakes.add(&shortest.at, cause, "give them equally many, or move one to the grid");
             fault.label(format!("{short} values")).beside(&longest.at, format!("{long} here"));
         }
         let grid_count = grid.len();
         let axes: Vec<Axis> = grid.into_iter().chain(zip).collect();
-        let exclude = entries.iter().filter_map(|entry| exclusion(entry, &axes, node, faults)).collect();
+        let exclude = entries.iter().filter_map(|entry| exclusion(entry, &axes, node, mistakes)).collect();
         Sweep { axes, grid_count, exclude, at: node.map_or(0..0, |node| node.at.clone()) }
     }
 
@@ -150,7 +150,7 @@ impl Sweep {
     }
 
     /// All points that are not excluded, the first axis slowest.
-    pub(super) fn choices(&self, faults: &mut Mistakes) -> Choices {
+    pub(super) fn choices(&self, mistakes: &mut Mistakes) -> Choices {
         let sizes = self.sizes();
         let count = sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
         let texts = |axis: &Axis| (axis.name.clone(), axis.values.iter().map(text).collect());
@@ -159,7 +159,7 @@ impl Sweep {
             let sizes: Vec<String> = choices.sizes().iter().map(usize::to_string).collect();
             let at = self.axes.first().map_or(&self.at, |axis| &axis.at);
             let cause = format!("the sweep has {} points", sizes.join(" x "));
-            faults.add(at, cause, format!("use fewer values; a sweep has at most {POINTS_MAX} points"));
+            mistakes.add(at, cause, format!("use fewer values; a sweep has at most {POINTS_MAX} points"));
             return choices;
         };
         let excluded = self.excluded();
@@ -167,15 +167,15 @@ impl Sweep {
             !excluded.iter().any(|pairs| pairs.iter().all(|(axis, matches)| matches[choice[*axis] as usize]))
         });
         if choices.is_empty() {
-            faults.add(&self.at, "the sweep excludes every point", "remove an entry of `exclude`");
+            mistakes.add(&self.at, "the sweep excludes every point", "remove an entry of `exclude`");
         }
         choices
     }
 
     /// Sets the values of `point` in `root`.
-    pub(super) fn apply(&self, point: &Point, root: &mut Node, faults: &mut Mistakes) {
+    pub(super) fn apply(&self, point: &Point, root: &mut Node, mistakes: &mut Mistakes) {
         for (axis, &value) in self.axes.iter().zip(point.choice()) {
-            axis.path.set(root, &axis.at, axis.values[value as usize].clone(), faults);
+            axis.path.set(root, &axis.at, axis.values[value as usize].clone(), mistakes);
         }
     }
 
@@ -201,44 +201,49 @@ fn text(node: &Node) -> Arc<str> {
 }
 
 /// Notes that an override sets the path of `axis` in one way, and finds those that set it in the other.
-fn find_both(known: &mut Vec<Axis>, others: &[Axis], axis: &Axis, faults: &mut Mistakes) {
+fn find_both(known: &mut Vec<Axis>, others: &[Axis], axis: &Axis, mistakes: &mut Mistakes) {
     if let Some(other) = others.iter().find(|other| other.path == axis.path) {
         let cause = format!("`{}` is set both by `--zip` and by `--set`", axis.name);
-        faults.add(&axis.at, cause, "keep one of them").label("second").beside(&other.at, "first");
+        mistakes.add(&axis.at, cause, "keep one of them").label("second").beside(&other.at, "first");
     }
     known.push(axis.clone());
 }
 
 /// A value that comes twice would make the same points twice. In axes that advance together it need not.
-fn find_repeated_values(axis: &Axis, faults: &mut Mistakes) {
+fn find_repeated_values(axis: &Axis, mistakes: &mut Mistakes) {
     let mut seen = BTreeSet::new();
     if let Some(repeated) = axis.values.iter().find(|value| !seen.insert(value.value.to_string())) {
         let cause = format!("`{}` has the value {} twice", axis.name, shorten(&repeated.value.to_string()));
-        faults.add(&repeated.at, cause, "give each value once; `seeds` repeats points with other random draws");
+        mistakes.add(&repeated.at, cause, "give each value once; `seeds` repeats points with other random draws");
     }
 }
 
-fn find_repeated<'a>(axes: impl Iterator<Item = &'a Axis>, faults: &mut Mistakes) {
+fn find_repeated<'a>(axes: impl Iterator<Item = &'a Axis>, mistakes: &mut Mistakes) {
     let mut seen: Vec<&Axis> = Vec::new();
     for axis in axes {
         if let Some(first) = seen.iter().find(|other| other.path == axis.path) {
             let cause = format!("two axes set `{}`", axis.name);
-            faults.add(&axis.at, cause, "keep one of them").label("second").beside(&first.at, "first");
+            mistakes.add(&axis.at, cause, "keep one of them").label("second").beside(&first.at, "first");
         }
         seen.push(axis);
     }
 }
 
 /// The axes and values of an entry of `exclude`.
-fn exclusion(entry: &Pairs, axes: &[Axis], sweep: Option<&Node>, faults: &mut Mistakes) -> Option<Vec<(usize, Node)>> {
+fn exclusion(
+    entry: &Pairs,
+    axes: &[Axis],
+    sweep: Option<&Node>,
+    mistakes: &mut Mistakes,
+) -> Option<Vec<(usize, Node)>> {
     if entry.0.is_empty() {
         let at = sweep.and_then(|sweep| sweep.get("exclude")).map_or(0..0, |node| node.at.clone());
-        faults.add(&at, "an empty entry excludes every point", "name a path and its value, or remove the entry");
+        mistakes.add(&at, "an empty entry excludes every point", "name a path and its value, or remove the entry");
         return None;
     }
     let mut found = Vec::new();
     for (name, value) in &entry.0 {
-        let path = Path::parse(&name.value, &name.at, faults)?;
+        let path = Path::parse(&name.value, &name.at, mistakes)?;
         match axes.iter().position(|axis| axis.path == path) {
             Some(axis) => found.push((axis, value.clone())),
             None => {
@@ -246,7 +251,7 @@ fn exclusion(entry: &Pairs, axes: &[Axis], sweep: Option<&Node>, faults: &mut Mi
                     [] => "add it to `grid`".to_owned(),
                     _ => format!("use one of the sweep's axes: {}", list(axes.iter().map(|axis| &axis.name))),
                 };
-                faults.add(&name.at, format!("the sweep has no axis `{}`", name.value), remedy);
+                mistakes.add(&name.at, format!("the sweep has no axis `{}`", name.value), remedy);
             }
         }
     }

@@ -27,7 +27,7 @@ impl<T> TextFiles<T> {
         (load, parse): (Load<'_>, impl Fn(&[u8]) -> Result<T, Vec<Mistake>>),
         inputs: &mut Vec<InputFile>,
         sources: &mut Sources,
-        faults: &mut Mistakes,
+        mistakes: &mut Mistakes,
     ) -> TextFiles<T> {
         let (mut loaded, mut seen) = (BTreeMap::new(), BTreeSet::new());
         for node in named {
@@ -38,7 +38,7 @@ impl<T> TextFiles<T> {
             let bytes = match load(&path, TEXT_BYTES_MAX) {
                 Ok(bytes) => bytes,
                 Err(FileMistake { cause, remedy }) => {
-                    faults.add(&node.at, cause, remedy);
+                    mistakes.add(&node.at, cause, remedy);
                     continue;
                 }
             };
@@ -46,7 +46,7 @@ impl<T> TextFiles<T> {
             match parse(&bytes) {
                 Ok(content) => drop(loaded.insert(path, content)),
                 Err(found) => {
-                    add_faults(&path.to_string_lossy(), &String::from_utf8_lossy(&bytes), found, sources, faults);
+                    add_faults(&path.to_string_lossy(), &String::from_utf8_lossy(&bytes), found, sources, mistakes);
                 }
             }
         }

@@ -18,6 +18,8 @@ pub(super) struct Dispatcher<'a, 'p> {
     replanning: u32,
     /// The time for which a timer is set to ask the policy again.
     asked_at: Option<Time>,
+    /// Whether nothing begins before something other than an arrival happens.
+    is_full: bool,
 }
 
 /// What a timer is for; its token is this and, times the number of kinds, which one of them.
@@ -56,6 +58,7 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
             faults: &problem.faults.faults,
             replanning: 0,
             asked_at: None,
+            is_full: false,
         }
     }
 
@@ -75,11 +78,21 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
     }
 
     /// Issues all that may be issued now that all is known that happens now, and drops who may not wait.
+    #[inline]
     fn decide(&mut self, simulator: &mut Simulator) {
         if !self.floor.waits() || simulator.has_more_now() {
             return;
         }
-        self.dispatch(simulator);
+        if !self.is_full {
+            self.dispatch(simulator);
+        }
+        if self.floor.drops {
+            self.drop_queries(simulator);
+        }
+    }
+
+    /// Drops who may not wait.
+    fn drop_queries(&mut self, simulator: &mut Simulator) {
         self.floor.drop_excess(simulator.now());
         if self.floor.drop_late(simulator.now()) {
             self.dispatch(simulator); // a batch may wait for whoever is first now
@@ -103,7 +116,8 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
         while self.floor.failed.is_none() {
             match self.policy.next(&mut self.floor, simulator) {
                 Next::Begin(begin) => self.floor.begin(begin, simulator),
-                Next::Wait { until } => {
+                Next::Wait { until, full } => {
+                    self.is_full = full;
                     if let Some(at) = until.filter(|_| self.asked_at != until) {
                         self.asked_at = until;
                         simulator.wake(at, Timer::Decision.token(0));
@@ -143,6 +157,8 @@ impl Source<Simulator> for Dispatcher<'_, '_> {
 
     #[inline]
     fn handle(&mut self, event: Event, simulator: &mut Simulator) -> Result<(), Stalled> {
+        let is_arrival = matches!(event, Event::Woken { token } if matches!(Timer::of(token), (Timer::Arrival, _)));
+        self.is_full &= is_arrival;
         match event {
             Event::Ended(completion) => self.floor.complete(completion, simulator),
             Event::Sent { step } => self.floor.free_lane(step, simulator),

@@ -26,6 +26,8 @@ pub(super) struct Floor<'a, 'p> {
     planner: &'a mut Planner<'p>,
     streams: &'a Streams,
     pub(super) tenants: Vec<Tenant<'a>>,
+    /// Whether any of their queries may be dropped.
+    pub(super) drops: bool,
     queries: Vec<Query>,
     /// Queries that arrived and are neither done nor dropped.
     open: u32,
@@ -51,15 +53,16 @@ pub(super) struct Begin {
 
 /// What policies see.
 impl Floor<'_, '_> {
-    /// The tenants whose queries wait: by priority, and then by which came first.
+    /// The first answer of `ask` about tenants whose queries wait: by priority, and then by which came first.
     #[inline]
-    pub(super) fn who_waits(&self) -> SmallVec<[usize; 4]> {
+    pub(super) fn find_waiting<T>(&mut self, mut ask: impl FnMut(&mut Self, usize) -> Option<T>) -> Option<T> {
+        if let [only] = self.tenants.as_slice() {
+            return if only.waiting.is_empty() { None } else { ask(self, 0) };
+        }
         let waits = |tenant: &usize| !self.tenants[*tenant].waiting.is_empty();
         let mut found: SmallVec<[usize; 4]> = (0..self.tenants.len()).filter(waits).collect();
-        if found.len() > 1 {
-            found.sort_by_key(|&tenant| (Reverse(self.tenants[tenant].priority), self.tenants[tenant].waiting[0]));
-        }
-        found
+        found.sort_by_key(|&tenant| (Reverse(self.tenants[tenant].priority), self.tenants[tenant].waiting[0]));
+        found.into_iter().find_map(|tenant| ask(self, tenant))
     }
 
     /// Plans under way.
@@ -86,7 +89,7 @@ impl Floor<'_, '_> {
     /// fits.
     pub(super) fn fitting(&self, tenant: usize, samples_max: u32) -> (usize, bool) {
         let waiting = &self.tenants[tenant].waiting;
-        if let Some(each) = self.tenants[tenant].samples_each() {
+        if let Some(each) = self.tenants[tenant].samples_each {
             let full = (samples_max / each).max(1) as usize;
             return (waiting.len().min(full), waiting.len() >= full);
         }
@@ -101,7 +104,7 @@ impl Floor<'_, '_> {
 
     /// A plan for the first queries of `tenant` that wait, of which a step would begin now and for which there is memory.
     pub(super) fn plan_for(&mut self, tenant: usize, count: usize, simulator: &mut Simulator) -> Option<Begin> {
-        let samples = match self.tenants[tenant].samples_each() {
+        let samples = match self.tenants[tenant].samples_each {
             Some(each) => each.saturating_mul(count as u32),
             None => self.samples_of(self.tenants[tenant].waiting.iter().take(count)),
         };
@@ -112,11 +115,13 @@ impl Floor<'_, '_> {
 
 impl<'a, 'p> Floor<'a, 'p> {
     pub(super) fn new(problem: &'a Problem, planner: &'a mut Planner<'p>, streams: &'a Streams) -> Floor<'a, 'p> {
+        let tenants = Tenant::all(problem, streams);
         Floor {
             problem,
             planner,
             streams,
-            tenants: Tenant::all(problem, streams),
+            drops: tenants.iter().any(Tenant::drops),
+            tenants,
             queries: Vec::new(),
             open: 0,
             groups: Groups::default(),

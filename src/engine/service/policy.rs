@@ -18,8 +18,8 @@ pub(super) trait Policy {
 pub(super) enum Next {
     /// These queries begin.
     Begin(Begin),
-    /// Nothing begins until something happens, or this time has come.
-    Wait { until: Option<Time> },
+    /// Nothing begins until something happens, or this time has come. If all is `full`, arrivals are nothing of the kind.
+    Wait { until: Option<Time>, full: bool },
 }
 
 /// The policy that a problem asks for.
@@ -39,14 +39,11 @@ struct PerQuery {
 
 impl Policy for PerQuery {
     fn next(&mut self, floor: &mut Floor<'_, '_>, simulator: &mut Simulator) -> Next {
-        if self.in_flight_max.is_none_or(|limit| floor.under_way() < limit as usize) {
-            for tenant in floor.who_waits() {
-                if let Some(begin) = floor.plan_for(tenant, 1, simulator) {
-                    return Next::Begin(begin);
-                }
-            }
+        if self.in_flight_max.is_some_and(|limit| floor.under_way() >= limit as usize) {
+            return Next::Wait { until: None, full: true };
         }
-        Next::Wait { until: None }
+        let begin = floor.find_waiting(|floor, tenant| floor.plan_for(tenant, 1, simulator));
+        begin.map_or(Next::Wait { until: None, full: false }, Next::Begin)
     }
 }
 
@@ -59,23 +56,26 @@ struct Batches {
 
 impl Policy for Batches {
     fn next(&mut self, floor: &mut Floor<'_, '_>, simulator: &mut Simulator) -> Next {
+        // Of several plans, each is for devices of its own.
+        let is_full = |floor: &Floor<'_, '_>, tenant: usize| {
+            floor.under_way_of(tenant) >= self.in_flight_max.unwrap_or_else(|| floor.alternatives(tenant))
+        };
         let mut until = None;
-        for tenant in floor.who_waits() {
-            // Of several plans, each is for devices of its own.
-            let limit = self.in_flight_max.unwrap_or_else(|| floor.alternatives(tenant));
-            if floor.under_way_of(tenant) >= limit {
-                continue;
+        let begin = floor.find_waiting(|floor, tenant| {
+            if is_full(floor, tenant) {
+                return None;
             }
-            let (count, is_full) = floor.fitting(tenant, self.samples_max);
+            let (count, is_whole) = floor.fitting(tenant, self.samples_max);
             let at = floor.first_arrived(tenant) + self.delay_max;
-            if !is_full && simulator.now() < at {
+            if !is_whole && simulator.now() < at {
                 until = Some(until.map_or(at, |other: Time| other.min(at)));
-                continue;
+                return None;
             }
-            if let Some(begin) = floor.plan_for(tenant, count, simulator) {
-                return Next::Begin(begin);
-            }
+            floor.plan_for(tenant, count, simulator)
+        });
+        match begin {
+            Some(begin) => Next::Begin(begin),
+            None => Next::Wait { until, full: (0..floor.tenants.len()).all(|tenant| is_full(floor, tenant)) },
         }
-        Next::Wait { until }
     }
 }

@@ -12,9 +12,12 @@ pub(super) struct Tenant<'a> {
     pub(super) model: Option<ModelId>,
     load: &'a Load,
     pub(super) priority: u8,
+    /// The samples of each of its queries, if they are as many for all.
+    pub(super) samples_each: Option<u32>,
     /// Of queries that come whether or not others are done.
     times: Option<ArrivalTimes<'a>>,
-    /// Queries that have arrived.
+    /// Queries in all, and those that have arrived.
+    queries: u32,
     arrived: u32,
     /// Queries that wait for a plan, the first to arrive in front.
     pub(super) waiting: VecDeque<u32>,
@@ -35,10 +38,17 @@ impl<'a> Tenant<'a> {
             model,
             load,
             priority,
+            samples_each: match load {
+                Load::Server(Server { arrivals: Arrivals::Recorded { samples, .. }, .. }) if !samples.is_empty() => {
+                    None
+                }
+                load => Some(load.samples()),
+            },
             times: match load {
                 Load::Server(server) => Some(ArrivalTimes::new(&server.arrivals, streams, index)),
                 _ => None,
             },
+            queries: load.queries(),
             arrived: 0,
             waiting: VecDeque::new(),
             under_way: 0,
@@ -69,13 +79,13 @@ impl<'a> Tenant<'a> {
             Load::SingleStream { clients, .. } | Load::MultiStream { clients, .. } => clients,
             Load::Server(_) | Load::PerModel(_) => 0,
         };
-        clients.min(self.load.queries())
+        clients.min(self.queries)
     }
 
     /// Whether more queries will come by themselves or when others are done.
     #[inline]
     pub(super) fn expects_queries(&self) -> bool {
-        self.arrived < self.load.queries()
+        self.arrived < self.queries
     }
 
     /// Whether its clients send a query when one is done.
@@ -91,32 +101,26 @@ impl<'a> Tenant<'a> {
 
     /// How many come at an arrival.
     pub(super) fn together(&self) -> u32 {
-        self.server().map_or(1, |server| server.together).min(self.load.queries() - self.arrived)
+        self.server().map_or(1, |server| server.together).min(self.queries - self.arrived)
     }
 
     /// A query arrives. Returns its samples.
     #[inline]
     pub(super) fn arrive(&mut self, id: u32) -> u32 {
-        let samples = match self.load {
-            Load::Server(Server { arrivals: Arrivals::Recorded { samples, .. }, together, .. })
-                if !samples.is_empty() =>
-            {
+        let samples = self.samples_each.unwrap_or_else(|| match self.load {
+            Load::Server(Server { arrivals: Arrivals::Recorded { samples, .. }, together, .. }) => {
                 samples[(self.arrived / together) as usize]
             }
             load => load.samples(),
-        };
+        });
         self.arrived += 1;
         self.waiting.push_back(id);
         samples
     }
 
-    /// The samples of each of its queries, if they are as many for all.
-    #[inline]
-    pub(super) fn samples_each(&self) -> Option<u32> {
-        match self.load {
-            Load::Server(Server { arrivals: Arrivals::Recorded { samples, .. }, .. }) if !samples.is_empty() => None,
-            load => Some(load.samples()),
-        }
+    /// Whether its queries may be dropped.
+    pub(super) fn drops(&self) -> bool {
+        self.queue_max().is_some() || self.drop_after().is_some()
     }
 
     /// Queries that may wait; `None` if all may.

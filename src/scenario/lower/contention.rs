@@ -12,22 +12,22 @@ use crate::scenario::names::Names;
 /// Threads of a processor.
 const THREADS_MAX: u64 = 1024;
 
-/// What the devices contend for beside memories; nothing of the links. If there are faults, it is not whole.
-pub(super) fn lower(form: &ScenarioForm, devices: &Names, faults: &mut Mistakes) -> Interference {
+/// What the devices contend for beside memories; nothing of the links. If there are mistakes, it is not whole.
+pub(super) fn lower(form: &ScenarioForm, devices: &Names, mistakes: &mut Mistakes) -> Interference {
     let mut interference = Interference::default();
     let mut seen = BTreeMap::new();
     for slowdown in form.slowdowns.iter().flatten() {
-        interference.slowdowns.extend(lower_slowdown(slowdown, devices, &mut seen, faults));
+        interference.slowdowns.extend(lower_slowdown(slowdown, devices, &mut seen, mistakes));
     }
     let forms: Vec<&DeviceForm> = form.devices.iter().flatten().collect();
     let (mut names, mut members) = (Names::new("packages"), Members::new("packages"));
     for package in form.packages.iter().flatten() {
-        names.insert(package.name.as_ref(), faults);
-        interference.packages.extend(lower_package(package, &forms, devices, &mut members, faults));
+        names.insert(package.name.as_ref(), mistakes);
+        interference.packages.extend(lower_package(package, &forms, devices, &mut members, mistakes));
     }
     let mut seen = BTreeMap::new();
     for host in form.hosts.iter().flatten() {
-        interference.hosts.extend(lower_host(host, devices, &mut seen, faults));
+        interference.hosts.extend(lower_host(host, devices, &mut seen, mistakes));
     }
     interference
 }
@@ -57,24 +57,24 @@ fn lower_slowdown(
     form: &SlowdownForm,
     devices: &Names,
     seen: &mut BTreeMap<(u32, u32), Span>,
-    faults: &mut Mistakes,
+    mistakes: &mut Mistakes,
 ) -> Option<Slowdown> {
     let factor = form.factor.as_ref().map(|factor| {
         if !(1.0..=100.0).contains(&factor.value) {
             let cause = format!("the factor {} is out of range", factor.value);
-            faults.add(&factor.at, cause, "use how many times as long steps take, from 1 to 100");
+            mistakes.add(&factor.at, cause, "use how many times as long steps take, from 1 to 100");
         }
         factor.value
     });
-    let device = form.device.as_ref().and_then(|name| devices.find(name, faults));
-    let busy = form.while_busy.as_ref().and_then(|name| devices.find(name, faults));
+    let device = form.device.as_ref().and_then(|name| devices.find(name, mistakes));
+    let busy = form.while_busy.as_ref().and_then(|name| devices.find(name, mistakes));
     let (device, busy) = (device?, busy?);
     let at = &form.while_busy.as_ref()?.at;
     if device == busy {
-        faults.add(at, "a device does not slow itself", "name two different devices");
+        mistakes.add(at, "a device does not slow itself", "name two different devices");
     } else if let Some(first) = seen.insert((device, busy), form.at.clone()) {
         let cause = "this slowdown is stated twice";
-        faults.add(&form.at, cause, "keep one of them").label("second").beside(&first, "first");
+        mistakes.add(&form.at, cause, "keep one of them").label("second").beside(&first, "first");
     }
     Some(Slowdown {
         device: DeviceId(device),
@@ -100,15 +100,15 @@ impl Members {
         &mut self,
         named: &[At<String>],
         devices: &Names,
-        faults: &mut Mistakes,
+        mistakes: &mut Mistakes,
     ) -> Vec<Option<DeviceId>> {
         let found: Vec<Option<DeviceId>> =
-            named.iter().map(|name| Some(DeviceId(devices.find(name, faults)?))).collect();
+            named.iter().map(|name| Some(DeviceId(devices.find(name, mistakes)?))).collect();
         for (name, device) in named.iter().zip(&found) {
             let Some(device) = device else { continue };
             if let Some(first) = self.seen.insert(*device, name.at.clone()) {
                 let cause = format!("`{}` is named twice among the {}", name.value, self.list);
-                faults.add(&name.at, cause, "name it once").label("second").beside(&first, "first");
+                mistakes.add(&name.at, cause, "name it once").label("second").beside(&first, "first");
             }
         }
         found
@@ -120,19 +120,19 @@ fn lower_package(
     forms: &[&DeviceForm],
     names: &Names,
     members: &mut Members,
-    faults: &mut Mistakes,
+    mistakes: &mut Mistakes,
 ) -> Option<Package> {
     let exponent = form.exponent.as_ref().map_or(3.0, |exponent| exponent.value);
     if !(1.0..=3.0).contains(&exponent) {
         let cause = format!("the exponent {exponent} is out of range");
         let remedy = "use 1 if only the clock falls, and up to 3 if the voltage falls with it";
-        faults.add(&form.exponent.as_ref()?.at, cause, remedy);
+        mistakes.add(&form.exponent.as_ref()?.at, cause, remedy);
     }
     let named = form.devices.as_deref()?;
     if named.is_empty() {
-        faults.add(&form.at, "the package has no devices", "name one or more, or remove it");
+        mistakes.add(&form.at, "the package has no devices", "name one or more, or remove it");
     }
-    let devices = members.find(named, names, faults);
+    let devices = members.find(named, names, mistakes);
     let mut idle = 0.0;
     for (name, device) in named.iter().zip(&devices).filter_map(|(name, device)| Some((name, (*device)?))) {
         match &forms[device.0 as usize].power {
@@ -140,38 +140,43 @@ fn lower_package(
             None => {
                 let cause = format!("what `{}` draws is not known", name.value);
                 let remedy = "add `power = { idle = \"5 W\", active = \"30 W\" }` to the device, with its own figures";
-                faults.add(&name.at, cause, remedy);
+                mistakes.add(&name.at, cause, remedy);
             }
         }
     }
     let budget = form.budget.as_ref()?;
     if budget.value.as_f64() <= idle {
         let cause = format!("the devices draw {idle} W even while they are idle, which leaves nothing to compute with");
-        faults.add(&budget.at, cause, format!("use more than {idle} W"));
+        mistakes.add(&budget.at, cause, format!("use more than {idle} W"));
     }
     Some(Package { devices: devices.into_iter().collect::<Option<_>>()?, budget: budget.value, exponent })
 }
 
-fn lower_host(form: &HostForm, devices: &Names, seen: &mut BTreeMap<u32, Span>, faults: &mut Mistakes) -> Option<Host> {
-    let device = form.device.as_ref().and_then(|name| devices.find(name, faults));
+fn lower_host(
+    form: &HostForm,
+    devices: &Names,
+    seen: &mut BTreeMap<u32, Span>,
+    mistakes: &mut Mistakes,
+) -> Option<Host> {
+    let device = form.device.as_ref().and_then(|name| devices.find(name, mistakes));
     if let (Some(device), Some(At { value, at })) = (device, &form.device)
         && let Some(first) = seen.insert(device, at.clone())
     {
         let cause = format!("`{value}` is a host twice");
-        faults.add(at, cause, "name all that it drives in one entry").label("second").beside(&first, "first");
+        mistakes.add(at, cause, "name all that it drives in one entry").label("second").beside(&first, "first");
     }
     let threads = form.threads.as_ref().map(|threads| {
         if !(1..=THREADS_MAX).contains(&threads.value) {
             let cause = format!("a processor of {} threads cannot be simulated", threads.value);
-            faults.add(&threads.at, cause, format!("use 1 to {THREADS_MAX}"));
+            mistakes.add(&threads.at, cause, format!("use 1 to {THREADS_MAX}"));
         }
         threads.value
     });
     let mut holds = Vec::new();
     for (name, held) in &form.holds.as_ref()?.0 {
-        let holder = devices.find(name, faults);
+        let holder = devices.find(name, mistakes);
         if holder.is_some() && holder == device {
-            faults.add(&name.at, "the steps of a processor use all its threads anyway", "name other devices only");
+            mistakes.add(&name.at, "the steps of a processor use all its threads anyway", "name other devices only");
         }
         let most = threads.unwrap_or(THREADS_MAX).clamp(1, THREADS_MAX);
         let count = match held.value {
@@ -180,12 +185,12 @@ fn lower_host(form: &HostForm, devices: &Names, seen: &mut BTreeMap<u32, Span>, 
         };
         if count.is_none() {
             let cause = format!("`{}` cannot hold {} of {most} threads", name.value, held.value);
-            faults.add(&held.at, cause, format!("use a whole number from 1 to {most}"));
+            mistakes.add(&held.at, cause, format!("use a whole number from 1 to {most}"));
         }
         holds.extend(holder.map(DeviceId).zip(count));
     }
     if form.holds.as_ref()?.0.is_empty() {
-        faults.add(&form.at, "no device holds threads of this host", "name one, for example `holds = { gpu = 1 }`");
+        mistakes.add(&form.at, "no device holds threads of this host", "name one, for example `holds = { gpu = 1 }`");
     }
     Some(Host { device: DeviceId(device?), threads: threads? as u32, holds })
 }

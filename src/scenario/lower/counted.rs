@@ -10,7 +10,7 @@ use crate::scenario::form::{DeviceForm, ScenarioForm};
 pub(super) type Counted = BTreeMap<String, Vec<String>>;
 
 /// Replaces each device with a `count` by so many devices, called by its name and numbers from 1 on.
-pub(super) fn expand(form: &mut ScenarioForm, faults: &mut Mistakes) -> Counted {
+pub(super) fn expand(form: &mut ScenarioForm, mistakes: &mut Mistakes) -> Counted {
     let mut counted = Counted::new();
     let mut devices: Vec<DeviceForm> = Vec::new();
     for device in form.devices.iter().flatten() {
@@ -21,7 +21,7 @@ pub(super) fn expand(form: &mut ScenarioForm, faults: &mut Mistakes) -> Counted 
         let room = (LIST_MAX as u64).saturating_sub(devices.len() as u64);
         if count.value > room {
             let cause = format!("there cannot be {} of a device", count.value);
-            faults.add(&count.at, cause, format!("use 0 to {room}: a scenario has {LIST_MAX} devices at most"));
+            mistakes.add(&count.at, cause, format!("use 0 to {room}: a scenario has {LIST_MAX} devices at most"));
             devices.push(device.clone());
             continue;
         }

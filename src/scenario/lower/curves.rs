@@ -79,8 +79,8 @@ impl<'a> Curves<'a> {
     }
 
     /// Traces must have their devices, and some device must know each model.
-    pub(super) fn check(&self, faults: &mut Mistakes) {
-        let known = faults.len();
+    pub(super) fn check(&self, mistakes: &mut Mistakes) {
+        let known = mistakes.len();
         let mut profiled: BTreeSet<&str> = BTreeSet::new();
         let mut is_complete = true;
         for device in &self.devices {
@@ -95,11 +95,11 @@ impl<'a> Curves<'a> {
                 let cause = format!("the trace has no device called `{}`", shorten(&profile.value));
                 let remedy = did_you_mean(&profile.value, profiles.devices(), "devices of the trace");
                 let remedy = format!("{remedy} (`profile` says what the trace calls a device)");
-                faults.add(&profile.at, cause, remedy).beside(&trace.at, "the trace");
+                mistakes.add(&profile.at, cause, remedy).beside(&trace.at, "the trace");
             }
             profiled.extend(profiles.models(&profile.value, precision(device)));
         }
-        if !is_complete || faults.len() > known {
+        if !is_complete || mistakes.len() > known {
             return;
         }
         if self.devices.iter().any(|device| device.speed.is_some()) {
@@ -114,7 +114,7 @@ impl<'a> Curves<'a> {
                 let others = self.other_precisions(&profile.value);
                 if !others.is_empty() {
                     let cause = format!("{cause} in what its device computes in: {}", others.join(", "));
-                    faults.add(&profile.at, cause, "set the `precision` of a device, or profile it in that");
+                    mistakes.add(&profile.at, cause, "set the `precision` of a device, or profile it in that");
                     continue;
                 }
                 let remedy = if profiled.is_empty() {
@@ -123,7 +123,7 @@ impl<'a> Curves<'a> {
                     let remedy = did_you_mean(&profile.value, &profiled, "models of the traces");
                     format!("{remedy} (`profile` says what traces call a model)")
                 };
-                faults.add(&profile.at, cause, remedy);
+                mistakes.add(&profile.at, cause, remedy);
             }
         }
     }

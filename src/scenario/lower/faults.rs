@@ -32,16 +32,16 @@ enum Broken<'a> {
     Link(&'a [LinkId]),
 }
 
-/// Everything that breaks. If the form has faults, it is not whole.
-pub(super) fn lower(form: &ScenarioForm, hardware: &Hardware, faults: &mut Mistakes) -> problem::Faults {
+/// Everything that breaks. If the form has mistakes, it is not whole.
+pub(super) fn lower(form: &ScenarioForm, hardware: &Hardware, mistakes: &mut Mistakes) -> problem::Faults {
     let (mut names, mut spells) = (Names::new("faults"), BTreeMap::new());
     for fault in form.faults.iter().flatten() {
-        names.insert(fault.name.as_ref(), faults);
-        if let Some((part, spell)) = lower_fault(fault, hardware, faults) {
+        names.insert(fault.name.as_ref(), mistakes);
+        if let Some((part, spell)) = lower_fault(fault, hardware, mistakes) {
             spells.entry(part).or_insert_with(Vec::new).push(spell);
         }
     }
-    spells.values_mut().for_each(|spells| find_overlaps(spells, faults));
+    spells.values_mut().for_each(|spells| find_overlaps(spells, mistakes));
     let mut changes = Vec::new();
     for Spell { from, until, begin, end, .. } in spells.into_values().flatten() {
         changes.extend(begin.into_iter().map(|change| (from, 1, change)));
@@ -58,18 +58,19 @@ pub(super) fn lower(form: &ScenarioForm, hardware: &Hardware, faults: &mut Mista
 fn lower_fault<'a>(
     form: &'a FaultForm,
     hardware: &'a Hardware,
-    faults: &mut Mistakes,
+    mistakes: &mut Mistakes,
 ) -> Option<(Broken<'a>, Spell<'a>)> {
     if let (Some(from), Some(until)) = (&form.from, &form.until)
         && until.value <= from.value
     {
-        let fault = faults.add(&until.at, "the fault ends before it begins", "use a later time, or leave `until` out");
+        let fault =
+            mistakes.add(&until.at, "the fault ends before it begins", "use a later time, or leave `until` out");
         fault.beside(&from.at, "it begins");
     }
-    let left = lower_left(form, faults);
+    let left = lower_left(form, mistakes);
     let part = match (&form.device, &form.link) {
-        (Some(device), _) => Broken::Device(DeviceId(hardware.devices.find(device, faults)?)),
-        (None, Some(link)) => Broken::Link(hardware.links.find(link, faults)?),
+        (Some(device), _) => Broken::Device(DeviceId(hardware.devices.find(device, mistakes)?)),
+        (None, Some(link)) => Broken::Link(hardware.links.find(link, mistakes)?),
         (None, None) => return None,
     };
     let bandwidth = |health| move |&link: &LinkId| Change::Bandwidth { link, health };
@@ -94,19 +95,19 @@ enum Left {
     Nothing,
 }
 
-fn lower_left(form: &FaultForm, faults: &mut Mistakes) -> Option<Left> {
+fn lower_left(form: &FaultForm, mistakes: &mut Mistakes) -> Option<Left> {
     let out = form.out.as_ref().filter(|out| out.value);
     match (&form.slowdown, out) {
         (Some(slowdown), Some(out)) => {
             let cause = "what is gone has no speed";
-            faults.add(&out.at, cause, "keep either `slowdown` or `out`").beside(&slowdown.at, "its speed");
+            mistakes.add(&out.at, cause, "keep either `slowdown` or `out`").beside(&slowdown.at, "its speed");
         }
         (None, None) => {
             let remedy = if form.link.is_some() { "slowdown = 3.0" } else { "slowdown = 3.0` or `out = true" };
-            faults.add(&form.at, "the fault changes nothing", format!("add for example `{remedy}`"));
+            mistakes.add(&form.at, "the fault changes nothing", format!("add for example `{remedy}`"));
         }
         (None, Some(out)) if form.link.is_some() => {
-            faults.add(&out.at, "links do not drop out", format!("use a `slowdown` of up to {SLOWDOWN_MAX}"));
+            mistakes.add(&out.at, "links do not drop out", format!("use a `slowdown` of up to {SLOWDOWN_MAX}"));
         }
         _ => {}
     }
@@ -114,18 +115,18 @@ fn lower_left(form: &FaultForm, faults: &mut Mistakes) -> Option<Left> {
     if !(slowdown.value > 1.0 && slowdown.value <= SLOWDOWN_MAX) {
         let cause = format!("the slowdown {} is out of range", slowdown.value);
         let remedy = format!("use how many times as long everything takes, above 1 and up to {SLOWDOWN_MAX}");
-        faults.add(&slowdown.at, cause, remedy);
+        mistakes.add(&slowdown.at, cause, remedy);
     }
     Some(Left::Share(1.0 / slowdown.value))
 }
 
 /// Sorts the faults of a part by time; each must end before the next begins.
-fn find_overlaps(spells: &mut [Spell<'_>], faults: &mut Mistakes) {
+fn find_overlaps(spells: &mut [Spell<'_>], mistakes: &mut Mistakes) {
     spells.sort_by_key(|spell| spell.from);
     for pair in spells.windows(2) {
         if pair[0].until.is_none_or(|until| until > pair[1].from) {
             let cause = "another fault of the same device or link has not ended when this one begins";
-            let fault = faults.add(pair[1].at, cause, "let the first end before, or make one fault of them");
+            let fault = mistakes.add(pair[1].at, cause, "let the first end before, or make one fault of them");
             fault.label("second").beside(pair[0].at, "first");
         }
     }

@@ -23,14 +23,14 @@ pub(super) struct Hardware {
 /// The names of links, and what each has become.
 pub(super) struct LinkNames {
     names: Names,
-    /// The directions of each link; none if it has faults.
+    /// The directions of each link; none if it has mistakes.
     directions: Vec<Vec<LinkId>>,
 }
 
 impl LinkNames {
     /// Gives a name to the next entry, which is no link by itself.
-    pub(super) fn insert(&mut self, name: Option<&At<String>>, faults: &mut Mistakes) {
-        self.names.insert(name, faults);
+    pub(super) fn insert(&mut self, name: Option<&At<String>>, mistakes: &mut Mistakes) {
+        self.names.insert(name, mistakes);
         self.directions.push(Vec::new());
     }
 
@@ -40,40 +40,40 @@ impl LinkNames {
     }
 
     /// The directions of the link called `name`.
-    pub(super) fn find(&self, name: &At<String>, faults: &mut Mistakes) -> Option<&[LinkId]> {
-        Some(&self.directions[self.names.find(name, faults)? as usize])
+    pub(super) fn find(&self, name: &At<String>, mistakes: &mut Mistakes) -> Option<&[LinkId]> {
+        Some(&self.directions[self.names.find(name, mistakes)? as usize])
     }
 }
 
-/// The devices and links. If there are faults, the platform is not whole, and its ids are not those of the names.
-pub(super) fn lower(form: &ScenarioForm, faults: &mut Mistakes) -> Hardware {
+/// The devices and links. If there are mistakes, the platform is not whole, and its ids are not those of the names.
+pub(super) fn lower(form: &ScenarioForm, mistakes: &mut Mistakes) -> Hardware {
     let mut devices = Names::new("devices");
     let mut platform = Platform::default();
     for device in form.devices.iter().flatten() {
-        devices.insert(device.name.as_ref(), faults);
-        platform.devices.extend(lower_device(device, faults));
+        devices.insert(device.name.as_ref(), mistakes);
+        platform.devices.extend(lower_device(device, mistakes));
     }
     let mut links = Links { names: Names::new("links"), joined: BTreeMap::new() };
     let mut directions = Vec::new();
     for link in form.links.iter().flatten() {
         let first = platform.links.len() as u32;
-        platform.links.extend(links.lower(link, &devices, faults));
+        platform.links.extend(links.lower(link, &devices, mistakes));
         directions.push((first..platform.links.len() as u32).map(LinkId).collect());
     }
     Hardware { platform, devices, links: LinkNames { names: links.names, directions } }
 }
 
-fn lower_device(form: &DeviceForm, faults: &mut Mistakes) -> Option<Device> {
+fn lower_device(form: &DeviceForm, mistakes: &mut Mistakes) -> Option<Device> {
     if let Some(At { value: Bytes(0), at }) = &form.memory {
-        faults.add(at, "a device without memory can run nothing", "write for example `memory = \"4 GiB\"`");
+        mistakes.add(at, "a device without memory can run nothing", "write for example `memory = \"4 GiB\"`");
     }
     if let Some(At { value: 0, at }) = form.speed.as_ref().and_then(|speed| speed.row_tile.as_ref()) {
-        faults.add(at, "no rows cannot be computed together", "use 1 or more");
+        mistakes.add(at, "no rows cannot be computed together", "use 1 or more");
     }
     let kind = form.kind.as_ref()?;
-    let limits = lower_limits(kind.value.0, form.limits.as_ref(), faults);
+    let limits = lower_limits(kind.value.0, form.limits.as_ref(), mistakes);
     let precision = precision(form);
-    check_precision(form, kind, precision, &limits, faults);
+    check_precision(form, kind, precision, &limits, mistakes);
     let unsupported = form.unsupported.as_ref().map(|words| words.iter().map(|word| word.value.0).collect());
     Some(Device {
         name: form.name.as_ref()?.value.clone(),
@@ -83,24 +83,24 @@ fn lower_device(form: &DeviceForm, faults: &mut Mistakes) -> Option<Device> {
         unsupported: unsupported.unwrap_or_else(|| kind.value.0.unsupported()),
         limits,
         traffic: form.traffic.as_ref().map(|traffic| traffic.value),
-        power: form.power.as_ref().and_then(|power| lower_power(power, faults)),
+        power: form.power.as_ref().and_then(|power| lower_power(power, mistakes)),
         // Set once the platform is whole.
         runtime: Runtime::Simulated,
     })
 }
 
 /// What a device of this kind accepts, where `form` does not say otherwise.
-fn lower_limits(kind: DeviceKind, form: Option<&LimitsForm>, faults: &mut Mistakes) -> Limits {
+fn lower_limits(kind: DeviceKind, form: Option<&LimitsForm>, mistakes: &mut Mistakes) -> Limits {
     let usual = kind.limits();
     let Some(form) = form else { return usual };
     if let Some([]) = form.precisions.as_deref() {
-        faults.add(&form.at, "a device that computes in no precision can run nothing", "name one, such as \"fp16\"");
+        mistakes.add(&form.at, "a device that computes in no precision can run nothing", "name one, such as \"fp16\"");
     }
     let precisions = form.precisions.as_ref().map(|words| words.iter().map(|word| word.value.0).collect());
     let mut limit = |given: &Option<At<u64>>, usual: Option<u32>| {
         let Some(At { value, at }) = given else { return usual };
         if *value == 0 {
-            faults.add(at, "a device that accepts nothing can run nothing", "use 1 or more");
+            mistakes.add(at, "a device that accepts nothing can run nothing", "use 1 or more");
         }
         Some(u32::try_from(*value).unwrap_or(u32::MAX))
     };
@@ -117,7 +117,7 @@ fn check_precision(
     kind: &At<Word<DeviceKind>>,
     precision: Precision,
     limits: &Limits,
-    faults: &mut Mistakes,
+    mistakes: &mut Mistakes,
 ) {
     let at = form.precision.as_ref().map_or(&kind.at, |precision| &precision.at);
     if let Some(possible) = limits.precisions.as_ref().filter(|possible| !possible.contains(&precision))
@@ -125,15 +125,15 @@ fn check_precision(
     {
         let names: Vec<&str> = possible.iter().map(|precision| precision.name()).collect();
         let cause = format!("the device computes in {}, not in {precision}", names.join(" or "));
-        faults.add(at, cause, format!("write `precision = \"{best}\"`"));
+        mistakes.add(at, cause, format!("write `precision = \"{best}\"`"));
     }
 }
 
-fn lower_power(form: &PowerForm, faults: &mut Mistakes) -> Option<Power> {
+fn lower_power(form: &PowerForm, mistakes: &mut Mistakes) -> Option<Power> {
     let (idle, active) = (form.idle.as_ref()?, form.active.as_ref()?);
     if active.value < idle.value {
         let fault =
-            faults.add(&active.at, "the device draws less while it computes", "use at least what it draws idle");
+            mistakes.add(&active.at, "the device draws less while it computes", "use at least what it draws idle");
         fault.beside(&idle.at, "idle");
     }
     Some(Power { idle: idle.value, active: active.value })
@@ -146,26 +146,26 @@ struct Links {
 }
 
 impl Links {
-    fn lower(&mut self, form: &LinkForm, devices: &Names, faults: &mut Mistakes) -> Vec<Link> {
-        self.names.insert(form.name.as_ref(), faults);
+    fn lower(&mut self, form: &LinkForm, devices: &Names, mistakes: &mut Mistakes) -> Vec<Link> {
+        self.names.insert(form.name.as_ref(), mistakes);
         if let Some(name) = form.name.as_ref().filter(|name| name.value.contains('>')) {
-            faults.add(&name.at, "a link's name has no `>`, which tells its directions apart", "use another name");
+            mistakes.add(&name.at, "a link's name has no `>`, which tells its directions apart", "use another name");
         }
         let Some(ends) = form.between.as_deref() else {
             return Vec::new();
         };
-        let found: Vec<Option<u32>> = ends.iter().map(|end| devices.find(end, faults)).collect();
+        let found: Vec<Option<u32>> = ends.iter().map(|end| devices.find(end, mistakes)).collect();
         let at = ends.first().map_or(form.at.clone(), |end| end.at.clone());
         let (&[Some(from), Some(to)], [first, second]) = (found.as_slice(), ends) else {
             if ends.len() != 2 {
                 let cause = format!("a link is between two devices, not {}", ends.len());
-                faults.add(&at, cause, "write for example `between = [\"cpu\", \"gpu\"]`");
+                mistakes.add(&at, cause, "write for example `between = [\"cpu\", \"gpu\"]`");
             }
             return Vec::new();
         };
         if from == to {
             let cause = format!("the link leads from `{}` to itself", first.value);
-            faults.add(&second.at, cause, "name two different devices");
+            mistakes.add(&second.at, cause, "name two different devices");
             return Vec::new();
         }
         let duplex = form.duplex.as_ref().map_or(Duplex::Full, |&At { value: Word(duplex), .. }| duplex);
@@ -174,7 +174,7 @@ impl Links {
         if let Some(earlier) = directions.iter().find_map(|pair| self.joined.get(pair)) {
             let cause = format!("a second link joins `{}` and `{}`", first.value, second.value);
             let remedy = "keep one of them, or use one link for each direction with `duplex = \"one_way\"`";
-            faults.add(&at, cause, remedy).label("second").beside(earlier, "first");
+            mistakes.add(&at, cause, remedy).label("second").beside(earlier, "first");
         }
         self.joined.extend(directions.iter().map(|&pair| (pair, at.clone())));
         let (Some(name), Some(bandwidth)) = (&form.name, &form.bandwidth) else {

@@ -28,20 +28,20 @@ const ERRORS: RangeInclusive<f64> = 1e-4..=1.0;
 fn within(
     field: Option<&At<u64>>,
     range: RangeInclusive<u64>,
-    faults: &mut Mistakes,
+    mistakes: &mut Mistakes,
     cause: impl FnOnce(u64) -> String,
 ) -> Option<u32> {
     let &At { value, ref at } = field?;
     if !range.contains(&value) {
-        faults.add(at, cause(value), format!("use {} to {}", range.start(), range.end()));
+        mistakes.add(at, cause(value), format!("use {} to {}", range.start(), range.end()));
         return None;
     }
     Some(u32::try_from(value).expect("no range goes beyond 32 bits"))
 }
 
 /// The number of `noun`, which must lie in `range`; `None` if it is missing or does not.
-fn number_of(field: Option<&At<u64>>, noun: &str, range: RangeInclusive<u64>, faults: &mut Mistakes) -> Option<u32> {
-    within(field, range, faults, |value| format!("{value} {noun} cannot be simulated"))
+fn number_of(field: Option<&At<u64>>, noun: &str, range: RangeInclusive<u64>, mistakes: &mut Mistakes) -> Option<u32> {
+    within(field, range, mistakes, |value| format!("{value} {noun} cannot be simulated"))
 }
 
 /// Files of recorded arrivals, and where it is told what is found in them.
@@ -52,11 +52,11 @@ struct Reader<'a> {
     notes: &'a mut Vec<String>,
 }
 
-/// The load: one of all networks, or of each its own. `None` if it has faults.
+/// The load: one of all networks, or of each its own. `None` if it has mistakes.
 pub(super) fn lower(
     form: &ScenarioForm,
     files: &Recorded,
-    faults: &mut Mistakes,
+    mistakes: &mut Mistakes,
     notes: &mut Vec<String>,
 ) -> Option<Load> {
     let models = form.models.as_deref().unwrap_or_default();
@@ -64,12 +64,12 @@ pub(super) fn lower(
     if let Some(load) = &form.load {
         for (_, own) in own {
             let cause = "a network has a load of its own beside the one of all networks";
-            faults.add(&own.at, cause, "keep one of them").label("second").beside(&load.at, "first");
+            mistakes.add(&own.at, cause, "keep one of them").label("second").beside(&load.at, "first");
         }
-        let lowered = lower_one(load, Reader { files, model: None, notes }, faults)?;
+        let lowered = lower_one(load, Reader { files, model: None, notes }, mistakes)?;
         return match lowered {
             Lowered::Whole(load) => Some(load),
-            Lowered::ByModel(server, rows) => by_model(form, load, &server, &rows, faults),
+            Lowered::ByModel(server, rows) => by_model(form, load, &server, &rows, mistakes),
         };
     }
     own.clone().next()?;
@@ -77,36 +77,42 @@ pub(super) fn lower(
     for (index, model) in (0..).zip(models) {
         let Some(load) = &model.load else {
             let cause = "this network has no load, and others have loads of their own";
-            faults.add(&model.at, cause, "add for example `load = { single_stream = { queries = 1000 } }`");
+            mistakes.add(&model.at, cause, "add for example `load = { single_stream = { queries = 1000 } }`");
             continue;
         };
         let name = model.name.as_ref().map(|name| name.value.as_str());
         let reader = Reader { files, model: name, notes: &mut *notes };
-        if let Some(Lowered::Whole(load)) = lower_one(load, reader, faults) {
-            tenants.push(Tenant { model: ModelId(index), load, priority: lower_priority(model, faults) });
+        if let Some(Lowered::Whole(load)) = lower_one(load, reader, mistakes) {
+            tenants.push(Tenant { model: ModelId(index), load, priority: lower_priority(model, mistakes) });
         }
     }
     (tenants.len() == models.len()).then_some(Load::PerModel(tenants))
 }
 
-fn lower_priority(model: &ModelForm, faults: &mut Mistakes) -> u8 {
+fn lower_priority(model: &ModelForm, mistakes: &mut Mistakes) -> u8 {
     let cause = |value| format!("{value} is not a priority");
-    within(model.priority.as_ref(), 0..=255, faults, cause).map_or(0, |priority| priority as u8)
+    within(model.priority.as_ref(), 0..=255, mistakes, cause).map_or(0, |priority| priority as u8)
 }
 
 /// A priority says who begins first among networks with loads of their own.
-pub(super) fn check_priorities(form: &ScenarioForm, load: Option<&Load>, faults: &mut Mistakes) {
+pub(super) fn check_priorities(form: &ScenarioForm, load: Option<&Load>, mistakes: &mut Mistakes) {
     if load.is_none_or(|load| matches!(load, Load::PerModel(_))) {
         return;
     }
     for priority in form.models.iter().flatten().filter_map(|model| model.priority.as_ref()) {
         let cause = "all networks have one load, so that none begins before another";
-        faults.add(&priority.at, cause, "give each network a `load`, or remove this");
+        mistakes.add(&priority.at, cause, "give each network a `load`, or remove this");
     }
 }
 
 /// The recorded queries of each network, as its load.
-fn by_model(form: &ScenarioForm, load: &LoadForm, server: &Server, rows: &Rows, faults: &mut Mistakes) -> Option<Load> {
+fn by_model(
+    form: &ScenarioForm,
+    load: &LoadForm,
+    server: &Server,
+    rows: &Rows,
+    mistakes: &mut Mistakes,
+) -> Option<Load> {
     let models = form.models.as_deref().unwrap_or_default();
     let name = |model: &ModelForm| model.name.as_ref().map(|name| name.value.clone());
     let known: Vec<String> = models.iter().filter_map(name).collect();
@@ -114,7 +120,7 @@ fn by_model(form: &ScenarioForm, load: &LoadForm, server: &Server, rows: &Rows, 
         && let Some(other) = rows.models.iter().find(|model| !known.iter().any(|known| **known == ***model))
     {
         let cause = format!("the recorded arrivals have queries of `{}`, which is no model", shorten(other));
-        faults.add(&load.at, cause, did_you_mean(other, &known, "models"));
+        mistakes.add(&load.at, cause, did_you_mean(other, &known, "models"));
         return None;
     }
     let mut tenants = Vec::new();
@@ -122,7 +128,7 @@ fn by_model(form: &ScenarioForm, load: &LoadForm, server: &Server, rows: &Rows, 
         let own = rows.of(&name(model)?);
         if own.times.is_empty() {
             let cause = "no recorded arrival is of this network";
-            faults.add(&model.at, cause, "remove it, or use arrivals that have queries of it");
+            mistakes.add(&model.at, cause, "remove it, or use arrivals that have queries of it");
             continue;
         }
         let last_is_own = rows.models.last().is_some_and(|last| Some(&**last) == name(model).as_deref());
@@ -132,7 +138,7 @@ fn by_model(form: &ScenarioForm, load: &LoadForm, server: &Server, rows: &Rows, 
         let samples = own.samples.iter().copied().max().unwrap_or(server.samples);
         let arrivals = Arrivals::Recorded { times: own.times, samples: own.samples };
         let load = Load::Server(Server { arrivals, samples, queries, ..server.clone() });
-        tenants.push(Tenant { model: ModelId(index), load, priority: lower_priority(model, faults) });
+        tenants.push(Tenant { model: ModelId(index), load, priority: lower_priority(model, mistakes) });
     }
     (tenants.len() == models.len()).then_some(Load::PerModel(tenants))
 }
@@ -144,40 +150,40 @@ enum Lowered {
     ByModel(Server, Rows),
 }
 
-fn lower_one(form: &LoadForm, reader: Reader<'_>, faults: &mut Mistakes) -> Option<Lowered> {
-    let known = faults.len();
+fn lower_one(form: &LoadForm, reader: Reader<'_>, mistakes: &mut Mistakes) -> Option<Lowered> {
+    let known = mistakes.len();
     let load = if let Some(offline) = &form.offline {
         let cause = |value| format!("a load of {value} samples cannot be simulated");
-        Load::Offline { samples: within(offline.samples.as_ref(), SAMPLES, faults, cause)? }
+        Load::Offline { samples: within(offline.samples.as_ref(), SAMPLES, mistakes, cause)? }
     } else if let Some(stream) = &form.single_stream {
-        let (queries, clients) = lower_stream(stream.queries.as_ref(), stream.clients.as_ref(), faults);
+        let (queries, clients) = lower_stream(stream.queries.as_ref(), stream.clients.as_ref(), mistakes);
         Load::SingleStream { queries: queries?, clients: clients? }
     } else if let Some(stream) = &form.multi_stream {
-        let samples = number_of(stream.samples.as_ref(), "samples in a query", SAMPLES, faults);
-        let (queries, clients) = lower_stream(stream.queries.as_ref(), stream.clients.as_ref(), faults);
+        let samples = number_of(stream.samples.as_ref(), "samples in a query", SAMPLES, mistakes);
+        let (queries, clients) = lower_stream(stream.queries.as_ref(), stream.clients.as_ref(), mistakes);
         Load::MultiStream { samples: samples?, queries: queries?, clients: clients? }
     } else {
-        let (server, rows) = lower_server(form.server.as_ref()?, reader, faults)?;
-        if faults.len() == known && !rows.models.is_empty() {
+        let (server, rows) = lower_server(form.server.as_ref()?, reader, mistakes)?;
+        if mistakes.len() == known && !rows.models.is_empty() {
             return Some(Lowered::ByModel(server, rows));
         }
         Load::Server(server)
     };
-    (faults.len() == known).then_some(Lowered::Whole(load))
+    (mistakes.len() == known).then_some(Lowered::Whole(load))
 }
 
 /// Queries and clients.
 fn lower_stream(
     queries: Option<&At<u64>>,
     clients: Option<&At<u64>>,
-    faults: &mut Mistakes,
+    mistakes: &mut Mistakes,
 ) -> (Option<u32>, Option<u32>) {
-    let count = number_of(queries, "queries", QUERIES, faults);
+    let count = number_of(queries, "queries", QUERIES, mistakes);
     if clients.is_none() {
         return (count, Some(1));
     }
     let range = 1..=count.map_or(*QUERIES.end(), u64::from);
-    let clients = within(clients, range, faults, |value| match value {
+    let clients = within(clients, range, mistakes, |value| match value {
         0 => "without clients no query is sent".to_owned(),
         _ => format!("there is not a query for each of {value} clients"),
     });
@@ -185,55 +191,55 @@ fn lower_stream(
 }
 
 /// The load, and for each recorded arrival what else is known of it.
-fn lower_server(form: &ServerForm, reader: Reader<'_>, faults: &mut Mistakes) -> Option<(Server, Rows)> {
-    let samples = number_of(form.samples.as_ref(), "samples in a query", SAMPLES, faults);
-    let together = number_of(form.together.as_ref(), "queries at an arrival", QUERIES, faults);
-    let queries = number_of(form.queries.as_ref(), "queries", QUERIES, faults);
-    let queue_max = within(form.queue_max.as_ref(), 0..=*QUERIES.end(), faults, |value| {
+fn lower_server(form: &ServerForm, reader: Reader<'_>, mistakes: &mut Mistakes) -> Option<(Server, Rows)> {
+    let samples = number_of(form.samples.as_ref(), "samples in a query", SAMPLES, mistakes);
+    let together = number_of(form.together.as_ref(), "queries at an arrival", QUERIES, mistakes);
+    let queries = number_of(form.queries.as_ref(), "queries", QUERIES, mistakes);
+    let queue_max = within(form.queue_max.as_ref(), 0..=*QUERIES.end(), mistakes, |value| {
         format!("a queue of {value} queries cannot be simulated")
     });
-    let deadline = above_zero(form.deadline.as_ref(), "every query is late at a deadline of 0", faults);
+    let deadline = above_zero(form.deadline.as_ref(), "every query is late at a deadline of 0", mistakes);
     if let Some(At { value: true, at }) = &form.drop_late
         && form.deadline.is_none()
     {
-        faults.add(at, "without a deadline no query is late", "add for example `deadline = \"100 ms\"`");
+        mistakes.add(at, "without a deadline no query is late", "add for example `deadline = \"100 ms\"`");
     }
     if let (Some(together), Some(queries), Some(At { at, .. })) = (together, queries, &form.together)
         && together > queries
     {
         let cause = format!("{together} queries at an arrival are more than the {queries} of the load");
-        faults.add(at, cause, "use more `queries`, or fewer at an arrival");
+        mistakes.add(at, cause, "use more `queries`, or fewer at an arrival");
     }
     let arrivals = form.arrivals.as_ref()?;
     let together = together.unwrap_or(1);
     let mut rows = Rows::default();
     let (arrivals, queries) = match &arrivals.recorded {
         Some(recorded) => {
-            let all = recorded::lower(recorded, reader.files, faults, reader.notes)?;
+            let all = recorded::lower(recorded, reader.files, mistakes, reader.notes)?;
             rows = match reader.model.filter(|_| !all.models.is_empty()) {
                 Some(model) => all.of(model),
                 None => all,
             };
             if rows.times.is_empty() {
                 let cause = "no recorded arrival is of this network";
-                faults.add(&recorded.at, cause, "use arrivals whose column `model` has its name");
+                mistakes.add(&recorded.at, cause, "use arrivals whose column `model` has its name");
                 return None;
             }
-            let queries = how_many(form, rows.times.len(), together, queries, faults)?;
+            let queries = how_many(form, rows.times.len(), together, queries, mistakes)?;
             rows.truncate(queries.div_ceil(together) as usize);
             (Arrivals::Recorded { times: rows.times.clone(), samples: rows.samples.clone() }, queries)
         }
         None => {
             if form.queries.is_none() {
                 let cause = "the server load has no `queries`, and only recorded arrivals come to an end";
-                faults.add(&form.at, cause, "add for example `queries = 100000`");
+                mistakes.add(&form.at, cause, "add for example `queries = 100000`");
             }
-            (lower_arrivals(arrivals, faults)?, queries?)
+            (lower_arrivals(arrivals, mistakes)?, queries?)
         }
     };
     if let (Some(At { at, .. }), false) = (&form.samples, rows.samples.is_empty()) {
         let cause = "the recorded arrivals say how many samples each query has";
-        faults.add(at, cause, "remove this, or the column `samples`");
+        mistakes.add(at, cause, "remove this, or the column `samples`");
     }
     let server = Server {
         arrivals,
@@ -253,14 +259,14 @@ fn how_many(
     arrivals: usize,
     together: u32,
     queries: Option<u32>,
-    faults: &mut Mistakes,
+    mistakes: &mut Mistakes,
 ) -> Option<u32> {
     let most = arrivals as u64 * u64::from(together);
     match (&form.queries, queries) {
         (None, _) => Some(u32::try_from(most.min(*QUERIES.end())).expect("no load has more queries than 32 bits")),
         (Some(At { at, .. }), Some(queries)) if u64::from(queries) > most => {
             let cause = format!("{queries} queries are more than the {most} that are recorded");
-            faults.add(at, cause, format!("use at most {most}, or leave `queries` out"));
+            mistakes.add(at, cause, format!("use at most {most}, or leave `queries` out"));
             None
         }
         (Some(_), queries) => queries,
@@ -268,7 +274,7 @@ fn how_many(
 }
 
 /// Arrivals that are not recorded.
-fn lower_arrivals(form: &ArrivalsForm, faults: &mut Mistakes) -> Option<Arrivals> {
+fn lower_arrivals(form: &ArrivalsForm, mistakes: &mut Mistakes) -> Option<Arrivals> {
     let gap = |rate: &Option<At<PerSec>>| Some(rate.as_ref()?.value.gap_mean());
     if let Some(poisson) = &form.poisson {
         return Some(Arrivals::Poisson { gap_mean: gap(&poisson.rate)? });
@@ -277,8 +283,8 @@ fn lower_arrivals(form: &ArrivalsForm, faults: &mut Mistakes) -> Option<Arrivals
         return Some(Arrivals::Deterministic { gap: gap(&deterministic.rate)? });
     }
     let bursty = form.bursty.as_ref()?;
-    let calm_mean = above_zero(bursty.calm_mean.as_ref(), "a calm of 0 has no arrivals", faults);
-    let burst_mean = above_zero(bursty.burst_mean.as_ref(), "a burst of 0 has no arrivals", faults);
+    let calm_mean = above_zero(bursty.calm_mean.as_ref(), "a calm of 0 has no arrivals", mistakes);
+    let burst_mean = above_zero(bursty.burst_mean.as_ref(), "a burst of 0 has no arrivals", mistakes);
     let arrivals = Arrivals::Bursty {
         gap_mean_calm: gap(&bursty.rate_calm)?,
         gap_mean_burst: gap(&bursty.rate_burst)?,
@@ -286,50 +292,50 @@ fn lower_arrivals(form: &ArrivalsForm, faults: &mut Mistakes) -> Option<Arrivals
         burst_mean: burst_mean?,
     };
     if let Err(error) = arrivals.check() {
-        faults.add(&bursty.at, error.to_string(), "let calm and bursts last longer, or use `poisson`");
+        mistakes.add(&bursty.at, error.to_string(), "let calm and bursts last longer, or use `poisson`");
     }
     Some(arrivals)
 }
 
 /// The time of `field`; zero is a fault, whose cause is `cause`.
-fn above_zero(field: Option<&At<Duration>>, cause: &str, faults: &mut Mistakes) -> Option<Duration> {
+fn above_zero(field: Option<&At<Duration>>, cause: &str, mistakes: &mut Mistakes) -> Option<Duration> {
     let At { value, at } = field?;
     if *value == Duration::ZERO {
-        faults.add(at, cause, "use a time above 0, for example \"100 ms\"");
+        mistakes.add(at, cause, "use a time above 0, for example \"100 ms\"");
         return None;
     }
     Some(*value)
 }
 
-/// When plans are issued for the queries of `load`, which is `None` if it has faults.
+/// When plans are issued for the queries of `load`, which is `None` if it has mistakes.
 pub(super) fn lower_dispatch(
     form: Option<&DispatchForm>,
     load: Option<&Load>,
-    faults: &mut Mistakes,
+    mistakes: &mut Mistakes,
 ) -> Option<Dispatch> {
     let Some(form) = form else { return Some(Dispatch::default()) };
     if let Some(Load::Offline { .. }) = load {
         let cause = "an offline load has no queries that plans could be issued for";
-        faults.add(&form.at, cause, "remove `dispatch`, or use a load with queries, such as `server`");
+        mistakes.add(&form.at, cause, "remove `dispatch`, or use a load with queries, such as `server`");
     }
     if let Some(per_query) = &form.per_query {
-        let in_flight_max = within(per_query.in_flight_max.as_ref(), QUERIES, faults, |value| match value {
+        let in_flight_max = within(per_query.in_flight_max.as_ref(), QUERIES, mistakes, |value| match value {
             0 => "where no query may be under way, none is answered".to_owned(),
             _ => format!("{value} queries under way cannot be simulated"),
         });
         return Some(Dispatch::PerQuery { in_flight_max });
     }
     let batch = form.batch.as_ref()?;
-    let batch_max = number_of(batch.batch_max.as_ref(), "samples in a batch", SAMPLES, faults)?;
+    let batch_max = number_of(batch.batch_max.as_ref(), "samples in a batch", SAMPLES, mistakes)?;
     if let (Some(load), Some(At { at, .. })) = (load, &batch.batch_max)
         && batch_max < load.samples()
     {
         let samples = load.samples();
         let cause = format!("a query of {samples} samples does not fit into a batch of {batch_max}");
-        faults.add(at, cause, format!("use {samples} or more"));
+        mistakes.add(at, cause, format!("use {samples} or more"));
     }
     let delay_max = batch.delay_max.as_ref().map_or(Duration::ZERO, |delay| delay.value);
-    let in_flight_max = within(batch.in_flight_max.as_ref(), QUERIES, faults, |value| match value {
+    let in_flight_max = within(batch.in_flight_max.as_ref(), QUERIES, mistakes, |value| match value {
         0 => "where no batch may be under way, no query is answered".to_owned(),
         _ => format!("{value} batches under way cannot be simulated"),
     });
@@ -337,7 +343,7 @@ pub(super) fn lower_dispatch(
 }
 
 /// A batch that is kept waiting needs a place for its queries.
-pub(super) fn check_queues(form: &ScenarioForm, dispatch: Option<Dispatch>, faults: &mut Mistakes) {
+pub(super) fn check_queues(form: &ScenarioForm, dispatch: Option<Dispatch>, mistakes: &mut Mistakes) {
     let own = form.models.iter().flatten().filter_map(|model| model.load.as_ref());
     let servers = form.load.iter().chain(own).filter_map(|load| load.server.as_ref());
     let Some(Dispatch::Batch { delay_max, .. }) = dispatch else { return };
@@ -345,7 +351,7 @@ pub(super) fn check_queues(form: &ScenarioForm, dispatch: Option<Dispatch>, faul
     for queue in servers.filter_map(|server| server.queue_max.as_ref()) {
         if queue.value == 0 && delay_max > Duration::ZERO {
             let cause = "where no query may wait, none can be kept waiting for more";
-            let fault = faults.add(&queue.at, cause, "let some wait, or remove `delay_max`");
+            let fault = mistakes.add(&queue.at, cause, "let some wait, or remove `delay_max`");
             fault.beside(&delay.at, "they would wait");
         }
     }
@@ -365,14 +371,14 @@ pub(super) fn lower_replications(
     form: Option<&ReplicationsForm>,
     load: Option<&Load>,
     is_disturbed: bool,
-    faults: &mut Mistakes,
+    mistakes: &mut Mistakes,
 ) -> Replications {
     let settles = load.is_some_and(settles) && !is_disturbed;
     let warm_up = if settles { WarmUpRule::Mser5 } else { WarmUpRule::None };
     let default = Replications { warm_up, ..Replications::default() };
     let Some(form) = form else { return default };
     let mut replications = |field: &Option<At<u64>>| {
-        within(field.as_ref(), REPLICATIONS, faults, |value| match value {
+        within(field.as_ref(), REPLICATIONS, mistakes, |value| match value {
             0 => "without a replication there is no result".to_owned(),
             1 => "one replication says nothing about chance".to_owned(),
             _ => format!("{value} replications cannot be simulated"),
@@ -382,7 +388,7 @@ pub(super) fn lower_replications(
     if let (Some(min), Some(max), Some(At { at, .. })) = (min, max, &form.max)
         && max < min
     {
-        faults.add(
+        mistakes.add(
             at,
             format!("at most {max} replications are fewer than {min} at least"),
             "let `max` be `min` or more",
@@ -392,7 +398,7 @@ pub(super) fn lower_replications(
         let At { value, at } = field.as_ref()?;
         if !ERRORS.contains(value) {
             let cause = format!("{value} is out of range for the error of a figure");
-            faults.add(at, cause, format!("use {} to {}, for example 0.01 for 1 %", ERRORS.start(), ERRORS.end()));
+            mistakes.add(at, cause, format!("use {} to {}, for example 0.01 for 1 %", ERRORS.start(), ERRORS.end()));
         }
         Some(*value)
     };
@@ -404,7 +410,7 @@ pub(super) fn lower_replications(
             at(&form.min).or(at(&form.max)).or(error_at(&form.mean_error)).or(error_at(&form.p99_error))
     {
         let cause = "`count` says how many replications there are, whatever they show";
-        faults.add(&count_at, cause, "keep either `count`, or bounds and errors").beside(&other, "this is left out");
+        mistakes.add(&count_at, cause, "keep either `count`, or bounds and errors").beside(&other, "this is left out");
     }
     let warm_up = form.warm_up.as_ref().map_or(warm_up, |warm_up| warm_up.value.0);
     if let Some(count) = count {

@@ -17,13 +17,13 @@ use crate::units::Bytes;
 /// Measured bandwidths that the scenario names.
 type Tables = TextFiles<Arc<BandwidthTable>>;
 
-/// The memories of devices, in their order, and those that several share. If there are faults, they are not whole.
+/// The memories of devices, in their order, and those that several share. If there are mistakes, they are not whole.
 pub(super) fn lower(
     root: &Node,
     form: &ScenarioForm,
     devices: &Names,
     files: &Tables,
-    faults: &mut Mistakes,
+    mistakes: &mut Mistakes,
 ) -> Vec<Memory> {
     let forms: Vec<&DeviceForm> = form.devices.iter().flatten().collect();
     let own = |(index, form): (u32, &&DeviceForm)| {
@@ -33,8 +33,8 @@ pub(super) fn lower(
     let mut memories: Vec<Memory> = (0..).zip(&forms).filter_map(own).collect();
     let (mut names, mut members) = (Names::new("memories"), Members::new("memories"));
     for memory in form.memories.iter().flatten() {
-        names.insert(memory.name.as_ref(), faults);
-        memories.extend(lower_memory(memory, &forms, devices, files, &mut members, faults));
+        names.insert(memory.name.as_ref(), mistakes);
+        memories.extend(lower_memory(memory, &forms, devices, files, &mut members, mistakes));
     }
     let with_capacity = form.memories.iter().flatten().filter(|memory| memory.capacity.is_some());
     let shared: BTreeSet<&str> =
@@ -46,7 +46,7 @@ pub(super) fn lower(
         let is_missing = node.as_table().is_some() && node.get("memory").is_none() && !is_misspelt(node, "memory");
         if is_missing && forms.iter().any(|form| form.at == node.at && lacks(form)) {
             let remedy = "add for example `memory = \"4 GiB\"`, or name it in `memories` with a `capacity`";
-            faults.add(&node.at, "the device has no `memory`", remedy);
+            mistakes.add(&node.at, "the device has no `memory`", remedy);
         }
     }
     memories
@@ -58,7 +58,7 @@ fn lower_memory(
     names: &Names,
     files: &Tables,
     members: &mut Members,
-    faults: &mut Mistakes,
+    mistakes: &mut Mistakes,
 ) -> Option<Memory> {
     let named = form.devices.as_deref();
     if let Some(named) = named
@@ -66,20 +66,20 @@ fn lower_memory(
     {
         let at = named.first().map_or(&form.at, |name| &name.at);
         let remedy = "name two devices or more, or remove it; what one holds is its `memory`";
-        faults.add(at, "no two devices share this memory", remedy);
+        mistakes.add(at, "no two devices share this memory", remedy);
     }
-    let users = named.map(|named| members.find(named, names, faults));
+    let users = named.map(|named| members.find(named, names, mistakes));
     if let Some(At { value: capacity, at }) = &form.capacity {
         if *capacity == Bytes(0) {
-            faults.add(at, "a memory without capacity can hold nothing", "write for example `capacity = \"8 GB\"`");
+            mistakes.add(at, "a memory without capacity can hold nothing", "write for example `capacity = \"8 GB\"`");
         }
         let parts = users.iter().flatten().flatten().filter_map(|device| forms[device.0 as usize].memory.as_ref());
         for part in parts.filter(|part| part.value > *capacity) {
             let remedy = "use at most its capacity, or remove it: the device may then hold all that others leave";
-            faults.add(&part.at, "this is a part of a smaller memory", remedy).beside(at, "its capacity");
+            mistakes.add(&part.at, "this is a part of a smaller memory", remedy).beside(at, "its capacity");
         }
     }
-    let rule = form.kind().map(|_| lower_rule(form, files, faults));
+    let rule = form.kind().map(|_| lower_rule(form, files, mistakes));
     let all = named?.iter().map(|name| name.value.as_str()).collect::<Vec<_>>().join(" + ");
     Some(Memory {
         name: form.name.as_ref().map_or(all, |name| name.value.clone()),
@@ -92,14 +92,15 @@ fn lower_memory(
     })
 }
 
-fn lower_rule(form: &MemoryForm, files: &Tables, faults: &mut Mistakes) -> Option<BandwidthRule> {
+fn lower_rule(form: &MemoryForm, files: &Tables, mistakes: &mut Mistakes) -> Option<BandwidthRule> {
     if let Some(proportional) = &form.proportional {
         return Some(BandwidthRule::Proportional { peak: proportional.peak.as_ref()?.value });
     }
     if let Some(residual) = &form.residual_or_floor {
         let (peak, floor) = (residual.peak.as_ref()?, residual.floor.as_ref()?);
         if floor.value > peak.value {
-            let fault = faults.add(&floor.at, "a device would get more than the memory delivers", "use at most `peak`");
+            let fault =
+                mistakes.add(&floor.at, "a device would get more than the memory delivers", "use at most `peak`");
             fault.beside(&peak.at, "what it delivers");
         }
         return Some(BandwidthRule::ResidualOrFloor { peak: peak.value, floor: floor.value });
@@ -112,7 +113,7 @@ fn lower_rule(form: &MemoryForm, files: &Tables, faults: &mut Mistakes) -> Optio
     let exponent = smooth.exponent.as_ref()?;
     if !(0.01..=100.0).contains(&exponent.value) {
         let cause = format!("the exponent {} is out of range", exponent.value);
-        faults.add(&exponent.at, cause, "use 0.01 to 100, for example 0.91");
+        mistakes.add(&exponent.at, cause, "use 0.01 to 100, for example 0.91");
     }
     Some(BandwidthRule::Smooth {
         threshold: smooth.threshold.as_ref()?.value,

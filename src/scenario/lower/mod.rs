@@ -28,58 +28,58 @@ use crate::units::Duration;
 use curves::Curves;
 use hardware::Hardware;
 
-/// The case that `root` describes. `None` if `faults` has more than before.
-pub(super) fn lower(root: &Node, files: &Files, faults: &mut Mistakes) -> Option<Case> {
-    let known = faults.len();
-    let mut form = ScenarioForm::decode(root, faults)?;
-    let counted = counted::expand(&mut form, faults);
+/// The case that `root` describes. `None` if `mistakes` has more than before.
+pub(super) fn lower(root: &Node, files: &Files, mistakes: &mut Mistakes) -> Option<Case> {
+    let known = mistakes.len();
+    let mut form = ScenarioForm::decode(root, mistakes)?;
+    let counted = counted::expand(&mut form, mistakes);
     for (key, example) in [("devices", "[[devices]]"), ("models", "[[models]]"), ("strategies", "[[strategies]]")] {
         if let Some(node) = root.get(key)
             && node.as_list().is_some_and(<[Node]>::is_empty)
         {
-            faults.add(&node.at, format!("there are no {key}"), format!("add one with `{example}`"));
+            mistakes.add(&node.at, format!("there are no {key}"), format!("add one with `{example}`"));
         }
     }
     let mut load_notes = Vec::new();
-    let load = load::lower(&form, &files.arrivals, faults, &mut load_notes);
+    let load = load::lower(&form, &files.arrivals, mistakes, &mut load_notes);
     let has_own = form.models.iter().flatten().any(|model| model.load.is_some());
     if root.get("load").is_none() && !has_own && !is_misspelt(root, "load") {
         let remedy = "add for example `load = { offline = { samples = 100 } }`";
-        faults.add(&root.at, "the scenario has no `load`", remedy);
+        mistakes.add(&root.at, "the scenario has no `load`", remedy);
     }
-    load::check_priorities(&form, load.as_ref(), faults);
-    let dispatch = load::lower_dispatch(form.dispatch.as_ref(), load.as_ref(), faults);
-    load::check_queues(&form, dispatch, faults);
-    let mut hardware = hardware::lower(&form, faults);
-    let ports = switches::lower(&form, &counted, &mut hardware, faults);
-    let is_platform_whole = faults.len() == known;
-    let runtimes = runtimes::lower(&form, faults);
-    hardware.platform.memories = memories::lower(root, &form, &hardware.devices, &files.bandwidths, faults);
-    hardware.platform.interference = contention::lower(&form, &hardware.devices, faults);
-    hardware.platform.interference.nics = nics::lower(&form, &hardware, faults);
+    load::check_priorities(&form, load.as_ref(), mistakes);
+    let dispatch = load::lower_dispatch(form.dispatch.as_ref(), load.as_ref(), mistakes);
+    load::check_queues(&form, dispatch, mistakes);
+    let mut hardware = hardware::lower(&form, mistakes);
+    let ports = switches::lower(&form, &counted, &mut hardware, mistakes);
+    let is_platform_whole = mistakes.len() == known;
+    let runtimes = runtimes::lower(&form, mistakes);
+    hardware.platform.memories = memories::lower(root, &form, &hardware.devices, &files.bandwidths, mistakes);
+    hardware.platform.interference = contention::lower(&form, &hardware.devices, mistakes);
+    hardware.platform.interference.nics = nics::lower(&form, &hardware, mistakes);
     hardware.platform.interference.nics.extend(ports);
-    let broken = faults::lower(&form, &hardware, faults);
-    let variation = variation::lower(&form, &hardware.links, &files.traces, faults);
+    let broken = faults::lower(&form, &hardware, mistakes);
+    let variation = variation::lower(&form, &hardware.links, &files.traces, mistakes);
     let Hardware { mut platform, devices, .. } = hardware;
     platform.devices.iter_mut().zip(runtimes).for_each(|(device, runtime)| device.runtime = runtime);
     let is_disturbed = !broken.is_empty();
-    let replications = load::lower_replications(form.replications.as_ref(), load.as_ref(), is_disturbed, faults);
+    let replications = load::lower_replications(form.replications.as_ref(), load.as_ref(), is_disturbed, mistakes);
     let baseline = Baseline {
-        device: form.baseline.as_ref().and_then(|name| devices.find(name, faults)).map(DeviceId),
+        device: form.baseline.as_ref().and_then(|name| devices.find(name, mistakes)).map(DeviceId),
         is_at_hand: form.baseline_at_hand.as_ref().is_some_and(|at_hand| at_hand.value),
     };
     let seed = form.seed.as_ref().map_or(0, |seed| seed.value);
-    let profiling = form.profiling.as_ref().and_then(|profiling| lower_profiling(profiling, faults));
-    let networks = networks::lower(&form, &devices, &files.networks, faults);
+    let profiling = form.profiling.as_ref().and_then(|profiling| lower_profiling(profiling, mistakes));
+    let networks = networks::lower(&form, &devices, &files.networks, mistakes);
     if is_platform_whole {
-        networks::find_unreachable(&platform, &networks, faults);
+        networks::find_unreachable(&platform, &networks, mistakes);
     }
     let curves = Curves::new(&form, &files.traces);
     if files.traces.are_read() {
-        curves.check(faults);
+        curves.check(mistakes);
     }
-    let strategies = lower_strategies(&form, &devices, faults);
-    if faults.len() > known {
+    let strategies = lower_strategies(&form, &devices, mistakes);
+    if mistakes.len() > known {
         return None;
     }
     let imported: Vec<String> = networks.iter().flat_map(|network| network.notes.clone()).collect();
@@ -131,12 +131,16 @@ fn is_misspelt(root: &Node, key: &str) -> bool {
     root.as_table().is_some_and(|table| table.0.iter().any(|entry| is_meant(&entry.key)))
 }
 
-fn lower_profiling(form: &ProfilingForm, faults: &mut Mistakes) -> Option<Profiling> {
+fn lower_profiling(form: &ProfilingForm, mistakes: &mut Mistakes) -> Option<Profiling> {
     let mut runs = |runs: &Option<At<u64>>, default: u32| match runs {
         None => Some(default),
         Some(runs) if runs.value <= RUNS_MAX => Some(runs.value as u32),
         Some(runs) => {
-            faults.add(&runs.at, format!("nobody runs a profile {} times", runs.value), format!("use 0 to {RUNS_MAX}"));
+            mistakes.add(
+                &runs.at,
+                format!("nobody runs a profile {} times", runs.value),
+                format!("use 0 to {RUNS_MAX}"),
+            );
             None
         }
     };
@@ -148,36 +152,36 @@ fn lower_profiling(form: &ProfilingForm, faults: &mut Mistakes) -> Option<Profil
 /// More runs of a profile are a mistake.
 const RUNS_MAX: u64 = 1_000_000;
 
-fn lower_strategies(form: &ScenarioForm, devices: &Names, faults: &mut Mistakes) -> Vec<Entry> {
+fn lower_strategies(form: &ScenarioForm, devices: &Names, mistakes: &mut Mistakes) -> Vec<Entry> {
     let mut names = Names::new("strategies");
     let mut entries = Vec::new();
     for entry in form.strategies.iter().flatten() {
-        check_strategy(entry, devices, faults);
+        check_strategy(entry, devices, mistakes);
         let Some((kind, table)) = entry.kind() else { continue };
         let name = entry.name.clone().unwrap_or_else(|| At { value: kind.to_owned(), at: entry.at.clone() });
-        names.insert(Some(&name), faults);
+        names.insert(Some(&name), mistakes);
         entries.push(Entry { name: name.value, strategy: table.strategy() });
     }
     entries
 }
 
 /// What serde does not check of strategies.
-fn check_strategy(form: &StrategyForm, devices: &Names, faults: &mut Mistakes) {
+fn check_strategy(form: &StrategyForm, devices: &Names, mistakes: &mut Mistakes) {
     if let Some(greedy) = &form.greedy
         && greedy.value.threshold <= 0.0
     {
         let cause = format!("a threshold of {} lets no sample move", greedy.value.threshold);
-        faults.add(greedy.at_key("threshold"), cause, "use a number above 0; 1.0 is the published value");
+        mistakes.add(greedy.at_key("threshold"), cause, "use a number above 0; 1.0 is the published value");
     }
     for (named, at) in form.kind().into_iter().flat_map(|(_, table)| table.devices()) {
         let repeated = named.iter().enumerate().find(|(index, device)| named[..*index].contains(device));
         if named.is_empty() {
-            faults.add(at, "there is no device to choose from", "name one, or leave this key out");
+            mistakes.add(at, "there is no device to choose from", "name one, or leave this key out");
         } else if let Some((_, device)) = repeated {
-            faults.add(at, format!("`{}` is named twice", shorten(device)), "name each device once");
+            mistakes.add(at, format!("`{}` is named twice", shorten(device)), "name each device once");
         }
         for device in named {
-            devices.find(&At { value: device.to_owned(), at: at.clone() }, faults);
+            devices.find(&At { value: device.to_owned(), at: at.clone() }, mistakes);
         }
     }
 }

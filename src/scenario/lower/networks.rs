@@ -25,14 +25,14 @@ pub(super) struct Lowered {
     home_at: Option<Span>,
 }
 
-/// The models. Those with faults are left out.
-pub(super) fn lower(form: &ScenarioForm, devices: &Names, files: &OnnxFiles, faults: &mut Mistakes) -> Vec<Lowered> {
+/// The models. Those with mistakes are left out.
+pub(super) fn lower(form: &ScenarioForm, devices: &Names, files: &OnnxFiles, mistakes: &mut Mistakes) -> Vec<Lowered> {
     let mut names = Names::new("models");
     let mut models = Vec::new();
     for model in form.models.iter().flatten() {
-        names.insert(model.name.as_ref(), faults);
-        let home = model.home.as_ref().and_then(|name| devices.find(name, faults)).map(DeviceId);
-        let Some(LoweredNetwork { graph, weights, notes }) = lower_network(model, files, faults) else { continue };
+        names.insert(model.name.as_ref(), mistakes);
+        let home = model.home.as_ref().and_then(|name| devices.find(name, mistakes)).map(DeviceId);
+        let Some(LoweredNetwork { graph, weights, notes }) = lower_network(model, files, mistakes) else { continue };
         let home_at = model.home.as_ref().map(|name| name.at.clone());
         models.push(Lowered { model: Model { graph, home }, weights, notes, home_at });
     }
@@ -45,37 +45,37 @@ struct LoweredNetwork {
     notes: Vec<String>,
 }
 
-fn lower_network(form: &ModelForm, files: &OnnxFiles, faults: &mut Mistakes) -> Option<LoweredNetwork> {
-    let network = lower_whole(form, files, faults)?;
+fn lower_network(form: &ModelForm, files: &OnnxFiles, mistakes: &mut Mistakes) -> Option<LoweredNetwork> {
+    let network = lower_whole(form, files, mistakes)?;
     let Some(until) = &form.until else { return Some(network) };
     let Some((graph, kept)) = network.graph.until(&until.value) else {
         let layers = network.graph.layers().iter().map(|layer| &layer.name);
         let cause = format!("the network has no layer `{}` that is computed", shorten(&until.value));
-        faults.add(&until.at, cause, did_you_mean(&until.value, layers, "layers"));
+        mistakes.add(&until.at, cause, did_you_mean(&until.value, layers, "layers"));
         return None;
     };
     Some(LoweredNetwork { graph, weights: network.weights.map(|weights| Arc::new(weights.of_part(&kept))), ..network })
 }
 
-fn lower_whole(form: &ModelForm, files: &OnnxFiles, faults: &mut Mistakes) -> Option<LoweredNetwork> {
+fn lower_whole(form: &ModelForm, files: &OnnxFiles, mistakes: &mut Mistakes) -> Option<LoweredNetwork> {
     let name = &form.name.as_ref()?.value;
     if let (Some(seed), None) = (&form.seed, &form.zoo) {
-        faults.add(
+        mistakes.add(
             &seed.at,
             "only weights of the zoo are drawn from a seed",
             "remove it, or name a network of the zoo",
         );
     }
     if let Some(opaque) = &form.opaque {
-        return Some(LoweredNetwork { graph: lower_opaque(name, opaque, faults)?, weights: None, notes: Vec::new() });
+        return Some(LoweredNetwork { graph: lower_opaque(name, opaque, mistakes)?, weights: None, notes: Vec::new() });
     }
     if let Some(file) = &form.onnx {
-        return lower_file(name, file, files, faults);
+        return lower_file(name, file, files, mistakes);
     }
     let zoo = form.zoo.as_ref()?;
     let Some(graph) = zoo::graph(&zoo.value) else {
         let remedy = did_you_mean(&zoo.value, zoo::names(), "networks of the zoo");
-        faults.add(&zoo.at, "there is no such network in the zoo", remedy);
+        mistakes.add(&zoo.at, "there is no such network in the zoo", remedy);
         return None;
     };
     let seed = form.seed.as_ref().map_or(0, |seed| seed.value);
@@ -83,7 +83,7 @@ fn lower_whole(form: &ModelForm, files: &OnnxFiles, faults: &mut Mistakes) -> Op
     Some(LoweredNetwork { graph: graph.named(name), weights, notes: Vec::new() })
 }
 
-fn lower_file(name: &str, form: &OnnxForm, files: &OnnxFiles, faults: &mut Mistakes) -> Option<LoweredNetwork> {
+fn lower_file(name: &str, form: &OnnxForm, files: &OnnxFiles, mistakes: &mut Mistakes) -> Option<LoweredNetwork> {
     let mut dims = BTreeMap::new();
     for (dim, value) in form.dims.iter().flat_map(|dims| &dims.0) {
         let count = match value.value {
@@ -92,7 +92,7 @@ fn lower_file(name: &str, form: &OnnxForm, files: &OnnxFiles, faults: &mut Mista
         };
         match count {
             Some(count) => drop(dims.insert(dim.value.clone(), count)),
-            None => drop(faults.add(&value.at, "a dimension is a whole number from 1", "write for example `224`")),
+            None => drop(mistakes.add(&value.at, "a dimension is a whole number from 1", "write for example `224`")),
         }
     }
     let file = form.file.as_ref()?;
@@ -105,20 +105,20 @@ fn lower_file(name: &str, form: &OnnxForm, files: &OnnxFiles, faults: &mut Mista
         Err(found) => {
             for fault in found.iter() {
                 let cause = format!("`{}`, {}: {}", shorten(&file.value), fault.place, fault.cause);
-                faults.add(&file.at, cause, &fault.remedy);
+                mistakes.add(&file.at, cause, &fault.remedy);
             }
             None
         }
     }
 }
 
-fn lower_opaque(name: &str, form: &OpaqueForm, faults: &mut Mistakes) -> Option<Graph> {
+fn lower_opaque(name: &str, form: &OpaqueForm, mistakes: &mut Mistakes) -> Option<Graph> {
     let mut per_sample = |size: &Option<At<Bytes>>| {
         let size = size.as_ref()?;
         let bytes = u32::try_from(size.value.0).ok().filter(|&bytes| bytes > 0);
         if bytes.is_none() {
             let cause = format!("a sample of {} cannot be simulated", size.value);
-            faults.add(&size.at, cause, "use at least 1 B and less than 4 GiB");
+            mistakes.add(&size.at, cause, "use at least 1 B and less than 4 GiB");
         }
         bytes
     };
@@ -127,14 +127,14 @@ fn lower_opaque(name: &str, form: &OpaqueForm, faults: &mut Mistakes) -> Option<
     match Graph::opaque(name, input?, output?, parameters, activations) {
         Ok(graph) => Some(graph),
         Err(error) => {
-            faults.add(&form.at, error.to_string(), "correct the sizes");
+            mistakes.add(&form.at, error.to_string(), "correct the sizes");
             None
         }
     }
 }
 
 /// Data must get from a model's home to every device that can run it, and back, in one way only.
-pub(super) fn find_unreachable(platform: &Platform, networks: &[Lowered], faults: &mut Mistakes) {
+pub(super) fn find_unreachable(platform: &Platform, networks: &[Lowered], mistakes: &mut Mistakes) {
     let mut seen = BTreeSet::new();
     for Lowered { model, home_at, .. } in networks {
         let (Some(home), Some(at)) = (model.home, home_at) else { continue };
@@ -151,7 +151,7 @@ pub(super) fn find_unreachable(platform: &Platform, networks: &[Lowered], faults
                     RouteError::None { .. } => "add a link between them",
                     RouteError::Ambiguous { .. } => "add a direct link, or remove one of the others",
                 };
-                faults.add(at, error.to_string(), remedy).label("data comes from here and returns");
+                mistakes.add(at, error.to_string(), remedy).label("data comes from here and returns");
                 break;
             }
         }

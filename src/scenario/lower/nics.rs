@@ -11,13 +11,13 @@ use crate::scenario::names::Names;
 use crate::scenario::scalar::Word;
 
 /// The interfaces; one for each direction of those that are full duplex.
-pub(super) fn lower(form: &ScenarioForm, hardware: &Hardware, faults: &mut Mistakes) -> Vec<Nic> {
+pub(super) fn lower(form: &ScenarioForm, hardware: &Hardware, mistakes: &mut Mistakes) -> Vec<Nic> {
     let (mut names, mut nics) = (Names::new("nics"), Vec::new());
     // Where each link is led through an interface of each device.
     let mut led = BTreeMap::new();
     for nic in form.nics.iter().flatten() {
-        names.insert(nic.name.as_ref(), faults);
-        nics.extend(lower_nic(nic, hardware, &mut led, faults).into_iter().flatten());
+        names.insert(nic.name.as_ref(), mistakes);
+        nics.extend(lower_nic(nic, hardware, &mut led, mistakes).into_iter().flatten());
     }
     nics
 }
@@ -26,25 +26,25 @@ fn lower_nic(
     form: &NicForm,
     Hardware { platform, devices, links }: &Hardware,
     led: &mut BTreeMap<(DeviceId, LinkId), Span>,
-    faults: &mut Mistakes,
+    mistakes: &mut Mistakes,
 ) -> Option<Vec<Nic>> {
     let device = form.device.as_ref()?;
-    let id = DeviceId(devices.find(device, faults)?);
+    let id = DeviceId(devices.find(device, mistakes)?);
     let ends_there = |link: LinkId| [platform.link(link).from, platform.link(link).to].contains(&id);
     let found: Vec<(LinkId, &Span)> = match &form.links {
         None => platform.link_ids().filter(|&link| ends_there(link)).map(|link| (link, &device.at)).collect(),
-        Some(named) => find_named(named, links, device, ends_there, faults)?,
+        Some(named) => find_named(named, links, device, ends_there, mistakes)?,
     };
     if found.is_empty() {
         let at = if form.links.is_some() { &form.at } else { &device.at };
         let cause = format!("no link leads through this interface of `{}`", device.value);
-        faults.add(at, cause, "add a link of the device, or remove the interface");
+        mistakes.add(at, cause, "add a link of the device, or remove the interface");
     }
     for &(link, at) in &found {
         if let Some(first) = led.insert((id, link), at.clone()) {
             let cause = format!("a link leads through two interfaces of `{}`", device.value);
             let remedy = "name the link once, in `links` of one interface";
-            faults.add(at, cause, remedy).label("second").beside(&first, "first");
+            mistakes.add(at, cause, remedy).label("second").beside(&first, "first");
             break;
         }
     }
@@ -79,17 +79,17 @@ fn find_named<'a>(
     links: &LinkNames,
     device: &At<String>,
     ends_there: impl Fn(LinkId) -> bool,
-    faults: &mut Mistakes,
+    mistakes: &mut Mistakes,
 ) -> Option<Vec<(LinkId, &'a Span)>> {
     let mut found = Some(Vec::new());
     for name in named {
-        let Some(directions) = links.find(name, faults) else {
+        let Some(directions) = links.find(name, mistakes) else {
             found = None;
             continue;
         };
         if directions.iter().any(|&link| !ends_there(link)) {
             let cause = format!("the link `{}` does not end at `{}`", name.value, device.value);
-            faults.add(&name.at, cause, "name a link of the device").beside(&device.at, "its interface");
+            mistakes.add(&name.at, cause, "name a link of the device").beside(&device.at, "its interface");
         }
         found.iter_mut().for_each(|found| found.extend(directions.iter().map(|&link| (link, &name.at))));
     }

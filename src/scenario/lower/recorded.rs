@@ -49,7 +49,7 @@ impl Rows {
 pub(super) fn lower(
     form: &RecordedForm,
     files: &Recorded,
-    faults: &mut Mistakes,
+    mistakes: &mut Mistakes,
     notes: &mut Vec<String>,
 ) -> Option<Rows> {
     let file = form.file.as_ref()?;
@@ -59,18 +59,18 @@ pub(super) fn lower(
     let (column, numbers) = match recording.column(name) {
         Ok(found) => found,
         Err(cause) => {
-            faults.add(at, cause, "name the column with the times, for example `column = \"arrival_s\"`");
+            mistakes.add(at, cause, "name the column with the times, for example `column = \"arrival_s\"`");
             return None;
         }
     };
     let Some(unit) = form.unit.as_ref().map(|unit| unit.value.0.nanos()).or_else(|| unit_of(column)) else {
         let cause = format!("nothing says in what unit `{}` is", shorten(column));
-        faults.add(at, cause, "add `unit = \"s\"`, `\"ms\"`, `\"us\"` or `\"ns\"`");
+        mistakes.add(at, cause, "add `unit = \"s\"`, `\"ms\"`, `\"us\"` or `\"ns\"`");
         return None;
     };
     if let Some(index) = numbers.windows(2).position(|pair| pair[1] < pair[0]) {
         let cause = format!("in `{}`, time {} comes before the one above it", shorten(column), index + 2);
-        faults.add(at, cause, "sort the rows by time");
+        mistakes.add(at, cause, "sort the rows by time");
         return None;
     }
     let bound = |moment: &Option<At<Moment>>| moment.as_ref().map(|moment| moment.value.0 / unit);
@@ -78,7 +78,7 @@ pub(super) fn lower(
     if let (Some(from_at), Some(until_at)) = (&form.from, &form.until)
         && from_at.value.0 >= until_at.value.0
     {
-        let fault = faults.add(&until_at.at, "the window ends before it begins", "use a later time");
+        let fault = mistakes.add(&until_at.at, "the window ends before it begins", "use a later time");
         fault.beside(&from_at.at, "it begins");
         return None;
     }
@@ -86,7 +86,7 @@ pub(super) fn lower(
     let end = numbers.partition_point(|&time| until.is_none_or(|until| time < until));
     let Some(&[begin, ..]) = numbers.get(first..end) else {
         let at = form.from.as_ref().or(form.until.as_ref()).map_or(&file.at, |moment| &moment.at);
-        faults.add(at, "no arrival lies between `from` and `until`", "use other times, or leave them out");
+        mistakes.add(at, "no arrival lies between `from` and `until`", "use other times, or leave them out");
         return None;
     };
     // As told, times are since the start.
@@ -96,7 +96,7 @@ pub(super) fn lower(
     if !(begin >= origin && last <= NANOS_MAX) {
         let cause = format!("a run of {:.0} days cannot be simulated", last / 8.64e13);
         let remedy = "let times be since the start, or cut a window out of them, for example `from = \"3600 s\"`";
-        faults.add(at, cause, remedy);
+        mistakes.add(at, cause, remedy);
         return None;
     }
     let idle = begin - origin;

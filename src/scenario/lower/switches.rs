@@ -15,24 +15,24 @@ pub(super) fn lower(
     form: &ScenarioForm,
     counted: &Counted,
     hardware: &mut Hardware,
-    faults: &mut Mistakes,
+    mistakes: &mut Mistakes,
 ) -> Vec<Nic> {
     let switches = form.switches.iter().flatten();
-    switches.flat_map(|switch| lower_switch(switch, counted, hardware, faults).unwrap_or_default()).collect()
+    switches.flat_map(|switch| lower_switch(switch, counted, hardware, mistakes).unwrap_or_default()).collect()
 }
 
 fn lower_switch(
     form: &SwitchForm,
     counted: &Counted,
     hardware: &mut Hardware,
-    faults: &mut Mistakes,
+    mistakes: &mut Mistakes,
 ) -> Option<Vec<Nic>> {
-    hardware.links.insert(form.name.as_ref(), faults);
-    let devices = devices(form, counted, hardware, faults)?;
+    hardware.links.insert(form.name.as_ref(), mistakes);
+    let devices = devices(form, counted, hardware, mistakes)?;
     let (name, bandwidth) = (&form.name.as_ref()?.value, form.bandwidth.as_ref()?.value);
     if name.contains('>') {
         let at = &form.name.as_ref()?.at;
-        faults.add(at, "a switch's name has no `>`, which tells directions apart", "use another name");
+        mistakes.add(at, "a switch's name has no `>`, which tells directions apart", "use another name");
     }
     let [overhead, latency] =
         [&form.overhead, &form.latency].map(|time| time.as_ref().map_or(Duration::ZERO, |time| time.value));
@@ -43,7 +43,7 @@ fn lower_switch(
             if let Some(joined) = platform.links.iter().find(|link| link.leads(from, to)) {
                 let [from, to] = [from, to].map(|device| platform.device(device).name.clone());
                 let cause = format!("`{}` leads from `{from}` to `{to}` already", joined.name);
-                faults.add(&form.at, cause, "leave one of the devices out, or remove the other link");
+                mistakes.add(&form.at, cause, "leave one of the devices out, or remove the other link");
                 return None;
             }
             let [here, there] = [from, to].map(|device| &platform.device(device).name);
@@ -72,9 +72,14 @@ fn lower_switch(
 /// Every two devices are linked both ways, so that more ports would be very many links.
 const PORTS_MAX: usize = 64;
 
-/// The devices at the ports of a switch. `None` if there are faults.
-fn devices(form: &SwitchForm, counted: &Counted, hardware: &Hardware, faults: &mut Mistakes) -> Option<Vec<DeviceId>> {
-    let known = faults.len();
+/// The devices at the ports of a switch. `None` if there are mistakes.
+fn devices(
+    form: &SwitchForm,
+    counted: &Counted,
+    hardware: &Hardware,
+    mistakes: &mut Mistakes,
+) -> Option<Vec<DeviceId>> {
+    let known = mistakes.len();
     let mut devices: Vec<DeviceId> = Vec::new();
     if form.devices.is_none() {
         devices.extend(hardware.platform.device_ids());
@@ -83,16 +88,16 @@ fn devices(form: &SwitchForm, counted: &Counted, hardware: &Hardware, faults: &m
         let alone = || vec![name.value.clone()];
         for member in counted.get(&name.value).cloned().unwrap_or_else(alone) {
             let member = At { value: member, at: name.at.clone() };
-            let Some(device) = hardware.devices.find(&member, faults).map(DeviceId) else { continue };
+            let Some(device) = hardware.devices.find(&member, mistakes).map(DeviceId) else { continue };
             if devices.contains(&device) {
                 let cause = format!("`{}` is at two ports of the switch", shorten(&member.value));
-                faults.add(&name.at, cause, "name each device once");
+                mistakes.add(&name.at, cause, "name each device once");
             }
             devices.push(device);
         }
     }
     if devices.len() > PORTS_MAX {
-        faults.add(&form.at, format!("the switch has {} devices", devices.len()), format!("it may have {PORTS_MAX}"));
+        mistakes.add(&form.at, format!("the switch has {} devices", devices.len()), format!("it may have {PORTS_MAX}"));
     }
-    (faults.len() == known).then_some(devices)
+    (mistakes.len() == known).then_some(devices)
 }

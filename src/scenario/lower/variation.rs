@@ -9,20 +9,20 @@ use crate::scenario::diagnostic::{Mistakes, Span};
 use crate::scenario::form::{DeviceForm, GammaForm, LinkForm, LognormalForm, ModelForm, ScenarioForm, SpikesForm};
 use crate::scenario::profiles::Traces;
 
-/// How times vary. If there are faults, it is not whole.
-pub(super) fn lower(form: &ScenarioForm, links: &LinkNames, traces: &Traces, faults: &mut Mistakes) -> Variation {
+/// How times vary. If there are mistakes, it is not whole.
+pub(super) fn lower(form: &ScenarioForm, links: &LinkNames, traces: &Traces, mistakes: &mut Mistakes) -> Variation {
     let devices = form.devices.iter().flatten();
     let models = form.models.as_deref().unwrap_or_default();
-    let devices = devices.map(|device| of_device(device, models, traces, faults).unwrap_or_default()).collect();
+    let devices = devices.map(|device| of_device(device, models, traces, mistakes).unwrap_or_default()).collect();
     let mut of_links = Vec::new();
     for (index, link) in form.links.iter().flatten().enumerate() {
-        let jitter = of_link(link, faults).unwrap_or_default();
+        let jitter = of_link(link, mistakes).unwrap_or_default();
         of_links.extend(links.directions(index).iter().map(|_| jitter.clone()));
     }
     Variation { devices, links: of_links }
 }
 
-fn of_device(device: &DeviceForm, models: &[ModelForm], traces: &Traces, faults: &mut Mistakes) -> Option<Jitter> {
+fn of_device(device: &DeviceForm, models: &[ModelForm], traces: &Traces, mistakes: &mut Mistakes) -> Option<Jitter> {
     let form = device.variation.as_ref()?;
     let is_empirical = |empirical: &&At<bool>| empirical.value;
     let empirical = form.empirical.as_ref().filter(is_empirical);
@@ -31,52 +31,52 @@ fn of_device(device: &DeviceForm, models: &[ModelForm], traces: &Traces, faults:
         form.gamma.as_ref().map(|form| ("gamma", &form.at)),
         empirical.map(|empirical| ("empirical", &empirical.at)),
     ];
-    check_count(&shapes, form.spikes.as_ref(), &form.at, faults);
+    check_count(&shapes, form.spikes.as_ref(), &form.at, mistakes);
     let shape = match empirical {
-        Some(empirical) => lower_empirical(device, models, &empirical.at, traces, faults),
-        None => lower_shape(form.lognormal.as_ref(), form.gamma.as_ref(), faults),
+        Some(empirical) => lower_empirical(device, models, &empirical.at, traces, mistakes),
+        None => lower_shape(form.lognormal.as_ref(), form.gamma.as_ref(), mistakes),
     };
-    jitter(shape, form.spikes.as_ref(), faults)
+    jitter(shape, form.spikes.as_ref(), mistakes)
 }
 
-fn of_link(link: &LinkForm, faults: &mut Mistakes) -> Option<Jitter> {
+fn of_link(link: &LinkForm, mistakes: &mut Mistakes) -> Option<Jitter> {
     let form = link.variation.as_ref()?;
     let shapes = [
         form.lognormal.as_ref().map(|form| ("lognormal", &form.at)),
         form.gamma.as_ref().map(|form| ("gamma", &form.at)),
     ];
-    check_count(&shapes, form.spikes.as_ref(), &form.at, faults);
-    jitter(lower_shape(form.lognormal.as_ref(), form.gamma.as_ref(), faults), form.spikes.as_ref(), faults)
+    check_count(&shapes, form.spikes.as_ref(), &form.at, mistakes);
+    jitter(lower_shape(form.lognormal.as_ref(), form.gamma.as_ref(), mistakes), form.spikes.as_ref(), mistakes)
 }
 
 /// There is at most one shape, and something that varies.
-fn check_count(shapes: &[Option<(&str, &Span)>], spikes: Option<&SpikesForm>, at: &Span, faults: &mut Mistakes) {
+fn check_count(shapes: &[Option<(&str, &Span)>], spikes: Option<&SpikesForm>, at: &Span, mistakes: &mut Mistakes) {
     let mut shapes: Vec<&(&str, &Span)> = shapes.iter().flatten().collect();
     shapes.sort_by_key(|(_, at)| at.start);
     match shapes[..] {
         [] if spikes.is_none() => {
-            faults.add(at, "nothing varies here", "add for example `lognormal = { cv = 0.05 }`, or remove it");
+            mistakes.add(at, "nothing varies here", "add for example `lognormal = { cv = 0.05 }`, or remove it");
         }
         [(first, first_at), (second, second_at), ..] => {
             let cause = format!("`variation` has both `{first}` and `{second}`");
-            faults.add(second_at, cause, "keep one of them").label("second").beside(first_at, "first");
+            mistakes.add(second_at, cause, "keep one of them").label("second").beside(first_at, "first");
         }
         _ => {}
     }
 }
 
-fn lower_shape(lognormal: Option<&LognormalForm>, gamma: Option<&GammaForm>, faults: &mut Mistakes) -> Option<Shape> {
+fn lower_shape(lognormal: Option<&LognormalForm>, gamma: Option<&GammaForm>, mistakes: &mut Mistakes) -> Option<Shape> {
     if let Some(lognormal) = lognormal {
         let cv = lognormal.cv.as_ref()?;
         let shape = Shape::Lognormal { cv: cv.value };
-        check(Jitter::new(shape.clone(), None), &cv.at, faults);
+        check(Jitter::new(shape.clone(), None), &cv.at, mistakes);
         return Some(shape);
     }
     let Some(gamma) = gamma else { return Some(Shape::None) };
     let (cv, shift) = (gamma.cv.as_ref()?, gamma.shift.as_ref());
-    check(Jitter::new(Shape::Gamma { cv: cv.value, shift: 0.0 }, None), &cv.at, faults);
+    check(Jitter::new(Shape::Gamma { cv: cv.value, shift: 0.0 }, None), &cv.at, mistakes);
     if let Some(shift) = shift {
-        check(Jitter::new(Shape::Gamma { cv: 0.0, shift: shift.value }, None), &shift.at, faults);
+        check(Jitter::new(Shape::Gamma { cv: 0.0, shift: shift.value }, None), &shift.at, mistakes);
     }
     Some(Shape::Gamma { cv: cv.value, shift: shift.map_or(0.0, |shift| shift.value) })
 }
@@ -86,12 +86,12 @@ fn lower_empirical(
     models: &[ModelForm],
     at: &Span,
     traces: &Traces,
-    faults: &mut Mistakes,
+    mistakes: &mut Mistakes,
 ) -> Option<Shape> {
     const REMEDY: &str = "name a trace that `coinfer profile` wrote, or use `lognormal` or `gamma`";
     let name = profiled_device(device)?;
     let Some(trace) = &device.trace else {
-        faults.add(at, "the device has no `trace` whose repeats show how times vary", REMEDY);
+        mistakes.add(at, "the device has no `trace` whose repeats show how times vary", REMEDY);
         return None;
     };
     // What is wrong with the trace, or with its name for the device, has been said.
@@ -100,7 +100,7 @@ fn lower_empirical(
     if ratios.is_empty() && profiles.devices().any(|device| device == name.value) {
         let device = precision(device).of(&shorten(&name.value));
         let cause = format!("the trace has no point of `{device}` with three raw repeats or more");
-        faults.add(at, cause, REMEDY).beside(&trace.at, "the trace");
+        mistakes.add(at, cause, REMEDY).beside(&trace.at, "the trace");
     }
     let all = Ratios::new(ratios.values().flat_map(|ratios| ratios.as_slice()).copied()).ok()?;
     // A network of several models has the same repeats for each.
@@ -116,31 +116,31 @@ fn lower_empirical(
     Some(Shape::Empirical(Repeats { all, points }))
 }
 
-fn jitter(shape: Option<Shape>, form: Option<&SpikesForm>, faults: &mut Mistakes) -> Option<Jitter> {
-    let spikes = form.map(|form| lower_spikes(form, faults));
+fn jitter(shape: Option<Shape>, form: Option<&SpikesForm>, mistakes: &mut Mistakes) -> Option<Jitter> {
+    let spikes = form.map(|form| lower_spikes(form, mistakes));
     match spikes {
         None => Jitter::new(shape?, None).ok(),
         Some(spikes) => Jitter::new(shape?, Some(spikes?)).ok(),
     }
 }
 
-fn lower_spikes(form: &SpikesForm, faults: &mut Mistakes) -> Option<Spikes> {
+fn lower_spikes(form: &SpikesForm, mistakes: &mut Mistakes) -> Option<Spikes> {
     let spikes = |probability, effect| Jitter::new(Shape::None, Some(Spikes { probability, effect }));
     if let Some(factor) = &form.factor {
-        check(spikes(0.0, Effect::Factor(factor.value)), &factor.at, faults);
+        check(spikes(0.0, Effect::Factor(factor.value)), &factor.at, mistakes);
     }
     let probability = form.probability.as_ref()?;
-    check(spikes(probability.value, Effect::Factor(1.0)), &probability.at, faults);
+    check(spikes(probability.value, Effect::Factor(1.0)), &probability.at, mistakes);
     let factor = form.factor.as_ref().map(|factor| Effect::Factor(factor.value));
     let effect = factor.or_else(|| form.added.as_ref().map(|added| Effect::Added(added.value)))?;
     Some(Spikes { probability: probability.value, effect })
 }
 
 /// Says what is wrong with the figure at `at`, if anything is.
-fn check(result: Result<Jitter, VariationError>, at: &Span, faults: &mut Mistakes) {
+fn check(result: Result<Jitter, VariationError>, at: &Span, mistakes: &mut Mistakes) {
     if let Err(error) = result {
         let message = error.to_string();
         let (cause, remedy) = message.split_once("; ").unwrap_or((&message, "correct it"));
-        faults.add(at, cause, remedy);
+        mistakes.add(at, cause, remedy);
     }
 }
