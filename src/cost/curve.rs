@@ -1,5 +1,9 @@
 //! The time of one network on one device as a function of the batch, from its profiled points.
 
+use std::sync::Arc;
+
+use rand::rngs::ChaCha8Rng;
+
 use super::fit::{Wave, find_thrash, fit_affine, fit_affine_all, fit_wave, pool_adjacent_violators};
 use super::lookup::{Lookup, choose, scores};
 use super::series::Series;
@@ -18,6 +22,16 @@ pub struct Curve {
     unpredictable: Option<String>,
     extrapolate_unpredictable: bool,
     at_points: Basis,
+    /// What it was made from, if that is known to be off by something.
+    origin: Option<Arc<Origin>>,
+}
+
+/// What a curve is made from.
+#[derive(Debug, PartialEq)]
+struct Origin {
+    series: Series,
+    lookup: Lookup,
+    extrapolate_unpredictable: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,7 +77,20 @@ impl Curve {
         extrapolate_unpredictable: bool,
     ) -> Option<Curve> {
         let series = Series::new(trace, device, precision, model, &LayerKey::Whole)?;
-        Some(Curve::from_series(&series, lookup, extrapolate_unpredictable))
+        Some(Curve::of(series, lookup, extrapolate_unpredictable))
+    }
+
+    /// As [`Self::from_series`], and can be [resampled](Self::resampled).
+    pub(super) fn of(series: Series, lookup: Lookup, extrapolate_unpredictable: bool) -> Curve {
+        let curve = Curve::from_series(&series, lookup, extrapolate_unpredictable);
+        let origin = (!series.errors.is_empty()).then(|| Origin { series, lookup, extrapolate_unpredictable });
+        Curve { origin: origin.map(Arc::new), ..curve }
+    }
+
+    /// The curve that another profile of the same machine might have given; `None` if there are no repeats.
+    pub(super) fn resampled(&self, draws: &mut ChaCha8Rng) -> Option<Curve> {
+        let Origin { series, lookup, extrapolate_unpredictable } = self.origin.as_deref()?;
+        Some(Curve::from_series(&series.resampled(draws), *lookup, *extrapolate_unpredictable))
     }
 
     /// The curve of what was measured, which must be something.
@@ -100,6 +127,7 @@ impl Curve {
             unpredictable,
             extrapolate_unpredictable,
             at_points: series.at_points(),
+            origin: None,
         }
     }
 
