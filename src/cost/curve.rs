@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use rand::rngs::ChaCha8Rng;
-
 use super::fit::{Wave, find_thrash, fit_affine, fit_affine_all, fit_wave, pool_adjacent_violators};
 use super::lookup::{Lookup, choose, scores};
 use super::series::Series;
@@ -23,15 +21,7 @@ pub struct Curve {
     extrapolate_unpredictable: bool,
     at_points: Basis,
     /// What it was made from, if that is known to be off by something.
-    origin: Option<Arc<Origin>>,
-}
-
-/// What a curve is made from.
-#[derive(Debug, PartialEq)]
-struct Origin {
-    series: Series,
-    lookup: Lookup,
-    extrapolate_unpredictable: bool,
+    origin: Option<Arc<Series>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -77,20 +67,21 @@ impl Curve {
         extrapolate_unpredictable: bool,
     ) -> Option<Curve> {
         let series = Series::new(trace, device, precision, model, &LayerKey::Whole)?;
-        Some(Curve::of(series, lookup, extrapolate_unpredictable))
+        Some(Curve::with_errors(series, lookup, extrapolate_unpredictable))
     }
 
-    /// As [`Self::from_series`], and can be [resampled](Self::resampled).
-    pub(super) fn of(series: Series, lookup: Lookup, extrapolate_unpredictable: bool) -> Curve {
+    /// As [`Self::from_series`], and can be [resampled](Self::resampled) if there are repeats.
+    pub(super) fn with_errors(series: Series, lookup: Lookup, extrapolate_unpredictable: bool) -> Curve {
         let curve = Curve::from_series(&series, lookup, extrapolate_unpredictable);
-        let origin = (!series.errors.is_empty()).then(|| Origin { series, lookup, extrapolate_unpredictable });
-        Curve { origin: origin.map(Arc::new), ..curve }
+        let has_errors = !series.errors.is_empty();
+        Curve { origin: has_errors.then(|| Arc::new(series)), ..curve }
     }
 
-    /// The curve that another profile of the same machine might have given; `None` if there are no repeats.
-    pub(super) fn resampled(&self, draws: &mut ChaCha8Rng) -> Option<Curve> {
-        let Origin { series, lookup, extrapolate_unpredictable } = self.origin.as_deref()?;
-        Some(Curve::from_series(&series.resampled(draws), *lookup, *extrapolate_unpredictable))
+    /// The curve that another profile of the same machine might have given, of the same form; `None` if there are no repeats.
+    pub(super) fn resampled(&self, draw: u64) -> Option<Curve> {
+        let series = self.origin.as_deref()?.resampled(draw);
+        let curve = Curve::from_series(&series, self.lookup, self.extrapolate_unpredictable);
+        Some(Curve { unpredictable: self.unpredictable.clone(), ..curve })
     }
 
     /// The curve of what was measured, which must be something.

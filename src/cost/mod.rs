@@ -37,8 +37,6 @@ pub use validation::{NOMINAL_COVERAGE, Prediction, Scheme, SeriesValidation, Val
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rand::SeedableRng;
-use rand::rngs::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use source::{Asked, Sources};
@@ -127,7 +125,8 @@ pub trait CostModel: Send + Sync {
     }
 
     /// These costs as another profile of the same machine might have found them, each measured time off by an error drawn
-    /// from its repeats; the same for the same `draw`. `None` if nothing says how large errors are.
+    /// from its repeats; the same for the same `draw`. Times without repeats are taken as certain, and links too. `None` if no
+    /// time has three repeats.
     fn resampled(&self, _draw: u64) -> Option<Arc<dyn CostModel>> {
         None
     }
@@ -160,13 +159,13 @@ pub struct Profile {
 
 impl Profile {
     /// What another profile might have given, and whether anything of it has repeats.
-    fn resampled(&self, draws: &mut ChaCha8Rng) -> (Profile, bool) {
-        let whole = self.whole.as_ref().and_then(|whole| whole.resampled(draws));
-        let parts = self.parts.as_ref().and_then(|parts| parts.resampled(draws));
+    fn resampled(&self, draw: u64) -> (Profile, bool) {
+        let whole = self.whole.as_ref().and_then(|whole| whole.resampled(draw));
+        let parts = self.parts.as_ref().and_then(|parts| parts.resampled(draw));
         let mut is_any = whole.is_some() || parts.is_some();
         let mut shares = BTreeMap::new();
         for (share, profile) in &self.shares {
-            let (profile, has_repeats) = profile.resampled(draws);
+            let (profile, has_repeats) = profile.resampled(draw);
             shares.insert(*share, profile);
             is_any |= has_repeats;
         }
@@ -241,9 +240,8 @@ impl CostModel for TraceCosts {
     }
 
     fn resampled(&self, draw: u64) -> Option<Arc<dyn CostModel>> {
-        let draws = &mut ChaCha8Rng::seed_from_u64(draw);
         let (profiles, has_repeats): (Vec<_>, Vec<_>) =
-            self.profiles.iter().map(|profile| profile.resampled(draws)).unzip();
+            self.profiles.iter().map(|profile| profile.resampled(draw)).unzip();
         let costs = || TraceCosts::of(self.platform.clone(), self.models.clone(), profiles);
         has_repeats.contains(&true).then(|| Arc::new(costs()) as Arc<dyn CostModel>)
     }

@@ -49,14 +49,19 @@ pub(super) fn noise_by_batch(
 }
 
 /// At each batch of rows that differ in nothing else and have three raw repeats or more, the standard error of the logarithm
-/// of their median: that of a mean times the root of pi/2, as of a normal distribution.
+/// of their median: that of a mean times the root of pi/2, as of a normal distribution. Repeats vary no less than those of all
+/// batches do: few of them may agree by chance.
 pub(super) fn errors_by_batch<'a>(rows: impl Iterator<Item = &'a Row>) -> BTreeMap<u32, f64> {
     let mut repeats: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
     for row in rows.filter(|row| row.statistic == Statistic::Raw) {
         repeats.entry(row.batch).or_default().push(row.time_ms.ln());
     }
-    let error = |noise: Noise| noise.sigma * std::f64::consts::FRAC_PI_2.sqrt() / (noise.repeats as f64).sqrt();
-    repeats.into_iter().filter_map(|(batch, logarithms)| Some((batch, error(of_batch(logarithms)?)))).collect()
+    let noises: BTreeMap<u32, Noise> =
+        repeats.into_iter().filter_map(|(batch, logarithms)| Some((batch, of_batch(logarithms)?))).collect();
+    let all = pooled(noises.values()).map_or(0.0, |noise| noise.sigma);
+    let error =
+        |noise: Noise| noise.sigma.max(all) * std::f64::consts::FRAC_PI_2.sqrt() / (noise.freedom as f64 + 1.0).sqrt();
+    noises.into_iter().map(|(batch, noise)| (batch, error(noise))).collect()
 }
 
 /// By network and batch, what raw repeats took by the time of their point, which is their median; of points that have

@@ -8,8 +8,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use rand::rngs::ChaCha8Rng;
-
 use super::curve::Curve;
 use super::lookup::Lookup;
 use super::series::Series;
@@ -65,7 +63,7 @@ impl Parts {
                     Rows::All => height,
                     Rows::Count(count) => *count,
                 };
-                let curve = Curve::of(Series::of_rows(found, trace.kind), lookup, extrapolate_unpredictable);
+                let curve = Curve::with_errors(Series::of_rows(found, trace.kind), lookup, extrapolate_unpredictable);
                 (rows, curve)
             };
             of_unit.map(curve).collect()
@@ -113,10 +111,10 @@ impl Parts {
     }
 
     /// The parts that another profile of the same machine might have given; `None` if nothing has repeats.
-    pub(super) fn resampled(&self, draws: &mut ChaCha8Rng) -> Option<Parts> {
+    pub(super) fn resampled(&self, draw: u64) -> Option<Parts> {
         let (mut parts, mut is_any) = (self.clone(), false);
         for curve in parts.units.iter_mut().chain(&mut parts.segments).flat_map(|unit| unit.curves.values_mut()) {
-            if let Some(resampled) = curve.resampled(draws) {
+            if let Some(resampled) = curve.resampled(draw) {
                 (*curve, is_any) = (resampled, true);
             }
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
@@ -54,13 +55,20 @@ impl Series {
         self.times.iter().map(|(&batch, time)| (batch, time.of_batch(batch))).collect()
     }
 
-    /// As another profile of the same machine might have found it: each time off by an error drawn from its repeats.
-    pub(super) fn resampled(&self, draws: &mut ChaCha8Rng) -> Series {
+    /// As another profile of the same machine might have found it: each time off by an error drawn from its repeats, which
+    /// leaves its median as it is. What was measured once has one error, whoever uses it.
+    pub(super) fn resampled(&self, draw: u64) -> Series {
+        let mut hash = blake3::Hasher::new();
+        hash.update(&draw.to_le_bytes());
+        for (batch, point) in &self.times {
+            hash.update(&batch.to_le_bytes()).update(&point.time_ms.to_le_bytes());
+        }
+        let draws = &mut ChaCha8Rng::from_seed(*hash.finalize().as_bytes());
         let mut series = self.clone();
         for (batch, error) in &self.errors {
-            let draw: f64 = StandardNormal.sample(draws);
+            let normal: f64 = StandardNormal.sample(draws);
             if let Some(point) = series.times.get_mut(batch) {
-                point.time_ms *= libm::exp(error * draw);
+                point.time_ms *= libm::exp(error * normal);
             }
         }
         series

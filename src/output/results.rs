@@ -53,8 +53,8 @@ pub(super) struct OutcomeView<'a> {
     /// How far the makespan is above the lower bound, as a fraction of the bound.
     gap: Option<f64>,
     /// By how much the plan is expected to be slower than the best plan of the scenario, as a fraction of that: the mean over
-    /// profiles drawn anew by how much repeats differ. Of an offline load that is run without chance; not known without three
-    /// repeats of each time, or in a sweep.
+    /// profiles drawn anew by how much repeats differ, where times without repeats are certain. Of an offline load that is run
+    /// without chance; not known of a single plan, where no time has three repeats, or in a sweep.
     regret: Option<f64>,
     /// Share of the steps' time alone that was measured at just that size, from 0 to 1.
     measured_share: f64,
