@@ -22,7 +22,7 @@ fn planning(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("planning, VGG-16, batch 200, 3 devices");
     group.bench_function("greedy", |bencher| bencher.iter(|| Greedy::default().plan(problem)));
     group.bench_function("exact", |bencher| bencher.iter(|| Exact::default().plan(problem)));
-    let micro_batched = Exact { micro_batches: true };
+    let micro_batched = Exact { micro_batches: true, ..Exact::default() };
     group.bench_function("exact, micro-batched", |bencher| bencher.iter(|| micro_batched.plan(problem)));
     group.bench_function("exact optima of batches 1 to 200", |bencher| {
         bencher.iter(|| Exact::default().optima(problem))

@@ -10,7 +10,7 @@ use super::results::Results;
 use super::stopwatch::Stopwatch;
 use super::{Error, ScenarioArgs, Terminal};
 use crate::engine::needs_above_memory;
-use crate::evaluate::{Evaluated, Reference, Replicated};
+use crate::evaluate::{Evaluated, Reference, Replicated, note_regrets};
 use crate::figures::{Width, finish_times_svg, timeline_svg};
 use crate::measure::{Candidate, Replays, check_load};
 use crate::metrics::{Compared, Failure, Lost, Outcome, Summary, compared_with_best};
@@ -202,7 +202,9 @@ fn evaluate(case: &Case, terminal: &Terminal) -> Vec<Result<Evaluated, Failure>>
         terminal.tell_more(|| format!("{}: planned and simulated in {:.1?}", entry.name, watch.elapsed()));
         result
     };
-    case.strategies.iter().map(evaluate).collect()
+    let mut results: Vec<_> = case.strategies.iter().map(evaluate).collect();
+    note_regrets(&case.problem, &mut results);
+    results
 }
 
 fn summarise(name: &str, case: &Case, evaluated: &Evaluations) -> Summary {

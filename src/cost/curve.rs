@@ -1,5 +1,7 @@
 //! The time of one network on one device as a function of the batch, from its profiled points.
 
+use std::sync::Arc;
+
 use super::fit::{Wave, find_thrash, fit_affine, fit_affine_all, fit_wave, pool_adjacent_violators};
 use super::lookup::{Lookup, choose, scores};
 use super::series::Series;
@@ -18,6 +20,8 @@ pub struct Curve {
     unpredictable: Option<String>,
     extrapolate_unpredictable: bool,
     at_points: Basis,
+    /// What it was made from, if that is known to be off by something.
+    origin: Option<Arc<Series>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,7 +67,21 @@ impl Curve {
         extrapolate_unpredictable: bool,
     ) -> Option<Curve> {
         let series = Series::new(trace, device, precision, model, &LayerKey::Whole)?;
-        Some(Curve::from_series(&series, lookup, extrapolate_unpredictable))
+        Some(Curve::with_errors(series, lookup, extrapolate_unpredictable))
+    }
+
+    /// As [`Self::from_series`], and can be [resampled](Self::resampled) if there are repeats.
+    pub(super) fn with_errors(series: Series, lookup: Lookup, extrapolate_unpredictable: bool) -> Curve {
+        let curve = Curve::from_series(&series, lookup, extrapolate_unpredictable);
+        let has_errors = !series.errors.is_empty();
+        Curve { origin: has_errors.then(|| Arc::new(series)), ..curve }
+    }
+
+    /// The curve that another profile of the same machine might have given, of the same form; `None` if there are no repeats.
+    pub(super) fn resampled(&self, draw: u64) -> Option<Curve> {
+        let series = self.origin.as_deref()?.resampled(draw);
+        let curve = Curve::from_series(&series, self.lookup, self.extrapolate_unpredictable);
+        Some(Curve { unpredictable: self.unpredictable.clone(), ..curve })
     }
 
     /// The curve of what was measured, which must be something.
@@ -100,6 +118,7 @@ impl Curve {
             unpredictable,
             extrapolate_unpredictable,
             at_points: series.at_points(),
+            origin: None,
         }
     }
 

@@ -123,6 +123,13 @@ pub trait CostModel: Send + Sync {
     fn least(&self, _device: DeviceId, _model: ModelId, _scope: &Scope<'_>) -> Option<Vec<Piece>> {
         None
     }
+
+    /// These costs as another profile of the same machine might have found them, each measured time off by an error drawn
+    /// from its repeats; the same for the same `draw`. Times without repeats are taken as certain, and links too. `None` if no
+    /// time has three repeats.
+    fn resampled(&self, _draw: u64) -> Option<Arc<dyn CostModel>> {
+        None
+    }
 }
 
 /// Costs from traces of networks and their units on devices and parts of them, or from the rates of devices without any,
@@ -132,6 +139,8 @@ pub struct TraceCosts {
     platform: Platform,
     models: Vec<Profiled>,
     /// By device, then model.
+    profiles: Vec<Profile>,
+    /// The same, as they are asked.
     sources: Vec<Sources>,
 }
 
@@ -146,6 +155,24 @@ pub struct Profile {
     pub speed: Option<Speed>,
     /// The same of parts of the device, by the share of its compute units that was measured.
     pub shares: BTreeMap<Share, Profile>,
+}
+
+impl Profile {
+    /// What another profile might have given, and whether anything of it has repeats.
+    fn resampled(&self, draw: u64) -> (Profile, bool) {
+        let whole = self.whole.as_ref().and_then(|whole| whole.resampled(draw));
+        let parts = self.parts.as_ref().and_then(|parts| parts.resampled(draw));
+        let mut is_any = whole.is_some() || parts.is_some();
+        let mut shares = BTreeMap::new();
+        for (share, profile) in &self.shares {
+            let (profile, has_repeats) = profile.resampled(draw);
+            shares.insert(*share, profile);
+            is_any |= has_repeats;
+        }
+        let whole = whole.or_else(|| self.whole.clone());
+        let parts = parts.map(Arc::new).or_else(|| self.parts.clone());
+        (Profile { whole, parts, shares, speed: self.speed }, is_any)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -169,11 +196,13 @@ impl TraceCosts {
         };
         let model_ids = || (0..models.len() as u32).map(ModelId);
         let pairs = platform.device_ids().flat_map(|device| model_ids().map(move |model| (device, model)));
-        TraceCosts {
-            platform: platform.clone(),
-            models: models.iter().map(profiled).collect(),
-            sources: pairs.map(|(device, model)| Sources::new(profile(device, model))).collect(),
-        }
+        let profiles = pairs.map(|(device, model)| profile(device, model)).collect();
+        TraceCosts::of(platform.clone(), models.iter().map(profiled).collect(), profiles)
+    }
+
+    fn of(platform: Platform, models: Vec<Profiled>, profiles: Vec<Profile>) -> TraceCosts {
+        let sources = profiles.iter().cloned().map(Sources::new).collect();
+        TraceCosts { platform, models, profiles, sources }
     }
 
     fn sources(&self, device: DeviceId, model: ModelId) -> &Sources {
@@ -208,5 +237,12 @@ impl CostModel for TraceCosts {
 
     fn least(&self, device: DeviceId, model: ModelId, scope: &Scope<'_>) -> Option<Vec<Piece>> {
         Some(self.sources(device, model).least(&self.models[model.0 as usize].graph, scope))
+    }
+
+    fn resampled(&self, draw: u64) -> Option<Arc<dyn CostModel>> {
+        let (profiles, has_repeats): (Vec<_>, Vec<_>) =
+            self.profiles.iter().map(|profile| profile.resampled(draw)).unzip();
+        let costs = || TraceCosts::of(self.platform.clone(), self.models.clone(), profiles);
+        has_repeats.contains(&true).then(|| Arc::new(costs()) as Arc<dyn CostModel>)
     }
 }

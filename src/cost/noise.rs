@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::trace::{LayerKey, Rows, Statistic, Trace};
+use super::trace::{LayerKey, Row, Rows, Statistic, Trace};
 use crate::platform::Precision;
 use crate::statistics::{mean, median};
 
@@ -46,6 +46,22 @@ pub(super) fn noise_by_batch(
         }
     }
     repeats.into_iter().filter_map(|(batch, logarithms)| Some((batch, of_batch(logarithms)?))).collect()
+}
+
+/// At each batch of rows that differ in nothing else and have three raw repeats or more, the standard error of the logarithm
+/// of their median: that of a mean times the root of pi/2, as of a normal distribution. Repeats vary no less than those of all
+/// batches do: few of them may agree by chance.
+pub(super) fn errors_by_batch<'a>(rows: impl Iterator<Item = &'a Row>) -> BTreeMap<u32, f64> {
+    let mut repeats: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
+    for row in rows.filter(|row| row.statistic == Statistic::Raw) {
+        repeats.entry(row.batch).or_default().push(row.time_ms.ln());
+    }
+    let noises: BTreeMap<u32, Noise> =
+        repeats.into_iter().filter_map(|(batch, logarithms)| Some((batch, of_batch(logarithms)?))).collect();
+    let all = pooled(noises.values()).map_or(0.0, |noise| noise.sigma);
+    let error =
+        |noise: Noise| noise.sigma.max(all) * std::f64::consts::FRAC_PI_2.sqrt() / (noise.freedom as f64 + 1.0).sqrt();
+    noises.into_iter().map(|(batch, noise)| (batch, error(noise))).collect()
 }
 
 /// By network and batch, what raw repeats took by the time of their point, which is their median; of points that have
@@ -113,6 +129,20 @@ mod tests {
 
     fn noise(times: &[f64]) -> Option<Noise> {
         of_batch(times.iter().map(|time| time.ln()).collect())
+    }
+
+    #[test]
+    fn the_error_of_a_median_falls_with_the_root_of_the_repeats() {
+        let rows = |count: usize| {
+            let rows: String = (0..count).map(|index| format!("d,m,whole,1,{}\n", [9.9, 10.1][index % 2])).collect();
+            Trace::parse(
+                format!("# coinfer trace 1\n# source: x\n# kind: measured\ndevice,model,layer,batch,time_ms\n{rows}")
+                    .as_bytes(),
+            )
+        };
+        let error = |count| errors_by_batch(rows(count).unwrap().rows.iter())[&1];
+        assert!((error(10) / error(40) - 2.0).abs() < 0.05);
+        assert!((error(40) - 0.01 * 1.2533 / 40f64.sqrt()).abs() < 1e-4);
     }
 
     #[test]

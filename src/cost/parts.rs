@@ -63,7 +63,7 @@ impl Parts {
                     Rows::All => height,
                     Rows::Count(count) => *count,
                 };
-                let curve = Curve::from_series(&Series::of_rows(found, trace.kind), lookup, extrapolate_unpredictable);
+                let curve = Curve::with_errors(Series::of_rows(found, trace.kind), lookup, extrapolate_unpredictable);
                 (rows, curve)
             };
             of_unit.map(curve).collect()
@@ -108,6 +108,17 @@ impl Parts {
     /// Whether they are units of `graph`.
     pub fn are_of(&self, graph: &Graph) -> bool {
         self.graph == *graph
+    }
+
+    /// The parts that another profile of the same machine might have given; `None` if nothing has repeats.
+    pub(super) fn resampled(&self, draw: u64) -> Option<Parts> {
+        let (mut parts, mut is_any) = (self.clone(), false);
+        for curve in parts.units.iter_mut().chain(&mut parts.segments).flat_map(|unit| unit.curves.values_mut()) {
+            if let Some(resampled) = curve.resampled(draw) {
+                (*curve, is_any) = (resampled, true);
+            }
+        }
+        is_any.then_some(parts)
     }
 
     /// The time of `work`, given that of the whole network for as many samples, if it is known.

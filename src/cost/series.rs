@@ -2,19 +2,25 @@
 
 use std::collections::BTreeMap;
 
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+
 use super::Basis;
-use super::noise::{Noise, noise_by_batch};
+use super::noise::{Noise, errors_by_batch, noise_by_batch};
 use super::trace::{Kind, LayerKey, Point, Row, Trace, points};
 use crate::platform::Precision;
 
 /// What was measured at each batch.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Series {
     pub(super) times: BTreeMap<u32, Point>,
     /// Of copying inputs to the device and outputs back.
     pub(super) copies: BTreeMap<u32, Point>,
     /// Where there are raw repeats.
     pub(super) noise: BTreeMap<u32, Noise>,
+    /// There, by how much the logarithms of times may be off: their standard errors.
+    pub(super) errors: BTreeMap<u32, f64>,
     pub(super) is_measured: bool,
 }
 
@@ -33,18 +39,39 @@ impl Series {
         let copies = if *layer == LayerKey::Whole { LayerKey::Io } else { layer.clone() };
         let copies = trace.times(device, precision, model, &copies);
         let noise = noise_by_batch(trace, device, precision, model, layer);
-        (!times.is_empty()).then_some(Series { times, copies, noise, is_measured: trace.kind == Kind::Measured })
+        let is_measured = trace.kind == Kind::Measured;
+        let errors = errors_by_batch(trace.rows_of(device, precision, model, layer, None));
+        (!times.is_empty()).then_some(Series { times, copies, noise, errors, is_measured })
     }
 
     /// Of these rows, which are of one layer, one number of rows and one device, and not empty.
     pub(super) fn of_rows(rows: &[&Row], kind: Kind) -> Series {
-        let times = points(rows.iter().copied());
-        Series { times, is_measured: kind == Kind::Measured, ..Series::default() }
+        let (times, errors) = (points(rows.iter().copied()), errors_by_batch(rows.iter().copied()));
+        Series { times, errors, is_measured: kind == Kind::Measured, ..Series::default() }
     }
 
     /// Milliseconds at each batch, ascending.
     pub(super) fn of_batch(&self) -> Vec<(u32, f64)> {
         self.times.iter().map(|(&batch, time)| (batch, time.of_batch(batch))).collect()
+    }
+
+    /// As another profile of the same machine might have found it: each time off by an error drawn from its repeats, which
+    /// leaves its median as it is. What was measured once has one error, whoever uses it.
+    pub(super) fn resampled(&self, draw: u64) -> Series {
+        let mut hash = blake3::Hasher::new();
+        hash.update(&draw.to_le_bytes());
+        for (batch, point) in &self.times {
+            hash.update(&batch.to_le_bytes()).update(&point.time_ms.to_le_bytes());
+        }
+        let draws = &mut ChaCha8Rng::from_seed(*hash.finalize().as_bytes());
+        let mut series = self.clone();
+        for (batch, error) in &self.errors {
+            let normal: f64 = StandardNormal.sample(draws);
+            if let Some(point) = series.times.get_mut(batch) {
+                point.time_ms *= libm::exp(error * normal);
+            }
+        }
+        series
     }
 
     /// As if `batch` had not been measured.

@@ -169,11 +169,23 @@ impl Trace {
         layer: &LayerKey,
         beside: Option<&str>,
     ) -> BTreeMap<u32, Point> {
-        points(self.rows.iter().filter(|row| {
+        points(self.rows_of(device, precision, model, layer, beside))
+    }
+
+    /// The rows of all rows of a layer.
+    pub(super) fn rows_of<'a>(
+        &'a self,
+        device: &'a str,
+        precision: Precision,
+        model: &'a str,
+        layer: &'a LayerKey,
+        beside: Option<&'a str>,
+    ) -> impl Iterator<Item = &'a Row> {
+        self.rows.iter().filter(move |row| {
             let of_device = row.device == device && row.precision == precision;
             let of_network = of_device && row.model == model && row.layer == *layer;
             of_network && row.rows == Rows::All && row.beside.as_deref() == beside
-        }))
+        })
     }
 }
 

@@ -3,12 +3,14 @@
 
 mod error;
 mod planned;
+mod regret;
 mod replicate;
 #[cfg(test)]
 mod tests;
 
 pub use error::EvaluateError;
 pub use planned::{Planned, planned};
+pub use regret::note_regrets;
 pub use replicate::Replicated;
 
 use replicate::replicate;
@@ -56,7 +58,9 @@ pub struct Evaluated {
 /// ```
 pub fn evaluate(case: &Case) -> Vec<Result<Evaluated, EvaluateError>> {
     let reference = Reference::of(case);
-    case.strategies.iter().map(|entry| reference.evaluate(case, entry)).collect()
+    let mut results: Vec<_> = case.strategies.iter().map(|entry| reference.evaluate(case, entry)).collect();
+    note_regrets(&case.problem, &mut results);
+    results
 }
 
 /// What the strategies of a case are compared with.

@@ -32,6 +32,10 @@ pub struct Outcome {
     pub lower_bound: Option<Duration>,
     /// How far the makespan is above the lower bound, as a fraction of the bound.
     pub gap: Option<f64>,
+    /// By how much the plan is expected to be slower than the best one beside it, as a fraction of that, since profiles are
+    /// off; `None` where repeats do not say by how much, or it was not asked for.
+    #[serde(default)]
+    pub regret: Option<f64>,
     /// Share of the steps' isolated time that was measured, from 0 to 1.
     pub measured_share: f64,
     /// The worst basis among the steps' estimates.
@@ -103,6 +107,7 @@ impl Outcome {
             gap: lower_bound
                 .and_then(|bound| ratio(makespan.as_nanos_f64(), bound.as_nanos_f64()))
                 .map(|ratio| ratio - 1.0),
+            regret: None,
             measured_share: measured_share(estimates).unwrap_or(f64::from(u8::from(basis == Basis::Measured))),
             basis,
             split: split(problem, plan, |_| true),
@@ -166,6 +171,7 @@ impl Outcome {
             gap: lower_bound
                 .and_then(|bound| ratio(makespan.as_nanos_f64(), bound.as_nanos_f64()))
                 .map(|ratio| ratio - 1.0),
+            regret: None,
             measured_share: first.measured_share,
             basis: first.basis,
             split: first.split.clone(),

@@ -15,6 +15,14 @@ impl Violation {
         };
         Some(Bytes(needed.0.saturating_sub(capacity.0)))
     }
+
+    /// The name of the memory that does not hold what should lie there, if that is what it is.
+    pub(crate) fn memory(&self) -> Option<&str> {
+        match self {
+            Violation::OutOfMemory { memory, .. } | Violation::Overfull { memory, .. } => Some(memory),
+            _ => None,
+        }
+    }
 }
 
 /// One broken rule of a plan.

@@ -121,6 +121,11 @@ impl CostModel for Degraded {
         let index = link.0 as usize;
         Ok(stretched(estimate, self.condition.links[index], self.overheads[index]))
     }
+
+    fn resampled(&self, draw: u64) -> Option<Arc<dyn CostModel>> {
+        let healthy = self.healthy.resampled(draw)?;
+        Some(Arc::new(Degraded { healthy, overheads: self.overheads.clone(), condition: self.condition.clone() }))
+    }
 }
 
 impl Problem {

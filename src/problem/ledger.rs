@@ -145,4 +145,8 @@ impl CostModel for Noted {
     fn transfer(&self, link: LinkId, size: Bytes) -> Result<Estimate, Uncalibrated> {
         self.costs.transfer(link, size)
     }
+
+    fn resampled(&self, draw: u64) -> Option<Arc<dyn CostModel>> {
+        Some(Arc::new(Noted { costs: self.costs.resampled(draw)?, ledger: self.ledger.clone() }))
+    }
 }

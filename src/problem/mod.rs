@@ -93,6 +93,12 @@ impl Problem {
         self.load.is_random() || !self.variation.is_none()
     }
 
+    /// The same question with costs as another profile of the same machine might have found them
+    /// ([`CostModel::resampled`]); `None` if nothing says how large errors are.
+    pub fn resampled(&self, draw: u64) -> Option<Problem> {
+        Some(Problem { costs: self.costs.resampled(draw)?, ..self.clone() })
+    }
+
     /// The same question about `samples` samples of each model that are all present at the start.
     pub fn offline(&self, samples: u32) -> Problem {
         Problem { load: Load::Offline { samples }, ..self.clone() }

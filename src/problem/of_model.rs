@@ -50,4 +50,8 @@ impl CostModel for OfModel {
     fn least(&self, device: DeviceId, _: ModelId, scope: &Scope<'_>) -> Option<Vec<Piece>> {
         self.costs.least(device, self.model, scope)
     }
+
+    fn resampled(&self, draw: u64) -> Option<Arc<dyn CostModel>> {
+        Some(Arc::new(OfModel { costs: self.costs.resampled(draw)?, model: self.model }))
+    }
 }

@@ -249,14 +249,14 @@ fn parse(path: &Path, bytes: &[u8], sources: &mut Sources, mistakes: &mut Mistak
             Some(Profiles { trace, of_shares, models })
         }
         Err(found) => {
-            add_faults(&path.to_string_lossy(), &String::from_utf8_lossy(bytes), found, sources, mistakes);
+            add_mistakes(&path.to_string_lossy(), &String::from_utf8_lossy(bytes), found, sources, mistakes);
             None
         }
     }
 }
 
 /// Adds what is wrong with a file that has this text.
-pub(super) fn add_faults(
+pub(super) fn add_mistakes(
     name: &str,
     text: &str,
     found: Vec<cost::Mistake>,
@@ -281,7 +281,7 @@ impl Diagnostics {
     pub fn of_files<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8], Vec<cost::Mistake>)>) -> Diagnostics {
         let (mut sources, mut mistakes) = (Sources::default(), Mistakes::default());
         for (name, bytes, found) in files {
-            add_faults(name, std::str::from_utf8(bytes).unwrap_or_default(), found, &mut sources, &mut mistakes);
+            add_mistakes(name, std::str::from_utf8(bytes).unwrap_or_default(), found, &mut sources, &mut mistakes);
         }
         Diagnostics::new(mistakes, &sources)
     }

@@ -7,7 +7,7 @@ use super::InputFile;
 use super::diagnostic::{Mistakes, Sources};
 use super::document::Node;
 use super::file::{FileMistake, Load, TEXT_BYTES_MAX};
-use super::profiles::add_faults;
+use super::profiles::add_mistakes;
 use crate::cost::Mistake;
 
 /// All files of one kind of a scenario and of its sweep.
@@ -46,7 +46,7 @@ impl<T> TextFiles<T> {
             match parse(&bytes) {
                 Ok(content) => drop(loaded.insert(path, content)),
                 Err(found) => {
-                    add_faults(&path.to_string_lossy(), &String::from_utf8_lossy(&bytes), found, sources, mistakes);
+                    add_mistakes(&path.to_string_lossy(), &String::from_utf8_lossy(&bytes), found, sources, mistakes);
                 }
             }
         }

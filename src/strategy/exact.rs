@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::batch_split::{BatchSplit, planned};
 use super::{PlanError, Strategy};
-use crate::plan::Plan;
+use crate::engine::simulate;
+use crate::plan::{CheckedPlan, Plan, check};
 use crate::platform::DeviceId;
 use crate::problem::Problem;
 use crate::units::Duration;
@@ -21,13 +22,34 @@ use crate::units::Duration;
 /// few loadables runs steps of equal size, or one apart, where the best ones would need more of them. Of devices that share a
 /// memory which does not hold all that they would take at once, those with the largest steps take smaller ones.
 ///
-/// Time O(U S^2) and memory O(U S) for U devices and S = (B + 1)^M ways to take of B samples of M networks.
+/// Time O(U S^2) and memory O(U S) for U devices and S = (B + 1)^M ways to take of B samples of M networks; with `robust`, 41
+/// times as much.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Exact {
     /// Whether devices may run several steps though their memory would hold all samples.
     pub micro_batches: bool,
+    /// What is least of the split, over profiles that this machine might have given, instead of its makespan by the one that
+    /// it gave.
+    pub robust: Option<Robust>,
 }
+
+/// What a split is chosen by whose costs are not known for sure.
+///
+/// The split that is best by a profile is often one whose times happen to have been found too short. So costs are drawn again
+/// by how much repeats of each time differ ([`CostModel::resampled`](crate::cost::CostModel::resampled)), the best split of
+/// each draw is found, and all of these are simulated with all costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Robust {
+    /// The mean of its makespans.
+    Mean,
+    /// Their 95th percentile.
+    P95,
+}
+
+/// Draws of costs.
+const DRAWS: u64 = 40;
 
 /// Ways to take samples of all networks that are solved, at most, since time grows with their square.
 const WAYS_MAX: usize = 20_001;
@@ -38,6 +60,16 @@ impl Strategy for Exact {
     }
 
     fn plan(&self, problem: &Problem) -> Result<Plan, PlanError> {
+        match self.robust {
+            None => self.best(problem),
+            Some(robust) => self.most_robust(problem, robust),
+        }
+    }
+}
+
+impl Exact {
+    /// The plan that is best by the costs of `problem`.
+    fn best(&self, problem: &Problem) -> Result<Plan, PlanError> {
         planned(problem, |splits| {
             let (tables, best) = self.solve(splits)?;
             let mut left = best.last().expect("there is a device").times.len() - 1;
@@ -55,9 +87,41 @@ impl Strategy for Exact {
             Ok(splits.iter().zip(sizes).map(|(split, sizes)| split.consecutive(&sizes)).collect())
         })
     }
-}
 
-impl Exact {
+    /// Of the plans that are best by any draw of costs, the one that is best over all draws; of equal ones the first.
+    fn most_robust(&self, problem: &Problem, robust: Robust) -> Result<Plan, PlanError> {
+        let worlds: Vec<Problem> = (0..DRAWS).filter_map(|draw| problem.resampled(draw)).collect();
+        if worlds.is_empty() {
+            let reason = "`robust` needs times with three raw repeats or more, and no trace has any";
+            return Err(PlanError::Unsupported(reason.into()));
+        }
+        let mut candidates: Vec<CheckedPlan> = Vec::new();
+        for world in std::iter::once(problem).chain(&worlds) {
+            // What breaks a rule by the costs as they are does so by all.
+            let Ok(plan) = check(self.best(world)?, problem) else { continue };
+            if candidates.iter().all(|known| **known != *plan) {
+                candidates.push(plan);
+            }
+        }
+        let mut best: Option<(Duration, CheckedPlan)> = None;
+        for plan in candidates {
+            let time = |world| Ok(simulate(world, &plan)?.makespan());
+            let mut times = worlds.iter().map(time).collect::<Result<Vec<Duration>, PlanError>>()?;
+            times.sort_unstable();
+            let score = match robust {
+                Robust::Mean => times.iter().fold(Duration::ZERO, |sum, time| sum + *time),
+                Robust::P95 => times[(times.len() * 19).div_ceil(20) - 1],
+            };
+            if best.as_ref().is_none_or(|(least, _)| score < *least) {
+                best = Some((score, plan));
+            }
+        }
+        match best {
+            Some((_, plan)) => Ok(Plan::clone(&plan)),
+            None => self.best(problem),
+        }
+    }
+
     /// The optimum of every batch of the first model, from 1 up to that of `problem`; `None` where costs are not known.
     pub fn optima(&self, problem: &Problem) -> Result<Vec<Option<Duration>>, PlanError> {
         let (_, best) = self.solve(&[BatchSplit::first(problem)?])?;

@@ -1,6 +1,8 @@
 //! Several networks at once, each in one or two groups of layers on devices of their own
 //! (Dagli and Belviranli, HaX-CoNN, PPoPP 2024).
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use super::rows::Chain;
@@ -105,21 +107,29 @@ impl LayerGroups {
         let offline = problem.offline(problem.samples());
         let has_home = problem.models.iter().any(|model| model.home.is_some());
         let mut best: Option<(Duration, Plan)> = None;
+        let mut reason = PlanError::Infeasible("no placement keeps the rules of its devices".into());
         for (bound, chosen) in open {
             if best.as_ref().is_some_and(|(time, _)| bound >= time.as_nanos_f64()) {
                 break;
             }
             let together: Vec<&Placement> = chosen.iter().zip(placements).map(|(&index, all)| &all[index]).collect();
             for order in orders(&together, has_home)? {
-                let plan = assemble(problem, &together, &order)?;
+                let plan = match assemble(problem, &together, &order) {
+                    Ok(plan) => plan,
+                    // Another placement may need no such link.
+                    Err(error @ PlanError::Infeasible(_)) => {
+                        reason = error;
+                        break;
+                    }
+                    Err(error) => return Err(error),
+                };
                 let time = simulated(&offline, &plan)?;
                 if let Some(time) = time.filter(|&time| best.as_ref().is_none_or(|(least, _)| time < *least)) {
                     best = Some((time, plan));
                 }
             }
         }
-        let none = "no placement keeps the rules of its devices";
-        best.map(|(_, plan)| plan).ok_or_else(|| PlanError::Infeasible(none.into()))
+        best.map(|(_, plan)| plan).ok_or(reason)
     }
 
     fn devices(&self, problem: &Problem) -> Result<Vec<DeviceId>, PlanError> {
@@ -149,7 +159,7 @@ impl LayerGroups {
         let graph = &problem.model(model).graph;
         let chain = Chain::whole(graph);
         let cuts: Vec<usize> = (1..chain.len()).filter(|&end| chain.is_group(&(0..end))).collect();
-        let place = |parts: &[(DeviceId, std::ops::Range<usize>)]| -> Option<Placement> {
+        let place = |parts: &[(DeviceId, Range<usize>)]| -> Option<Placement> {
             let mut stages = Vec::new();
             for (device, units) in parts {
                 for (device, units) in with_fallback(problem, graph, &chain, *device, units.clone(), fallback)? {
@@ -199,13 +209,13 @@ fn with_fallback(
     graph: &Graph,
     chain: &Chain<'_>,
     device: DeviceId,
-    units: std::ops::Range<usize>,
+    units: Range<usize>,
     fallback: Option<DeviceId>,
-) -> Option<Vec<(DeviceId, std::ops::Range<usize>)>> {
+) -> Option<Vec<(DeviceId, Range<usize>)>> {
     let runs = |device: DeviceId, unit: usize| {
         problem.platform.device(device).lacks(graph, &chain.segment(unit..unit + 1)).is_none()
     };
-    let mut parts: Vec<(DeviceId, std::ops::Range<usize>)> = Vec::new();
+    let mut parts: Vec<(DeviceId, Range<usize>)> = Vec::new();
     for unit in units {
         let on = if runs(device, unit) { device } else { fallback.filter(|&other| runs(other, unit))? };
         match parts.last_mut() {
@@ -219,8 +229,20 @@ fn with_fallback(
 /// Nanoseconds of all samples of a segment on a device; `None` if nobody knows.
 fn time(problem: &Problem, model: ModelId, device: DeviceId, segment: &Segment) -> Option<f64> {
     let rows = 0..problem.model(model).graph.shape(segment.last()).rows;
-    let work = Work { model, segment: segment.clone(), region: Region { samples: 0..problem.samples(), rows } };
-    Some(problem.costs.compute(device, Share::FULL, &work).ok()?.time.as_nanos_f64())
+    let nanos = |samples| {
+        let work = Work { model, segment: segment.clone(), region: Region { samples, rows: rows.clone() } };
+        Some(problem.costs.compute(device, Share::FULL, &work).ok()?.time.as_nanos_f64())
+    };
+    batches(problem, device).map(nanos).sum()
+}
+
+/// All samples, in the fewest steps that a device accepts, of equal size or one apart.
+fn batches(problem: &Problem, device: DeviceId) -> impl Iterator<Item = Range<u32>> {
+    let samples = problem.samples();
+    let most = problem.platform.device(device).limits.batch_max.unwrap_or(samples);
+    let count = u64::from(samples.div_ceil(most.max(1)).max(1));
+    let first = move |index: u64| (u64::from(samples) * index / count) as u32;
+    (0..count).map(move |index| first(index)..first(index + 1))
 }
 
 /// Nanoseconds that placed networks take at least: the longest of them, and all that one device has to do.
@@ -292,7 +314,9 @@ fn assemble(problem: &Problem, together: &[&Placement], order: &[usize]) -> Resu
     for &network in order {
         let stage = &together[network].stages[next[network]];
         next[network] += 1;
-        builder.run(stage.device, (ModelId(network as u32), &stage.segment), 0..problem.samples(), &[])?;
+        for samples in batches(problem, stage.device) {
+            builder.run(stage.device, (ModelId(network as u32), &stage.segment), samples, &[])?;
+        }
     }
     builder.bring_home()?;
     Ok(builder.finish())

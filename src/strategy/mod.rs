@@ -35,7 +35,7 @@ pub use deepthings::Deepthings;
 pub use dla_split::{DlaSplit, Shares};
 pub use dla_stream::DlaStream;
 pub use even::Even;
-pub use exact::Exact;
+pub use exact::{Exact, Robust};
 pub use first_free::FirstFree;
 pub use full_search::FullSearch;
 pub use greedy::{Greedy, Variant};

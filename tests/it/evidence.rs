@@ -337,7 +337,7 @@ fn bound_exact_with_micro_batches_and_exact_are_ordered() {
     println!("milliseconds at batch 200: bound, exact with micro-batches, exact, greedy");
     let trace = profile();
     for model in PREDICTABLE {
-        let micro = Exact { micro_batches: true };
+        let micro = Exact { micro_batches: true, ..Exact::default() };
         let optima = |exact: &Exact| exact.optima(&published(&trace, model, 200)).unwrap();
         for (batch, (several, one)) in (1..).zip(optima(&micro).into_iter().zip(optima(&Exact::default()))) {
             let bound = bound::lower_bound(&published(&trace, model, batch)).unwrap();

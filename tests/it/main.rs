@@ -22,6 +22,7 @@ mod reference;
 mod replay;
 mod report;
 mod results;
+mod robust;
 mod room;
 mod scenario;
 mod sensitivity;

@@ -282,6 +282,37 @@ fn boards_that_share_a_full_memory_with_the_home_leave_it_room() {
 }
 
 #[test]
+fn placements_that_no_link_allows_leave_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("scenario.toml");
+    let device = |name: &str, memory: &str, rate: &str| {
+        format!(
+            "[[devices]]\nname = \"{name}\"\nkind = \"gpu\"\nmemory = \"{memory}\"\nspeed = {{ rate = \"{rate}\" }}\n"
+        )
+    };
+    let text = format!(
+        "[load]\noffline = {{ samples = 1 }}\n{}{}[[models]]\nname = \"n\"\nzoo = \"alexnet\"\n\
+         [[strategies]]\nlayer_groups = {{}}\n",
+        device("large", "400 MB", "99 GMAC/s"),
+        device("fast", "40 MB", "300 GMAC/s"),
+    );
+    std::fs::write(&path, text).unwrap();
+    let case = Scenario::read(&path, &[]).unwrap().case().unwrap();
+    let plan = case.strategies[0].strategy.plan(&case.problem).unwrap();
+    assert_eq!(largest(&plan), [1, 0]);
+}
+
+#[test]
+fn layers_are_placed_where_devices_accept_fewer_samples() {
+    let strategies = ["layer_groups = {}", "single = {}"];
+    let gpu = "memory = \"8 GB\"\nlimits = { batch = 3 }";
+    let npu = "memory = \"40 MB\"\nspeed = { rate = \"300 GMAC/s\" }";
+    let plans = plans("offline = { samples = 7 }", gpu, npu, "", &strategies);
+    let [grouped, alone] = [0, 1].map(|index| largest(plans[index].as_ref().unwrap()));
+    assert_eq!((grouped, alone), ([3, 0], [3, 0]));
+}
+
+#[test]
 fn a_device_of_half_precision_holds_twice_as_much() {
     let plan = |precision: &str| {
         let npu = format!("memory = \"300 MiB\"\nprecision = \"{precision}\"");

@@ -90,7 +90,7 @@ fn problem(drawn: &Drawn) -> Problem {
 
 pub(crate) fn strategies() -> Vec<Box<dyn coinfer::strategy::Strategy>> {
     vec![
-        Box::new(Exact { micro_batches: true }),
+        Box::new(Exact { micro_batches: true, ..Exact::default() }),
         Box::new(Exact::default()),
         Box::new(Greedy::default()),
         Box::new(Greedy { variant: Variant::Later, ..Greedy::default() }),
@@ -254,7 +254,7 @@ proptest! {
             (0..=left).map(|part| own(part).max(share(drawn, device + 1, left - part))).min().unwrap()
         }
         let tried = Duration::from_nanos(share(&drawn, 0, drawn.samples) * 1000);
-        prop_assert_eq!(makespan(&problem, &Exact { micro_batches: true }).unwrap(), tried);
+        prop_assert_eq!(makespan(&problem, &Exact { micro_batches: true, ..Exact::default() }).unwrap(), tried);
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
         if !self.floor.waits() || simulator.has_more_now() {
             return;
         }
-        if !self.is_full {
+        if !self.is_full || self.floor.has_lost() {
             self.dispatch(simulator);
         }
         if self.floor.drops {
@@ -116,8 +116,8 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
         while self.floor.failed.is_none() {
             match self.policy.next(&mut self.floor, simulator) {
                 Next::Begin(begin) => self.floor.begin(begin, simulator),
-                Next::Wait { until, full } => {
-                    self.is_full = full;
+                Next::Wait { until, is_full } => {
+                    self.is_full = is_full;
                     if let Some(at) = until.filter(|_| self.asked_at != until) {
                         self.asked_at = until;
                         simulator.wake(at, Timer::Decision.token(0));

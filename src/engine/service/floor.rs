@@ -40,6 +40,8 @@ pub(super) struct Floor<'a, 'p> {
     degraded: Option<Problem>,
     recoveries: Recoveries,
     pub(super) failed: Option<ServeError>,
+    /// Why there is no plan now for queries that wait for better times.
+    unplanned: Option<ServeError>,
 }
 
 /// Queries that begin, with the plan for them.
@@ -132,6 +134,7 @@ impl<'a, 'p> Floor<'a, 'p> {
             degraded: None,
             recoveries: Recoveries::default(),
             failed: None,
+            unplanned: None,
         }
     }
 
@@ -157,7 +160,11 @@ impl<'a, 'p> Floor<'a, 'p> {
     }
 
     /// The error of a service in which nothing more will happen.
-    pub(super) fn stalled(self) -> ServeError {
+    pub(super) fn stalled(mut self) -> ServeError {
+        let is_any_out = self.condition.devices.contains(&0.0);
+        if let Some(error) = self.unplanned.take_if(|_| !is_any_out) {
+            return error;
+        }
         let devices = self.problem.platform.devices.iter().zip(&self.condition.devices);
         let out = devices.filter(|(_, health)| **health == 0.0).map(|(device, _)| format!("`{}`", device.name));
         let remedy = match self.problem.faults.replanning {
@@ -177,7 +184,12 @@ impl<'a, 'p> Floor<'a, 'p> {
     /// Whether there is anything to decide about.
     #[inline]
     pub(super) fn waits(&self) -> bool {
-        self.tenants.iter().any(|tenant| !tenant.waiting.is_empty()) || !self.groups.redo.is_empty()
+        self.tenants.iter().any(|tenant| !tenant.waiting.is_empty()) || self.has_lost()
+    }
+
+    /// Whether something is to be computed again.
+    pub(super) fn has_lost(&self) -> bool {
+        !self.groups.redo.is_empty()
     }
 
     /// A query of `tenant` arrives.
@@ -245,6 +257,7 @@ impl<'a, 'p> Floor<'a, 'p> {
                 // What has no plan now may have one after the next fault.
                 Some(_) if matches!(error, ServeError::Plan { .. }) => {
                     self.tenants[tenant].plans.insert(samples, Vec::new());
+                    self.unplanned = Some(error);
                 }
                 _ => self.failed = Some(error),
             }

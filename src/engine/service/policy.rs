@@ -18,8 +18,8 @@ pub(super) trait Policy {
 pub(super) enum Next {
     /// These queries begin.
     Begin(Begin),
-    /// Nothing begins until something happens, or this time has come. If all is `full`, arrivals are nothing of the kind.
-    Wait { until: Option<Time>, full: bool },
+    /// Nothing begins until something happens, or this time has come. If it `is_full`, arrivals change nothing.
+    Wait { until: Option<Time>, is_full: bool },
 }
 
 /// The policy that a problem asks for.
@@ -40,10 +40,10 @@ struct PerQuery {
 impl Policy for PerQuery {
     fn next(&mut self, floor: &mut Floor<'_, '_>, simulator: &mut Simulator) -> Next {
         if self.in_flight_max.is_some_and(|limit| floor.under_way() >= limit as usize) {
-            return Next::Wait { until: None, full: true };
+            return Next::Wait { until: None, is_full: true };
         }
         let begin = floor.find_waiting(|floor, tenant| floor.plan_for(tenant, 1, simulator));
-        begin.map_or(Next::Wait { until: None, full: false }, Next::Begin)
+        begin.map_or(Next::Wait { until: None, is_full: false }, Next::Begin)
     }
 }
 
@@ -75,7 +75,7 @@ impl Policy for Batches {
         });
         match begin {
             Some(begin) => Next::Begin(begin),
-            None => Next::Wait { until, full: (0..floor.tenants.len()).all(|tenant| is_full(floor, tenant)) },
+            None => Next::Wait { until, is_full: (0..floor.tenants.len()).all(|tenant| is_full(floor, tenant)) },
         }
     }
 }

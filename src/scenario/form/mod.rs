@@ -222,7 +222,7 @@ pub(super) struct Pairs(pub(super) Vec<(At<String>, Node)>);
 
 impl Decode for Pairs {
     /// `a.b = 1` without quotation marks is a table in a table, and is taken as the path that it looks like.
-    fn decode(node: &Node, faults: &mut Mistakes) -> Option<Self> {
+    fn decode(node: &Node, mistakes: &mut Mistakes) -> Option<Self> {
         fn flatten(prefix: &str, start: Option<&Span>, node: &Node, pairs: &mut Vec<(At<String>, Node)>) {
             for entry in node.as_table().into_iter().flat_map(|table| &table.0) {
                 let path = format!("{prefix}{}", entry.key);
@@ -234,12 +234,12 @@ impl Decode for Pairs {
                 }
             }
         }
-        table(node, "this", faults)?;
+        table(node, "this", mistakes)?;
         let mut pairs = Vec::new();
         flatten("", None, node, &mut pairs);
         if pairs.len() > LIST_MAX {
             let cause = format!("this part of the sweep has {} paths", pairs.len());
-            faults.add(&node.at, cause, format!("use at most {LIST_MAX}"));
+            mistakes.add(&node.at, cause, format!("use at most {LIST_MAX}"));
             return None;
         }
         pairs.sort_by_key(|(path, _)| path.at.end);
@@ -254,8 +254,8 @@ inline_schema!([] Pairs, |_| json_schema!({ "type": "object" }));
 pub(super) struct Axes(pub(super) Pairs);
 
 impl Decode for Axes {
-    fn decode(node: &Node, faults: &mut Mistakes) -> Option<Self> {
-        Pairs::decode(node, faults).map(Axes)
+    fn decode(node: &Node, mistakes: &mut Mistakes) -> Option<Self> {
+        Pairs::decode(node, mistakes).map(Axes)
     }
 }
 
@@ -279,14 +279,14 @@ pub(super) struct Seeds {
 }
 
 impl Decode for Seeds {
-    fn decode(node: &Node, faults: &mut Mistakes) -> Option<Self> {
+    fn decode(node: &Node, mistakes: &mut Mistakes) -> Option<Self> {
         let values = match &node.value {
-            Value::Integer(count) => counted(*count, &node.at, faults)?,
-            Value::String(text) => range(text, &node.at, faults)?,
+            Value::Integer(count) => counted(*count, &node.at, mistakes)?,
+            Value::String(text) => range(text, &node.at, mistakes)?,
             Value::List(list) if !list.is_empty() => list.clone(),
             other => {
                 let cause = format!("seeds are a number of them, a range or a list, not {}", other.type_name());
-                faults.add(&node.at, cause, "write for example `5`, \"1..=20\" or `[3, 5, 8]`");
+                mistakes.add(&node.at, cause, "write for example `5`, \"1..=20\" or `[3, 5, 8]`");
                 return None;
             }
         };

@@ -192,12 +192,13 @@ impl<'a> RowSplit<'a> {
         Ok(RowGroup { units, rows, order })
     }
 
-    /// The board that is left out where `device` has too little: itself, or the slowest that shares a full memory with a home.
+    /// The board that is left out where `device` has too little: itself, or, of those that use the memory which does not hold
+    /// what the home needs there, the slowest.
     fn gives_way(&self, device: DeviceId, violation: &Violation) -> Option<DeviceId> {
-        let is_sharer = |board: &&RowDevice| {
-            violation.beyond_memory().is_some() && self.problem.platform.share_memory(device, board.device)
-        };
-        let slowest = || self.boards.iter().filter(is_sharer).min_by(|a, b| a.speed.total_cmp(&b.speed));
+        let full =
+            self.problem.platform.memories.iter().find(|memory| Some(memory.name.as_str()) == violation.memory());
+        let uses_it = |board: &&RowDevice| full.is_some_and(|memory| memory.users.contains(&board.device));
+        let slowest = || self.boards.iter().filter(uses_it).min_by(|a, b| a.speed.total_cmp(&b.speed));
         let board = self.boards.iter().find(|board| board.device == device).or_else(slowest)?;
         Some(board.device)
     }
@@ -252,7 +253,9 @@ pub(super) fn divided(
             let Some(board) = split.gives_way(device, &violation) else {
                 return Err(PlanError::Infeasible(violation.to_string()));
             };
-            out.push((board, violation));
+            if out.iter().all(|(known, _)| *known != board) {
+                out.push((board, violation));
+            }
         }
     }
 }

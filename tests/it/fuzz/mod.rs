@@ -21,6 +21,7 @@ mod service;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 use toml::{Table, Value};
@@ -40,8 +41,18 @@ fn seeds() -> Range<u64> {
 
 #[test]
 fn every_scenario_obeys_all_rules_with_every_strategy() {
-    let tried: Vec<(u64, Findings)> =
-        seeds().into_par_iter().map(|seed| (seed, judge(&drawn(seed), tempfile::tempdir().unwrap().path()))).collect();
+    let done = AtomicUsize::new(0);
+    let tried: Vec<(u64, Findings)> = seeds()
+        .into_par_iter()
+        .map(|seed| {
+            let findings = judge(&drawn(seed), tempfile::tempdir().unwrap().path());
+            let done = 1 + done.fetch_add(1, Ordering::Relaxed);
+            if !findings.broken.is_empty() || done.is_multiple_of(1000) {
+                eprintln!("{done} scenarios tried; seed {seed} breaks {} rules", findings.broken.len());
+            }
+            (seed, findings)
+        })
+        .collect();
     let mut tally: BTreeMap<String, u32> = BTreeMap::new();
     let counted = tried.iter().flat_map(|(_, findings)| &findings.tally);
     counted.for_each(|(what, count)| *tally.entry(what.clone()).or_default() += count);
