@@ -10,7 +10,7 @@ fn a_robust_split_does_not_count_on_a_time_that_few_repeats_agree_on() {
         ("a", [[10.0; 3], [20.0; 3], [10.5, 21.0, 42.0], [40.0; 3]]),
         ("b", [[21.0; 3], [24.0; 3], [36.0; 3], [48.0; 3]]),
     ];
-    let mut trace = "# coinfer trace 1\n# source: made up\n# kind: measured\n\
+    let mut trace = "# coinfer trace 1\n# source: made up\n# revision: 1\n# kind: measured\n\
                      device,model,layer,batch,statistic,repeat,time_ms\n"
         .to_owned();
     for (device, of_batches) in times {
