@@ -131,16 +131,19 @@ mod tests {
         of_batch(times.iter().map(|time| time.ln()).collect())
     }
 
+    fn trace(rows: &str) -> Trace {
+        const HEADER: &str = "# coinfer trace 1\n# source: s\n# revision: r\n# hardware: h\n# software: w\n# date: d\n# kind: measured\n\
+                              device,model,layer,batch,rows,statistic,repeat,time_ms\n";
+        Trace::parse(format!("{HEADER}{rows}").as_bytes()).unwrap()
+    }
+
     #[test]
     fn the_error_of_a_median_falls_with_the_root_of_the_repeats() {
         let rows = |count: usize| {
-            let rows: String = (0..count).map(|index| format!("d,m,whole,1,{}\n", [9.9, 10.1][index % 2])).collect();
-            Trace::parse(
-                format!("# coinfer trace 1\n# source: x\n# kind: measured\ndevice,model,layer,batch,time_ms\n{rows}")
-                    .as_bytes(),
-            )
+            let row = |index: usize| format!("d,m,whole,1,all,raw,{index},{}\n", [9.9, 10.1][index % 2]);
+            trace(&(0..count).map(row).collect::<String>())
         };
-        let error = |count| errors_by_batch(rows(count).unwrap().rows.iter())[&1];
+        let error = |count| errors_by_batch(rows(count).rows.iter())[&1];
         assert!((error(10) / error(40) - 2.0).abs() < 0.05);
         assert!((error(40) - 0.01 * 1.2533 / 40f64.sqrt()).abs() < 1e-4);
     }
@@ -170,11 +173,8 @@ mod tests {
             "a,8,all,raw,2,20",
             "whole,4,all,median,9,7",
         ];
-        const HEADER: &str = "# coinfer trace 1\n# source: s\n# revision: r\n# hardware: h\n# software: w\n# date: d\n# kind: measured\n";
         let rows: String = rows.iter().map(|row| format!("d,m,{row}\n")).collect();
-        let columns = "device,model,layer,batch,rows,statistic,repeat,time_ms";
-        let text = format!("{HEADER}{columns}\n{rows}e,m,whole,1,all,raw,0,4\n");
-        let trace = Trace::parse(text.as_bytes()).unwrap();
+        let trace = trace(&format!("{rows}e,m,whole,1,all,raw,0,4\n"));
         let expected = [(("m", 1), vec![0.5, 1.0, 3.0]), (("m", 8), vec![1.0, 1.0, 2.0])];
         assert_eq!(trace.repeat_ratios("d", Precision::Fp32), BTreeMap::from(expected));
         assert!(trace.repeat_ratios("e", Precision::Fp32).is_empty());

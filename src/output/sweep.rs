@@ -364,6 +364,7 @@ mod tests {
                   "speedup": 1.6666666666666667,
                   "lower_bound_ms": 5.0,
                   "gap": 1.4,
+                  "regret": null,
                   "measured_share": 0.631578947368421,
                   "split": {
                     "cpu": 4,

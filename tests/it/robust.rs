@@ -10,13 +10,13 @@ fn a_robust_split_does_not_count_on_a_time_that_few_repeats_agree_on() {
         ("a", [[10.0; 3], [20.0; 3], [10.5, 21.0, 42.0], [40.0; 3]]),
         ("b", [[21.0; 3], [24.0; 3], [36.0; 3], [48.0; 3]]),
     ];
-    let mut trace = "# coinfer trace 1\n# source: made up\n# revision: 1\n# kind: measured\n\
-                     device,model,layer,batch,statistic,repeat,time_ms\n"
+    let mut trace = "# coinfer trace 1\n# source: made up\n# revision: 1\n# hardware: h\n# software: w\n\
+                     # date: 2026-11-30\n# kind: measured\ndevice,model,layer,batch,rows,statistic,repeat,time_ms\n"
         .to_owned();
     for (device, of_batches) in times {
         for (batch, repeats) in (1..).zip(of_batches) {
             for (repeat, time) in (1..).zip(repeats) {
-                trace += &format!("{device},mobilenet,whole,{batch},raw,{repeat},{time}\n");
+                trace += &format!("{device},mobilenet,whole,{batch},all,raw,{repeat},{time}\n");
             }
         }
     }
