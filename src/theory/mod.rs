@@ -124,7 +124,7 @@ pub struct Agreement {
 }
 
 impl Agreement {
-    /// The agreement of each figure of a case, from what [`Case::run`] gave for each of several seeds.
+    /// The agreement of each figure of a case, from what [`TheoryCase::run`] gave for each of several seeds.
     pub fn of(case: &TheoryCase, runs: &[Vec<Vec<f64>>]) -> Vec<Agreement> {
         let of_figure = |(index, &(figure, theory)): (usize, &(Figure, f64))| {
             let is_covered = |run: &&Vec<Vec<f64>>| {
