@@ -34,7 +34,7 @@ use crate::units::Duration;
 
 /// To be raised by every change that makes an outcome another one for the same input, or gives it another form:
 /// sweeps then take none that an earlier build computed.
-pub const OUTCOME_REVISION: u32 = 19;
+pub const OUTCOME_REVISION: u32 = 20;
 
 /// Runs `plan` in simulated time. Equal arguments give equal timelines.
 ///

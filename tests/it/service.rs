@@ -430,6 +430,17 @@ fn what_a_device_loses_waits_for_it_however_much_it_is_and_others_go_on() {
     assert_eq!(ends(&served), [2, 32, 4, 6, 8, 10]);
 }
 
+#[test]
+fn a_query_that_waits_to_be_computed_again_is_still_under_way() {
+    let changes = [(1, Change::Out { device: DeviceId(0) }), (30, Change::Back { device: DeviceId(0) })];
+    let mut problem = with_faults(problem(2, Load::SingleStream { queries: 5, clients: 3 }), &changes, None);
+    for (in_flight_max, ended) in [(1, [32, 34, 36, 38, 40]), (2, [32, 2, 4, 6, 8])] {
+        problem.dispatch = Dispatch::PerQuery { in_flight_max: Some(in_flight_max) };
+        let served = serve(&problem, &mut first_free, &Streams::new(0, 0)).unwrap();
+        assert_eq!(ends(&served), ended);
+    }
+}
+
 proptest! {
     #[test]
     fn no_less_work_takes_longer_when_a_device_drops_out(

@@ -67,9 +67,9 @@ impl Floor<'_, '_> {
         found.into_iter().find_map(|tenant| ask(self, tenant))
     }
 
-    /// Plans under way.
-    pub(super) fn under_way(&self) -> usize {
-        self.flights.count()
+    /// Batches under way, of which each query is one without batching. What was lost of one is computed again in its place.
+    pub(super) fn under_way(&self) -> u32 {
+        self.tenants.iter().map(|tenant| tenant.under_way).sum()
     }
 
     /// Of these, those of `tenant`.
@@ -184,12 +184,7 @@ impl<'a, 'p> Floor<'a, 'p> {
     /// Whether there is anything to decide about.
     #[inline]
     pub(super) fn waits(&self) -> bool {
-        self.tenants.iter().any(|tenant| !tenant.waiting.is_empty()) || self.has_lost()
-    }
-
-    /// Whether something is to be computed again.
-    pub(super) fn has_lost(&self) -> bool {
-        !self.groups.redo.is_empty()
+        self.tenants.iter().any(|tenant| !tenant.waiting.is_empty()) || !self.groups.redo.is_empty()
     }
 
     /// A query of `tenant` arrives.
@@ -205,6 +200,7 @@ impl<'a, 'p> Floor<'a, 'p> {
     pub(super) fn begin(&mut self, begin: Begin, simulator: &mut Simulator) {
         let Begin { tenant, count, samples, template } = begin;
         let group = self.groups.add(tenant, self.tenants[tenant].waiting.drain(..count));
+        self.tenants[tenant].under_way += 1;
         for id in &self.groups.at(group).queries {
             self.queries[*id as usize].begun = simulator.now();
         }
@@ -239,7 +235,6 @@ impl<'a, 'p> Floor<'a, 'p> {
             }
             None => self.failed = Some(ServeError::TooManySteps),
         }
-        self.tenants[tenant].under_way += 1;
     }
 
     fn samples_of<'b>(&self, queries: impl IntoIterator<Item = &'b u32>) -> u32 {
@@ -328,7 +323,6 @@ impl<'a, 'p> Floor<'a, 'p> {
     fn end_part(&mut self, place: u32, now: Time) {
         let group = self.groups.at_mut(place);
         let tenant = group.tenant;
-        self.tenants[tenant].under_way -= 1;
         group.parts -= 1;
         if group.parts > 0 {
             return;
@@ -351,6 +345,7 @@ impl<'a, 'p> Floor<'a, 'p> {
     }
 
     fn remove_group(&mut self, place: u32, now: Time) {
+        self.tenants[self.groups.at(place).tenant].under_way -= 1;
         self.groups.remove(place);
         self.recoveries.forget(place);
         self.recoveries.note(self.open, now);

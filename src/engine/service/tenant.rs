@@ -21,7 +21,7 @@ pub(super) struct Tenant<'a> {
     arrived: u32,
     /// Queries that wait for a plan, the first to arrive in front.
     pub(super) waiting: VecDeque<u32>,
-    /// Its plans that are under way.
+    /// Its batches that are under way.
     pub(super) under_way: u32,
     /// By number of samples, the templates that can be issued under the present condition.
     pub(super) plans: BTreeMap<u32, Vec<u32>>,

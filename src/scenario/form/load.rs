@@ -138,7 +138,7 @@ form! {
 
     /// A plan for each query, in the order of arrival.
     PerQueryForm("`per_query`") {
-        /// Queries under way at a time; any number if absent.
+        /// Queries under way at a time, those that wait to be computed again included; any number if absent.
         in_flight_max: At<u64>,
     }
 

@@ -69,9 +69,7 @@ fn check_queries(problem: &Problem, served: &Served, is_plain: bool, findings: &
         }
         load => check_load(load, served, 0, is_plain, findings),
     }
-    // While what a query lost waits for its device, one of another network may begin elsewhere.
-    let lets_others_begin = matches!(problem.load, Load::PerModel(_)) && !served.dead.is_empty();
-    if let (Dispatch::PerQuery { in_flight_max }, false) = (problem.dispatch, lets_others_begin) {
+    if let Dispatch::PerQuery { in_flight_max } = problem.dispatch {
         let under_way: Vec<(Time, Time)> = served.done().map(|query| (query.begun, query.ended)).collect();
         check_most("no more queries are under way than may be", in_flight_max, &under_way, findings);
     }

@@ -1,9 +1,7 @@
 //! What breaks, and what is planned again.
 
 use super::Floor;
-use crate::engine::service::flights::Loss;
 use crate::engine::simulator::Simulator;
-use crate::platform::DeviceId;
 use crate::problem::{Change, Fault};
 use crate::units::{Duration, Time};
 
@@ -25,7 +23,7 @@ impl Floor<'_, '_> {
                     deadlines.extend(group.queries.iter().filter_map(of_query));
                 }
                 let is_planned_again = self.problem.faults.replanning.is_some();
-                self.take_back(losses, Some(device).filter(|_| !is_planned_again));
+                self.groups.redo(losses, Some(device).filter(|_| !is_planned_again));
             }
         }
         self.recoveries.add(fault, self.open, groups);
@@ -39,14 +37,7 @@ impl Floor<'_, '_> {
     /// There are new plans: what has not begun is planned again.
     pub(in crate::engine::service) fn recall(&mut self, simulator: &mut Simulator) {
         let recalled = self.flights.recall(&self.templates, simulator);
-        self.take_back(recalled, None);
-    }
-
-    fn take_back(&mut self, losses: Vec<Loss>, waits_for: Option<DeviceId>) {
-        for loss in losses.iter().filter(|loss| loss.is_over) {
-            self.tenants[self.groups.at(loss.group).tenant].under_way -= 1;
-        }
-        self.groups.redo(losses, waits_for);
+        self.groups.redo(recalled, None);
     }
 
     /// What planning again takes.
