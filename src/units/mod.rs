@@ -102,8 +102,12 @@ impl Duration {
 
     /// Nanoseconds, rounded to the nearest whole one. Negative and NaN give zero.
     pub fn from_nanos_f64(nanos: f64) -> Duration {
-        let whole = nanos as u64; // drops the fraction and saturates
-        Duration(whole.saturating_add(u64::from(nanos - whole as f64 >= 0.5)))
+        if nanos < i64::MAX as f64 {
+            // Processors convert signed numbers by one instruction, and drop the fraction.
+            let whole = (nanos as i64).max(0);
+            return Duration(whole as u64 + u64::from(nanos - whole as f64 >= 0.5));
+        }
+        Duration(nanos as u64)
     }
 
     /// Nanoseconds as a float; exact up to 104 days.

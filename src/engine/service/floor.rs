@@ -21,6 +21,9 @@ use crate::problem::{Condition, Problem};
 use crate::timeline::{Origin, Timeline};
 use crate::units::Time;
 
+/// For so many queries at most there is memory from the start.
+const QUERIES_RESERVED: usize = 1 << 20;
+
 pub(super) struct Floor<'a, 'p> {
     problem: &'a Problem,
     planner: &'a mut Planner<'p>,
@@ -124,7 +127,7 @@ impl<'a, 'p> Floor<'a, 'p> {
             streams,
             drops: tenants.iter().any(Tenant::drops),
             tenants,
-            queries: Vec::new(),
+            queries: Vec::with_capacity((problem.load.queries() as usize).min(QUERIES_RESERVED)),
             open: 0,
             groups: Groups::default(),
             flights: Flights::new(problem),
