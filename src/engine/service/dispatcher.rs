@@ -18,6 +18,8 @@ pub(super) struct Dispatcher<'a, 'p> {
     replanning: u32,
     /// The time for which a timer is set to ask the policy again.
     asked_at: Option<Time>,
+    /// Whether nothing begins before something other than an arrival happens.
+    is_full: bool,
 }
 
 /// What a timer is for; its token is this and, times the number of kinds, which one of them.
@@ -56,6 +58,7 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
             faults: &problem.faults.faults,
             replanning: 0,
             asked_at: None,
+            is_full: false,
         }
     }
 
@@ -80,7 +83,11 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
         if !self.floor.waits() || simulator.has_more_now() {
             return;
         }
-        self.dispatch(simulator);
+        if self.is_full {
+            debug_assert!(matches!(self.policy.next(&mut self.floor, simulator), Next::Wait { is_full: true, .. }));
+        } else {
+            self.dispatch(simulator);
+        }
         if self.floor.drops {
             self.drop_queries(simulator);
         }
@@ -111,7 +118,8 @@ impl<'a, 'p> Dispatcher<'a, 'p> {
         while self.floor.failed.is_none() {
             match self.policy.next(&mut self.floor, simulator) {
                 Next::Begin(begin) => self.floor.begin(begin, simulator),
-                Next::Wait { until } => {
+                Next::Wait { until, is_full } => {
+                    self.is_full = is_full;
                     if let Some(at) = until.filter(|_| self.asked_at != until) {
                         self.asked_at = until;
                         simulator.wake(at, Timer::Decision.token(0));
@@ -151,6 +159,7 @@ impl Source<Simulator> for Dispatcher<'_, '_> {
 
     #[inline]
     fn handle(&mut self, event: Event, simulator: &mut Simulator) -> Result<(), Stalled> {
+        self.is_full &= matches!(event, Event::Woken { token } if matches!(Timer::of(token), (Timer::Arrival, _)));
         match event {
             Event::Ended(completion) => self.floor.complete(completion, simulator),
             Event::Sent { step } => self.floor.free_lane(step, simulator),

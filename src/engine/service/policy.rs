@@ -18,8 +18,8 @@ pub(super) trait Policy {
 pub(super) enum Next {
     /// These queries begin.
     Begin(Begin),
-    /// Nothing begins until something happens, or this time has come.
-    Wait { until: Option<Time> },
+    /// Nothing begins until something happens, or this time has come. If it `is_full`, arrivals change nothing.
+    Wait { until: Option<Time>, is_full: bool },
 }
 
 /// The policy that a problem asks for.
@@ -40,10 +40,10 @@ struct PerQuery {
 impl Policy for PerQuery {
     fn next(&mut self, floor: &mut Floor<'_, '_>, simulator: &mut Simulator) -> Next {
         if self.in_flight_max.is_some_and(|limit| floor.under_way() >= limit) {
-            return Next::Wait { until: None };
+            return Next::Wait { until: None, is_full: true };
         }
         let begin = floor.find_waiting(|floor, tenant| floor.plan_for(tenant, 1, simulator));
-        begin.map_or(Next::Wait { until: None }, Next::Begin)
+        begin.map_or(Next::Wait { until: None, is_full: false }, Next::Begin)
     }
 }
 
@@ -56,10 +56,13 @@ struct Batches {
 
 impl Policy for Batches {
     fn next(&mut self, floor: &mut Floor<'_, '_>, simulator: &mut Simulator) -> Next {
+        // Of several plans, each is for devices of its own.
+        let is_full = |floor: &Floor<'_, '_>, tenant: usize| {
+            floor.under_way_of(tenant) >= self.in_flight_max.unwrap_or_else(|| floor.alternatives(tenant))
+        };
         let mut until = None;
         let begin = floor.find_waiting(|floor, tenant| {
-            // Of several plans, each is for devices of its own.
-            if floor.under_way_of(tenant) >= self.in_flight_max.unwrap_or_else(|| floor.alternatives(tenant)) {
+            if is_full(floor, tenant) {
                 return None;
             }
             let (count, is_whole) = floor.fitting(tenant, self.samples_max);
@@ -70,6 +73,9 @@ impl Policy for Batches {
             }
             floor.plan_for(tenant, count, simulator)
         });
-        begin.map_or(Next::Wait { until }, Next::Begin)
+        match begin {
+            Some(begin) => Next::Begin(begin),
+            None => Next::Wait { until, is_full: (0..floor.tenants.len()).all(|tenant| is_full(floor, tenant)) },
+        }
     }
 }
