@@ -139,8 +139,6 @@ pub struct TraceCosts {
     platform: Platform,
     models: Vec<Profiled>,
     /// By device, then model.
-    profiles: Vec<Profile>,
-    /// The same, as they are asked.
     sources: Vec<Sources>,
 }
 
@@ -155,24 +153,6 @@ pub struct Profile {
     pub speed: Option<Speed>,
     /// The same of parts of the device, by the share of its compute units that was measured.
     pub shares: BTreeMap<Share, Profile>,
-}
-
-impl Profile {
-    /// What another profile might have given, and whether anything of it has repeats.
-    fn resampled(&self, draw: u64) -> (Profile, bool) {
-        let whole = self.whole.as_ref().and_then(|whole| whole.resampled(draw));
-        let parts = self.parts.as_ref().and_then(|parts| parts.resampled(draw));
-        let mut is_any = whole.is_some() || parts.is_some();
-        let mut shares = BTreeMap::new();
-        for (share, profile) in &self.shares {
-            let (profile, has_repeats) = profile.resampled(draw);
-            shares.insert(*share, profile);
-            is_any |= has_repeats;
-        }
-        let whole = whole.or_else(|| self.whole.clone());
-        let parts = parts.map(Arc::new).or_else(|| self.parts.clone());
-        (Profile { whole, parts, shares, speed: self.speed }, is_any)
-    }
 }
 
 #[derive(Clone, Debug)]
@@ -196,13 +176,8 @@ impl TraceCosts {
         };
         let model_ids = || (0..models.len() as u32).map(ModelId);
         let pairs = platform.device_ids().flat_map(|device| model_ids().map(move |model| (device, model)));
-        let profiles = pairs.map(|(device, model)| profile(device, model)).collect();
-        TraceCosts::of(platform.clone(), models.iter().map(profiled).collect(), profiles)
-    }
-
-    fn of(platform: Platform, models: Vec<Profiled>, profiles: Vec<Profile>) -> TraceCosts {
-        let sources = profiles.iter().cloned().map(Sources::new).collect();
-        TraceCosts { platform, models, profiles, sources }
+        let sources = pairs.map(|(device, model)| Sources::new(profile(device, model))).collect();
+        TraceCosts { platform: platform.clone(), models: models.iter().map(profiled).collect(), sources }
     }
 
     fn sources(&self, device: DeviceId, model: ModelId) -> &Sources {
@@ -240,9 +215,9 @@ impl CostModel for TraceCosts {
     }
 
     fn resampled(&self, draw: u64) -> Option<Arc<dyn CostModel>> {
-        let (profiles, has_repeats): (Vec<_>, Vec<_>) =
-            self.profiles.iter().map(|profile| profile.resampled(draw)).unzip();
-        let costs = || TraceCosts::of(self.platform.clone(), self.models.clone(), profiles);
-        has_repeats.contains(&true).then(|| Arc::new(costs()) as Arc<dyn CostModel>)
+        let (sources, has_repeats): (Vec<_>, Vec<_>) =
+            self.sources.iter().map(|sources| sources.resampled(draw)).unzip();
+        let costs = TraceCosts { platform: self.platform.clone(), models: self.models.clone(), sources };
+        has_repeats.contains(&true).then(|| Arc::new(costs) as Arc<dyn CostModel>)
     }
 }

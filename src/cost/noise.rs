@@ -25,43 +25,22 @@ pub struct Noise {
 /// Fewer repeats of a batch have no spread to speak of.
 const REPEATS_MIN: usize = 3;
 
-/// The noise at each batch that has three raw repeats or more.
-pub(super) fn noise_by_batch(
-    trace: &Trace,
-    device: &str,
-    precision: Precision,
-    model: &str,
-    layer: &LayerKey,
-) -> BTreeMap<u32, Noise> {
-    let mut repeats: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
-    for row in &trace.rows {
-        let of_device = row.device == device && row.precision == precision && row.beside.is_none();
-        if of_device
-            && row.model == model
-            && row.layer == *layer
-            && row.rows == Rows::All
-            && row.statistic == Statistic::Raw
-        {
-            repeats.entry(row.batch).or_default().push(row.time_ms.ln());
-        }
-    }
-    repeats.into_iter().filter_map(|(batch, logarithms)| Some((batch, of_batch(logarithms)?))).collect()
-}
-
-/// At each batch of rows that differ in nothing else and have three raw repeats or more, the standard error of the logarithm
-/// of their median: that of a mean times the root of pi/2, as of a normal distribution. Repeats vary no less than those of all
-/// batches do: few of them may agree by chance.
-pub(super) fn errors_by_batch<'a>(rows: impl Iterator<Item = &'a Row>) -> BTreeMap<u32, f64> {
+/// The noise at each batch, of rows that differ in nothing else, that has three raw repeats or more.
+pub(super) fn noise_by_batch<'a>(rows: impl Iterator<Item = &'a Row>) -> BTreeMap<u32, Noise> {
     let mut repeats: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
     for row in rows.filter(|row| row.statistic == Statistic::Raw) {
         repeats.entry(row.batch).or_default().push(row.time_ms.ln());
     }
-    let noises: BTreeMap<u32, Noise> =
-        repeats.into_iter().filter_map(|(batch, logarithms)| Some((batch, of_batch(logarithms)?))).collect();
+    repeats.into_iter().filter_map(|(batch, logarithms)| Some((batch, of_batch(logarithms)?))).collect()
+}
+
+/// At each batch, the standard error of the logarithm of the repeats' median: that of a mean times the root of pi/2, as of a
+/// normal distribution. Repeats vary no less than those of all batches do: few of them may agree by chance.
+pub(super) fn errors_by_batch(noises: &BTreeMap<u32, Noise>) -> BTreeMap<u32, f64> {
     let all = pooled(noises.values()).map_or(0.0, |noise| noise.sigma);
     let error =
-        |noise: Noise| noise.sigma.max(all) * std::f64::consts::FRAC_PI_2.sqrt() / (noise.freedom as f64 + 1.0).sqrt();
-    noises.into_iter().map(|(batch, noise)| (batch, error(noise))).collect()
+        |noise: &Noise| noise.sigma.max(all) * std::f64::consts::FRAC_PI_2.sqrt() / (noise.freedom as f64 + 1.0).sqrt();
+    noises.iter().map(|(batch, noise)| (*batch, error(noise))).collect()
 }
 
 /// By network and batch, what raw repeats took by the time of their point, which is their median; of points that have
@@ -143,7 +122,7 @@ mod tests {
             let row = |index: usize| format!("d,m,whole,1,all,raw,{index},{}\n", [9.9, 10.1][index % 2]);
             trace(&(0..count).map(row).collect::<String>())
         };
-        let error = |count| errors_by_batch(rows(count).rows.iter())[&1];
+        let error = |count| errors_by_batch(&noise_by_batch(rows(count).rows.iter()))[&1];
         // Of so few, the spread is larger by the root of n / (n - 1).
         let expected = 2.0 * (10.0f64 / 9.0 / (40.0 / 39.0)).sqrt();
         assert!((error(10) / error(40) - expected).abs() < 1e-9);

@@ -38,15 +38,16 @@ impl Series {
         let times = trace.times(device, precision, model, layer);
         let copies = if *layer == LayerKey::Whole { LayerKey::Io } else { layer.clone() };
         let copies = trace.times(device, precision, model, &copies);
-        let noise = noise_by_batch(trace, device, precision, model, layer);
+        let noise = noise_by_batch(trace.rows_of(device, precision, model, layer, None));
+        let errors = errors_by_batch(&noise);
         let is_measured = trace.kind == Kind::Measured;
-        let errors = errors_by_batch(trace.rows_of(device, precision, model, layer, None));
         (!times.is_empty()).then_some(Series { times, copies, noise, errors, is_measured })
     }
 
     /// Of these rows, which are of one layer, one number of rows and one device, and not empty.
     pub(super) fn of_rows(rows: &[&Row], kind: Kind) -> Series {
-        let (times, errors) = (points(rows.iter().copied()), errors_by_batch(rows.iter().copied()));
+        let times = points(rows.iter().copied());
+        let errors = errors_by_batch(&noise_by_batch(rows.iter().copied()));
         Series { times, errors, is_measured: kind == Kind::Measured, ..Series::default() }
     }
 

@@ -30,6 +30,11 @@ trait Source: Debug + Send + Sync {
 
     /// The least that its times come to, as [`super::CostModel::least`] says.
     fn least(&self, graph: &Graph, scope: &Scope<'_>) -> Vec<Piece>;
+
+    /// What another profile might have given; `None` if nothing says how far times are off.
+    fn resampled(&self, _draw: u64) -> Option<Arc<dyn Source>> {
+        None
+    }
 }
 
 /// A whole network, by its curve.
@@ -45,6 +50,10 @@ impl Source for Curve {
             Some(Piece { segment, nanos })
         });
         whole.into_iter().collect()
+    }
+
+    fn resampled(&self, draw: u64) -> Option<Arc<dyn Source>> {
+        self.resampled(draw).map(|curve| Arc::new(curve) as Arc<dyn Source>)
     }
 }
 
@@ -64,6 +73,15 @@ impl Source for OfParts {
 
     fn least(&self, _: &Graph, scope: &Scope<'_>) -> Vec<Piece> {
         self.parts.least(self.whole.as_ref(), scope)
+    }
+
+    fn resampled(&self, draw: u64) -> Option<Arc<dyn Source>> {
+        let whole = self.whole.as_ref().and_then(|whole| whole.resampled(draw));
+        let parts = self.parts.resampled(draw);
+        (whole.is_some() || parts.is_some()).then(|| {
+            let whole = whole.or_else(|| self.whole.clone());
+            Arc::new(OfParts { parts: parts.map_or_else(|| self.parts.clone(), Arc::new), whole }) as Arc<dyn Source>
+        })
     }
 }
 
@@ -142,6 +160,18 @@ impl Sources {
             pieces.map(|piece| Piece { nanos: piece.nanos * part, ..piece }).collect()
         };
         self.0.iter().flat_map(of_share).collect()
+    }
+
+    /// What another profile might have given, and whether anything says how far times are off.
+    pub(super) fn resampled(&self, draw: u64) -> (Sources, bool) {
+        let mut sources = self.clone();
+        let mut is_any = false;
+        for source in sources.0.values_mut().flatten() {
+            if let Some(resampled) = source.resampled(draw) {
+                (*source, is_any) = (resampled, true);
+            }
+        }
+        (sources, is_any)
     }
 }
 

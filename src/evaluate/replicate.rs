@@ -84,7 +84,7 @@ pub(super) fn replicate(
         false => replication.queries.latency_mean,
     };
     if problem.is_random() {
-        let (rule, mut gauges) = stop_rule(case, is_offline);
+        let (rule, mut tallies) = stop_rule(case, is_offline);
         let mut progress = Replications::new(rule);
         while let Progress::Needs(more) = progress.progress() {
             let from = progress.count();
@@ -101,7 +101,7 @@ pub(super) fn replicate(
                     break;
                 }
                 let (replication, served) = run?;
-                progress.push(&gauges.iter_mut().map(|gauge| gauge.add(&replication)).collect::<Vec<_>>());
+                progress.push(&tallies.iter_mut().map(|tally| tally.add(&replication)).collect::<Vec<_>>());
                 first = first.or(served);
                 replications.push(replication);
             }
@@ -159,11 +159,11 @@ impl Tally {
 /// What must be how sure, and the figures that this is about.
 fn stop_rule(case: &Case, is_offline: bool) -> (StopRule, Vec<Tally>) {
     let asked = &case.replications;
-    let (mut targets, mut gauges): (Vec<Target>, Vec<Tally>) = (Vec::new(), Vec::new());
-    let mut add = |name: &str, relative_max: Option<f64>, gauge: Tally| {
+    let (mut targets, mut tallies): (Vec<Target>, Vec<Tally>) = (Vec::new(), Vec::new());
+    let mut add = |name: &str, relative_max: Option<f64>, tally: Tally| {
         if let Some(relative_max) = relative_max {
             targets.push(Target { name: name.to_owned(), relative_max });
-            gauges.push(gauge);
+            tallies.push(tally);
         }
     };
     let mean = |figure: fn(&Replication) -> f64| Tally::Mean(figure, Vec::new());
@@ -174,7 +174,7 @@ fn stop_rule(case: &Case, is_offline: bool) -> (StopRule, Vec<Tally>) {
             add("the 99th percentile", asked.p99_error, Tally::Percentile(0.99, Pooled::default()));
         }
     }
-    (StopRule { replications_min: asked.min, replications_max: asked.max, targets }, gauges)
+    (StopRule { replications_min: asked.min, replications_max: asked.max, targets }, tallies)
 }
 
 /// The beginning of a replication as one plan.

@@ -43,8 +43,7 @@ pub(super) fn shares(rows: &[TimelineRow]) -> Vec<Breakdown> {
 
 /// The figure: a group of bars a strategy, a bar a device.
 pub(super) fn breakdown_svg(title: &str, timelines: &[(&str, &[TimelineRow])], width: Width) -> String {
-    let bar = |shares: Breakdown| {
-        let Breakdown { device, compute, transfer, wait } = shares;
+    let bar = |Breakdown { device, compute, transfer, wait }: Breakdown| {
         let pieces = [compute, transfer, wait].into_iter().enumerate();
         let pieces = pieces.map(|(paint, share)| BarPiece { length: share * 100.0, paint }).collect();
         Bar { name: device, pieces, label: String::new() }

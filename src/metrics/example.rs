@@ -4,11 +4,12 @@ use std::ops::Range;
 
 use crate::cost::{Basis, CostModel, Estimate, Uncalibrated};
 use crate::engine::{estimates, simulate};
-use crate::metrics::{Outcome, Replay, Summary};
+use crate::metrics::{Comparison, Outcome, Replay, Summary};
 use crate::model::{Graph, Layer, LayerId, ModelId, Op, Region, Shape, Work};
 use crate::plan::{Action, CheckedPlan, Lane, Plan, check};
 use crate::platform::{Device, DeviceId, DeviceKind, Direction, Link, LinkId, Platform};
 use crate::problem::{Load, Model, Problem};
+use crate::statistics::Errors;
 use crate::timeline::Timeline;
 use crate::units::{Bytes, BytesPerSec, Duration, Share};
 
@@ -122,5 +123,24 @@ pub(crate) fn replay() -> Replay {
         tolerance: 0.1,
         objections: vec![],
         doubts: vec![],
+    }
+}
+
+/// A plan whose makespan was predicted 5.5 % too long.
+pub(crate) fn comparison(strategy: &str) -> Comparison {
+    Comparison {
+        strategy: strategy.into(),
+        same_plan_as: None,
+        predicted_ms: 8.0,
+        recalibrated_ms: 9.5,
+        measured_ms: 9.0,
+        measured_ms_min: 8.0,
+        measured_ms_max: 10.0,
+        rounds: 2,
+        error: 0.055,
+        error_as_profiled: -0.111,
+        steps: Errors::of([0.01, -0.02, 0.03]),
+        isolation: 1.0,
+        difference: Some(1.2e-6),
     }
 }

@@ -101,12 +101,10 @@ impl Outcome {
             strategy: strategy.into(),
             makespan,
             samples,
-            samples_per_s: ratio(f64::from(samples), makespan.as_secs_f64()).unwrap_or(0.0),
-            speedup: baseline.and_then(|baseline| ratio(baseline.as_nanos_f64(), makespan.as_nanos_f64())),
+            samples_per_s: if makespan > Duration::ZERO { f64::from(samples) / makespan.as_secs_f64() } else { 0.0 },
+            speedup: baseline.and_then(|baseline| ratio(baseline, makespan)),
             lower_bound,
-            gap: lower_bound
-                .and_then(|bound| ratio(makespan.as_nanos_f64(), bound.as_nanos_f64()))
-                .map(|ratio| ratio - 1.0),
+            gap: lower_bound.and_then(|bound| ratio(makespan, bound)).map(|ratio| ratio - 1.0),
             regret: None,
             measured_share: measured_share(estimates).unwrap_or(f64::from(u8::from(basis == Basis::Measured))),
             basis,
@@ -166,11 +164,9 @@ impl Outcome {
             makespan,
             samples: u32::try_from(samples).unwrap_or(u32::MAX),
             samples_per_s: queries_per_second(&all).mean * samples_each,
-            speedup: baseline.and_then(|baseline| ratio(baseline.as_nanos_f64(), makespan.as_nanos_f64())),
+            speedup: baseline.and_then(|baseline| ratio(baseline, makespan)),
             lower_bound,
-            gap: lower_bound
-                .and_then(|bound| ratio(makespan.as_nanos_f64(), bound.as_nanos_f64()))
-                .map(|ratio| ratio - 1.0),
+            gap: lower_bound.and_then(|bound| ratio(makespan, bound)).map(|ratio| ratio - 1.0),
             regret: None,
             measured_share: first.measured_share,
             basis: first.basis,
@@ -202,8 +198,9 @@ fn named(problem: &Problem, figures: impl IntoIterator<Item = f64>) -> Vec<(Stri
 }
 
 /// `None` unless both are positive.
-fn ratio(numerator: f64, denominator: f64) -> Option<f64> {
-    (numerator > 0.0 && denominator > 0.0).then(|| numerator / denominator)
+fn ratio(numerator: Duration, denominator: Duration) -> Option<f64> {
+    let is_known = numerator > Duration::ZERO && denominator > Duration::ZERO;
+    is_known.then(|| numerator.as_nanos_f64() / denominator.as_nanos_f64())
 }
 
 /// `None` if no step takes time.

@@ -92,23 +92,8 @@ mod tests {
 
     #[test]
     fn replays_of_a_run_and_of_a_sweep_read_back() {
-        let comparison = Comparison {
-            strategy: "greedy".into(),
-            same_plan_as: None,
-            predicted_ms: 8.0,
-            recalibrated_ms: 9.5,
-            measured_ms: 9.0,
-            measured_ms_min: 8.0,
-            measured_ms_max: 10.0,
-            rounds: 2,
-            error: 0.055,
-            error_as_profiled: -0.111,
-            steps: None,
-            isolation: 1.0,
-            difference: None,
-        };
         let mut replay = example::replay();
-        replay.comparisons.push(comparison);
+        replay.comparisons.push(example::comparison("greedy"));
         let row = AccuracyRow {
             series: "greedy".into(),
             measured_ms: 9.0,

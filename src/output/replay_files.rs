@@ -114,26 +114,8 @@ mod tests {
 
     use super::super::grid::{WIDTH, columns};
     use super::*;
-    use crate::metrics::{NoiseFloor, example};
-    use crate::statistics::Errors;
-
-    fn comparison(strategy: &str) -> Comparison {
-        Comparison {
-            strategy: strategy.into(),
-            same_plan_as: None,
-            predicted_ms: 8.0,
-            recalibrated_ms: 9.5,
-            measured_ms: 9.0,
-            measured_ms_min: 8.0,
-            measured_ms_max: 10.0,
-            rounds: 2,
-            error: 0.055,
-            error_as_profiled: -0.111,
-            steps: Errors::of([0.01, -0.02, 0.03]),
-            isolation: 1.0,
-            difference: Some(1.2e-6),
-        }
-    }
+    use crate::metrics::NoiseFloor;
+    use crate::metrics::example::{self, comparison};
 
     fn printed(replay: &Replay) -> String {
         let text = replay_table(replay, false);

@@ -210,10 +210,10 @@ impl<'a> Builder<'a> {
         self.plan
     }
 
-    fn lane(&mut self, place: LaneKey) -> LaneId {
+    fn lane(&mut self, key: LaneKey) -> LaneId {
         let plan = &mut self.plan;
-        *self.lanes.entry(place).or_insert_with(|| {
-            plan.lane(match place {
+        *self.lanes.entry(key).or_insert_with(|| {
+            plan.lane(match key {
                 // What it must hold is known when the plan is.
                 LaneKey::Device(device) => Lane::Compute { device, share: Share::FULL, memory: Bytes(0) },
                 LaneKey::Link(link) => Lane::Link(link),
@@ -229,16 +229,16 @@ fn take(
     is_source: impl Fn(&Stored) -> bool,
     mut found: impl FnMut(Region, &Stored),
 ) {
-    for held in held.iter().filter(|held| is_source(held)) {
+    for stored in held.iter().filter(|stored| is_source(stored)) {
         if missing.is_empty() {
             return;
         }
         let mut left = Vec::new();
         for part in missing.drain(..) {
-            match intersection(&part, &held.region) {
+            match intersection(&part, &stored.region) {
                 Some(both) => {
                     left.extend(without(&part, &both));
-                    found(both, held);
+                    found(both, stored);
                 }
                 None => left.push(part),
             }

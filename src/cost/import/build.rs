@@ -262,14 +262,14 @@ impl<'a> TraceBuilder<'a> {
     }
 }
 
-pub(super) fn made_row(at: At, place: &Subject, statistic: Statistic, repeat: u32, time_ms: f64) -> Row {
+pub(super) fn made_row(at: At, subject: &Subject, statistic: Statistic, repeat: u32, time_ms: f64) -> Row {
     Row {
         line: at.line,
-        device: place.device.clone(),
-        model: place.model.clone(),
-        precision: place.precision,
-        layer: place.layer.clone(),
-        batch: place.batch,
+        device: subject.device.clone(),
+        model: subject.model.clone(),
+        precision: subject.precision,
+        layer: subject.layer.clone(),
+        batch: subject.batch,
         rows: Rows::All,
         beside: None,
         statistic,
@@ -279,14 +279,14 @@ pub(super) fn made_row(at: At, place: &Subject, statistic: Statistic, repeat: u3
     }
 }
 
-pub(super) fn described(place: &Subject) -> String {
-    let layer = match &place.layer {
+pub(super) fn described(subject: &Subject) -> String {
+    let layer = match &subject.layer {
         LayerKey::Whole => "whole",
         LayerKey::Io => "io",
         LayerKey::Named(name) => name,
     };
-    let device = place.precision.of(&brief(&place.device));
-    format!("{} of {} on {device} at batch {}", brief(layer), brief(&place.model), place.batch)
+    let device = subject.precision.of(&brief(&subject.device));
+    format!("{} of {} on {device} at batch {}", brief(layer), brief(&subject.model), subject.batch)
 }
 
 pub(super) fn word(kind: Kind) -> &'static str {

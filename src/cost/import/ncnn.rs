@@ -120,7 +120,7 @@ fn number(at: At, name: &str, text: &str, builder: &mut TraceBuilder) -> Option<
     builder.is_time(at, name, time_ms).then_some(time_ms)
 }
 
-fn add_network(at: At, network: &NcnnNetwork, settings: &NcnnSettings, place: &Subject, builder: &mut TraceBuilder) {
+fn add_network(at: At, network: &NcnnNetwork, settings: &NcnnSettings, subject: &Subject, builder: &mut TraceBuilder) {
     let times = [network.min, network.max, network.mean].map(|text| number(at, network.name, text, builder));
     let [Some(min), Some(max), Some(mean)] = times else { return };
     if min > mean || mean > max {
@@ -133,8 +133,8 @@ fn add_network(at: At, network: &NcnnNetwork, settings: &NcnnSettings, place: &S
         1
     });
     builder.reading(at, network.name, Class::Whole, "average and minimum over the runs of a network", Some(mean));
-    builder.statistic(at, place.clone(), Statistic::Mean, repeats, mean);
-    builder.statistic(at, place.clone(), Statistic::Min, repeats, min);
+    builder.statistic(at, subject.clone(), Statistic::Mean, repeats, mean);
+    builder.statistic(at, subject.clone(), Statistic::Min, repeats, min);
 }
 
 /// Adds the layers of runs, which follow each other without a mark: one begins where a layer comes again.

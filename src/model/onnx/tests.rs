@@ -10,6 +10,16 @@ use crate::units::Bytes;
 /// Differences are relative to the largest number of a layer.
 pub(super) const TOLERANCE: f32 = 1e-5;
 
+const ACTIVATIONS: [Activation; 7] = [
+    Activation::Relu,
+    Activation::Clip { low: -0.2, high: 0.5 },
+    Activation::LeakyRelu { slope: 0.1 },
+    Activation::Sigmoid,
+    Activation::Tanh,
+    Activation::HardSwish,
+    Activation::Silu,
+];
+
 fn chain(input: Shape, ops: Vec<Op>) -> Graph {
     let inputs = |index: usize| if index == 0 { vec![] } else { vec![LayerId(index as u32 - 1)] };
     let ops = std::iter::once(Op::Input(input)).chain(ops);
@@ -106,15 +116,7 @@ fn poolings_in_pieces_are_the_whole() {
 
 #[test]
 fn elementwise_operators_in_pieces_are_the_whole() {
-    for activation in [
-        Activation::Relu,
-        Activation::Clip { low: -0.2, high: 0.5 },
-        Activation::LeakyRelu { slope: 0.1 },
-        Activation::Sigmoid,
-        Activation::Tanh,
-        Activation::HardSwish,
-        Activation::Silu,
-    ] {
+    for activation in ACTIVATIONS {
         check_all_pieces_of(Op::Activation(activation));
     }
     check_all_pieces_of(Op::BatchNorm { epsilon: 1e-3 });
@@ -254,15 +256,7 @@ pub(super) fn every_operator() -> Vec<Graph> {
         ops.push(Op::Pool { pooling, rows: window(2, 2, 3, 1, 2), cols: window(2, 1, 2, 1, 0) });
         ops.push(Op::GlobalPool(pooling));
     }
-    for activation in [
-        Activation::Relu,
-        Activation::Clip { low: -0.2, high: 0.5 },
-        Activation::LeakyRelu { slope: 0.1 },
-        Activation::Sigmoid,
-        Activation::Tanh,
-        Activation::HardSwish,
-        Activation::Silu,
-    ] {
+    for activation in ACTIVATIONS {
         ops.push(Op::Activation(activation));
     }
     let sequences = [Steps::All, Steps::Last].map(|steps| {
