@@ -140,6 +140,16 @@ impl Curve {
         self.last().batch
     }
 
+    /// The batches that were profiled, and what they took in milliseconds.
+    pub(super) fn measured(&self) -> impl Iterator<Item = (u32, f64)> {
+        self.points.iter().map(|point| (point.batch, point.of_batch))
+    }
+
+    /// The basis of times at profiled batches.
+    pub(super) fn at_points(&self) -> Basis {
+        self.at_points
+    }
+
     /// Whether a batch lies in the profiled range.
     pub(super) fn profiles(&self, batch: u32) -> bool {
         (self.points[0].batch..=self.last().batch).contains(&batch)

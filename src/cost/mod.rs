@@ -17,6 +17,7 @@ mod series;
 mod source;
 mod speed;
 mod summary;
+mod surface;
 mod trace;
 mod transfer;
 mod validation;

@@ -8,6 +8,7 @@ use super::curve::Curve;
 use super::least::{Piece, Scope};
 use super::parts::Parts;
 use super::speed::Speed;
+use super::surface::Surface;
 use super::{Basis, Estimate, Profile};
 use crate::model::{Graph, Work};
 use crate::platform::Precision;
@@ -99,7 +100,11 @@ impl Source for Speed {
 /// The sources of a network on a device, by the share of the device that they were measured on: the first that answers is
 /// believed.
 #[derive(Clone, Debug)]
-pub(super) struct Sources(BTreeMap<Share, Vec<Arc<dyn Source>>>);
+pub(super) struct Sources {
+    by_share: BTreeMap<Share, Vec<Arc<dyn Source>>>,
+    /// What whole networks take on shares and in batches that were not measured, if that has a form.
+    surface: Option<Surface>,
+}
 
 impl Sources {
     /// Those of what is known: the whole network, its parts, and the rate of a device of which no more is known.
@@ -107,6 +112,9 @@ impl Sources {
         let shares = std::mem::take(&mut profile.shares);
         let is_known = profile.whole.is_some() || profile.parts.is_some() || profile.speed.is_some();
         let all = (is_known || shares.is_empty()).then_some((Share::FULL, profile));
+        let profiles: BTreeMap<Share, Profile> = shares.into_iter().chain(all).collect();
+        let wholes = profiles.iter().filter_map(|(share, profile)| Some((*share, profile.whole.clone()?)));
+        let surface = Surface::new(wholes.collect());
         let sources = |profile: Profile| {
             let mut sources: Vec<Arc<dyn Source>> = Vec::new();
             sources.extend(profile.whole.clone().map(|whole| Arc::new(whole) as Arc<dyn Source>));
@@ -116,24 +124,31 @@ impl Sources {
             sources.extend(speed.map(|speed| Arc::new(speed) as Arc<dyn Source>));
             sources
         };
-        Sources(shares.into_iter().chain(all).map(|(share, profile)| (share, sources(profile))).collect())
+        let by_share = profiles.into_iter().map(|(share, profile)| (share, sources(profile))).collect();
+        Sources { by_share, surface }
     }
 
-    /// The time on a share of the device. Between shares that were measured, the speed is linear in the share.
+    /// The time on a share of the device. Between shares that were measured, it has the form that whole networks have there, or
+    /// else the speed is linear in the share.
     ///
     /// # Errors
     /// What is missing, and what would help.
     pub(super) fn estimate(&self, share: Share, asked: &Asked<'_>) -> Result<Estimate, String> {
         let points = |share: Share| f64::from(share.basis_points());
-        if let Some(sources) = self.0.get(&share) {
+        let batch = asked.work.region.samples.len() as u32;
+        let surface = self.surface.as_ref().filter(|_| asked.is_whole);
+        if let Some(estimate) = surface.and_then(|surface| surface.estimate(share, batch)) {
+            return Ok(estimate);
+        }
+        if let Some(sources) = self.by_share.get(&share) {
             return estimate(sources, asked);
         }
-        let below = self.0.range(..share).next_back();
-        let (Some((low, below)), Some((high, above))) = (below, self.0.range(share..).next()) else {
-            if self.0.keys().eq([&Share::FULL]) {
+        let below = self.by_share.range(..share).next_back();
+        let (Some((low, below)), Some((high, above))) = (below, self.by_share.range(share..).next()) else {
+            if self.by_share.keys().eq([&Share::FULL]) {
                 return Err("traces were taken on whole devices, and this lane holds a part of one".into());
             }
-            let measured: Vec<String> = self.0.keys().map(|share| (points(*share) / 1e4).to_string()).collect();
+            let measured: Vec<String> = self.by_share.keys().map(|share| (points(*share) / 1e4).to_string()).collect();
             let (measured, held) = (measured.join(", "), points(share) / 1e4);
             return Err(format!(
                 "it was profiled with shares {measured} of the device, and this lane holds {held}, which lies beyond; \
@@ -159,18 +174,24 @@ impl Sources {
             let pieces = sources.iter().flat_map(|source| source.least(graph, scope));
             pieces.map(|piece| Piece { nanos: piece.nanos * part, ..piece }).collect()
         };
-        self.0.iter().flat_map(of_share).collect()
+        let whole = graph.whole().and_then(|segment| {
+            let nanos = self.surface.as_ref()?.least((scope.samples_whole)(&segment))?;
+            Some(Piece { segment, nanos })
+        });
+        self.by_share.iter().flat_map(of_share).chain(whole).collect()
     }
 
     /// What another profile might have given, and whether anything says how far times are off.
     pub(super) fn resampled(&self, draw: u64) -> (Sources, bool) {
         let mut sources = self.clone();
         let mut is_any = false;
-        for source in sources.0.values_mut().flatten() {
+        for source in sources.by_share.values_mut().flatten() {
             if let Some(resampled) = source.resampled(draw) {
                 (*source, is_any) = (resampled, true);
             }
         }
+        let surface = self.surface.as_ref().and_then(|surface| surface.resampled(draw));
+        sources.surface = surface.or(sources.surface);
         (sources, is_any)
     }
 }

@@ -11,7 +11,7 @@ use crate::platform::{DeviceId, Platform};
 use crate::problem::{Load, Problem};
 use crate::statistics::Histogram;
 use crate::timeline::{Span, Timeline};
-use crate::units::{Duration, Time};
+use crate::units::{Duration, Share, Time};
 
 /// The figures of one replication. Those of queries and of devices' use are of the time after the warm-up.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ pub struct Replication {
     pub networks: Vec<QueryFigures>,
     /// Joules in the whole run; `None` where nothing says what devices draw.
     pub energy: Option<f64>,
-    /// By device, the part of the time that it computed.
+    /// By device, the part of its compute units and of the time that computed.
     pub utilisation: Vec<f64>,
     /// The longest recovery from a fault; `None` if there was none.
     pub recovery: Option<Duration>,
@@ -218,10 +218,10 @@ impl Runs<'_> {
 
 /// By device, when it computes from `start` on: spans that do not overlap, in the order of time.
 fn busy(problem: &Problem, runs: &Runs<'_>, start: Time) -> Vec<Vec<(Time, Time)>> {
-    let devices: Vec<Vec<Option<usize>>> = runs.plans.iter().map(devices_of).collect();
+    let devices: Vec<Vec<Option<(usize, Share)>>> = runs.plans.iter().map(devices_of).collect();
     let mut busy: Vec<Vec<(Time, Time)>> = vec![Vec::new(); problem.platform.devices.len()];
     runs.each_step(|plan, index, span| {
-        if let Some(device) = devices[plan as usize][index]
+        if let Some((device, _)) = devices[plan as usize][index]
             && span.end > start
         {
             extend(&mut busy[device], (span.start.max(start), span.end));
@@ -231,19 +231,31 @@ fn busy(problem: &Problem, runs: &Runs<'_>, start: Time) -> Vec<Vec<(Time, Time)
     busy.into_iter().map(merged).collect()
 }
 
+/// By device, the part of its compute units and of the time from `start` to `end` in which it computed.
 fn utilisation(problem: &Problem, runs: &Runs<'_>, start: Time, end: Time) -> Vec<f64> {
     let window = (end - start.min(end)).as_nanos_f64();
-    let share = |spans: Vec<(Time, Time)>| {
-        let busy: Duration = spans.into_iter().map(|(start, end)| end - start).sum();
-        if window > 0.0 { busy.as_nanos_f64() / window } else { 0.0 }
+    let devices: Vec<Vec<Option<(usize, Share)>>> = runs.plans.iter().map(devices_of).collect();
+    // By device, hundredths of a percent of it times nanoseconds.
+    let mut busy = vec![0u128; problem.platform.devices.len()];
+    runs.each_step(|plan, index, span| {
+        if let Some((device, share)) = devices[plan as usize][index]
+            && span.end > start
+        {
+            let time = span.end - span.start.max(start);
+            busy[device] += u128::from(time.as_nanos()) * u128::from(share.basis_points());
+        }
+    });
+    let part = |busy: u128| match busy % 10_000 {
+        0 => (busy / 10_000) as f64 / window,
+        _ => busy as f64 / 1e4 / window,
     };
-    busy(problem, runs, start).into_iter().map(share).collect()
+    busy.into_iter().map(|busy| if window > 0.0 { part(busy) } else { 0.0 }).collect()
 }
 
-/// By step, the device that computes it.
-fn devices_of(plan: &CheckedPlan) -> Vec<Option<usize>> {
+/// By step, the device that computes it, and how much of it does.
+fn devices_of(plan: &CheckedPlan) -> Vec<Option<(usize, Share)>> {
     let device = |step: &crate::plan::Step| match *plan.lane_at(step.lane?) {
-        Lane::Compute { device, .. } => Some(device.0 as usize),
+        Lane::Compute { device, share, .. } => Some((device.0 as usize, share)),
         Lane::Link(_) => None,
     };
     plan.steps.iter().map(device).collect()

@@ -66,6 +66,12 @@ impl<'a> Builder<'a> {
         self.lane(LaneKey::Device(device));
     }
 
+    /// Gives what `device` computes from now on a lane of its own, which holds `share` of it.
+    pub fn part(&mut self, device: DeviceId, share: Share) {
+        let lane = self.plan.lane(Lane::Compute { device, share, memory: Bytes(0) });
+        self.lanes.insert(LaneKey::Device(device), lane);
+    }
+
     /// Makes data take these links from one device to another, instead of [`crate::platform::Platform::route`].
     pub fn lead(&mut self, from: DeviceId, to: DeviceId, route: Vec<(LinkId, DeviceId)>) {
         self.routes.insert((from, to), route);

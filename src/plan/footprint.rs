@@ -30,7 +30,7 @@ impl Footprint {
 ///
 /// A step holds its activations ([`crate::model::Sizes::activations`]), which are what it reads, computes and leaves. Beside
 /// them waits what a device was sent or computed, from the start of the step that puts it there to the end of the last
-/// that reads it. At the home of a model the inputs of all samples that the plan is about lie from the start until all are
+/// that reads it; who sends has read when all has left, a latency before it has arrived. At the home of a model the inputs of all samples that the plan is about lie from the start until all are
 /// read, and its outputs to the end.
 /// Without a home, inputs come from outside when a step reads them, and outputs leave when it ends.
 ///
@@ -342,7 +342,7 @@ fn device_of(plan: &Plan, step: StepId) -> Option<DeviceId> {
     }
 }
 
-/// For each step, how many steps of each lane have ended when it begins, whatever the times.
+/// For each step, how many steps of each lane have ended, or have left their link, when it begins, whatever the times.
 struct Clocks {
     lanes: usize,
     ended: Vec<u32>,

@@ -73,6 +73,12 @@ pub(super) fn reservation_excesses(plan: &Plan, problem: &Problem) -> Vec<(Devic
     let mut reserved = vec![(0u32, Bytes(0)); problem.platform.devices.len()];
     for lane in &plan.lanes {
         if let Lane::Compute { device, share, memory } = *lane {
+            let units = problem.platform.device(device).units;
+            let count = (share.fraction() * f64::from(units)).ceil() as u32;
+            if Share::of_units(count, units) != Some(share) {
+                let device_name = problem.platform.device(device).name.clone();
+                found.push((device, Violation::PartOfUnit { device: device_name, share, units }));
+            }
             let (basis_points, bytes) = &mut reserved[device.0 as usize];
             (*basis_points, *bytes) = (basis_points.saturating_add(share.basis_points().into()), *bytes + memory);
         }

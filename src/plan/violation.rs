@@ -3,7 +3,7 @@
 use super::{LaneId, StepId};
 use crate::model::{OpKind, Region};
 use crate::platform::Precision;
-use crate::units::Bytes;
+use crate::units::{Bytes, Share};
 
 impl Violation {
     /// By how much the memory of a device is exceeded, if it is that.
@@ -111,6 +111,16 @@ pub enum Violation {
         model: String,
         /// Another layer that is read outside.
         exposed: String,
+    },
+    /// Lanes hold whole compute units.
+    #[error("a lane holds {} of `{device}`, no whole number of its {units} compute units", share.fraction())]
+    PartOfUnit {
+        /// The device's name.
+        device: String,
+        /// What the lane holds.
+        share: Share,
+        /// What the device has.
+        units: u32,
     },
     /// The device lacks the operator.
     #[error("step {} runs `{layer}` of {model} on `{device}`, which does not support {kind:?} layers", step.0)]

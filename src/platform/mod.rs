@@ -70,6 +70,8 @@ pub struct Device {
     pub unsupported: BTreeSet<OpKind>,
     /// What it accepts.
     pub limits: Limits,
+    /// Compute units, such as streaming multiprocessors, of which lanes may hold some only.
+    pub units: u32,
     /// What its steps read from and write to shared memory when alone; `None` follows from what they compute.
     pub traffic: Option<BytesPerSec>,
     /// What it draws, if that is known.
@@ -166,6 +168,7 @@ impl Device {
             precision: Precision::default(),
             unsupported: kind.unsupported(),
             limits: kind.limits(),
+            units: 100,
             traffic: None,
             power: None,
             runtime: Runtime::default(),

@@ -13,6 +13,7 @@ pub use arrivals::{Arrivals, ArrivalsError};
 pub use faults::{Change, Condition, Fault, Faults};
 pub use ledger::{Ledger, Profiling, SearchCost};
 pub use load::{Dispatch, Load, Server, Tenant};
+pub use of_model::PartOf;
 pub use replications::{Replications, WarmUpRule};
 pub use variation::{Effect, Jitter, Ratios, Repeats, Shape, Spikes, Variation, VariationError};
 
@@ -42,6 +43,8 @@ pub struct Problem {
     pub variation: Variation,
     /// What breaks, and when.
     pub faults: Faults,
+    /// What it is a part of, if it is about one of several networks.
+    pub part_of: Option<PartOf>,
 }
 
 /// A network and where its data lives.
@@ -67,6 +70,7 @@ impl Problem {
             contention: false,
             variation: Variation::default(),
             faults: Faults::default(),
+            part_of: None,
         }
     }
 

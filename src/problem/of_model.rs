@@ -8,6 +8,15 @@ use crate::model::{ModelId, Work};
 use crate::platform::{DeviceId, LinkId};
 use crate::units::{Bytes, Share};
 
+/// The question about all networks that one about a single network is a part of.
+#[derive(Clone)]
+pub struct PartOf {
+    /// The whole question.
+    pub problem: Arc<Problem>,
+    /// Which of its networks.
+    pub model: ModelId,
+}
+
 impl Problem {
     /// The question about `samples` samples of one network alone, which is the first and only one there, all present at the
     /// start.
@@ -16,6 +25,7 @@ impl Problem {
             models: vec![self.model(model).clone()],
             load: Load::Offline { samples },
             costs: Arc::new(OfModel { costs: self.costs.clone(), model }),
+            part_of: Some(PartOf { problem: Arc::new(self.clone()), model }),
             ..self.clone()
         }
     }

@@ -14,7 +14,7 @@ use crate::problem::Problem;
 use crate::strategy::PlanError;
 use crate::units::{Bytes, Duration, Share};
 use planned::Tried;
-pub(super) use planned::{in_turn, planned};
+pub(super) use planned::{in_turn, planned, splits};
 
 /// One network of a problem, run whole.
 struct Whole<'a> {
@@ -45,8 +45,14 @@ pub(super) struct BatchDevice {
     outward: Vec<(LinkId, DeviceId)>,
 }
 
-/// The samples of the steps of each unit, in order.
-pub(super) type Shares = Vec<Vec<Range<u32>>>;
+/// How the samples of a network are shared among units.
+#[derive(Clone)]
+pub(super) struct Division {
+    /// The samples of the steps of each unit, in order.
+    pub(super) steps: Vec<Vec<Range<u32>>>,
+    /// What lanes for this network hold of their devices. Networks that have all of a device take turns on one lane.
+    pub(super) share: Share,
+}
 
 impl<'a> Whole<'a> {
     /// `model` of `problem`, if it has something to compute.
@@ -93,12 +99,12 @@ impl<'a> Whole<'a> {
         }
     }
 
-    /// Computing time of `batch` samples in one step on a device that runs alone.
-    fn compute_time(&self, device: DeviceId, batch: u32) -> Result<Duration, Uncalibrated> {
+    /// Computing time of `batch` samples in one step on a share of a device that runs alone.
+    fn compute_time(&self, device: DeviceId, share: Share, batch: u32) -> Result<Duration, Uncalibrated> {
         if batch == 0 {
             return Ok(Duration::ZERO);
         }
-        Ok(self.problem.costs.compute(device, Share::FULL, &self.work(0..batch))?.time)
+        Ok(self.problem.costs.compute(device, share, &self.work(0..batch))?.time)
     }
 }
 
@@ -148,8 +154,13 @@ impl<'a> BatchSplit<'a> {
 
     /// Time of `batch` samples in one step on a unit that runs alone, from sending inputs to receiving outputs.
     pub(super) fn time(&self, unit: usize, batch: u32) -> Result<Duration, Uncalibrated> {
+        self.time_on(unit, Share::FULL, batch)
+    }
+
+    /// The same on a share of the unit.
+    pub(super) fn time_on(&self, unit: usize, share: Share, batch: u32) -> Result<Duration, Uncalibrated> {
         let BatchDevice { device, inward, outward, .. } = &self.units[unit];
-        let mut total = self.whole.compute_time(*device, batch)?;
+        let mut total = self.whole.compute_time(*device, share, batch)?;
         if batch > 0 && !(inward.is_empty() && outward.is_empty()) {
             let Whole { problem, model, .. } = self.whole;
             let moved = |hop, layer| problem.sent(hop, model, layer, &self.whole.all_rows(layer, 0..batch));
@@ -167,37 +178,56 @@ impl<'a> BatchSplit<'a> {
 
     /// Time of `samples` on a unit that runs alone, in as many steps as its memory and its limits require.
     pub(super) fn time_in_waves(&self, unit: usize, samples: u32) -> Result<Duration, Uncalibrated> {
-        let Some(count) = self.wave_count(unit, samples) else { return Ok(Duration::ZERO) };
+        let count = self.wave_count(unit, samples);
+        count.map_or(Ok(Duration::ZERO), |count| self.time_of_waves(unit, Share::FULL, samples, count))
+    }
+
+    /// Time of `samples` in `count` steps, of equal size or one apart, on a share of a unit that runs alone.
+    pub(super) fn time_of_waves(
+        &self,
+        unit: usize,
+        share: Share,
+        samples: u32,
+        count: u32,
+    ) -> Result<Duration, Uncalibrated> {
         let (size, larger) = (samples / count, samples % count);
-        let rest = self.time(unit, size)? * (count - larger);
-        Ok(if larger > 0 { self.time(unit, size + 1)? * larger + rest } else { rest })
+        let rest = self.time_on(unit, share, size)? * (count - larger);
+        Ok(if larger > 0 { self.time_on(unit, share, size + 1)? * larger + rest } else { rest })
     }
 
     /// `samples` on a unit in the fewest steps that it accepts and that fit its memory, of equal size or one apart.
     pub(super) fn waves(&self, unit: usize, samples: u32) -> Vec<u32> {
-        let count = self.wave_count(unit, samples).unwrap_or(0);
+        self.waves_of(samples, self.wave_count(unit, samples).unwrap_or(0))
+    }
+
+    /// `samples` in `count` steps, of equal size or one apart.
+    pub(super) fn waves_of(&self, samples: u32, count: u32) -> Vec<u32> {
         (0..count).map(|index| samples / count + u32::from(index < samples % count)).collect()
     }
 
     /// The fewest steps of `samples` on a unit; `None` if there are none to run.
     fn wave_count(&self, unit: usize, samples: u32) -> Option<u32> {
-        let BatchDevice { capacity, sizes_max, .. } = self.units[unit];
-        let is_accepted = |&count: &u32| sizes_max != Some(1) || samples.is_multiple_of(count);
-        (samples.div_ceil(capacity).max(1)..=samples).find(is_accepted)
+        let fewest = samples.div_ceil(self.units[unit].capacity).max(1);
+        (fewest..=samples).find(|&count| self.accepts(unit, samples, count))
+    }
+
+    /// Whether a unit has loadables for `count` steps of `samples`, of equal size or one apart.
+    pub(super) fn accepts(&self, unit: usize, samples: u32, count: u32) -> bool {
+        self.units[unit].sizes_max != Some(1) || samples.is_multiple_of(count)
     }
 
     /// Consecutive samples for steps of these sizes of each unit.
-    pub(super) fn consecutive(&self, sizes_of_unit: &[Vec<u32>]) -> Shares {
+    pub(super) fn consecutive(&self, sizes_of_unit: &[Vec<u32>]) -> Division {
         let mut first = 0;
         let mut next = |&size: &u32| {
             first += size;
             first - size..first
         };
-        sizes_of_unit.iter().map(|sizes| sizes.iter().map(&mut next).collect()).collect()
+        sizes_of_unit.iter().map(|sizes| sizes.iter().map(&mut next).collect()).collect::<Vec<_>>().into()
     }
 
-    /// The shares of units that run so many samples each, in the fewest steps that each accepts.
-    pub(super) fn in_waves(&self, split: &[u32]) -> Shares {
+    /// The division in which each unit runs so many samples, in the fewest steps that it accepts.
+    pub(super) fn in_waves(&self, split: &[u32]) -> Division {
         let sizes = split.iter().enumerate().map(|(unit, &samples)| self.waves(unit, samples));
         self.consecutive(&sizes.collect::<Vec<_>>())
     }
@@ -207,11 +237,13 @@ impl<'a> BatchSplit<'a> {
     /// A step's inputs are sent while the step before it is computed, or after that where memory holds those of one step
     /// only. On links that several transfers share, they go in the order in which they are expected to be ready, and a
     /// step's inputs before outputs.
-    fn add(&self, builder: &mut Builder<'_>, shares: &Shares, tried: &[Tried]) -> Result<(), PlanError> {
+    fn add(&self, builder: &mut Builder<'_>, division: &Division, tried: &[Tried]) -> Result<(), PlanError> {
         let mut queues: Vec<Queue<'_>> = Vec::new();
-        for (unit, steps) in self.units.iter().zip(shares) {
-            if !steps.is_empty() {
-                builder.reserve(unit.device);
+        for (unit, steps) in self.units.iter().zip(&division.steps) {
+            match division.share {
+                _ if steps.is_empty() => {}
+                Share::FULL => builder.reserve(unit.device),
+                share => builder.part(unit.device, share),
             }
             // Where nothing is sent, nothing is sent ahead.
             let ahead = !unit.inward.is_empty() && !tried[unit.device.0 as usize].holds_one_step;
@@ -245,7 +277,7 @@ impl<'a> BatchSplit<'a> {
                 }
             }
             let computed = builder.compute(queue.device, self.whole.work(samples.clone()), &arrived);
-            queue.free += self.time(index, samples.len() as u32).unwrap_or_default();
+            queue.free += self.time_on(index, division.share, samples.len() as u32).unwrap_or_default();
             queue.before.push_back((queue.free, Some(computed)));
             queue.outputs.push_back((queue.free, samples, computed));
         }
@@ -263,13 +295,19 @@ impl<'a> BatchSplit<'a> {
     }
 }
 
+impl From<Vec<Vec<Range<u32>>>> for Division {
+    fn from(steps: Vec<Vec<Range<u32>>>) -> Division {
+        Division { steps, share: Share::FULL }
+    }
+}
+
 impl BatchDevice {
     /// `device` as a unit, or why it cannot be one.
     fn new(whole: &Whole<'_>, device: DeviceId, tried: &[Tried]) -> Result<BatchDevice, String> {
         let platform = &whole.problem.platform;
         let capacity = whole.capacity(device, tried)?;
         let mut batches = 1..=capacity.min(whole.problem.samples());
-        if !batches.any(|batch| whole.compute_time(device, batch).is_ok()) {
+        if !batches.any(|batch| whole.compute_time(device, Share::FULL, batch).is_ok()) {
             return Err(format!("`{}` has no times of {}", platform.device(device).name, whole.graph().name()));
         }
         let route = |from, to| platform.route(from, to).map_err(|error| error.to_string());

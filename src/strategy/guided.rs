@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use super::batch_split::{BatchSplit, Shares, planned};
+use super::batch_split::{BatchSplit, Division, planned};
 use super::{PlanError, Strategy};
 use crate::plan::Plan;
 use crate::problem::Problem;
@@ -46,7 +46,7 @@ impl Strategy for Guided {
 
 impl Guided {
     /// Shares the samples of a network among devices that are `free` at some times, and says when they are free again.
-    fn share(&self, split: &BatchSplit<'_>, free: &mut [Duration]) -> Result<Shares, PlanError> {
+    fn share(&self, split: &BatchSplit<'_>, free: &mut [Duration]) -> Result<Division, PlanError> {
         let parts = self.divisor.get().saturating_mul(split.units.len() as u32);
         let mut chunks = vec![Vec::new(); split.units.len()];
         let mut used = vec![Vec::new(); split.units.len()];

@@ -39,7 +39,7 @@ impl Strategy for RoundRobin {
                 steps.push(first..first + size);
                 first += size;
             }
-            Ok(turns.into_iter().map(|(steps, _)| steps).collect())
+            Ok(turns.into_iter().map(|(steps, _)| steps).collect::<Vec<_>>().into())
         })
     }
 }

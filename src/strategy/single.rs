@@ -57,7 +57,7 @@ pub(super) fn alone(
 }
 
 /// The device that can run all networks and is done first with them.
-fn fastest(
+pub(super) fn fastest(
     problem: &Problem,
     splits: &[BatchSplit<'_>],
     steps: &impl Fn(&BatchSplit<'_>, usize) -> Vec<u32>,

@@ -259,9 +259,21 @@ impl Share {
         (1..=10_000).contains(&points).then_some(Share(points))
     }
 
+    /// So many of the device's compute units, rounded down so that shares of all units are no more than the whole; `None`
+    /// unless `0 < count <= units`.
+    pub fn of_units(count: u32, units: u32) -> Option<Share> {
+        let points = (count <= units).then(|| u64::from(count) * 10_000 / u64::from(units.max(1)))?;
+        Share::from_basis_points(points as u16)
+    }
+
     /// Hundredths of a percent.
     pub fn basis_points(self) -> u16 {
         self.0
+    }
+
+    /// The part of the whole.
+    pub fn fraction(self) -> f64 {
+        f64::from(self.0) / f64::from(Share::FULL.0)
     }
 }
 

@@ -226,9 +226,9 @@ fn transfers_follow_their_link() {
 #[test]
 fn shares_and_memory_of_a_device_are_not_exceeded() {
     let found = changed(|plan| {
-        plan.lane(Lane::Compute { device: GPU, share: Share::from_basis_points(1).unwrap(), memory: Bytes(5_001) });
+        plan.lane(Lane::Compute { device: GPU, share: Share::from_basis_points(100).unwrap(), memory: Bytes(5_001) });
     });
-    assert_eq!(found, ["lanes of `gpu` reserve 100.01 % of it", "lanes of `gpu` reserve 10001 B of its 10000 B"]);
+    assert_eq!(found, ["lanes of `gpu` reserve 101.00 % of it", "lanes of `gpu` reserve 10001 B of its 10000 B"]);
 }
 
 #[test]
@@ -442,6 +442,14 @@ fn is_sound(plan: &Plan, problem: &Problem) -> bool {
     if !all.clone().all(|cell| computed.contains(&cell) && at_home(&cell)) {
         return false;
     }
+    let is_whole = |lane: &Lane| match *lane {
+        Lane::Compute { device: on, share, .. } => device(on)
+            .is_some_and(|device| (1..=device.units).any(|count| Share::of_units(count, device.units) == Some(share))),
+        Lane::Link(_) => true,
+    };
+    if !plan.lanes.iter().all(is_whole) {
+        return false;
+    }
     for id in 0..problem.platform.devices.len() as u32 {
         let own = plan.lanes.iter().filter_map(|lane| match *lane {
             Lane::Compute { device, share, memory } if device == DeviceId(id) => Some((share, memory)),
@@ -494,7 +502,8 @@ fn mutation() -> impl Strategy<Value = Mutation> {
         (shift(), shift()).prop_map(|(a, b)| Mutation::Layers(a, b)),
         (0u32..4).prop_map(Mutation::Redirect),
         (0u32..4).prop_map(Mutation::Device),
-        (1u16..=10_000).prop_map(Mutation::Share),
+        // Mostly whole units, of which a device has 100.
+        prop_oneof![9 => (1u16..=100).prop_map(|units| units * 100), 1 => 1u16..=10_000].prop_map(Mutation::Share),
     ]
 }
 

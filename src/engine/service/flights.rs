@@ -15,7 +15,7 @@ use crate::plan::{Lane, LaneId, StepId};
 use crate::platform::DeviceId;
 use crate::problem::Problem;
 use crate::timeline::Span;
-use crate::units::Time;
+use crate::units::{Share, Time};
 
 /// Plans under way and the lanes that they run on.
 pub(super) struct Flights<'a> {
@@ -59,6 +59,8 @@ struct FloorLane {
     lane: Lane,
     /// Which of the lanes that are alike it is.
     number: usize,
+    /// The tenant that it is for, if it holds a share of its device only: what others have a like share of is not that.
+    owner: Option<usize>,
     /// The devices that it needs.
     devices: Vec<DeviceId>,
     sampler: Sampler,
@@ -100,16 +102,18 @@ impl<'a> Flights<'a> {
         self.flights.len() - self.free.len()
     }
 
-    /// The lane of the simulator that is the `number`-th like `lane`; a new one if there is none so far.
+    /// The lane of the simulator that is the `number`-th like `lane` of `tenant`; a new one if there is none so far.
     pub(super) fn find_lane(
         &mut self,
-        lane: &Lane,
-        number: usize,
+        (lane, number): (&Lane, usize),
+        tenant: usize,
         problem: &Problem,
         streams: &Streams,
         simulator: &mut Simulator,
     ) -> LaneId {
-        let known = self.lanes.iter().position(|known| known.number == number && is_alike(&known.lane, lane));
+        let owner = matches!(lane, Lane::Compute { share, .. } if *share < Share::FULL).then_some(tenant);
+        let is_it = |known: &FloorLane| (known.number, known.owner) == (number, owner) && is_alike(&known.lane, lane);
+        let known = self.lanes.iter().position(is_it);
         if let Some(index) = known {
             if let (Lane::Compute { memory, .. }, Lane::Compute { memory: needed, .. }) =
                 (&mut self.lanes[index].lane, lane)
@@ -124,7 +128,8 @@ impl<'a> Flights<'a> {
             Lane::Link(link) => Sampler::of_link(&problem.variation, streams, *link, beside),
         };
         let devices = devices_of(&problem.platform, lane);
-        let state = FloorLane { lane: lane.clone(), number, devices, sampler, current: None, queue: VecDeque::new() };
+        let state =
+            FloorLane { lane: lane.clone(), number, owner, devices, sampler, current: None, queue: VecDeque::new() };
         self.lanes.push(state);
         simulator.add(lane, &problem.platform)
     }

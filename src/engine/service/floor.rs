@@ -279,7 +279,8 @@ impl<'a, 'p> Floor<'a, 'p> {
     /// Asks for plans for `samples` samples of `tenant`.
     fn plan(&mut self, tenant: usize, samples: u32, simulator: &mut Simulator) -> Result<(), ServeError> {
         let Floor { problem, planner, streams, flights, templates, degraded, tenants, .. } = self;
-        let tenant = &mut tenants[tenant];
+        let index = tenant;
+        let tenant = &mut tenants[index];
         let asked = |problem: &Problem| match tenant.model {
             Some(model) => problem.of_model(model, samples),
             None => problem.offline(samples),
@@ -295,7 +296,7 @@ impl<'a, 'p> Floor<'a, 'p> {
         let healthy = asked(problem);
         let mut known = Vec::new();
         for plan in found {
-            let find_lane = |lane: &_, number| flights.find_lane(lane, number, problem, streams, simulator);
+            let find_lane = |lane: &_, number| flights.find_lane((lane, number), index, problem, streams, simulator);
             let mut template = Template::new(&healthy, plan, find_lane)?;
             if let Some(model) = tenant.model {
                 template.plan = template.plan.of_model(model);

@@ -35,6 +35,8 @@ form! {
         unsupported: Vec<At<Word<OpKind>>>,
         /// What it accepts.
         limits: LimitsForm,
+        /// Compute units, such as streaming multiprocessors, of which networks may have some each; 100 if absent.
+        units: At<u64>,
         /// What runs it for `profile` and in replays; it is simulated only if nothing does.
         runtime: RuntimeForm,
         /// Short for `runtime = { cpu = .. }`.

@@ -28,7 +28,7 @@ use super::scalar::{FileName, Word};
 use crate::cost::Lookup;
 use crate::strategy::{
     Aofl, Coedge, Deepthings, DlaSplit, DlaStream, Even, Exact, FirstFree, FullSearch, Greedy, Guided, KBest,
-    LayerGroups, Legion, MicroBatchedSingle, Modnn, Proportional, RoundRobin, Single,
+    LayerGroups, Legion, MicroBatchedSingle, Modnn, Partitioned, Proportional, RoundRobin, Single,
 };
 use crate::units::{Bytes, Duration};
 
@@ -177,6 +177,8 @@ form! {
             guided: Parsed<Guided>,
             /// The best batch split there is.
             exact: Parsed<Exact>,
+            /// Each network on a part of one device.
+            partitioned: Parsed<Partitioned>,
             /// Each query goes to the first of some devices that is free.
             first_free: Parsed<FirstFree>,
             /// Fused-layer model parallelism (Choi et al., ICCD 2021).

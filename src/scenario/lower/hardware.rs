@@ -63,12 +63,19 @@ pub(super) fn lower(form: &ScenarioForm, mistakes: &mut Mistakes) -> Hardware {
     Hardware { platform, devices, links: LinkNames { names: links.names, directions } }
 }
 
+/// More cannot be told apart in shares of four decimals.
+const UNITS_MAX: u64 = 10_000;
+
 fn lower_device(form: &DeviceForm, mistakes: &mut Mistakes) -> Option<Device> {
     if let Some(At { value: Bytes(0), at }) = &form.memory {
         mistakes.add(at, "a device without memory can run nothing", "write for example `memory = \"4 GiB\"`");
     }
     if let Some(At { value: 0, at }) = form.speed.as_ref().and_then(|speed| speed.row_tile.as_ref()) {
         mistakes.add(at, "no rows cannot be computed together", "use 1 or more");
+    }
+    let is_counted = |units: &&At<u64>| (1..=UNITS_MAX).contains(&units.value);
+    if let Some(At { at, .. }) = form.units.as_ref().filter(|units| !is_counted(units)) {
+        mistakes.add(at, format!("a device has 1 to {UNITS_MAX} compute units"), "write for example `units = 80`");
     }
     let kind = form.kind.as_ref()?;
     let limits = lower_limits(kind.value.0, form.limits.as_ref(), mistakes);
@@ -82,6 +89,7 @@ fn lower_device(form: &DeviceForm, mistakes: &mut Mistakes) -> Option<Device> {
         precision,
         unsupported: unsupported.unwrap_or_else(|| kind.value.0.unsupported()),
         limits,
+        units: form.units.as_ref().filter(is_counted).map_or(100, |units| units.value as u32),
         traffic: form.traffic.as_ref().map(|traffic| traffic.value),
         power: form.power.as_ref().and_then(|power| lower_power(power, mistakes)),
         // Set once the platform is whole.

@@ -1,6 +1,6 @@
-//! Asking for shares until their plan fits.
+//! Asking how samples are shared until the plan fits.
 
-use super::{BatchSplit, Shares};
+use super::{BatchSplit, Division};
 use crate::model::ModelId;
 use crate::plan::room::excesses;
 use crate::plan::{Action, Builder, Lane, Plan, Violation};
@@ -29,23 +29,34 @@ pub(super) struct Tried {
 /// `share` fails, a network finds no device, or some device has too little memory for what must lie there.
 pub(in crate::strategy) fn planned(
     problem: &Problem,
-    share: impl Fn(&[BatchSplit<'_>]) -> Result<Vec<Shares>, PlanError>,
+    share: impl Fn(&[BatchSplit<'_>]) -> Result<Vec<Division>, PlanError>,
 ) -> Result<Plan, PlanError> {
     planned_after(problem, &share, vec![Tried::default(); problem.platform.devices.len()])
 }
 
+/// All networks of `problem`, with what fits by itself.
+///
+/// # Errors
+/// A network finds no device.
+pub(in crate::strategy) fn splits(problem: &Problem) -> Result<Vec<BatchSplit<'_>>, PlanError> {
+    splits_after(problem, &vec![Tried::default(); problem.platform.devices.len()])
+}
+
+fn splits_after<'a>(problem: &'a Problem, tried: &[Tried]) -> Result<Vec<BatchSplit<'a>>, PlanError> {
+    let models = (0..problem.models.len() as u32).map(ModelId);
+    models.map(|model| BatchSplit::new(problem, model, tried)).collect()
+}
+
 /// How the samples of all networks are shared.
-type Sharing<'a> = dyn Fn(&[BatchSplit<'_>]) -> Result<Vec<Shares>, PlanError> + 'a;
+type Sharing<'a> = dyn Fn(&[BatchSplit<'_>]) -> Result<Vec<Division>, PlanError> + 'a;
 
 /// As [`planned`], after plans have shown so much.
 fn planned_after(problem: &Problem, share: &Sharing<'_>, mut tried: Vec<Tried>) -> Result<Plan, PlanError> {
     loop {
-        let models = (0..problem.models.len() as u32).map(ModelId);
-        let splits: Vec<BatchSplit<'_>> =
-            models.map(|model| BatchSplit::new(problem, model, &tried)).collect::<Result<_, _>>()?;
+        let splits = splits_after(problem, &tried)?;
         let mut builder = Builder::new(problem);
-        for (split, shares) in splits.iter().zip(share(&splits)?) {
-            split.add(&mut builder, &shares, &tried)?;
+        for (split, division) in splits.iter().zip(share(&splits)?) {
+            split.add(&mut builder, &division, &tried)?;
         }
         let plan = builder.finish();
         let beyond = excesses(&plan, problem);
@@ -115,7 +126,7 @@ fn without_a_sharer(
 /// As [`planned`], where no network's shares depend on those of others.
 pub(in crate::strategy) fn in_turn(
     problem: &Problem,
-    share: impl Fn(&BatchSplit<'_>) -> Result<Shares, PlanError>,
+    share: impl Fn(&BatchSplit<'_>) -> Result<Division, PlanError>,
 ) -> Result<Plan, PlanError> {
     planned(problem, |splits| splits.iter().map(&share).collect())
 }

@@ -179,6 +179,18 @@ impl Changes<'_> {
         }
     }
 
+    /// When a step has read what it needs: what is sent has left a latency before all of it has arrived.
+    fn read(&self, step: usize) -> Time {
+        let end = self.timeline.spans[step].end;
+        match self.plan.steps[step].lane.map(|lane| self.plan.lane_at(lane)) {
+            Some(Lane::Link(link)) => {
+                let latency = self.problem.platform.link(*link).latency;
+                Time::from_nanos(end.as_nanos() - latency.as_nanos().min(end.as_nanos()))
+            }
+            _ => end,
+        }
+    }
+
     fn bytes(&self, (model, layer, region): &Place) -> i64 {
         let precision = self.problem.platform.device(self.device).precision;
         self.problem.model(*model).graph.sizes(precision).bytes(*layer, region).0 as i64
@@ -215,7 +227,7 @@ impl Changes<'_> {
                 let parts = read.iter().filter(|(of, from, _)| (of, from) == (model, layer));
                 let parts = parts.filter_map(|(_, _, other)| common(region, other)).collect::<Vec<_>>();
                 if is_own || (!parts.is_empty() && spans[*step].start >= *since) {
-                    until = until.max(spans[*step].end);
+                    until = until.max(if is_own { spans[*step].end } else { self.read(*step) });
                     // What a step reads and computes is among its activations.
                     let own: i64 = match is_own {
                         true => self.bytes(item),

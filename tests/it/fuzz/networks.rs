@@ -130,7 +130,7 @@ pub(super) fn profile(dice: &mut Dice, network: &Network, (device, precision): (
                     let time = time * dice.real(0.9..1.1);
                     writeln!(
                         rows,
-                        "{device},{model},{layer},{batch},{count},{statistic},{repeat},{precision},{time:.6}"
+                        "{device},{model},{layer},{batch},{count},{statistic},{repeat},{precision},{time:.6},"
                     )
                     .unwrap();
                 }

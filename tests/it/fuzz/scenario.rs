@@ -73,8 +73,9 @@ pub(super) fn drawn(seed: u64) -> Written {
         draft.say(format!("[[models]]\nname = \"{}\"{home}{load}\n{}", network.graph.name(), network.text));
     }
     let Draft { mut dice, names, text, trace, mut files, .. } = draft;
-    let trace =
-        format!("# coinfer trace 1\n{ORIGIN}device,model,layer,batch,rows,statistic,repeat,precision,time_ms\n{trace}");
+    let trace = format!(
+        "# coinfer trace 1\n{ORIGIN}device,model,layer,batch,rows,statistic,repeat,precision,time_ms,share\n{trace}"
+    );
     files.insert("trace.csv".to_owned(), trace.into_bytes());
     let layers = networks.iter().flat_map(|network| &network.graph.layers()[1..]);
     let layers: Vec<String> = layers.map(|layer| layer.name.clone()).collect();
@@ -160,6 +161,7 @@ impl Draft {
         }
         if self.trace.len() > before {
             device += "\ntrace = \"trace.csv\"";
+            device += &shares(dice, &mut self.trace, before);
         }
         let speed = (dice.real(1e-2..1e3), dice.number(0..500), dice.number(1..9));
         if self.trace.len() == before || self.theme == Theme::Boards || dice.is(40) {
@@ -319,6 +321,25 @@ impl Draft {
             self.say(format!("[[faults]]\n{part}\nfrom = \"{from} us\"{end}\n{effect}"));
         }
     }
+}
+
+/// Compute units of a device, on some of which whole networks are slower than rows from `before` on say.
+fn shares(dice: &mut Dice, trace: &mut String, before: usize) -> String {
+    if !dice.is(40) {
+        return String::new();
+    }
+    let units = *dice.pick(&[2u32, 3, 7, 10, 80, 132]);
+    let whole: Vec<String> = trace[before..].lines().filter(|row| row.contains(",whole,")).map(str::to_owned).collect();
+    let counts: Vec<u32> = (1..units.min(8)).collect();
+    for count in dice.some(&counts) {
+        let share = f64::from(count * 10_000 / units) / 1e4;
+        for row in &whole {
+            let (row, time) = row.trim_end_matches(',').rsplit_once(',').unwrap();
+            let time = time.parse::<f64>().unwrap() * share.powf(-dice.real(0.3..1.2));
+            *trace += &format!("{row},{time:.6},{share}\n");
+        }
+    }
+    format!("\nunits = {units}")
 }
 
 /// Bytes of the weights of all networks.

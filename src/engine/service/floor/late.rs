@@ -26,8 +26,8 @@ impl Floor<'_, '_> {
         }
     }
 
-    /// Drops who waits and is late, and who was begun and must wait again since all of it was lost. Returns whether any was
-    /// dropped that had not begun.
+    /// Drops who waits and is late, and who was begun and must wait again since all of it was lost. Returns whether anything may
+    /// begin in the place of what was dropped.
     pub(in crate::engine::service) fn drop_late(&mut self, now: Time) -> bool {
         let mut has_dropped = false;
         for tenant in 0..self.tenants.len() {
@@ -39,7 +39,9 @@ impl Floor<'_, '_> {
                 has_dropped = true;
             }
         }
-        self.groups.lost().into_iter().for_each(|group| self.drop_late_of(group, now));
+        for group in self.groups.lost() {
+            has_dropped |= self.drop_late_of(group, now);
+        }
         has_dropped
     }
 
@@ -49,9 +51,9 @@ impl Floor<'_, '_> {
         Some(self.queries[*waiting.front()? as usize].arrived + self.tenants[tenant].drop_after()?)
     }
 
-    /// Drops the queries of a group that are late, of which nothing is under way.
-    fn drop_late_of(&mut self, place: u32, now: Time) {
-        let Some(deadline) = self.tenants[self.groups.at(place).tenant].drop_after() else { return };
+    /// Drops the queries of a group that are late, of which nothing is under way. Returns whether none is left.
+    fn drop_late_of(&mut self, place: u32, now: Time) -> bool {
+        let Some(deadline) = self.tenants[self.groups.at(place).tenant].drop_after() else { return false };
         let mut queries = std::mem::take(&mut self.groups.at_mut(place).queries);
         queries.retain(|&id| {
             let is_late = self.queries[id as usize].arrived + deadline <= now;
@@ -67,5 +69,6 @@ impl Floor<'_, '_> {
         if parts == 0 {
             self.remove_group(place, now);
         }
+        parts == 0
     }
 }
