@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Writes traces/igniter-v100.csv and traces/parvagpu-a100.csv from a folder of published tables.
+"""Writes traces/igniter-v100.csv, traces/parvagpu-a100.csv and tests/data/igniter-v100-pairs.csv from published tables.
 
 Usage: scripts/import_shares.py FOLDER
 
-FOLDER holds gpu-share-latency-v100.csv and mig-latency-a100.csv: times of networks on parts of GPUs that the authors of
+FOLDER holds gpu-share-latency-v100.csv, gpu-corun-v100.csv and mig-latency-a100.csv: times of networks on parts of GPUs that the authors of
 iGniter and of ParvaGPU published with their programs, as plain CSV. Of the V100, figures are copied
 digit by digit; of the A100, a time is the batch over the measured samples per second.
 """
@@ -73,12 +73,36 @@ def a100(folder):
             yield row("A100", record, share, f"{time:.6g}")
 
 
+def pairs(folder):
+    names = [f"{column}_{side}" for column in ("model", "batch", "share", "time_ms") for side in (1, 2)]
+    yield ",".join(names) + "\n"
+    for record in records(folder, "gpu-corun-v100.csv"):
+        sides = [
+            (
+                NAMES.get(record[f"model_{side}"], record[f"model_{side}"]),
+                record[f"batch_{side}"],
+                str(int(record[f"share_{side}_pct"]) / 100),
+                record[f"latency_{side}_ms"],
+            )
+            for side in (1, 2)
+        ]
+        yield ",".join(value for values in zip(*sides) for value in values) + "\n"
+
+
+PAIRS = """\
+# Two networks at once on one V100, on shares of its streaming multiprocessors that add up to all: milliseconds of a batch
+# source: https://github.com/icloud-ecnu/igniter, b1ff2ab, i-Gniter/Profile/tools/gpulet.config (key interference)
+# note: measured; alone on the same share, they take what traces/igniter-v100.csv has
+"""
+
+
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     folder = pathlib.Path(sys.argv[1])
     write("traces/igniter-v100.csv", V100 + "".join(v100(folder)))
     write("traces/parvagpu-a100.csv", A100 + "".join(a100(folder)))
+    write("tests/data/igniter-v100-pairs.csv", PAIRS + "".join(pairs(folder)))
 
 
 if __name__ == "__main__":

@@ -32,8 +32,9 @@ pub use parts::Parts;
 pub use ranking::{Choice, Ranking, RankingSummary};
 pub use speed::Speed;
 pub use summary::{Coverage, Group, Target, group, targets};
+pub use surface::ShareErrors;
 pub use trace::{Kind, LayerKey, Mistake, Point, Row, Rows, Statistic, Trace};
-pub use validation::{NOMINAL_COVERAGE, Prediction, Scheme, SeriesValidation, Validation, validate};
+pub use validation::{NOMINAL_COVERAGE, Prediction, Scheme, SeriesValidation, SharesValidation, Validation, validate};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use super::curve::Curve;
 use super::lookup::Lookup;
 use super::{Basis, Estimate};
@@ -14,7 +16,7 @@ use crate::units::{Duration, Share};
 /// proportional to the share would be far off: of the networks of iGniter (Xu et al., 2022), 80 % of a V100 take .70 to .92
 /// times what that says.
 #[derive(Clone, Debug, PartialEq)]
-struct Form {
+struct FittedForm {
     floor: f64,
     /// `fixed`, `scaled`, `sample_scaled`, `sample`; none is negative.
     terms: [f64; TERMS],
@@ -36,17 +38,17 @@ const FLOOR_SPREAD: f64 = 1.05;
 const CHANGE_MIN: f64 = 1e-12;
 const ROUNDS_MAX: usize = 100_000;
 
-impl Form {
+impl FittedForm {
     /// The form with the least squares of relative errors, without a floor or with one, whichever is closer; `None` of too few
     /// points.
-    fn fit(points: &[MeasuredTime]) -> Option<Form> {
+    fn fit(points: &[MeasuredTime]) -> Option<FittedForm> {
         let least = points.iter().map(|point| point.millis).fold(f64::INFINITY, f64::min);
         let with_floor = |floor: f64| {
             let is_above = |point: &&MeasuredTime| floor == 0.0 || point.millis > floor * FLOOR_SPREAD;
             let above: Vec<&MeasuredTime> = points.iter().filter(is_above).collect();
-            (above.len() > TERMS).then(|| Form { floor, terms: non_negative_fit(&above) })
+            (above.len() > TERMS).then(|| FittedForm { floor, terms: non_negative_fit(&above) })
         };
-        let squares = |form: &Form| -> f64 {
+        let squares = |form: &FittedForm| -> f64 {
             let error = |point: &MeasuredTime| form.millis(point.share, point.batch) / point.millis - 1.0;
             points.iter().map(|point| error(point) * error(point)).sum()
         };
@@ -92,7 +94,7 @@ fn non_negative_fit(points: &[&MeasuredTime]) -> [f64; TERMS] {
 /// Times of all shares and batches of a whole network on a device, from those of some.
 #[derive(Clone, Debug)]
 pub(super) struct Surface {
-    form: Form,
+    form: FittedForm,
     /// What was measured, by share.
     curves: BTreeMap<Share, Curve>,
 }
@@ -107,25 +109,12 @@ impl Surface {
         if !curves.values().all(|curve| is_fitted(curve) && curve.unpredictable().is_none()) {
             return None;
         }
-        let points = points(&curves);
-        let (mut errors, mut errors_between) = (0.0, 0.0);
-        let mut is_any = false;
-        for share in curves.keys().skip(1).take(curves.len().saturating_sub(2)) {
-            let others: Vec<MeasuredTime> = points.iter().copied().filter(|point| point.share != *share).collect();
-            let form = Form::fit(&others)?;
-            for point in points.iter().filter(|point| point.share == *share) {
-                if let Some(between) = between(&others, point) {
-                    is_any = true;
-                    errors += (form.millis(*share, point.batch) / point.millis - 1.0).abs();
-                    errors_between += (between / point.millis - 1.0).abs();
-                }
-            }
-        }
-        (is_any && errors < errors_between).then(|| Surface::of(curves))?
+        shares_left_out(&curves).filter(ShareErrors::is_form)?;
+        Surface::of(curves)
     }
 
     fn of(curves: BTreeMap<Share, Curve>) -> Option<Surface> {
-        Some(Surface { form: Form::fit(&points(&curves))?, curves })
+        Some(Surface { form: FittedForm::fit(&points(&curves))?, curves })
     }
 
     /// The time of a batch on a share; `None` where the share's own curve was measured, and of shares beyond those measured.
@@ -164,6 +153,44 @@ impl Surface {
         let surface = Surface::of(self.curves.iter().map(resampled).collect());
         surface.filter(|_| is_any)
     }
+}
+
+/// How far times on shares of a device are off that are predicted from those on other shares; of batches that smaller and larger
+/// shares were measured with.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct ShareErrors {
+    /// Times that were predicted.
+    pub count: usize,
+    /// The mean absolute relative error of the form that fits all other shares.
+    pub form: f64,
+    /// The same of a speed that is linear between the neighbouring shares.
+    pub between: f64,
+}
+
+impl ShareErrors {
+    /// Whether the form is what costs have.
+    pub fn is_form(&self) -> bool {
+        self.form < self.between
+    }
+}
+
+/// The errors of each share that others lie below and above; `None` if there is none that can be predicted.
+pub(super) fn shares_left_out(curves: &BTreeMap<Share, Curve>) -> Option<ShareErrors> {
+    let points = points(curves);
+    let mut errors = ShareErrors { count: 0, form: 0.0, between: 0.0 };
+    for share in curves.keys().skip(1).take(curves.len().saturating_sub(2)) {
+        let others: Vec<MeasuredTime> = points.iter().copied().filter(|point| point.share != *share).collect();
+        let form = FittedForm::fit(&others)?;
+        for point in points.iter().filter(|point| point.share == *share) {
+            if let Some(between) = between(&others, point) {
+                errors.count += 1;
+                errors.form += (form.millis(*share, point.batch) / point.millis - 1.0).abs();
+                errors.between += (between / point.millis - 1.0).abs();
+            }
+        }
+    }
+    let mean = |sum: f64| sum / errors.count as f64;
+    (errors.count > 0).then(|| ShareErrors { form: mean(errors.form), between: mean(errors.between), ..errors })
 }
 
 fn points(curves: &BTreeMap<Share, Curve>) -> Vec<MeasuredTime> {

@@ -2,7 +2,7 @@
 //!
 //! Every figure is a pure function of the trace. Nothing here is fitted to the targets it is compared with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,10 +11,12 @@ use super::lookup::{Lookup, Score, scores};
 use super::noise::{Noise, pooled};
 use super::ranking::{Ranking, rank_plans};
 use super::series::Series;
+use super::surface::{ShareErrors, shares_left_out};
 use super::trace::{LayerKey, Row, Trace};
 use super::transfer::transfer;
 use crate::platform::Precision;
 use crate::statistics::student_t;
+use crate::units::Share;
 
 /// What validation found of a trace.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -23,6 +25,22 @@ pub struct Validation {
     pub series: Vec<SeriesValidation>,
     /// How well plans are ranked, by network; only those that two devices or more have.
     pub rankings: Vec<Ranking>,
+    /// How well times on shares of a device follow from other shares; of networks that three or more were measured of.
+    pub shares: Vec<SharesValidation>,
+}
+
+/// What validation found of a network on shares of a device.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SharesValidation {
+    /// The device, as the trace calls it, and what it computed in unless that is fp32.
+    pub device: String,
+    /// The network, as the trace calls it.
+    pub model: String,
+    /// Shares that were measured.
+    pub shares: usize,
+    /// What leaving out each of them but the least and the greatest gives.
+    #[serde(flatten)]
+    pub errors: ShareErrors,
 }
 
 /// What validation found of one network, or one of its layers, on one device.
@@ -108,6 +126,7 @@ const RESIDUALS_MIN: usize = 4;
 /// - Intervals: lognormal about the prediction, as wide as the residuals of the series' other inner batches say, by
 ///   Student's t for that many residuals with mean zero.
 /// - Ranking of plans: see [`Ranking`].
+/// - Shares of devices: see [`ShareErrors`].
 pub fn validate(trace: &Trace) -> Validation {
     let parts = split(trace);
     let found = parts.iter().filter_map(|((device, precision, model, layer), part)| {
@@ -120,7 +139,26 @@ pub fn validate(trace: &Trace) -> Validation {
         validation.predictions.extend(predictions);
     }
     let rankings = rank_plans(&validated);
-    Validation { series: validated, rankings }
+    Validation { series: validated, rankings, shares: validate_shares(trace) }
+}
+
+fn validate_shares(trace: &Trace) -> Vec<SharesValidation> {
+    if trace.shares.is_empty() {
+        return Vec::new();
+    }
+    let shares = trace.shares.keys().copied().chain([Share::FULL]);
+    let parts: Vec<(Share, Trace)> = shares.map(|share| (share, trace.of_share(share))).collect();
+    let rows = parts.iter().flat_map(|(_, part)| &part.rows);
+    let places = rows.map(|row| (row.device.as_str(), row.precision, row.model.as_str()));
+    let validation = |(device, precision, model): (&str, Precision, &str)| {
+        let curve = |part| Curve::new(part, device, precision, model, Lookup::CrossValidated, false);
+        let curves: BTreeMap<Share, Curve> =
+            parts.iter().filter_map(|(share, part)| Some((*share, curve(part)?))).collect();
+        let errors = shares_left_out(&curves)?;
+        let (device, model) = (precision.of(device), model.to_owned());
+        Some(SharesValidation { device, model, shares: curves.len(), errors })
+    };
+    places.collect::<BTreeSet<_>>().into_iter().filter_map(validation).collect()
 }
 
 /// Device, precision, network and layer.

@@ -197,8 +197,9 @@ impl Replay {
         if self.comparisons.is_empty() {
             self.objections.push("no plan was replayed".into());
         }
-        // What sleeps instead of computing is neither isolated nor exact, and says nothing of predictions.
-        let judged = self.comparisons.iter().filter(|_| self.is_real);
+        // What sleeps instead of computing is neither isolated nor exact, and says nothing of predictions. A plan that several
+        // strategies made is judged once.
+        let judged = self.distinct().filter(|_| self.is_real);
         let (mut objections, mut doubts, mut errors) = (Vec::new(), Vec::new(), Vec::new());
         for comparison in judged {
             objections.extend(comparison.objection());

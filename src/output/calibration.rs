@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::calibration_table::TOTALS;
 use super::encode::json_text;
 use super::record::records_csv;
-use crate::cost::{Group, Lookup, Ranking, RankingSummary, Scheme, SeriesValidation, Target, Validation};
+use crate::cost::{
+    Group, Lookup, Ranking, RankingSummary, Scheme, SeriesValidation, SharesValidation, Target, Validation,
+};
 use crate::cost::{group, targets};
 use crate::statistics::Errors;
 
@@ -110,6 +112,7 @@ pub fn calibration_json(calibration: &Calibration) -> String {
         networks: calibration.entries(false),
         ranking: calibration.ranking(),
         rankings: &calibration.validation.rankings,
+        shares: &calibration.validation.shares,
         series: &calibration.validation.series,
     })
 }
@@ -130,6 +133,8 @@ struct CalibrationView<'a> {
     ranking: Option<RankingSummary>,
     /// How well plans are ranked, by network; only those that two devices or more have.
     rankings: &'a [Ranking],
+    /// How well times on shares of a device follow from other shares.
+    shares: &'a [SharesValidation],
     /// Every network and layer on every device, in the trace's order.
     series: &'a [SeriesValidation],
 }

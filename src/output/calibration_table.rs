@@ -2,7 +2,7 @@
 
 use super::calibration::{Calibration, SeriesView};
 use super::grid::{NAME_BREAKS, grid, page, room, wrap};
-use crate::cost::{Lookup, NOMINAL_COVERAGE, SeriesValidation, Target, targets};
+use crate::cost::{Lookup, NOMINAL_COVERAGE, SeriesValidation, SharesValidation, Target, targets};
 use crate::statistics::Errors;
 
 /// The names of totals: of networks and of layers, each all of them and those that can be trusted.
@@ -19,6 +19,10 @@ pub fn calibration_table(calibration: &Calibration, each_layer: bool, bold: bool
     let reach = if has_noise { &REACH[..] } else { &REACH[..REACH.len() - 2] };
     lines.extend(entry_grid(reach, &entries, &totals, &reach_cells, bold));
     lines.push(String::new());
+    if !calibration.validation.shares.is_empty() {
+        lines.extend(grid(&SHARES, 2, calibration.validation.shares.iter().map(share_cells), bold));
+        lines.push(String::new());
+    }
     let mut targets = grid(&TARGETS, 1, targets(&calibration.validation).iter().map(target_cells), bold);
     // There are no units.
     targets.remove(1);
@@ -42,6 +46,17 @@ const ERRORS: [(&str, &str); 8] = [
 const REACH: [(&str, &str); 6] =
     [("form", ""), ("below", "%"), ("beyond", "%"), ("transfer", "%"), ("noise", "%"), ("spikes", "%")];
 const TARGETS: [(&str, &str); 4] = [("target", ""), ("found", ""), ("wanted", ""), ("met", "")];
+
+const SHARES: [(&str, &str); 7] =
+    [("device", ""), ("network", ""), ("shares", ""), ("n", ""), ("form", "%"), ("between", "%"), ("used", "")];
+
+fn share_cells(found: &SharesValidation) -> Vec<String> {
+    let SharesValidation { device, model, shares, errors } = found;
+    let used = if errors.is_form() { "form" } else { "between" };
+    let counts = [*shares, errors.count].map(|count| count.to_string());
+    let [shares, count] = counts;
+    vec![device.clone(), model.clone(), shares, count, percent(errors.form), percent(errors.between), used.to_owned()]
+}
 
 /// A table with the networks below their devices.
 fn entry_grid(
@@ -153,6 +168,13 @@ fn captions(calibration: &Calibration) -> Vec<String> {
     if series.iter().any(|series| series.noise.is_some()) {
         captions.push(
             "noise, spikes: spread of raw repeats, and those that took far longer than the others of their batch"
+                .to_owned(),
+        );
+    }
+    if !calibration.validation.shares.is_empty() {
+        captions.push(
+            "form, between: mean error of shares of a device that are left out, by a form fitted to all others, and by a \
+             speed that is linear between the neighbours; batches that smaller and larger shares have"
                 .to_owned(),
         );
     }

@@ -25,7 +25,8 @@ pub struct Interference {
 
 /// How much longer a step on `device` takes while `busy` computes as well.
 ///
-/// Slowdowns of several busy devices add up: two of 12 % make 24 %.
+/// Slowdowns of several busy devices add up: two of 12 % make 24 %. Of a device by itself, it is what each lane with a part of it
+/// suffers from each other one that runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slowdown {
     /// The device that is slowed.

@@ -16,8 +16,8 @@ use crate::units::{Duration, Share};
 
 /// All networks at the same time on one device, each on compute units of its own, in steps of equal size or one apart.
 ///
-/// Nothing says that networks on units of their own leave each other's memory bandwidth and caches alone: where that was
-/// measured, `contention` has it.
+/// Networks on units of their own still share memory bandwidth and caches: what they take from each other is a slowdown of the
+/// device while the device itself is busy.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Partitioned {
@@ -38,8 +38,9 @@ pub enum Partition {
     /// So that the last network is done first. Where queries of each arrive at a rate of their own, so that the network for which
     /// it is tightest has most to spare: by the part of the time that its units are busy with full batches at that rate, or, if
     /// it has a deadline and that is more, by the part of the deadline that two batches take of those that arrive in the course
-    /// of one: a query waits for the batch under way. Units that change nothing of that go to whoever is last then. No other
-    /// division is better, but for what networks take from each other and for copies of inputs and outputs.
+    /// of one: a query waits for the batch under way; all as slow as if the others always ran beside. Units that change nothing
+    /// of that go to whoever is last then. No other division is better, but for what networks take from each other and for copies
+    /// of inputs and outputs.
     #[default]
     Best,
     /// These fractions of the device, by network.
@@ -102,8 +103,9 @@ impl Partitioned {
         let unit = unit_of(split, device)?;
         let units = problem.platform.device(device).units;
         let demand = Demand::of(problem, model);
+        let slowed = crowding(problem, device);
         let need = |share: Share| {
-            let time = |samples: u32| Some(self.steps(split, unit, share, samples).ok()?.1.as_nanos_f64());
+            let time = |samples: u32| Some(self.steps(split, unit, share, samples).ok()?.1.as_nanos_f64() * slowed);
             match demand {
                 Demand::Once { samples } => time(samples),
                 Demand::Stream { rate, each, batch_max, deadline } => {
@@ -171,6 +173,14 @@ impl Partitioned {
 
 fn unit_of(split: &BatchSplit<'_>, device: DeviceId) -> Result<usize, PlanError> {
     split.unit_of(device).ok_or_else(|| PlanError::Infeasible("the device cannot run all networks".into()))
+}
+
+/// How many times as long steps on a part of a device take while all other networks run there.
+fn crowding(problem: &Problem, device: DeviceId) -> f64 {
+    let slowdowns = &problem.platform.interference.slowdowns;
+    let own = slowdowns.iter().filter(|slowdown| slowdown.device == device && slowdown.busy == device);
+    let excess: f64 = own.map(|slowdown| f64::from(slowdown.excess_ppm)).sum();
+    if problem.contention { 1.0 + excess / 1e6 * (problem.models.len() - 1) as f64 } else { 1.0 }
 }
 
 /// What a network is to do.

@@ -124,6 +124,25 @@ fn slowdowns_add_up_and_reach_every_lane_of_a_device_and_count_a_device_once() {
 }
 
 #[test]
+fn networks_on_parts_of_a_device_slow_each_other_and_none_slows_itself() {
+    let problem = with_contention(problem(6, None), &[(GPU, GPU, 250_000)]);
+    let part = |points| Lane::Compute {
+        device: GPU,
+        share: coinfer::units::Share::from_basis_points(points).unwrap(),
+        memory: coinfer::units::Bytes(2_500),
+    };
+    let mut plan = Plan::default();
+    let lanes = [5_000, 3_000, 2_000].map(|points| plan.lane(part(points)));
+    for (lane, samples) in lanes.into_iter().zip([0..1, 1..3, 3..6]) {
+        plan.step(lane, compute(1..=4, samples, 0..1), &[]);
+    }
+    let ends = run(&problem, plan).spans.iter().map(|span| span.end.as_nanos()).collect::<Vec<_>>();
+    // Alone 8, 26.667 and 60 us. Three at once take 1.5 times as long, till 12 us; two 1.25 times, till 35.333, when the last has
+    // 33.333 us left.
+    assert_eq!(ends, [12_000, 35_333, 68_667]);
+}
+
+#[test]
 fn with_contention_off_slowdowns_are_ignored() {
     let mut quiet = with_contention(problem(4, Some(CPU)), &[(CPU, GPU, 1_000_000)]);
     quiet.contention = false;

@@ -140,7 +140,10 @@ fn speed(problem: &Problem, device: DeviceId, busy: &BTreeSet<DeviceId>, steps_o
     }
     let (platform, effects) = (&problem.platform, &problem.platform.interference);
     let slowing = effects.slowdowns.iter().filter(|effect| effect.device == device && busy.contains(&effect.busy));
-    let mut speed = 1.0 / (1.0 + slowing.map(|effect| f64::from(effect.excess_ppm)).sum::<f64>() / 1e6);
+    let others = steps_on.iter().filter(|on| **on == device).count() - 1;
+    let times = |busy: DeviceId| if busy == device { others as f64 } else { 1.0 };
+    let excess = slowing.map(|effect| times(effect.busy) * f64::from(effect.excess_ppm)).sum::<f64>();
+    let mut speed = 1.0 / (1.0 + excess / 1e6);
     for package in effects.packages.iter().filter(|package| package.devices.contains(&device)) {
         let power = |id: &DeviceId| platform.device(*id).power.unwrap();
         let idle: f64 = package.devices.iter().map(|id| power(id).idle.as_f64()).sum();

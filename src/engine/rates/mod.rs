@@ -132,8 +132,9 @@ impl Rates {
             return (health, alone);
         };
         self.devices[device as usize].running += 1;
-        if self.devices[device as usize].running == 1 {
-            self.turn(device, true);
+        match self.devices[device as usize].running {
+            1 => self.turn(device, true),
+            _ => self.pairwise.crowd(device, true, &mut self.changed),
         }
         self.memories.begin(lane, device, traffic, &mut self.changed);
         // Others on the device, if any, were told the device's speed; what this start changes is told with the rest.
@@ -165,8 +166,9 @@ impl Rates {
         self.memories.end(lane, device, &mut self.changed);
         debug_assert!(self.devices[device as usize].running > 0, "what ends has begun");
         self.devices[device as usize].running -= 1;
-        if self.devices[device as usize].running == 0 {
-            self.turn(device, false);
+        match self.devices[device as usize].running {
+            0 => self.turn(device, false),
+            _ => self.pairwise.crowd(device, false, &mut self.changed),
         }
     }
 

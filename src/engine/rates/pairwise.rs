@@ -1,6 +1,6 @@
-//! Factors between pairs of devices.
+//! Factors between pairs of devices, and between parts of one.
 //!
-//! The slowdowns that busy devices cause on a device add up, as whole millionths, so that no rounding error builds up
+//! The slowdowns that busy devices and parts cause on a device add up, as whole millionths, so that no rounding error builds up
 //! however often devices turn busy and idle.
 
 use super::Changed;
@@ -12,6 +12,8 @@ pub(super) struct Pairwise {
     excess_ppm: Vec<u64>,
     /// By device, what its being busy adds to which others.
     effects: Vec<Vec<(u32, u64)>>,
+    /// By device, what each lane of it that runs adds to its others.
+    among: Vec<u64>,
 }
 
 impl Pairwise {
@@ -20,10 +22,24 @@ impl Pairwise {
             return Pairwise::default();
         }
         let mut effects = vec![Vec::new(); devices];
+        let mut among = vec![0; devices];
         for slowdown in slowdowns {
-            effects[slowdown.busy.0 as usize].push((slowdown.device.0, slowdown.excess_ppm.into()));
+            let excess = u64::from(slowdown.excess_ppm);
+            match slowdown.device == slowdown.busy {
+                true => among[slowdown.device.0 as usize] += excess,
+                false => effects[slowdown.busy.0 as usize].push((slowdown.device.0, excess)),
+            }
         }
-        Pairwise { excess_ppm: vec![0; devices], effects }
+        Pairwise { excess_ppm: vec![0; devices], effects, among }
+    }
+
+    /// One lane more, or less, runs on a device beside others of it.
+    #[inline]
+    pub(super) fn crowd(&mut self, device: u32, is_more: bool, changed: &mut Changed) {
+        let Some(added) = self.among.get(device as usize).filter(|added| **added > 0) else { return };
+        let excess = &mut self.excess_ppm[device as usize];
+        *excess = if is_more { *excess + added } else { *excess - added };
+        changed.add(device);
     }
 
     #[inline]

@@ -15,7 +15,7 @@ form! {
     SlowdownForm("the slowdown") {
         /// The device that is slowed.
         device: At<String> = "device = \"cpu\"",
-        /// The device whose work slows it.
+        /// The device whose work slows it; if it is the same, what networks on parts of it take from each other.
         while_busy: At<String> = "while_busy = \"igpu\"",
         /// How many times as long steps take, from 1 to 100.
         factor: At<f64> = "factor = 1.12",

@@ -69,10 +69,7 @@ fn lower_slowdown(
     let device = form.device.as_ref().and_then(|name| devices.find(name, mistakes));
     let busy = form.while_busy.as_ref().and_then(|name| devices.find(name, mistakes));
     let (device, busy) = (device?, busy?);
-    let at = &form.while_busy.as_ref()?.at;
-    if device == busy {
-        mistakes.add(at, "a device does not slow itself", "name two different devices");
-    } else if let Some(first) = seen.insert((device, busy), form.at.clone()) {
+    if let Some(first) = seen.insert((device, busy), form.at.clone()) {
         let cause = "this slowdown is stated twice";
         mistakes.add(&form.at, cause, "keep one of them").label("second").beside(&first, "first");
     }

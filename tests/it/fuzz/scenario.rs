@@ -285,7 +285,7 @@ impl Draft {
     /// What devices contend for beside it.
     fn interference(&mut self) {
         let names = self.names.clone();
-        let pairs = names.iter().flat_map(|a| names.iter().map(move |b| (a, b))).filter(|(a, b)| a != b);
+        let pairs = names.iter().flat_map(|a| names.iter().map(move |b| (a, b)));
         for (device, busy) in pairs.filter(|_| self.dice.is(30)).collect::<Vec<_>>() {
             let factor = self.dice.real(1.0..8.0);
             self.say(format!("[[slowdowns]]\ndevice = \"{device}\"\nwhile_busy = \"{busy}\"\nfactor = {factor:.4}"));
