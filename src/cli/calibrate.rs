@@ -11,7 +11,7 @@ use super::run::Format as Print;
 use super::{Error, Terminal};
 use crate::cost;
 use crate::cost::import::{Format, Hints, Imported, Source, import};
-use crate::cost::{Kind, validate};
+use crate::cost::{Kind, Validation, validate};
 use crate::figures::{Width, accuracy_svg};
 use crate::output::{Calibration, Input, calibration_json, calibration_table, errors_csv, readings_text, slugs};
 use crate::output::{calibration_accuracy, predicted_csv, predicted_rows};
@@ -88,7 +88,8 @@ impl Calibrate {
         }
         let calibration =
             Calibration { name: name(&self.files), validation: validate(&imported.trace), notes: notes(imported) };
-        if calibration.validation.series.iter().all(|series| series.predictions.is_empty()) {
+        let Validation { series, shares, .. } = &calibration.validation;
+        if shares.is_empty() && series.iter().all(|series| series.predictions.is_empty()) {
             return self.nothing_to_validate(terminal);
         }
         let results = self.begin(&calibration.name, &files)?;

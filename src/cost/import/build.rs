@@ -7,6 +7,7 @@ use super::super::trace::{Kind, LayerKey, Mistake, Row, Rows, Statistic};
 use super::name::{brief, clean, one_line};
 use super::{Class, Hints, Reading, Source, SourceFault};
 use crate::platform::Precision;
+use crate::units::Share;
 
 /// Faults of a file that are listed one by one.
 pub(super) const FAULTS_MAX: usize = 100;
@@ -52,7 +53,7 @@ pub(super) struct TraceBuilder<'a> {
     pub(super) kind: Option<(Kind, usize)>,
     pub(super) header: BTreeMap<String, Vec<String>>,
     stated: BTreeMap<(String, String), usize>,
-    pub(super) rows: Vec<(usize, usize, Row)>,
+    pub(super) rows: Vec<(usize, usize, Share, Row)>,
     pub(super) series: BTreeMap<Subject, Series>,
     pub(super) readings: Vec<Reading>,
     pub(super) notes: Vec<String>,
@@ -247,13 +248,13 @@ impl<'a> TraceBuilder<'a> {
             self.untimed.push(described(&place));
             return;
         }
-        self.row(at.source, made_row(at, &place, statistic, repeats.clamp(1, BATCH_MAX), time_ms));
+        self.row(at.source, Share::FULL, made_row(at, &place, statistic, repeats.clamp(1, BATCH_MAX), time_ms));
     }
 
-    /// Adds a row as it is.
-    pub(super) fn row(&mut self, source: usize, row: Row) {
+    /// Adds a row as it is, which was measured on a share of its device.
+    pub(super) fn row(&mut self, source: usize, share: Share, row: Row) {
         self.count += 1;
-        self.rows.push((self.count, source, row));
+        self.rows.push((self.count, source, share, row));
     }
 
     /// Name of a file.

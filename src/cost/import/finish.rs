@@ -6,6 +6,7 @@ use super::super::read::{BATCH_MAX, HEADER_KEYS, TIME_MS_MIN};
 use super::super::trace::{Kind, Row, Statistic, Trace};
 use super::build::{At, FAULTS_MAX, Subject, TraceBuilder, described, fault, made_row, word};
 use super::{Imported, SourceFault};
+use crate::units::Share;
 
 /// Names that a note lists.
 const NAMES_MAX: usize = 5;
@@ -42,17 +43,21 @@ impl TraceBuilder<'_> {
                 *values = vec![NOT_STATED.to_owned()];
             }
         }
-        self.rows.sort_by_key(|(order, _, _)| *order);
+        self.rows.sort_by_key(|(order, ..)| *order);
         self.readings.sort_by_key(|reading| (reading.source, reading.line));
-        let rows = self.rows.into_iter().map(|(_, _, row)| row).collect();
-        let trace = Trace { kind, header: self.header, rows, shares: BTreeMap::new() };
+        let mut shares: BTreeMap<Share, Vec<Row>> = BTreeMap::new();
+        for (_, _, share, row) in self.rows {
+            shares.entry(share).or_default().push(row);
+        }
+        let rows = shares.remove(&Share::FULL).unwrap_or_default();
+        let trace = Trace { kind, header: self.header, rows, shares };
         Ok(Imported { trace, readings: self.readings, notes: self.notes })
     }
 
     /// Raw repeats, or their sum where some are too short for the clock of the profiler.
     fn emit_series(&mut self) {
         let mut taken: BTreeMap<Subject, u32> = BTreeMap::new();
-        for (_, _, row) in &self.rows {
+        for (.., row) in self.rows.iter().filter(|(_, _, share, _)| *share == Share::FULL) {
             if row.statistic == Statistic::Raw {
                 let repeat = taken.entry(place_of(row)).or_insert(0);
                 *repeat = row.repeat.max(*repeat);
@@ -70,7 +75,12 @@ impl TraceBuilder<'_> {
             let short = repeats.iter().filter(|(_, time_ms)| *time_ms < TIME_MS_MIN).count();
             if short == 0 {
                 for (index, &(at, time_ms)) in (earlier + 1..).zip(repeats) {
-                    self.rows.push((series.order, at.source, made_row(at, &place, Statistic::Raw, index, time_ms)));
+                    self.rows.push((
+                        series.order,
+                        at.source,
+                        Share::FULL,
+                        made_row(at, &place, Statistic::Raw, index, time_ms),
+                    ));
                 }
                 continue;
             }
@@ -85,7 +95,7 @@ impl TraceBuilder<'_> {
             self.summed.push(described(&place));
             let count = repeats.len();
             let row = made_row(first, &place, Statistic::Sum, count as u32, sum);
-            self.rows.push((series.order, first.source, row));
+            self.rows.push((series.order, first.source, Share::FULL, row));
         }
     }
 
@@ -108,13 +118,13 @@ impl TraceBuilder<'_> {
 
     /// Makes times of samples times of batches, where files have both: one table has one of them.
     fn unify_times(&mut self) {
-        let of_samples = self.rows.iter().filter(|(_, _, row)| row.per_sample).count();
+        let of_samples = self.rows.iter().filter(|(.., row)| row.per_sample).count();
         if of_samples == 0 || of_samples == self.rows.len() {
             return;
         }
         self.note("times of one sample were made times of the batch, as the other files have them");
         let mut rows = std::mem::take(&mut self.rows);
-        for (_, source, row) in rows.iter_mut().filter(|(_, _, row)| row.per_sample) {
+        for (_, source, _, row) in rows.iter_mut().filter(|(.., row)| row.per_sample) {
             row.time_ms *= f64::from(row.batch);
             row.per_sample = false;
             self.is_time(At { source: *source, line: row.line }, &row.model, row.time_ms);
@@ -136,9 +146,9 @@ impl TraceBuilder<'_> {
     fn find_duplicates(&mut self) {
         let mut seen: BTreeMap<_, (usize, usize)> = BTreeMap::new();
         let mut found = vec![];
-        for (_, source, row) in &self.rows {
+        for (_, source, share, row) in &self.rows {
             let repeat = if row.statistic == Statistic::Raw { row.repeat } else { 0 };
-            let key = (place_of(row), row.rows, row.beside.clone(), row.statistic, repeat);
+            let key = (place_of(row), *share, row.rows, row.beside.clone(), row.statistic, repeat);
             if let Some((first, line)) = seen.insert(key, (*source, row.line)) {
                 let name = self.names.get(first).copied().unwrap_or_default();
                 let cause = format!("this measures the same as line {line} of {name}: {}", described(&place_of(row)));

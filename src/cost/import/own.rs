@@ -4,6 +4,7 @@ use super::super::trace::{LayerKey, Trace};
 use super::Class;
 use super::build::{At, TraceBuilder};
 use super::text::Text;
+use crate::units::Share;
 
 /// Adds the rows and the provenance of traces.
 pub(super) fn read(texts: &[&Text], builder: &mut TraceBuilder) {
@@ -23,7 +24,9 @@ pub(super) fn read(texts: &[&Text], builder: &mut TraceBuilder) {
         for (key, values) in trace.header.iter().filter(|(key, _)| *key != "kind") {
             values.iter().for_each(|value| builder.state(text.source, key, value));
         }
-        for row in trace.rows {
+        let of_shares =
+            trace.shares.into_iter().flat_map(|(share, rows)| rows.into_iter().map(move |row| (share, row)));
+        for (share, row) in trace.rows.into_iter().map(|row| (Share::FULL, row)).chain(of_shares) {
             let (name, class) = match &row.layer {
                 LayerKey::Whole => (row.model.as_str(), Class::Whole),
                 LayerKey::Io => (row.model.as_str(), Class::Transfer),
@@ -31,7 +34,7 @@ pub(super) fn read(texts: &[&Text], builder: &mut TraceBuilder) {
             };
             let at = At { source: text.source, line: row.line };
             builder.reading(at, name, class, "a row of a trace", Some(row.time_ms));
-            builder.row(text.source, row);
+            builder.row(text.source, share, row);
         }
     }
 }
@@ -58,6 +61,10 @@ mod tests {
         let imported = import(&sources, &Hints::default()).unwrap();
         assert_eq!(imported.trace, Trace::parse(text.as_bytes()).unwrap());
         assert_eq!(imported.readings.len(), 2);
+        let parts =
+            trace("measured", "a,m,whole,1,all,0.25,raw,1,2.5\na,m,whole,1,all,,raw,1,1\n").replace("beside", "share");
+        let imported = import(&[Source { name: "t.csv", bytes: parts.as_bytes() }], &Hints::default()).unwrap();
+        assert_eq!(imported.trace, Trace::parse(parts.as_bytes()).unwrap());
     }
 
     #[test]

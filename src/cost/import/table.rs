@@ -9,6 +9,7 @@ use super::build::{At, Subject, TraceBuilder, fault};
 use super::name::{brief, clean};
 use super::text::Text;
 use crate::platform::Precision;
+use crate::units::Share;
 
 /// The fields that a column can hold.
 const FIELDS: [&str; 12] = [
@@ -247,6 +248,7 @@ fn add_part(
     let per_sample = false;
     builder.row(
         at.source,
+        Share::FULL,
         Row {
             line: at.line,
             device,
