@@ -13,9 +13,9 @@ use crate::units::{Duration, Share};
 ///
 /// A pass takes the host a floor at least. What has enough work for all compute units takes longer on fewer of them, and what
 /// waits for memory or for the host does not; both are there once in a pass and for each sample. Times that are inversely
-/// proportional to the share would be far off: of the networks of iGniter (Xu et al., 2022), 80 % of a V100 take .70 to .92
-/// times what that says.
-#[derive(Clone, Debug, PartialEq)]
+/// proportional to the share would be far off: with 32 samples on 80 % of a V100, AlexNet and VGG-19 take 1.43 and 1.08 times what
+/// would follow so from 20 % (traces/igniter-v100.csv, of Xu et al., 2022).
+#[derive(Clone, Debug)]
 struct FittedForm {
     floor: f64,
     /// `fixed`, `scaled`, `sample_scaled`, `sample`; none is negative.

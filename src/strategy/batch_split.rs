@@ -46,7 +46,6 @@ pub(super) struct BatchDevice {
 }
 
 /// How the samples of a network are shared among units.
-#[derive(Clone)]
 pub(super) struct Division {
     /// The samples of the steps of each unit, in order.
     pub(super) steps: Vec<Vec<Range<u32>>>,
