@@ -3,6 +3,7 @@
 mod arrivals;
 mod ends;
 mod heap;
+mod pager;
 mod random;
 mod rates;
 mod service;
@@ -21,12 +22,13 @@ pub use service::{Fate, Issue, Planner, Query, Question, Recovery, ServeError, S
 pub use simulator::Simulator;
 pub use variation::Sampler;
 
-use simulator::Prepared;
+use pager::{Pager, Pages};
+use simulator::{Prepared, Stalled};
 
 use crate::cost::{Basis, Estimate, Uncalibrated};
-use crate::execute::execute_plan;
+use crate::execute::{Lanes, execute_plan};
 use crate::model::Work;
-use crate::plan::{Action, CheckedPlan, Lane, StepId};
+use crate::plan::{Action, CheckedPlan, Lane, StepId, Touches};
 use crate::platform::{DeviceId, Platform, Precision};
 use crate::problem::{Model, Problem};
 use crate::timeline::{Origin, Timeline};
@@ -34,7 +36,7 @@ use crate::units::Duration;
 
 /// To be raised by every change that makes an outcome another one for the same input, or gives it another form:
 /// sweeps then take none that an earlier build computed.
-pub const OUTCOME_REVISION: u32 = 20;
+pub const OUTCOME_REVISION: u32 = 21;
 
 /// Runs `plan` in simulated time. Equal arguments give equal timelines.
 ///
@@ -55,15 +57,59 @@ pub fn simulate_estimated(problem: &Problem, plan: &CheckedPlan, estimates: &[Es
     let prepare = |step: StepId| {
         let index = step.0 as usize;
         let traffic = if traffic.is_empty() { 0 } else { traffic[index] };
-        Prepared { step, lane: plan.steps[index].lane, isolated: estimates[index].time, traffic }
+        Prepared { step, lane: plan.steps[index].lane, isolated: estimates[index].time, wait: Duration::ZERO, traffic }
     };
-    let spans = execute_plan(plan, &mut simulator, prepare).expect("no plan can deadlock, and nothing breaks");
-    let timeline = Timeline { origin: Origin::Simulated, spans };
+    let whole = "no plan can deadlock, and nothing breaks";
+    let (spans, faults) = match Paged::of(problem, plan) {
+        None => (execute_plan(plan, &mut simulator, prepare).expect(whole), Vec::new()),
+        Some((pager, pages)) => {
+            let mut paged = Paged { simulator, pager, pages, plan };
+            (execute_plan(plan, &mut paged, prepare).expect(whole), paged.pager.into_faults())
+        }
+    };
+    let timeline = Timeline { origin: Origin::Simulated, spans, faults };
     debug_assert!(
         timeline.obeys(plan, &problem.platform),
         "the engine starts a step only when all that it waits for has ended"
     );
     timeline
+}
+
+/// Lanes of one plan whose steps use memory that pages.
+struct Paged<'a> {
+    simulator: Simulator,
+    pager: Pager,
+    pages: Pages,
+    plan: &'a CheckedPlan,
+}
+
+impl Paged<'_> {
+    /// `None` if no memory pages that the plan uses.
+    fn of(problem: &Problem, plan: &CheckedPlan) -> Option<(Pager, Pages)> {
+        let mut pager = Pager::new(&problem.platform.memories)?;
+        let pages = pager.add(Touches::of(plan, problem)?);
+        pager.issue(&pages, 0);
+        Some((pager, pages))
+    }
+}
+
+impl Lanes for Paged<'_> {
+    type Step = Prepared;
+    type Error = Stalled;
+
+    fn start(&mut self, step: Prepared) -> Result<(), Stalled> {
+        let now = self.simulator.now();
+        let wait = step.lane.map(|lane| self.pager.begin((&self.pages, 0), step.step, lane, now, step.step));
+        self.simulator.start(Prepared { wait: wait.unwrap_or_default(), ..step })
+    }
+
+    fn next(&mut self) -> Result<Event, Stalled> {
+        let event = Lanes::next(&mut self.simulator)?;
+        if let Event::Ended(Completion { step, .. }) = event {
+            self.pager.end((&self.pages, 0), step, self.plan.step_at(step).lane);
+        }
+        Ok(event)
+    }
 }
 
 /// How long each step keeps its lane when nothing disturbs it, by step id. Joins take no time.

@@ -53,6 +53,8 @@ pub struct Simulator {
     latencies: Vec<Duration>,
     /// What has left its lane and not arrived, by when it does.
     under_way: BinaryHeap<Reverse<UnderWay>>,
+    /// By lane, what the step on it will move per second, while it waits for memory. Empty if none has ever waited.
+    waiting: Vec<Option<u64>>,
     /// Steps without a lane, which end as soon as they begin.
     joins: BinaryHeap<Reverse<StepId>>,
     timers: Timers,
@@ -113,6 +115,7 @@ impl Simulator {
             ends: Ends::new(lanes),
             latencies: Vec::new(),
             under_way: BinaryHeap::new(),
+            waiting: Vec::new(),
             joins: BinaryHeap::new(),
             timers: Timers::default(),
             rates: rates.map(Box::new),
@@ -172,6 +175,17 @@ impl Simulator {
         self.ends.push(lane, end, step);
     }
 
+    /// As [`Simulator::begin_with_traffic`], once the step has waited for `wait`; meanwhile it disturbs nothing.
+    fn begin_after(&mut self, wait: Duration, lane: LaneId, step: StepId, isolated: Duration, traffic: u64) {
+        debug_assert!(self.is_idle(lane), "a lane runs one step at a time");
+        let now = self.now;
+        self.running[lane.0 as usize] =
+            Running { step, start: now, since: now, remaining: isolated.as_nanos_f64(), rate: 1.0 };
+        self.waiting.resize(self.running.len(), None);
+        self.waiting[lane.0 as usize] = Some(traffic);
+        self.ends.push(lane, now + wait, step);
+    }
+
     /// Begins a step without a lane, which ends at once.
     #[inline]
     pub(super) fn join(&mut self, step: StepId) {
@@ -192,7 +206,8 @@ impl Simulator {
         cancelled.sort_unstable_by_key(|(_, span)| span.start);
         if !self.is_idle(lane) {
             self.ends.remove(lane);
-            if let Some(rates) = &mut self.rates {
+            let waits = self.waiting.get_mut(lane.0 as usize).and_then(Option::take).is_some();
+            if let Some(rates) = self.rates.as_mut().filter(|_| !waits) {
                 rates.end(lane);
             }
             let Running { step, start, .. } = self.running[lane.0 as usize];
@@ -236,7 +251,7 @@ impl Simulator {
             let (lane, end) = self.ends.pop()?;
             debug_assert!(end >= self.now, "what has happened is told in the order of time");
             self.now = end;
-            if self.send(lane) {
+            if self.goes_on(lane) {
                 continue;
             }
             if let Some(rates) = &mut self.rates {
@@ -267,16 +282,23 @@ impl Simulator {
                 return false;
             }
             let (lane, end) = self.ends.pop().expect("the first is there");
-            if !self.send(lane) {
+            if !self.goes_on(lane) {
                 self.ends.push(lane, end, self.running[lane.0 as usize].step);
                 return true;
             }
         }
     }
 
-    /// If what has ended on `lane`, now, is what a transfer takes before it sends, lets it send.
+    /// If what has ended on `lane`, now, is what a step waits for before it begins, or a transfer before it sends, lets it
+    /// go on.
     #[inline]
-    fn send(&mut self, lane: LaneId) -> bool {
+    fn goes_on(&mut self, lane: LaneId) -> bool {
+        if let Some(traffic) = self.waiting.get_mut(lane.0 as usize).and_then(Option::take) {
+            let Running { step, start, remaining, .. } = self.running[lane.0 as usize];
+            self.begin_with_traffic(lane, step, Duration::from_nanos_f64(remaining), traffic);
+            self.running[lane.0 as usize].start = start;
+            return true;
+        }
         let Some(to_send) = self.rates.as_mut().and_then(|rates| rates.send(lane)) else { return false };
         let running = &mut self.running[lane.0 as usize];
         *running = Running { since: self.now, remaining: to_send.as_nanos_f64(), rate: 0.0, ..*running };
@@ -319,10 +341,10 @@ impl Simulator {
     /// Brings the ends of running steps up to date after starts and ends have changed their rates.
     #[inline]
     fn apply_changed_rates(&mut self) {
-        let Self { running, ends, rates, now, .. } = self;
+        let Self { running, ends, waiting, rates, now, .. } = self;
         let Some(rates) = rates else { return };
         rates.for_each_changed(|lane, rate| {
-            if !ends.contains(lane) {
+            if !ends.contains(lane) || waiting.get(lane.0 as usize).is_some_and(Option::is_some) {
                 return;
             }
             debug_assert!((0.0..=1.0).contains(&rate), "contention and faults only slow: {rate}");
@@ -358,6 +380,8 @@ pub(crate) struct Prepared {
     /// `None` for joins.
     pub(super) lane: Option<LaneId>,
     pub(super) isolated: Duration,
+    /// What it waits for first, on its lane.
+    pub(super) wait: Duration,
     /// Bytes per second that it moves through shared memory when alone.
     pub(super) traffic: u64,
 }
@@ -368,8 +392,9 @@ impl Lanes for Simulator {
 
     #[inline]
     fn start(&mut self, prepared: Prepared) -> Result<(), Stalled> {
-        let Prepared { step, lane, isolated, traffic } = prepared;
+        let Prepared { step, lane, isolated, wait, traffic } = prepared;
         match lane {
+            Some(lane) if wait > Duration::ZERO => self.begin_after(wait, lane, step, isolated, traffic),
             Some(lane) => self.begin_with_traffic(lane, step, isolated, traffic),
             None => self.join(step),
         }

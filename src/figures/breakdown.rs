@@ -115,7 +115,15 @@ mod tests {
 
     fn row(place: &str, device: Option<u32>, start: u64, end: u64) -> TimelineRow {
         let (start, end) = (Time::from_nanos(start), Time::from_nanos(end));
-        TimelineRow { lane: 0, place: place.into(), device: device.map(DeviceId), samples: 1, start, end }
+        TimelineRow {
+            lane: 0,
+            place: place.into(),
+            device: device.map(DeviceId),
+            samples: 1,
+            start,
+            end,
+            waited: Default::default(),
+        }
     }
 
     #[test]

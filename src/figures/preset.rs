@@ -355,6 +355,7 @@ mod tests {
                 samples: 1,
                 start: Time::from_nanos(start),
                 end: Time::from_nanos(start.saturating_add(length)),
+                waited: crate::units::Duration::from_nanos(length / 2),
             };
             let strategy = StrategyMaterial {
                 name: "s0".into(),

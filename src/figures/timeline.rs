@@ -93,6 +93,8 @@ struct Block {
     right: i32,
     /// Of the last step; the same for all steps that take as long, wherever their edges are rounded to.
     width: i32,
+    /// Until where the first step waits for pages.
+    waits: i32,
     /// Of the step; `None` if there are several.
     samples: Option<u32>,
 }
@@ -177,7 +179,10 @@ fn blocks(rows: &[&TimelineRow], scale: &TimeScale, shortest: i32) -> Vec<Block>
                 last.width = width;
                 last.samples = None;
             }
-            _ => blocks.push(Block { left, right, width, samples: Some(row.samples) }),
+            _ => {
+                let waits = scale.x(row.start + row.waited).clamp(left, right);
+                blocks.push(Block { left, right, width, waits, samples: Some(row.samples) });
+            }
         }
     }
     blocks
@@ -196,6 +201,9 @@ impl Block {
                 canvas.hatched_box(frame, GRID, Hatching::Rising);
                 canvas.outline(frame, INK);
             }
+        }
+        if self.waits > self.left && self.samples.is_some() {
+            canvas.fill(Frame { right: self.waits.min(frame.right), ..frame }, GREY);
         }
         let Some(samples) = self.samples.map(|samples| samples.to_string()) else {
             return;
@@ -228,6 +236,9 @@ fn notes(rows: &[TimelineRow], lane_count: usize, width: Width) -> Vec<String> {
     if rows.iter().any(|row| row.device.is_none()) {
         notes.push("hatched: transfer");
     }
+    if rows.iter().any(|row| row.waited > Duration::ZERO) {
+        notes.push("grey: waits for pages");
+    }
     if rows.len() > STEPS_MAX {
         notes.push("short steps are drawn as one");
     }
@@ -257,6 +268,7 @@ mod tests {
             samples: 1,
             start: Time::from_nanos(start),
             end: Time::from_nanos(end),
+            waited: Duration::ZERO,
         }
     }
 

@@ -19,7 +19,7 @@ pub use outcome::{Failure, Outcome};
 pub use replay::{Comparison, Replay, Replayed, Verdict};
 pub(crate) use replay::{DIFFERENCE_MAX, relative};
 pub(crate) use replication::window_start;
-pub use replication::{QueryFigures, Replication, WarmUpEnd};
+pub use replication::{MovedPages, QueryFigures, Replication, WarmUpEnd};
 pub use service::{Chance, Percentiles, Service};
 pub use summary::Summary;
 pub use warm_up::CommonWarmUp;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::replication::use_of_plan;
+use super::replication::{MovedPages, Used, use_of_plan};
 use super::service::{interval, queries_per_second};
 use super::{Chance, QueryFigures, Replication, Service};
 use crate::cost::{Basis, Estimate};
@@ -50,6 +50,9 @@ pub struct Outcome {
     pub utilisation: Vec<(String, f64)>,
     /// Joules that the run took; `None` where nothing says what devices draw.
     pub energy_j: Option<f64>,
+    /// What steps found missing in memories that page; `None` if none does.
+    #[serde(default)]
+    pub pages: Option<MovedPages>,
     /// What chance did; `None` if nothing varies.
     pub chance: Option<Chance>,
     /// How queries were served; `None` for an offline load.
@@ -96,7 +99,7 @@ impl Outcome {
         let samples = problem.samples().saturating_mul(problem.models.len() as u32);
         let basis = estimates.iter().map(|estimate| estimate.basis).max();
         let basis = basis.unwrap_or(Basis::Measured);
-        let (utilisation, energy_j) = use_of_plan(problem, plan, timeline);
+        let Used { utilisation, energy, pages } = use_of_plan(problem, plan, timeline);
         Outcome {
             strategy: strategy.into(),
             makespan,
@@ -112,7 +115,8 @@ impl Outcome {
             finish: finish(problem, plan, timeline),
             steps: plan.steps.len(),
             utilisation: named(problem, utilisation),
-            energy_j,
+            energy_j: energy,
+            pages,
             chance: None,
             service: None,
             networks: Vec::new(),
@@ -175,6 +179,7 @@ impl Outcome {
             steps: first.steps,
             utilisation: named(problem, devices.map(|device| mean(&|replication| replication.utilisation[device]))),
             energy_j: first.energy.map(|_| mean(&|replication| replication.energy.unwrap_or(0.0))),
+            pages: MovedPages::mean(replications.iter().filter_map(|replication| replication.pages)),
             chance: (replications.len() > 1).then(|| Chance {
                 replications: replications.len() as u32,
                 makespan_ms: interval(&makespans),

@@ -319,7 +319,7 @@ mod tests {
     fn timeline(origin: Origin, micros: [(u64, u64); 4]) -> Timeline {
         let at = |micros: u64| Time::from_nanos(micros * 1000);
         let spans = micros.map(|(start, end)| Span { start: at(start), end: at(end) });
-        Timeline { origin, spans: spans.into() }
+        Timeline::new(origin, spans.into())
     }
 
     fn predicted(micros: [(u64, u64); 4]) -> Timeline {

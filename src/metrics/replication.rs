@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::slice::from_ref;
 
+use serde::{Deserialize, Serialize};
+
 use super::outcome;
 use crate::cost::{Basis, Estimate, Uncalibrated};
 use crate::engine::{Fate, Issue, Query, Served, estimates};
@@ -10,8 +12,8 @@ use crate::plan::{Action, CheckedPlan, Lane, StepId};
 use crate::platform::{DeviceId, Platform};
 use crate::problem::{Load, Problem};
 use crate::statistics::Histogram;
-use crate::timeline::{Span, Timeline};
-use crate::units::{Duration, Share, Time};
+use crate::timeline::{PageFaults, Span, Timeline};
+use crate::units::{Bytes, Duration, Share, Time};
 
 /// The figures of one replication. Those of queries and of devices' use are of the time after the warm-up.
 #[derive(Clone, Debug)]
@@ -26,6 +28,8 @@ pub struct Replication {
     pub energy: Option<f64>,
     /// By device, the part of its compute units and of the time that computed.
     pub utilisation: Vec<f64>,
+    /// What steps of the whole run found missing in memories that page; `None` if none does.
+    pub pages: Option<MovedPages>,
     /// The longest recovery from a fault; `None` if there was none.
     pub recovery: Option<Duration>,
     /// Faults from which the run did not recover.
@@ -38,6 +42,55 @@ pub struct Replication {
     pub measured_share: f64,
     /// The worst basis among the steps' estimates.
     pub basis: Basis,
+}
+
+/// What steps found missing in memories that page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MovedPages {
+    /// The part of the time of all computing steps that they waited for it, from 0 to 1.
+    pub waited: f64,
+    /// Bytes that came in.
+    pub moved_in: Bytes,
+    /// Bytes that were evicted.
+    pub moved_out: Bytes,
+    /// Blocks that were evicted.
+    pub evicted: u64,
+}
+
+impl MovedPages {
+    /// Of a run; `None` if no memory pages.
+    fn of(problem: &Problem, runs: &Runs<'_>, faults: &[PageFaults]) -> Option<MovedPages> {
+        if problem.platform.memories.iter().all(|memory| memory.paging.is_none()) {
+            return None;
+        }
+        let devices: Vec<Vec<Option<(usize, Share)>>> = runs.plans.iter().map(devices_of).collect();
+        let mut computed = Duration::ZERO;
+        runs.each_step(|plan, index, span| {
+            if devices[plan as usize][index].is_some() {
+                computed += span.duration();
+            }
+        });
+        let waited: Duration = faults.iter().map(|faults| faults.wait).sum();
+        Some(MovedPages {
+            waited: if computed > Duration::ZERO { waited.as_nanos_f64() / computed.as_nanos_f64() } else { 0.0 },
+            moved_in: faults.iter().map(|faults| faults.moved_in).sum(),
+            moved_out: faults.iter().map(|faults| faults.moved_out).sum(),
+            evicted: faults.iter().map(|faults| faults.evicted).sum(),
+        })
+    }
+
+    /// The mean of several runs; `None` if there is none.
+    pub(super) fn mean(runs: impl Iterator<Item = MovedPages>) -> Option<MovedPages> {
+        let runs: Vec<MovedPages> = runs.collect();
+        let mean = |figure: &dyn Fn(&MovedPages) -> f64| runs.iter().map(figure).sum::<f64>() / runs.len() as f64;
+        let whole = |figure: &dyn Fn(&MovedPages) -> u64| mean(&|run| figure(run) as f64).round() as u64;
+        (!runs.is_empty()).then(|| MovedPages {
+            waited: mean(&|run| run.waited),
+            moved_in: Bytes(whole(&|run| run.moved_in.0)),
+            moved_out: Bytes(whole(&|run| run.moved_out.0)),
+            evicted: whole(&|run| run.evicted),
+        })
+    }
 }
 
 /// The figures of queries, of all or of those of one network.
@@ -137,6 +190,7 @@ impl Replication {
             networks,
             energy: energy(problem, &Runs::from(served), end),
             utilisation: utilisation(problem, &Runs::from(served), start, end),
+            pages: MovedPages::of(problem, &Runs::from(served), &served.timeline.faults),
             recovery: served.recoveries.iter().filter_map(|recovery| recovery.time).max(),
             unrecovered: served.recoveries.iter().filter(|recovery| recovery.time.is_none()).count() as u32,
             steps: served.timeline.spans.iter().filter(|span| **span != Default::default()).count(),
@@ -332,14 +386,25 @@ fn joules_sent(problem: &Problem, plan: &CheckedPlan) -> Vec<f64> {
     plan.steps.iter().map(of_step).collect()
 }
 
-/// Of one plan that was run once: the part of the makespan that each device computed, and the energy in joules if
-/// anything says what devices draw.
-pub(super) fn use_of_plan(problem: &Problem, plan: &CheckedPlan, timeline: &Timeline) -> (Vec<f64>, Option<f64>) {
+/// What a plan that was run once used.
+pub(super) struct Used {
+    /// By device, the part of the makespan that it computed.
+    pub(super) utilisation: Vec<f64>,
+    /// Joules, if anything says what devices draw.
+    pub(super) energy: Option<f64>,
+    pub(super) pages: Option<MovedPages>,
+}
+
+pub(super) fn use_of_plan(problem: &Problem, plan: &CheckedPlan, timeline: &Timeline) -> Used {
     let issue =
         Issue { plan: 0, first_step: StepId(0), at: Time::ZERO, queries: 1, samples: problem.samples(), tenant: 0 };
     let runs = Runs { plans: from_ref(plan), issues: from_ref(&issue), spans: &timeline.spans };
     let end = Time::ZERO + timeline.makespan();
-    (utilisation(problem, &runs, Time::ZERO, end), energy(problem, &runs, end))
+    Used {
+        utilisation: utilisation(problem, &runs, Time::ZERO, end),
+        energy: energy(problem, &runs, end),
+        pages: MovedPages::of(problem, &runs, &timeline.faults),
+    }
 }
 
 /// What follows from the plans that were issued, and how often each was.

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use super::encode::{csv_lines, json_text};
 use super::record::cells;
 use crate::cost::Basis;
-use crate::metrics::{Chance, Failure, Outcome, Service, Summary};
+use crate::metrics::{Chance, Failure, MovedPages, Outcome, Service, Summary};
 use crate::problem::SearchCost;
 use crate::units::Duration;
 
@@ -75,6 +75,8 @@ pub(super) struct OutcomeView<'a> {
     energy_j: Option<f64>,
     /// Milliseconds of the longest recovery from a fault, a mean; not known if nothing broke, or a run did not recover.
     recovery_ms: Option<f64>,
+    /// What steps found missing in memories that page; nothing if none does.
+    pages: Option<PagesView>,
     /// The makespan in milliseconds that the strategy itself expects, if it forecasts one.
     expected_ms: Option<f64>,
     /// What profiling would take that the strategy needs to plan; not known without `[profiling]`.
@@ -107,6 +109,7 @@ impl<'a> From<&'a Outcome> for OutcomeView<'a> {
             utilisation: Pairs::of(&outcome.utilisation, |share| *share),
             energy_j: outcome.energy_j,
             recovery_ms: outcome.recovery.map(Duration::as_millis_f64),
+            pages: outcome.pages.map(PagesView::from),
             expected_ms: outcome.expected.map(Duration::as_millis_f64),
             search: outcome.search.map(SearchView::from),
             chance: outcome.chance.as_ref(),
@@ -145,6 +148,30 @@ impl From<SearchCost> for SearchView {
             profiles: cost.profiles,
             layers_built: cost.layers_built,
             uploaded_bytes: cost.uploaded.0,
+        }
+    }
+}
+
+/// What steps found missing in memories that page.
+#[derive(Serialize)]
+struct PagesView {
+    /// The part of the time of all computing steps that they waited for it, from 0 to 1.
+    waited_share: f64,
+    /// Bytes that came in.
+    in_bytes: u64,
+    /// Bytes that were evicted.
+    out_bytes: u64,
+    /// Blocks that were evicted.
+    evicted_blocks: u64,
+}
+
+impl From<MovedPages> for PagesView {
+    fn from(pages: MovedPages) -> PagesView {
+        PagesView {
+            waited_share: pages.waited,
+            in_bytes: pages.moved_in.0,
+            out_bytes: pages.moved_out.0,
+            evicted_blocks: pages.evicted,
         }
     }
 }
@@ -206,7 +233,7 @@ const fn column(name: &'static str, path: &'static str, title: &'static str, uni
 }
 
 /// What is said of each result, behind the strategy.
-pub(crate) const COLUMNS: [ResultColumn; 38] = [
+pub(crate) const COLUMNS: [ResultColumn; 42] = [
     column("samples", "samples", "samples", ""),
     column("makespan_ms", "makespan_ms", "makespan", "ms"),
     column("samples_per_s", "samples_per_s", "throughput", "samples/s"),
@@ -245,6 +272,10 @@ pub(crate) const COLUMNS: [ResultColumn; 38] = [
     column("queue_max", "service.queue_max", "longest queue", "queries"),
     column("energy_j", "energy_j", "energy", "J"),
     column("recovery_ms", "recovery_ms", "recovery", "ms"),
+    column("waited_share", "pages.waited_share", "waited for pages", "% of the time"),
+    column("pages_in_bytes", "pages.in_bytes", "", ""),
+    column("pages_out_bytes", "pages.out_bytes", "", ""),
+    column("evicted_blocks", "pages.evicted_blocks", "evicted", "blocks"),
 ];
 
 /// Of these, what is said of each network that has a load of its own.

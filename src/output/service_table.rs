@@ -1,7 +1,7 @@
 //! How queries were served, as a table for a terminal of 80 columns.
 
 use super::grid::{decimals, named_grid, or_dash};
-use crate::metrics::{Outcome, Service};
+use crate::metrics::{MovedPages, Outcome, Service};
 
 /// Each column's title and unit.
 const TITLES: [(&str, &str); 9] = [
@@ -101,7 +101,7 @@ pub(crate) fn chance_caption(outcomes: &[Outcome]) -> Vec<String> {
     vec![format!("+-: how far the 95 % confidence interval over {counted} replications reaches")]
 }
 
-/// Energy and recovery, where they are known.
+/// Energy, recovery and pages, where they are known.
 pub(crate) fn cost_captions(outcomes: &[Outcome]) -> Vec<String> {
     let list = |figure: &dyn Fn(&Outcome) -> Option<String>| {
         let known: Vec<String> =
@@ -116,5 +116,10 @@ pub(crate) fn cost_captions(outcomes: &[Outcome]) -> Vec<String> {
             "longest recovery from a fault in ms, until what was lost is computed and no more queries wait: {recovery}"
         )
     });
-    energy.into_iter().chain(recovery).collect()
+    let pages = list(&|outcome| {
+        let MovedPages { waited, moved_in, moved_out, .. } = outcome.pages?;
+        Some(format!("{:.1} ({moved_in} in, {moved_out} out)", waited * 100.0))
+    });
+    let pages = pages.map(|pages| format!("% of the time of steps that they waited for pages: {pages}"));
+    energy.into_iter().chain(recovery).chain(pages).collect()
 }

@@ -54,7 +54,9 @@ struct TimelineStep {
     start_ns: Time,
     /// When it ended, in nanoseconds since the run began.
     end_ns: Time,
-    /// How long it takes alone, in nanoseconds.
+    /// How long of that it waited for pages, in nanoseconds.
+    waited_ns: Duration,
+    /// How long it takes alone and without waiting, in nanoseconds.
     isolated_ns: Duration,
     /// How that is known: `measured`, `interpolated`, `extrapolated` or `modelled`.
     basis: Basis,
@@ -115,6 +117,7 @@ struct UnfinishedStep {
 /// The timeline as CSV, one line a step in the plan's order.
 pub fn timeline_csv(problem: &Problem, plan: &Plan, timeline: &Timeline, estimates: &[Estimate]) -> Vec<u8> {
     let steps = plan.steps.iter().zip(&timeline.spans).zip(estimates).enumerate();
+    let waits = timeline.waits();
     records_csv(steps.map(|(index, ((step, span), estimate)): (usize, ((&Step, &Span), &Estimate))| {
         let (place, device) = step.lane.map(|lane| place(problem, plan.lane_at(lane))).unwrap_or_default();
         let (action, what) = match &step.action {
@@ -139,6 +142,7 @@ pub fn timeline_csv(problem: &Problem, plan: &Plan, timeline: &Timeline, estimat
             layers: what.map_or_else(String::new, |(_, layers, _)| layers),
             start_ns: span.start,
             end_ns: span.end,
+            waited_ns: waits[index],
             isolated_ns: estimate.time,
             basis: estimate.basis,
         }
@@ -262,13 +266,16 @@ pub struct TimelineRow {
     pub start: Time,
     /// When it ended; not before `start`.
     pub end: Time,
+    /// How long of that it waited for pages.
+    pub waited: Duration,
 }
 
 /// The rows of `timeline` in the plan's order. Joins, which take no time, have none.
 pub fn timeline_rows(problem: &Problem, plan: &Plan, timeline: &Timeline) -> Vec<TimelineRow> {
+    let waits = timeline.waits();
     let row = |OnLane { step, lane, place, device, samples, .. }: OnLane<'_>| {
         let Span { start, end } = timeline.span(step);
-        TimelineRow { lane, place: place.to_owned(), device, samples, start, end }
+        TimelineRow { lane, place: place.to_owned(), device, samples, start, end, waited: waits[step.0 as usize] }
     };
     on_lanes(problem, plan).map(row).collect()
 }
@@ -333,6 +340,7 @@ fn row_of(line: &mut Line<'_>, step: TimelineStep) -> Option<TimelineRow> {
         samples: last - first,
         start: step.start_ns,
         end: step.end_ns,
+        waited: step.waited_ns,
     })
 }
 
@@ -371,6 +379,7 @@ mod tests {
             samples,
             start: Time::from_nanos(start * 1_000_000),
             end: Time::from_nanos(end * 1_000_000),
+            waited: Duration::ZERO,
         };
         assert_eq!(
             timeline_rows(&run.problem, &run.plan, &run.timeline),
@@ -383,11 +392,11 @@ mod tests {
         let run = example::run(&[(0, 0..6, 0..8), (2, 6..10, 0..8)]);
         let bytes = timeline_csv(&run.problem, &run.plan, &run.timeline, &run.estimates);
         insta::assert_snapshot!(String::from_utf8(bytes).unwrap(), @"
-        step,lane,device_or_link,device_index,action,model,layers,samples_start,samples_end,rows_start,rows_end,start_ns,end_ns,isolated_ns,basis
-        0,0,cpu,0,compute,net,1,0,6,0,8,0,18000000,18000000,measured
-        1,2,gpu,2,compute,net,1,6,10,0,8,0,4000000,4000000,modelled
-        2,3,pcie,,transfer,net,1,6,10,0,8,4000000,5000000,1000000,modelled
-        3,,,,join,,,,,,,18000000,18000000,0,measured
+        step,lane,device_or_link,device_index,action,model,layers,samples_start,samples_end,rows_start,rows_end,start_ns,end_ns,waited_ns,isolated_ns,basis
+        0,0,cpu,0,compute,net,1,0,6,0,8,0,18000000,0,18000000,measured
+        1,2,gpu,2,compute,net,1,6,10,0,8,0,4000000,0,4000000,modelled
+        2,3,pcie,,transfer,net,1,6,10,0,8,4000000,5000000,0,1000000,modelled
+        3,,,,join,,,,,,,18000000,18000000,0,0,measured
         ");
     }
 
@@ -432,9 +441,9 @@ mod tests {
     fn what_contradicts_itself_is_told() {
         let header = fields::<TimelineStep>().join(",");
         let text = format!(
-            "{header}\n0,0,cpu,0,compute,net,1,6,0,0,8,5,4,4,measured\n1,0,cpu,0,compute,net,1,0,6,0,8,4,4,4,measured\n\
-             2,0,cpu,,transfer,net,1,0,6,0,8,4,5,1,measured\n3,0,cpu,1,compute,net,1,0,6,0,8,4,5,1,measured\n\
-             4,,,,join,,,,,,,18,18,0,measured\n5,,,,sleep,,,,,,,18,18,0,measured\n6,,,,compute,,,,,,,,,,\n7,,,,compute,,,,,,,1,2,1,measured\n"
+            "{header}\n0,0,cpu,0,compute,net,1,6,0,0,8,5,4,0,4,measured\n1,0,cpu,0,compute,net,1,0,6,0,8,4,4,0,4,measured\n\
+             2,0,cpu,,transfer,net,1,0,6,0,8,4,5,0,1,measured\n3,0,cpu,1,compute,net,1,0,6,0,8,4,5,0,1,measured\n\
+             4,,,,join,,,,,,,18,18,0,0,measured\n5,,,,sleep,,,,,,,18,18,0,0,measured\n6,,,,compute,,,,,,,,,,,\n7,,,,compute,,,,,,,1,2,0,1,measured\n"
         );
         let faults = read_timeline_csv(text.as_bytes()).unwrap_err();
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
@@ -446,6 +455,7 @@ mod tests {
         line 7: `action` is `sleep`, not `compute`, `transfer` or `join`; correct it or make the results again
         line 8: `start_ns` is empty, not a whole number from 0 to 2^64 - 1; correct it or make the results again
         line 8: `end_ns` is empty, not a whole number from 0 to 2^64 - 1; correct it or make the results again
+        line 8: `waited_ns` is empty, not a whole number from 0 to 2^64 - 1; correct it or make the results again
         line 8: `isolated_ns` is empty, not a whole number from 0 to 2^64 - 1; correct it or make the results again
         line 8: `basis` is empty, not `measured`, `interpolated`, `extrapolated` or `modelled`; correct it or make the results again
         line 9: `lane` is empty, not a whole number; correct it or make the results again
@@ -488,7 +498,7 @@ mod tests {
             spans.push(Span { start, end });
         }
         let origin = Origin::Simulated;
-        (plan, Timeline { origin, spans })
+        (plan, Timeline::new(origin, spans))
     }
 
     proptest! {

@@ -1,6 +1,10 @@
 //! What a plan holds in each memory: weights, activations, and data that waits.
 
+mod touches;
+
 use std::collections::BTreeMap;
+
+pub(crate) use touches::{Touch, Touched, Touches};
 
 use super::cover::intersection;
 use super::presence::{Holdings, Reading, each_reading};
@@ -270,7 +274,7 @@ pub(super) fn surely_fits(plan: &Plan, problem: &Problem, holdings: &Holdings) -
         add(device, shelf.held.iter().map(|held| sizes.bytes(layer, &held.region)).sum());
     }
     let of_users = |memory: &Memory| memory.users.iter().map(|device| needed[device.0 as usize]).sum::<Bytes>();
-    problem.platform.memories.iter().all(|memory| memory.capacity.is_none_or(|most| of_users(memory) <= most))
+    problem.platform.memories.iter().all(|memory| memory.most_held().is_none_or(|most| of_users(memory) <= most))
 }
 
 /// What lies at the homes of models from the start: their inputs of all samples that the plan is about.

@@ -14,6 +14,7 @@ mod violation;
 pub use builder::Builder;
 pub use check::{CheckedPlan, check};
 pub use footprint::{Footprint, footprints};
+pub(crate) use footprint::{Touch, Touched, Touches};
 pub(crate) use frontier::Frontier;
 pub use violation::Violation;
 

@@ -40,9 +40,15 @@ pub(crate) fn samples_max(
     let sizes = problem.sizes(model, device);
     let one = Region { samples: 0..1, rows: 0..problem.model(model).graph.shape(segment.last()).rows };
     let each = sizes.activations(&Work { model, segment: segment.clone(), region: one });
-    let Some(left) = problem.platform.capacity(device).0.checked_sub((sizes.parameters(segment) + beside).0) else {
+    let platform = &problem.platform;
+    let weights = sizes.parameters(segment);
+    // What pages holds other weights at other times.
+    let left = |most: Bytes, weights: Bytes| most.0.checked_sub(weights.0);
+    let Some(left) = left(platform.capacity(device), weights).zip(left(platform.most_held(device), weights + beside))
+    else {
         return 0;
     };
+    let left = left.0.min(left.1);
     let fit = left.checked_div(each.0).map_or(u32::MAX, |fit| fit.min(u32::MAX.into()) as u32);
     fit.min(limits.batch_max.unwrap_or(u32::MAX))
 }
@@ -89,10 +95,10 @@ pub(super) fn reservation_excesses(plan: &Plan, problem: &Problem) -> Vec<(Devic
             found.push((id, Violation::Oversubscribed { device, basis_points }));
         }
     }
-    for Memory { name, capacity, users, .. } in &problem.platform.memories {
+    for memory @ Memory { name, users, .. } in &problem.platform.memories {
         let of = |device: &DeviceId| reserved[device.0 as usize].1;
         let all: Bytes = users.iter().map(of).sum();
-        if let (Some(capacity), Some(most)) = (*capacity, users.iter().max_by_key(|device| of(device)))
+        if let (Some(capacity), Some(most)) = (memory.most_held(), users.iter().max_by_key(|device| of(device)))
             && all > capacity
         {
             found.push((*most, Violation::OutOfMemory { memory: name.clone(), reserved: all, capacity }));
@@ -103,17 +109,40 @@ pub(super) fn reservation_excesses(plan: &Plan, problem: &Problem) -> Vec<(Devic
 
 /// Memories that do not hold what lies there at one time.
 pub(super) fn memory_excesses(plan: &Plan, problem: &Problem, holdings: &Holdings) -> Vec<(DeviceId, Violation)> {
+    let of_steps = paged_excesses(plan, problem);
     if surely_fits(plan, problem, holdings) {
-        return Vec::new();
+        return of_steps;
     }
     let passage = Passage::of(plan, problem, holdings);
     let excess = |(memory, footprint): (&Memory, super::Footprint)| {
-        let (data, total, capacity) = (footprint.data, footprint.total(), memory.capacity?);
+        let (data, total, capacity) = (footprint.data, footprint.total(), memory.most_held()?);
         let (name, weights) = (memory.name.clone(), Bytes(total.0 - data.0));
         let violation = Violation::Overfull { memory: name, weights, data, capacity };
         (total > capacity).then_some((passage.largest_user(memory)?, violation))
     };
-    problem.platform.memories.iter().zip(passage.footprints()).filter_map(excess).collect()
+    let together = problem.platform.memories.iter().zip(passage.footprints()).filter_map(excess);
+    of_steps.into_iter().chain(together).collect()
+}
+
+/// Memories that page and do not hold what their largest step needs.
+fn paged_excesses(plan: &Plan, problem: &Problem) -> Vec<(DeviceId, Violation)> {
+    let excess = |memory: &Memory| {
+        let capacity = memory.capacity.filter(|_| memory.paging.is_some())?;
+        let mut known = Activations::default();
+        let (mut weights, mut data, mut largest) = (Bytes(0), Bytes(0), None);
+        for &device in &memory.users {
+            for (_, work) in steps_on(plan, device) {
+                let of_step = problem.sizes(work.model, device).parameters(&work.segment);
+                let activations = known.of(problem, device, work);
+                if largest.is_none() || of_step + activations > weights + data {
+                    (weights, data, largest) = (of_step, activations, Some(device));
+                }
+            }
+        }
+        let violation = Violation::Overfull { memory: memory.name.clone(), weights, data, capacity };
+        largest.filter(|_| weights + data > capacity).map(|device| (device, violation))
+    };
+    problem.platform.memories.iter().filter_map(excess).collect()
 }
 
 /// Lanes whose steps need more than they reserve.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BandwidthRule, Device, DeviceId, Platform};
+use super::{BandwidthRule, Device, DeviceId, Paging, Platform};
 use crate::units::Bytes;
 
 /// Index of a memory in the platform.
@@ -23,6 +23,15 @@ pub struct Memory {
     pub users: Vec<DeviceId>,
     /// How fast a user goes beside others; `None` if they do not slow each other there.
     pub rule: Option<BandwidthRule>,
+    /// How it holds more than its capacity by turns; if it cannot, all that lies there at one time has to fit.
+    pub paging: Option<Paging>,
+}
+
+impl Memory {
+    /// What all that lies there at one time may come to; `None` if there is no such limit.
+    pub fn most_held(&self) -> Option<Bytes> {
+        self.capacity.filter(|_| self.paging.is_none())
+    }
 }
 
 impl Platform {
@@ -39,7 +48,7 @@ impl Platform {
     pub fn add(&mut self, device: Device, capacity: Bytes) -> DeviceId {
         let id = DeviceId(self.devices.len() as u32);
         let name = device.name.clone();
-        self.memories.push(Memory { name, capacity: Some(capacity), users: vec![id], rule: None });
+        self.memories.push(Memory { name, capacity: Some(capacity), users: vec![id], rule: None, paging: None });
         self.devices.push(device);
         id
     }
@@ -47,13 +56,19 @@ impl Platform {
     /// Lets all devices slow each other by what they read and write, as they do in one memory of which no more is known.
     pub fn contend(&mut self, rule: BandwidthRule) {
         let users = self.device_ids().collect();
-        self.memories.push(Memory { name: "shared".to_owned(), capacity: None, users, rule: Some(rule) });
+        self.memories.push(Memory { name: "shared".to_owned(), capacity: None, users, rule: Some(rule), paging: None });
     }
 
-    /// The most that `device` can hold, if no other holds anything.
+    /// The most that a step on `device` can use, if no other holds anything.
     pub fn capacity(&self, device: DeviceId) -> Bytes {
         let of_device = self.memories.iter().filter(|memory| memory.users.contains(&device));
         of_device.filter_map(|memory| memory.capacity).min().unwrap_or(Bytes(u64::MAX))
+    }
+
+    /// The most that `device` can hold in the course of a plan, if no other holds anything.
+    pub fn most_held(&self, device: DeviceId) -> Bytes {
+        let of_device = self.memories.iter().filter(|memory| memory.users.contains(&device));
+        of_device.filter_map(Memory::most_held).min().unwrap_or(Bytes(u64::MAX))
     }
 
     /// Whether two devices use one memory of limited capacity, as a device does with itself.

@@ -8,6 +8,7 @@ mod bandwidth_table;
 mod interference;
 mod limits;
 mod memory;
+mod paging;
 mod runtime;
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ pub use bandwidth_table::BandwidthTable;
 pub use interference::{BandwidthRule, Host, Interference, Nic, Package, Sharing, Slowdown};
 pub use limits::Limits;
 pub use memory::{Memory, MemoryId};
+pub use paging::Paging;
 pub use runtime::{AgentAddress, CORE_MAX, Cores, Runtime, TensorrtUnit, parse_cores};
 
 pub use crate::model::Precision;

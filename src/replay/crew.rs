@@ -117,7 +117,7 @@ impl Crew {
                 let ran = || steps.iter().map(|step| step.as_ref().map(|(_, ran)| ran));
                 let span = |There { start, end }| Span { start: clock.at(start), end: clock.at(end) };
                 Ok(Round {
-                    timeline: Timeline { origin: Origin::Measured, spans },
+                    timeline: Timeline::new(Origin::Measured, spans),
                     busy: ran().map(|ran| ran.map_or(Duration::ZERO, |ran| ran.busy)).collect(),
                     there: ran().map(|ran| ran.and_then(|ran| ran.there).map(span)).collect(),
                 })

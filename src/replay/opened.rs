@@ -205,7 +205,7 @@ impl Opened {
         });
         let timed: Vec<Estimate> = timed.collect();
         let Timeline { spans, .. } = simulate_estimated(problem, plan, &timed);
-        Ok(Round { timeline: Timeline { origin: Origin::Assembled, spans }, busy: round.busy, there: vec![] })
+        Ok(Round { timeline: Timeline::new(Origin::Assembled, spans), busy: round.busy, there: vec![] })
     }
 
     /// Runs `plan`, of which this is, once, by the clock only.

@@ -8,7 +8,7 @@ pub use picture::picture;
 
 use crate::plan::{Lane, Plan, StepId};
 use crate::platform::Platform;
-use crate::units::{Duration, Time};
+use crate::units::{Bytes, Duration, Time};
 
 /// When one step ran.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,6 +37,23 @@ pub struct Timeline {
     pub origin: Origin,
     /// The span of each step, by step id.
     pub spans: Vec<Span>,
+    /// What steps waited for that used memory which pages, by step id; of others there is nothing.
+    pub faults: Vec<PageFaults>,
+}
+
+/// What a step found missing in memory that pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageFaults {
+    /// The step.
+    pub step: StepId,
+    /// From its start until it had all that it uses.
+    pub wait: Duration,
+    /// What came in from outside.
+    pub moved_in: Bytes,
+    /// What was evicted to outside.
+    pub moved_out: Bytes,
+    /// Blocks that were evicted.
+    pub evicted: u64,
 }
 
 impl Span {
@@ -69,6 +86,18 @@ pub(crate) fn rows(spans: impl IntoIterator<Item = Span>) -> impl Iterator<Item 
 }
 
 impl Timeline {
+    /// The timeline of steps that never waited for memory.
+    pub fn new(origin: Origin, spans: Vec<Span>) -> Timeline {
+        Timeline { origin, spans, faults: Vec::new() }
+    }
+
+    /// By step, what it waited for pages.
+    pub fn waits(&self) -> Vec<Duration> {
+        let mut waits = vec![Duration::ZERO; self.spans.len()];
+        self.faults.iter().for_each(|faults| waits[faults.step.0 as usize] = faults.wait);
+        waits
+    }
+
     /// The span of `step`.
     pub fn span(&self, step: StepId) -> Span {
         self.spans[step.0 as usize]

@@ -3,7 +3,8 @@
 use super::{Span, Timeline, rows};
 use crate::plan::Plan;
 
-/// One line a lane, `width` characters for the whole makespan, each step drawn as a digit or letter. Transfers that are on
+/// One line a lane, `width` characters for the whole makespan, each step drawn as a digit or letter, and as `~` while it waits
+/// for pages. Transfers that are on
 /// their way while their link carries further ones stand below each other.
 pub fn picture(plan: &Plan, timeline: &Timeline, width: u32) -> String {
     let start = timeline.spans.iter().map(|span| span.start).min().unwrap_or_default();
@@ -20,6 +21,9 @@ pub fn picture(plan: &Plan, timeline: &Timeline, width: u32) -> String {
             let mark = char::from_digit(index as u32 % 36, 36).expect("a remainder of 36 is a digit of base 36");
             lines.resize(lines.len().max(row + 1), vec!['.'; width as usize]);
             lines[row][from.min(to) as usize..to as usize].fill(mark);
+            let fault = timeline.faults.iter().find(|faults| faults.step.0 as usize == index);
+            let waits = fault.map_or(0, |faults| (span.start - start + faults.wait).as_nanos() / unit);
+            lines[row][from.min(to) as usize..waits.clamp(from, to) as usize].fill('~');
         }
         let name = format!("lane {lane}");
         for (row, marks) in lines.iter().enumerate() {
@@ -50,7 +54,7 @@ mod tests {
             plan.step(link, action, &[]);
             Span { start: Time::from_nanos(start), end: Time::from_nanos(end) }
         });
-        let timeline = Timeline { origin: Origin::Simulated, spans: spans.to_vec() };
+        let timeline = Timeline::new(Origin::Simulated, spans.to_vec());
         insta::assert_snapshot!(picture(&plan, &timeline, 8), @"
         lane 0 |00002222|
                |..1111..|

@@ -91,7 +91,7 @@ fn a_query_waits_until_there_is_memory_for_it_beside_those_under_way() {
     let shared = |memory: u64| {
         let mut problem = problem([PLENTY, PLENTY], CLIENTS);
         let (name, users) = ("dram".to_owned(), vec![HOME, WORKER]);
-        problem.platform.memories.push(Memory { name, capacity: Some(Bytes(memory)), users, rule: None });
+        problem.platform.memories.push(Memory { name, capacity: Some(Bytes(memory)), users, rule: None, paging: None });
         problem
     };
     assert_eq!(begun(&shared(1000 + 4 * 400)), [0, 1, 12, 22, 32, 42]);

@@ -37,11 +37,7 @@ fn measurement(target: &Target, graph: &Graph) -> Measurement {
 fn round(spans: &[(u64, u64)]) -> Round {
     let at = |millis: u64| Time::from_nanos(millis * 1_000_000);
     let spans: Vec<Span> = spans.iter().map(|&(start, end)| Span { start: at(start), end: at(end) }).collect();
-    Round {
-        busy: vec![Duration::ZERO; spans.len()],
-        there: vec![],
-        timeline: Timeline { origin: Origin::Measured, spans },
-    }
+    Round { busy: vec![Duration::ZERO; spans.len()], there: vec![], timeline: Timeline::new(Origin::Measured, spans) }
 }
 
 /// A round in which steps of a millisecond follow each other.

@@ -11,6 +11,8 @@ use coinfer::problem::Problem;
 /// A step that has begun and not ended.
 #[derive(Clone, Copy)]
 struct Running {
+    /// Whether it waits for memory, and neither goes on nor disturbs others.
+    waits: bool,
     /// Nanoseconds of overhead, then of what follows, that are left when alone.
     overhead: f64,
     left: f64,
@@ -26,6 +28,11 @@ struct Running {
 
 /// When each step begins and ends, in nanoseconds; `alone` is how long each takes by itself.
 pub(crate) fn simulate(problem: &Problem, plan: &Plan, alone: &[u64]) -> Vec<(u64, u64)> {
+    simulate_paged(problem, plan, alone, &vec![0; alone.len()])
+}
+
+/// As [`simulate`], where each step first waits for so many nanoseconds.
+pub(crate) fn simulate_paged(problem: &Problem, plan: &Plan, alone: &[u64], waits: &[u64]) -> Vec<(u64, u64)> {
     let count = plan.steps.len();
     let mut running: Vec<Option<Running>> = vec![None; count];
     let mut spans = vec![(u64::MAX, u64::MAX); count];
@@ -49,12 +56,13 @@ pub(crate) fn simulate(problem: &Problem, plan: &Plan, alone: &[u64]) -> Vec<(u6
                     orders += usize::from(overhead == 0);
                     let (overhead, left) = (overhead as f64, (alone[step] - overhead) as f64);
                     running[step] = Some(Running {
+                        waits: waits[step] > 0,
                         overhead,
                         left,
                         order: orders,
                         rate: -1.0,
                         since: now,
-                        end: now,
+                        end: now + waits[step],
                         is_sent: false,
                     });
                 }
@@ -62,7 +70,7 @@ pub(crate) fn simulate(problem: &Problem, plan: &Plan, alone: &[u64]) -> Vec<(u6
         }
         let rates = rates(problem, plan, &running);
         for (step, rate) in running.iter_mut().zip(rates) {
-            let Some(step) = step.as_mut().filter(|step| !step.is_sent) else { continue };
+            let Some(step) = step.as_mut().filter(|step| !step.is_sent && !step.waits) else { continue };
             if step.rate != rate {
                 let done = (now - step.since) as f64 * step.rate;
                 (step.left, step.rate, step.since) = ((step.left - done).max(0.0), rate, now);
@@ -76,6 +84,10 @@ pub(crate) fn simulate(problem: &Problem, plan: &Plan, alone: &[u64]) -> Vec<(u6
         let Some((end, step)) = (0..count).filter_map(next).min() else { return spans };
         now = end;
         let ended = running[step].as_mut().expect("it runs");
+        if ended.waits {
+            (ended.waits, ended.since, ended.rate) = (false, now, -1.0);
+            continue;
+        }
         if ended.overhead > 0.0 {
             orders += 1;
             (ended.overhead, ended.order, ended.since, ended.rate) = (0.0, orders, now, -1.0);
@@ -111,7 +123,7 @@ fn rates(problem: &Problem, plan: &Plan, running: &[Option<Running>]) -> Vec<f64
         Some(Lane::Compute { device, .. }) => Some(device),
         _ => None,
     };
-    let active: Vec<usize> = (0..running.len()).filter(|&step| running[step].is_some()).collect();
+    let active: Vec<usize> = (0..running.len()).filter(|&step| running[step].is_some_and(|step| !step.waits)).collect();
     let busy: BTreeSet<DeviceId> = active.iter().filter_map(|&step| device(step)).collect();
     let steps_on: Vec<DeviceId> = active.iter().filter_map(|&step| device(step)).collect();
     let senders: Vec<(usize, LinkId)> = active
@@ -130,7 +142,7 @@ fn rates(problem: &Problem, plan: &Plan, running: &[Option<Running>]) -> Vec<f64
         (None, Some(index)) => shared[index] / problem.platform.link(senders[index].1).bandwidth.as_f64(),
         (None, None) => 1.0,
     };
-    (0..running.len()).map(|step| if running[step].is_some() { rate(step) } else { 0.0 }).collect()
+    (0..running.len()).map(|step| if active.contains(&step) { rate(step) } else { 0.0 }).collect()
 }
 
 /// How fast a step on `device` goes while the devices in `busy` compute; `steps_on` has a device for each step.

@@ -138,7 +138,7 @@ proptest! {
         problem.platform.memories.extend(shared.map(|percent| {
             let own: Bytes = problem.platform.memories.iter().filter_map(|memory| memory.capacity).sum();
             let users = problem.platform.device_ids().collect();
-            Memory { name: "shared".into(), capacity: Some(Bytes(own.0 * percent / 100)), users, rule: None }
+            Memory { name: "shared".into(), capacity: Some(Bytes(own.0 * percent / 100)), users, rule: None, paging: None }
         }));
         for strategy in batch_splits().into_iter().chain(others()) {
             let proposal = match strategy.propose(&problem) {
@@ -268,7 +268,7 @@ fn boards_that_share_a_full_memory_with_the_home_leave_it_room() {
     };
     let mut problem = problem(&(vec![device(2), device(1), device(1)], 1, 1, true, false));
     let users = vec![DeviceId(0), DeviceId(1)];
-    problem.platform.memories.push(Memory { name: "both".into(), capacity: None, users, rule: None });
+    problem.platform.memories.push(Memory { name: "both".into(), capacity: None, users, rule: None, paging: None });
     let computes_on = |plan: &Plan, device| {
         plan.lanes.iter().any(|lane| matches!(lane, Lane::Compute { device: on, .. } if *on == DeviceId(device)))
     };

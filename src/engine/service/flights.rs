@@ -8,14 +8,15 @@ pub(super) use losses::Loss;
 
 use super::memory::Stock;
 use super::template::{Template, devices_of, is_alike};
+use crate::engine::pager::Pager;
 use crate::engine::simulator::{Prepared, Simulator};
 use crate::engine::{Sampler, Streams};
 use crate::execute::{Completion, Lanes};
 use crate::plan::{Lane, LaneId, StepId};
 use crate::platform::DeviceId;
 use crate::problem::Problem;
-use crate::timeline::Span;
-use crate::units::{Share, Time};
+use crate::timeline::{Origin, Span, Timeline};
+use crate::units::{Duration, Share, Time};
 
 /// Plans under way and the lanes that they run on.
 pub(super) struct Flights<'a> {
@@ -25,6 +26,8 @@ pub(super) struct Flights<'a> {
     order: VecDeque<(u32, u32)>,
     lanes: Vec<FloorLane>,
     pub(super) memory: Stock<'a>,
+    /// What is in memories that page, if any does.
+    pub(super) pager: Option<Pager>,
     /// Of all steps issued so far.
     pub(super) spans: Vec<Span>,
     /// Steps that were under way on a device that dropped out.
@@ -85,6 +88,7 @@ impl<'a> Flights<'a> {
             order: VecDeque::new(),
             lanes: Vec::new(),
             memory: Stock::new(problem),
+            pager: Pager::new(&problem.platform.memories),
             spans: Vec::new(),
             lost: Vec::new(),
             dead: Vec::new(),
@@ -93,8 +97,10 @@ impl<'a> Flights<'a> {
     }
 
     /// All lanes, in the order of the simulator.
-    pub(super) fn into_parts(self) -> (Vec<Lane>, Vec<Span>, [Vec<StepId>; 2]) {
-        (self.lanes.into_iter().map(|state| state.lane).collect(), self.spans, [self.lost, self.dead])
+    pub(super) fn into_parts(self) -> (Vec<Lane>, Timeline, [Vec<StepId>; 2]) {
+        let faults = self.pager.map(Pager::into_faults).unwrap_or_default();
+        let timeline = Timeline { origin: Origin::Simulated, spans: self.spans, faults };
+        (self.lanes.into_iter().map(|state| state.lane).collect(), timeline, [self.lost, self.dead])
     }
 
     /// How many are under way.
@@ -177,6 +183,9 @@ impl<'a> Flights<'a> {
         (flight.template, flight.first, flight.left, flight.group) = (index, first, count as u32, group);
         flight.left_in.clone_from(&template.steps_in);
         self.memory.take(index);
+        if let (Some(pager), Some(pages)) = (&mut self.pager, &template.pages) {
+            pager.issue(pages, place);
+        }
         flight.counts.clear();
         flight.counts.extend((0..count as u32).map(|step| template.frontier.count(StepId(step))));
         for &(_, step) in &template.first_on_lane {
@@ -253,6 +262,9 @@ impl<'a> Flights<'a> {
         let after = self.order.partition_point(|&(first, _)| first < flight.first);
         self.order.remove(after);
         self.free.push(place);
+        if let Some(pager) = &mut self.pager {
+            pager.retire(place);
+        }
         self.memory.forget(place);
         Some(flight.group)
     }
@@ -265,6 +277,9 @@ impl<'a> Flights<'a> {
         let template = &templates[flight.template as usize];
         flight.counts[step.0 as usize] = ENDED;
         flight.left -= 1;
+        if let (Some(pager), Some(pages)) = (&mut self.pager, &template.pages) {
+            pager.end((pages, place), step, template.steps[step.0 as usize].lane);
+        }
         for &memory in template.memories_of(step) {
             let left = &mut flight.left_in[memory as usize];
             *left -= 1;
@@ -331,8 +346,12 @@ impl<'a> Flights<'a> {
             Some((model, samples.len() as u32))
         };
         let isolated = self.lanes[lane.0 as usize].sampler.stretch_of(step.isolated, of);
-        let step =
-            Prepared { step: StepId(flight.first + turn.step.0), lane: Some(lane), isolated, traffic: step.traffic };
+        let number = StepId(flight.first + turn.step.0);
+        let wait = match (&mut self.pager, &templates[flight.template as usize].pages) {
+            (Some(pager), Some(pages)) => pager.begin((pages, turn.flight), turn.step, lane, simulator.now(), number),
+            _ => Duration::ZERO,
+        };
+        let step = Prepared { step: number, lane: Some(lane), isolated, wait, traffic: step.traffic };
         simulator.start(step).unwrap_or_else(|_| unreachable!("a simulated step always begins"));
     }
 }

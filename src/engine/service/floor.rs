@@ -16,9 +16,8 @@ use super::{Fate, Issue, Planner, Query, Question, ServeError, Served};
 use crate::engine::Streams;
 use crate::engine::simulator::Simulator;
 use crate::execute::Completion;
-use crate::plan::StepId;
+use crate::plan::{StepId, Touches};
 use crate::problem::{Condition, Problem};
-use crate::timeline::{Origin, Timeline};
 use crate::units::Time;
 
 /// For so many queries at most there is memory from the start.
@@ -145,8 +144,8 @@ impl<'a, 'p> Floor<'a, 'p> {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        let (lanes, spans, [lost, dead]) = self.flights.into_parts();
-        if last_end(&spans) == Time::MAX {
+        let (lanes, timeline, [lost, dead]) = self.flights.into_parts();
+        if last_end(&timeline.spans) == Time::MAX {
             return Err(ServeError::TooLong);
         }
         Ok(Served {
@@ -155,7 +154,7 @@ impl<'a, 'p> Floor<'a, 'p> {
             lanes_of: self.templates.iter().map(|template| template.lanes.clone()).collect(),
             plans: self.templates.into_iter().map(|template| template.plan).collect(),
             issues: self.issues,
-            timeline: Timeline { origin: Origin::Simulated, spans },
+            timeline,
             lost,
             dead,
             recoveries: self.recoveries.into_all(),
@@ -302,6 +301,9 @@ impl<'a, 'p> Floor<'a, 'p> {
                 template.plan = template.plan.of_model(model);
             }
             flights.memory.add(&template);
+            if let Some(pager) = &mut flights.pager {
+                template.pages = Touches::of(&template.plan, problem).map(|touches| pager.add(touches));
+            }
             templates.push(template);
             known.push(templates.len() as u32 - 1);
         }

@@ -72,7 +72,7 @@ impl<'a> Stock<'a> {
         let fits = |(memory, footprint): &(MemoryId, Footprint)| {
             let at = memory.0 as usize;
             let is_nothing = footprint.data == Bytes(0) && footprint.weights.is_empty();
-            let Some(capacity) = self.problem.platform.memory(*memory).capacity.filter(|_| !is_nothing) else {
+            let Some(capacity) = self.problem.platform.memory(*memory).most_held().filter(|_| !is_nothing) else {
                 return true;
             };
             let claimed = self.claims.iter().filter_map(|claim| self.templates[*claim as usize].held_in(*memory));

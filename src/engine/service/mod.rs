@@ -24,7 +24,7 @@ use crate::execute::execute;
 use crate::model::ModelId;
 use crate::plan::{Action, CheckedPlan, Lane, LaneId, Plan, Step, StepId};
 use crate::problem::{Fault, Problem};
-use crate::timeline::Timeline;
+use crate::timeline::{PageFaults, Timeline};
 use crate::units::{Duration, Time};
 
 /// Everything that happened to the queries of a load.
@@ -139,7 +139,9 @@ impl Served {
             *sample = after;
         }
         let spans = self.timeline.spans[..recorded.steps.len()].to_vec();
-        (recorded, Timeline { origin: self.timeline.origin, spans }, origins)
+        let is_in = |faults: &&PageFaults| (faults.step.0 as usize) < spans.len();
+        let faults = self.timeline.faults.iter().filter(is_in).copied().collect();
+        (recorded, Timeline { origin: self.timeline.origin, spans, faults }, origins)
     }
 }
 

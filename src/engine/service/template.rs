@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::ServeError;
 use super::flights::{DEAD, ENDED};
+use crate::engine::pager::Pages;
 use crate::engine::{estimates, traffic};
 use crate::model::{ModelId, count_samples};
 use crate::plan::{CheckedPlan, Frontier, Lane, LaneId, Plan, StepId};
@@ -30,6 +31,8 @@ pub(super) struct Template {
     pub(super) steps_in: Vec<u32>,
     /// By lane of the plan, the memories that its steps need, by place.
     memories_of: Vec<Vec<u16>>,
+    /// What its steps use in memories that page, if they use any.
+    pub(super) pages: Option<Pages>,
 }
 
 /// A step as the simulator needs it.
@@ -93,6 +96,7 @@ impl Template {
             memories,
             steps_in,
             memories_of,
+            pages: None,
         })
     }
 

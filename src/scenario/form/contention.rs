@@ -4,7 +4,7 @@ use std::any::Any;
 
 use schemars::JsonSchema;
 
-use super::Pairs;
+use super::{PagingForm, Pairs};
 use crate::scenario::decode::{At, form};
 use crate::scenario::scalar::{FileName, Word};
 use crate::units::{Bytes, BytesPerSec, Watts};
@@ -31,6 +31,8 @@ form! {
         devices: Vec<At<String>> = "devices = [\"gpu\", \"dla\"]",
         /// What it can hold of weights and data of all devices that share it; if absent, each holds what its own `memory` says.
         capacity: At<Bytes>,
+        /// How it holds more than its capacity by turns; if absent, all has to fit.
+        paging: PagingForm,
         @one_of "proportional = { peak = \"78 GB/s\" }" as dyn Any, unless capacity {
             /// All get the same part of what they need: `peak / (x + y)`.
             proportional: ProportionalForm,

@@ -23,6 +23,8 @@ form! {
         /// Memory for weights and data, for example `"4 GiB"`. Of a device in one of `memories` with a capacity, the most that
         /// it may hold there; all of that if absent.
         memory: At<Bytes>,
+        /// How its memory holds more than its size by turns, as managed memory of a GPU does; if absent, all has to fit.
+        paging: PagingForm,
         /// File with its profile, relative to the scenario file.
         trace: At<FileName>,
         /// What the trace calls it; its name if absent.
@@ -64,6 +66,29 @@ form! {
         dimension: At<u64>,
         /// Most segments, each compiled for a region of one shape; 16 on a DLA.
         loadables: At<u64>,
+    }
+
+    /// How a memory brings what a step uses and does not find there. The step waits for it before it computes: `start`, then
+    /// for each batch `overhead` and `per_block` for each block (60 at most), then its bytes at `bandwidth`, and `eviction`
+    /// for each block that has to go, of those that were used longest ago. What is absent is as on a Titan V with PCIe 3.
+    PagingForm("`paging`") {
+        /// Whether the driver brings neighbours of what faults, which is its default; `true` if absent. It says what the
+        /// rest is.
+        prefetch: At<bool>,
+        /// What a step that faults waits for once; 0 with `prefetch`, 560 us without.
+        start: At<Duration>,
+        /// Most bytes that one batch of faults brings; 8.4 MB, or 1 MiB.
+        batch: At<Bytes>,
+        /// What a batch takes beside its bytes; 100 us, or 55 us.
+        overhead: At<Duration>,
+        /// What a batch takes for each block that a step lacks something of; 0, or 7.9 us.
+        per_block: At<Duration>,
+        /// How fast bytes come in; 7.19 GB/s, or 1.95 GB/s.
+        bandwidth: At<BytesPerSec>,
+        /// What is evicted at once; 2 MiB.
+        block: At<Bytes>,
+        /// What it takes to evict a block; 190 us.
+        eviction: At<Duration>,
     }
 
     /// How fast a device computes.

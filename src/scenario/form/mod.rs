@@ -13,7 +13,8 @@ use schemars::json_schema;
 
 pub(super) use contention::{HostForm, MemoryForm, NicDuplex, NicForm, NicSharing, PackageForm, SlowdownForm};
 pub(super) use hardware::{
-    AgentForm, CpuForm, DeviceForm, Duplex, LimitsForm, LinkForm, PowerForm, RuntimeForm, SwitchForm, TensorrtForm,
+    AgentForm, CpuForm, DeviceForm, Duplex, LimitsForm, LinkForm, PagingForm, PowerForm, RuntimeForm, SwitchForm,
+    TensorrtForm,
 };
 pub(super) use load::{ArrivalsForm, DispatchForm, LoadForm, Moment, RecordedForm, ReplicationsForm, ServerForm};
 pub(super) use variation::{DeviceVariationForm, FaultForm, GammaForm, LinkVariationForm, LognormalForm, SpikesForm};

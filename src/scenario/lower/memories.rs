@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use super::contention::Members;
 use super::is_misspelt;
-use crate::platform::{BandwidthRule, BandwidthTable, DeviceId, Memory};
+use crate::platform::{BandwidthRule, BandwidthTable, DeviceId, Memory, Paging};
 use crate::scenario::decode::At;
 use crate::scenario::diagnostic::Mistakes;
 use crate::scenario::document::Node;
-use crate::scenario::form::{DeviceForm, MemoryForm, ScenarioForm};
+use crate::scenario::form::{DeviceForm, MemoryForm, PagingForm, ScenarioForm};
 use crate::scenario::names::Names;
 use crate::scenario::text_files::TextFiles;
-use crate::units::Bytes;
+use crate::units::{Bytes, Duration};
 
 /// Measured bandwidths that the scenario names.
 type Tables = TextFiles<Arc<BandwidthTable>>;
@@ -28,9 +28,13 @@ pub(super) fn lower(
     let forms: Vec<&DeviceForm> = form.devices.iter().flatten().collect();
     let own = |(index, form): (u32, &&DeviceForm)| {
         let (name, capacity) = (form.name.as_ref()?.value.clone(), Some(form.memory.as_ref()?.value));
-        Some(Memory { name, capacity, users: vec![DeviceId(index)], rule: None })
+        Some(Memory { name, capacity, users: vec![DeviceId(index)], rule: None, paging: None })
     };
-    let mut memories: Vec<Memory> = (0..).zip(&forms).filter_map(own).collect();
+    let mut memories = Vec::new();
+    for (index, form) in (0..).zip(&forms) {
+        let paging = form.paging.as_ref().and_then(|paging| lower_paging(paging, form.memory.is_some(), mistakes));
+        memories.extend(own((index, form)).map(|memory| Memory { paging, ..memory }));
+    }
     let (mut names, mut members) = (Names::new("memories"), Members::new("memories"));
     for memory in form.memories.iter().flatten() {
         names.insert(memory.name.as_ref(), mistakes);
@@ -79,6 +83,7 @@ fn lower_memory(
             mistakes.add(&part.at, "this is a part of a smaller memory", remedy).beside(at, "its capacity");
         }
     }
+    let paging = form.paging.as_ref().and_then(|paging| lower_paging(paging, form.capacity.is_some(), mistakes));
     let rule = form.kind().map(|_| lower_rule(form, files, mistakes));
     let all = named?.iter().map(|name| name.value.as_str()).collect::<Vec<_>>().join(" + ");
     Some(Memory {
@@ -89,6 +94,38 @@ fn lower_memory(
             Some(rule) => Some(rule?),
             None => None,
         },
+        paging,
+    })
+}
+
+/// How a memory pages, of which it is known whether it has a size.
+fn lower_paging(form: &PagingForm, has_size: bool, mistakes: &mut Mistakes) -> Option<Paging> {
+    if !has_size {
+        let remedy = "say how much it holds: `memory` of a device, `capacity` of one that several share";
+        mistakes.add(&form.at, "a memory without a size never has to page", remedy);
+    }
+    let usual = match form.prefetch.as_ref().is_none_or(|prefetch| prefetch.value) {
+        true => Paging::prefetching(),
+        false => Paging::on_demand(),
+    };
+    let mut size = |given: &Option<At<Bytes>>, usual: Bytes| match given {
+        Some(At { value: Bytes(0), at }) => {
+            mistakes.add(at, "nothing can be brought in parts of no bytes", "write for example `\"2 MiB\"`");
+            usual
+        }
+        given => given.as_ref().map_or(usual, |given| given.value),
+    };
+    let (batch, block) = (size(&form.batch, usual.batch), size(&form.block, usual.block));
+    let time = |given: &Option<At<Duration>>, usual: Duration| given.as_ref().map_or(usual, |given| given.value);
+    Some(Paging {
+        start: time(&form.start, usual.start),
+        batch,
+        overhead: time(&form.overhead, usual.overhead),
+        per_block: time(&form.per_block, usual.per_block),
+        blocks_max: usual.blocks_max,
+        bandwidth: form.bandwidth.as_ref().map_or(usual.bandwidth, |bandwidth| bandwidth.value),
+        block,
+        eviction: time(&form.eviction, usual.eviction),
     })
 }
 

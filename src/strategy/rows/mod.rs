@@ -277,13 +277,13 @@ impl RowDevice {
         home: DeviceId,
         device: DeviceId,
     ) -> Result<RowDevice, String> {
-        let (name, capacity) = (&problem.platform.device(device).name, problem.platform.capacity(device));
+        let (name, most) = (&problem.platform.device(device).name, problem.platform.most_held(device));
         if let Some(layer) = problem.platform.device(device).lacks(graph, front) {
             return Err(format!("`{name}` does not support `{}`", layer.name));
         }
         let weights = problem.sizes(MODEL, device).parameters(front);
-        if weights > capacity {
-            return Err(format!("`{name}` has {capacity}, too little for weights of {weights}"));
+        if weights > most {
+            return Err(format!("`{name}` has {most}, too little for weights of {weights}"));
         }
         let region = Region { samples: 0..problem.samples(), rows: 0..graph.shape(probe.last()).rows };
         let work = Work { model: MODEL, segment: probe.clone(), region };

@@ -21,7 +21,9 @@ mod service;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use toml::{Table, Value};
@@ -41,18 +43,26 @@ fn seeds() -> Range<u64> {
 
 #[test]
 fn every_scenario_obeys_all_rules_with_every_strategy() {
-    let done = AtomicUsize::new(0);
-    let tried: Vec<(u64, Findings)> = seeds()
-        .into_par_iter()
-        .map(|seed| {
-            let findings = judge(&drawn(seed), tempfile::tempdir().unwrap().path());
-            let done = 1 + done.fetch_add(1, Ordering::Relaxed);
-            if !findings.broken.is_empty() || done.is_multiple_of(1000) {
-                eprintln!("{done} scenarios tried; seed {seed} breaks {} rules", findings.broken.len());
-            }
-            (seed, findings)
-        })
-        .collect();
+    let (done, ended, under_way) = (AtomicUsize::new(0), AtomicBool::new(false), Mutex::new(BTreeMap::new()));
+    let tried: Vec<(u64, Findings)> = std::thread::scope(|scope| {
+        scope.spawn(|| tell_slow(&under_way, &ended));
+        let tried = seeds()
+            .into_par_iter()
+            .map(|seed| {
+                #[allow(clippy::disallowed_methods, reason = "nothing that is judged depends on it")]
+                under_way.lock().unwrap().insert(seed, Instant::now());
+                let findings = judge(&drawn(seed), tempfile::tempdir().unwrap().path());
+                under_way.lock().unwrap().remove(&seed);
+                let done = 1 + done.fetch_add(1, Ordering::Relaxed);
+                if !findings.broken.is_empty() || done.is_multiple_of(1000) {
+                    eprintln!("{done} scenarios tried; seed {seed} breaks {} rules", findings.broken.len());
+                }
+                (seed, findings)
+            })
+            .collect();
+        ended.store(true, Ordering::Relaxed);
+        tried
+    });
     let mut tally: BTreeMap<String, u32> = BTreeMap::new();
     let counted = tried.iter().flat_map(|(_, findings)| &findings.tally);
     counted.for_each(|(what, count)| *tally.entry(what.clone()).or_default() += count);
@@ -76,6 +86,20 @@ fn every_scenario_obeys_all_rules_with_every_strategy() {
     assert_eq!(failed, 0, "of {} scenarios, {failed} break a rule, see above", tried.len());
     let refused = tally.iter().filter(|(what, _)| what.starts_with("refused")).map(|(_, count)| count).sum::<u32>();
     assert!(refused as usize * 10 <= tried.len(), "of {} scenarios, {refused} are refused when read", tried.len());
+}
+
+/// Names the seeds that take long, as soon as they do: one without end would never be told otherwise.
+fn tell_slow(under_way: &Mutex<BTreeMap<u64, Instant>>, ended: &AtomicBool) {
+    let mut told = Vec::new();
+    while !ended.load(Ordering::Relaxed) {
+        std::thread::sleep(Duration::from_millis(50));
+        for (seed, began) in &*under_way.lock().unwrap() {
+            if began.elapsed() > Duration::from_secs(20) && !told.contains(seed) {
+                eprintln!("seed {seed} takes more than 20 s");
+                told.push(*seed);
+            }
+        }
+    }
 }
 
 /// A smaller scenario that breaks the same rule, as text, which is also left in files.

@@ -106,8 +106,8 @@ pub(crate) type Issued = (Time, Range<usize>);
 /// Whether all that lies in a memory at a time fits: the weights of all that is issued and has not ended on a user,
 /// the activations of what runs, and what waits to be read, or at home to be taken away.
 pub(crate) fn room(problem: &Problem, plan: &Plan, timeline: &Timeline, issued: &[Issued]) -> Result<(), String> {
-    for Memory { name, capacity, users, .. } in &problem.platform.memories {
-        let Some(capacity) = capacity else { continue };
+    for memory @ Memory { name, users, .. } in &problem.platform.memories {
+        let Some(capacity) = memory.most_held() else { continue };
         let mut all = Vec::new();
         for &device in users {
             let mut changes = Changes { problem, plan, timeline, device, all: Vec::new() };

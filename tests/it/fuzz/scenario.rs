@@ -150,6 +150,11 @@ impl Draft {
         match shared {
             Some(_) if dice.is(50) => {}
             Some(capacity) => device += &format!("\nmemory = \"{:.0} B\"", memory.min(capacity)),
+            None if dice.is(15) => {
+                // It may hold a part of what is used.
+                let memory = memory.min(weights_of(networks) * 2.0 + 1e5) * dice.real(0.1..1.0);
+                device += &format!("\nmemory = \"{memory:.0} B\"\npaging = {}", paging(dice));
+            }
             None => device += &format!("\nmemory = \"{memory:.0} B\""),
         }
         let before = self.trace.len();
@@ -252,6 +257,9 @@ impl Draft {
     fn memories(&mut self, capacity: Option<f64>, contention: bool) {
         let dice = &mut self.dice;
         let mut memory = capacity.map(|capacity| format!("\ncapacity = \"{capacity:.0} B\"")).unwrap_or_default();
+        if capacity.is_some() && dice.is(20) {
+            memory += &format!("\npaging = {}", paging(dice));
+        }
         if contention && self.names.len() > 1 && dice.is(50) {
             let [peak, floor, width] = [(); 3].map(|()| dice.real(0.01..200.0));
             let rule = match dice.number(0..4) {
@@ -340,6 +348,13 @@ fn shares(dice: &mut Dice, trace: &mut String, before: usize) -> String {
         }
     }
     format!("\nunits = {units}")
+}
+
+/// How a memory pages.
+fn paging(dice: &mut Dice) -> String {
+    let (prefetch, block) = (dice.is(50), dice.number(1..1 << 20));
+    let start = dice.number(0..900);
+    format!("{{ prefetch = {prefetch}, block = \"{block} B\", start = \"{start} us\" }}")
 }
 
 /// Bytes of the weights of all networks.

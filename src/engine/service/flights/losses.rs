@@ -29,6 +29,9 @@ impl Flights<'_> {
                     self.spans[step.0 as usize] = span;
                     self.lost.push(step);
                 }
+                if let Some(pager) = &mut self.pager {
+                    pager.leave(LaneId(index));
+                }
             }
         }
         let lanes = &self.lanes;
