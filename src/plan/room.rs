@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::footprint::{Activations, Passage, surely_fits};
 use super::presence::Holdings;
 use super::{Action, Lane, LaneId, Plan, StepId, Violation};
-use crate::model::{LayerId, ModelId, OpKind, Region, Segment, Work};
+use crate::model::{LayerId, ModelId, OpKind, Region, Segment, Sizes, Work};
 use crate::platform::{Device, DeviceId, Memory};
 use crate::problem::Problem;
 use crate::units::{Bytes, Share};
@@ -41,16 +41,19 @@ pub(crate) fn samples_max(
     let one = Region { samples: 0..1, rows: 0..problem.model(model).graph.shape(segment.last()).rows };
     let each = sizes.activations(&Work { model, segment: segment.clone(), region: one });
     let platform = &problem.platform;
-    let weights = sizes.parameters(segment);
-    // What pages holds other weights at other times.
     let left = |most: Bytes, weights: Bytes| most.0.checked_sub(weights.0);
-    let Some(left) = left(platform.capacity(device), weights).zip(left(platform.most_held(device), weights + beside))
-    else {
+    let (at_once, in_all) = (largest_weights(&sizes, segment), sizes.parameters(segment) + beside);
+    let Some(left) = left(platform.capacity(device), at_once).zip(left(platform.most_held(device), in_all)) else {
         return 0;
     };
     let left = left.0.min(left.1);
     let fit = left.checked_div(each.0).map_or(u32::MAX, |fit| fit.min(u32::MAX.into()) as u32);
     fit.min(limits.batch_max.unwrap_or(u32::MAX))
+}
+
+/// The most that a layer of `segment` has of weights: a memory that pages holds those of others at other times.
+fn largest_weights(sizes: &Sizes<'_>, segment: &Segment) -> Bytes {
+    segment.layers().map(|layer| sizes.layer_parameters(layer)).max().unwrap_or_default()
 }
 
 /// What `plan`, whose indices point at something, asks of devices beyond what they accept and of memories beyond what they
@@ -124,7 +127,7 @@ pub(super) fn memory_excesses(plan: &Plan, problem: &Problem, holdings: &Holding
     of_steps.into_iter().chain(together).collect()
 }
 
-/// Memories that page and do not hold what their largest step needs.
+/// Memories that page and do not hold the activations of a step and the weights of one of its layers.
 fn paged_excesses(plan: &Plan, problem: &Problem) -> Vec<(DeviceId, Violation)> {
     let excess = |memory: &Memory| {
         let capacity = memory.capacity.filter(|_| memory.paging.is_some())?;
@@ -132,7 +135,7 @@ fn paged_excesses(plan: &Plan, problem: &Problem) -> Vec<(DeviceId, Violation)> 
         let (mut weights, mut data, mut largest) = (Bytes(0), Bytes(0), None);
         for &device in &memory.users {
             for (_, work) in steps_on(plan, device) {
-                let of_step = problem.sizes(work.model, device).parameters(&work.segment);
+                let of_step = largest_weights(&problem.sizes(work.model, device), &work.segment);
                 let activations = known.of(problem, device, work);
                 if largest.is_none() || of_step + activations > weights + data {
                     (weights, data, largest) = (of_step, activations, Some(device));

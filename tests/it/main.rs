@@ -16,6 +16,7 @@ mod import;
 mod links;
 mod memory;
 mod networks;
+mod paging;
 mod partitions;
 mod plan_check;
 mod profile;
