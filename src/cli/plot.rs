@@ -223,7 +223,7 @@ mod tests {
     const TIMELINE: (&str, &str) = (
         "greedy/timeline.csv",
         "step,lane,device_or_link,device_index,action,model,layers,samples_start,samples_end,rows_start,rows_end,\
-         start_ns,end_ns,isolated_ns,basis\n0,0,cpu,0,compute,net,1,0,6,0,8,0,18,18,measured\n",
+         start_ns,end_ns,waited_ns,isolated_ns,basis\n0,0,cpu,0,compute,net,1,0,6,0,8,0,18,0,18,measured\n",
     );
     const LATENCY: (&str, &str) = ("greedy/latency.csv", "latency_ms,count\n1,2\n3,4\n");
 
@@ -309,7 +309,7 @@ mod tests {
         let lines: Vec<&str> = message.lines().collect();
         insta::assert_snapshot!([lines[0], lines[1], lines[21], lines[22], lines[23]].join("\n"), @"
         `` cannot be read:
-          /greedy/timeline.csv:1: columns are missing: lane, device_or_link, device_index, action, model, layers, samples_start, samples_end, rows_start, rows_end, start_ns, end_ns, isolated_ns, basis; make the results again, or name these columns: step,lane,device_or_link,device_index,action,model,layers,samples_start,samples_end,rows_start,rows_end,start_ns,end_ns,isolated_ns,basis
+          /greedy/timeline.csv:1: columns are missing: lane, device_or_link, device_index, action, model, layers, samples_start, samples_end, rows_start, rows_end, start_ns, end_ns, waited_ns, isolated_ns, basis; make the results again, or name these columns: step,lane,device_or_link,device_index,action,model,layers,samples_start,samples_end,rows_start,rows_end,start_ns,end_ns,waited_ns,isolated_ns,basis
           /finish-times.csv:21: `finish_ms` is `x`, not a finite number from 0 on; correct it or make the results again
           /finish-times.csv: and 2 more faults
           /replay.json: EOF while parsing an object at line 1 column 1; make the results again

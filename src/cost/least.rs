@@ -174,9 +174,10 @@ impl ProfiledUnit {
 impl Speed {
     /// Each layer that multiplies, for what it multiplies, and the last one for what each step takes by itself.
     ///
-    /// A step takes no less for each row than rows take on an average, and no less for few rows than for a tile of them.
+    /// A step takes no less for each row than rows take on an average, and no less for few rows than for a tile of them. On some
+    /// of the units it computes no less in all, but what a step takes by itself is their part only.
     pub(super) fn least(&self, graph: &Graph, scope: &Scope<'_>) -> Vec<Piece> {
-        let step = self.step.as_nanos_f64();
+        let step = self.step.as_nanos_f64() / f64::from(self.units.max(1));
         // Rounded is the whole step: what that loses is less than what it takes by itself, or is taken off each layer.
         let (step, rounding) = if step >= ROUNDING { (step - ROUNDING, 0.0) } else { (step, ROUNDING) };
         let of_layer = |layer: LayerId| {

@@ -89,7 +89,7 @@ impl Source for OfParts {
 /// Anything, by its multiply-accumulates.
 impl Source for Speed {
     fn estimate(&self, asked: &Asked<'_>) -> Option<Result<Estimate, String>> {
-        Some(Ok(self.estimate(asked.graph, asked.work)))
+        self.estimate(Share::FULL, asked.graph, asked.work).map(Ok)
     }
 
     fn least(&self, graph: &Graph, scope: &Scope<'_>) -> Vec<Piece> {
@@ -104,12 +104,16 @@ pub(super) struct Sources {
     by_share: BTreeMap<Share, Vec<Arc<dyn Source>>>,
     /// What whole networks take on shares and in batches that were not measured, if that has a form.
     surface: Option<Surface>,
+    /// How fast the device is, if nothing else is known.
+    speed: Option<Speed>,
 }
 
 impl Sources {
     /// Those of what is known: the whole network, its parts, and the rate of a device of which no more is known.
     pub(super) fn new(mut profile: Profile) -> Sources {
         let shares = std::mem::take(&mut profile.shares);
+        let is_traced = profile.whole.is_some() || profile.parts.is_some() || !shares.is_empty();
+        let speed = profile.speed.filter(|_| !is_traced);
         let is_known = profile.whole.is_some() || profile.parts.is_some() || profile.speed.is_some();
         let all = (is_known || shares.is_empty()).then_some((Share::FULL, profile));
         let profiles: BTreeMap<Share, Profile> = shares.into_iter().chain(all).collect();
@@ -125,7 +129,7 @@ impl Sources {
             sources
         };
         let by_share = profiles.into_iter().map(|(share, profile)| (share, sources(profile))).collect();
-        Sources { by_share, surface }
+        Sources { by_share, surface, speed }
     }
 
     /// The time on a share of the device. Between shares that were measured, it has the form that whole networks have there, or
@@ -140,13 +144,19 @@ impl Sources {
         if let Some(estimate) = surface.and_then(|surface| surface.estimate(share, batch)) {
             return Ok(estimate);
         }
+        if let Some(estimate) = self.speed.and_then(|speed| speed.estimate(share, asked.graph, asked.work)) {
+            return Ok(estimate);
+        }
         if let Some(sources) = self.by_share.get(&share) {
             return estimate(sources, asked);
         }
         let below = self.by_share.range(..share).next_back();
         let (Some((low, below)), Some((high, above))) = (below, self.by_share.range(share..).next()) else {
             if self.by_share.keys().eq([&Share::FULL]) {
-                return Err("traces were taken on whole devices, and this lane holds a part of one".into());
+                return Err(match self.speed {
+                    Some(_) => "nothing says what parts of it take; say how many `units` it has".into(),
+                    None => "traces were taken on whole devices, and this lane holds a part of one".into(),
+                });
             }
             let measured: Vec<String> = self.by_share.keys().map(|share| (points(*share) / 1e4).to_string()).collect();
             let (measured, held) = (measured.join(", "), points(share) / 1e4);

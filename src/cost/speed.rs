@@ -2,7 +2,7 @@
 
 use super::{Basis, Estimate};
 use crate::model::{Graph, Work};
-use crate::units::{Duration, Macs, MacsPerSec};
+use crate::units::{Duration, Macs, MacsPerSec, Share};
 
 /// How fast a device computes where no trace says anything.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,20 +13,38 @@ pub struct Speed {
     pub step: Duration,
     /// Rows of a layer that are computed together: a part of them takes as long as all. At least 1.
     pub row_tile: u32,
+    /// Compute units, of which a step may have some; 1 if it cannot be divided.
+    pub units: u32,
+    /// Elements of a layer's output that a unit computes at once, and all units in a wave: a part of a wave takes as long as
+    /// all of it. At least 1, of which it is any number.
+    pub unit_tile: u32,
 }
 
 impl Speed {
-    /// The time of `work` on the device.
-    pub(super) fn estimate(&self, graph: &Graph, work: &Work) -> Estimate {
+    /// The time of `work` on a share of the device; `None` if it cannot be divided so.
+    pub(super) fn estimate(&self, share: Share, graph: &Graph, work: &Work) -> Option<Estimate> {
         let needed = graph.rows_needed(&work.segment, &work.region.rows);
         let of_layer = |id| {
             let rows = needed.get(&id).cloned().unwrap_or_default();
             let count = (rows.len() as u32).next_multiple_of(self.row_tile.max(1));
             graph.layer_macs(id, &(rows.start..rows.start.saturating_add(count)))
         };
-        let macs: Macs = work.segment.layers().map(of_layer).sum();
-        let time = macs * work.region.samples.len() as u64 / self.rate + self.step;
-        Estimate { time, basis: Basis::Modelled }
+        let samples = work.region.samples.len() as u64;
+        let computing = if self.units == 1 {
+            (share == Share::FULL).then(|| work.segment.layers().map(of_layer).sum::<Macs>() * samples / self.rate)?
+        } else {
+            let held = f64::from(share.basis_points()) / 1e4 * f64::from(self.units);
+            let in_waves = |id| {
+                let (macs, shape) = ((of_layer(id) * samples).0 as f64, graph.shape(id));
+                let of_tile =
+                    graph.macs_of_row(id) / f64::from(shape.channels * shape.cols) * f64::from(self.unit_tile);
+                let waves = macs / (of_tile * held.round().max(1.0));
+                if self.unit_tile > 1 && of_tile > 0.0 { waves.ceil() * of_tile } else { macs / held }
+            };
+            let macs: f64 = work.segment.layers().map(in_waves).sum();
+            Duration::from_nanos_f64(macs * f64::from(self.units) * self.rate.nanos())
+        };
+        Some(Estimate { time: computing + self.step, basis: Basis::Modelled })
     }
 }
 
@@ -49,10 +67,16 @@ mod tests {
             layer("b", conv(), Some(1)),
         ];
         let graph = Graph::new("net", layers).unwrap();
-        let speed = Speed { rate: MacsPerSec::new(1152e3).unwrap(), step: Duration::from_nanos(500_000), row_tile };
+        let speed = Speed {
+            rate: MacsPerSec::new(1152e3).unwrap(),
+            step: Duration::from_nanos(500_000),
+            row_tile,
+            units: 1,
+            unit_tile: 1,
+        };
         let region = Region { samples: 0..samples, rows };
         let work = Work { model: ModelId(0), segment: Segment::range(LayerId(1), LayerId(2)), region };
-        speed.estimate(&graph, &work).time.as_millis_f64()
+        speed.estimate(Share::FULL, &graph, &work).unwrap().time.as_millis_f64()
     }
 
     #[test]

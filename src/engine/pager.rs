@@ -312,12 +312,12 @@ mod tests {
     struct Naive {
         capacity: u64,
         paging: Paging,
-        parts: Vec<(Part, u64)>,
+        parts: Vec<(Owner, u64)>,
         busy: Time,
     }
 
     #[derive(Clone, Copy, Debug, PartialEq)]
-    enum Part {
+    enum Owner {
         Weights(u32),
         Data(u32, u32),
         Scratch(u32, usize),
@@ -325,11 +325,11 @@ mod tests {
 
     impl Naive {
         /// What comes in and what goes out, one block after the other.
-        fn bring(&mut self, part: Part, bytes: u64) -> (u64, u64) {
+        fn bring(&mut self, part: Owner, bytes: u64) -> (u64, u64) {
             let before = self.parts.iter().position(|(known, _)| *known == part);
             let before = before.map_or(0, |place| self.parts.remove(place).1);
             let (missing, mut gone) = (bytes.saturating_sub(before), 0);
-            let used = |parts: &[(Part, u64)]| before + parts.iter().map(|(_, bytes)| bytes).sum::<u64>();
+            let used = |parts: &[(Owner, u64)]| before + parts.iter().map(|(_, bytes)| bytes).sum::<u64>();
             while self.capacity - used(&self.parts) < missing && !self.parts.is_empty() {
                 let block = self.parts[0].1.min(self.paging.block.0);
                 self.parts[0].1 -= block;
@@ -345,10 +345,10 @@ mod tests {
             let (mut came, mut gone) = (0, 0);
             for (index, Touch { what, bytes, .. }) in touches.iter().enumerate() {
                 let (part, is_new) = match *what {
-                    Touched::Weights(_, _, layer) => (Part::Weights(layer.0), false),
-                    Touched::Data(data) => (Part::Data(place, data), false),
-                    Touched::NewData(data) => (Part::Data(place, data), true),
-                    Touched::Scratch => (Part::Scratch(lane, index), true),
+                    Touched::Weights(_, _, layer) => (Owner::Weights(layer.0), false),
+                    Touched::Data(data) => (Owner::Data(place, data), false),
+                    Touched::NewData(data) => (Owner::Data(place, data), true),
+                    Touched::Scratch => (Owner::Scratch(lane, index), true),
                 };
                 let (missing, evicted) = self.bring(part, bytes.0);
                 came += if is_new { 0 } else { missing };
@@ -363,7 +363,7 @@ mod tests {
             (self.busy - now, came, gone, blocks)
         }
 
-        fn forget(&mut self, is_gone: impl Fn(Part) -> bool) {
+        fn forget(&mut self, is_gone: impl Fn(Owner) -> bool) {
             self.parts.retain(|(part, bytes)| *bytes > 0 && !is_gone(*part));
         }
     }
@@ -432,14 +432,14 @@ mod tests {
                     pager.end(own, StepId(step), Some(LaneId(lane)));
                     let gone = &plans[place as usize].last_uses[step as usize];
                     naive.forget(|part| match part {
-                        Part::Weights(_) => false,
-                        Part::Scratch(on, _) => on == lane,
-                        Part::Data(of, data) => of == place && gone.contains(&data),
+                        Owner::Weights(_) => false,
+                        Owner::Scratch(on, _) => on == lane,
+                        Owner::Data(of, data) => of == place && gone.contains(&data),
                     });
                     counts[place as usize][1] += 1;
                     if counts[place as usize][1] as usize == plans[place as usize].of_step.len() {
                         pager.retire(place);
-                        naive.forget(|part| matches!(part, Part::Data(of, _) if of == place));
+                        naive.forget(|part| matches!(part, Owner::Data(of, _) if of == place));
                         pager.issue(&pages[place as usize], place);
                         counts[place as usize] = [0, 0];
                     }

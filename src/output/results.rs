@@ -400,10 +400,10 @@ mod tests {
         let results = summary.outcomes.iter().map(Ok).chain([Err(&failure)]);
         let rows: Vec<_> = results.map(|result| ResultRow { settings: &[], result }).collect();
         insta::assert_snapshot!(csv(&rows), @r#"
-        strategy,samples,makespan_ms,samples_per_s,speedup,lower_bound_ms,gap,regret,measured_share,expected_ms,profiles,layers_built,search_s,basis,steps,replications,makespan_low_ms,makespan_high_ms,queries,completed,dropped,late,qps,qps_low,qps_high,latency_mean_ms,latency_mean_low_ms,latency_mean_high_ms,latency_p50_ms,latency_p90_ms,latency_p95_ms,latency_p99_ms,latency_p99_low_ms,latency_p99_high_ms,latency_p999_ms,queue_mean,queue_max,energy_j,recovery_ms,split_cpu,split_igpu,split_gpu,utilisation_cpu,utilisation_igpu,utilisation_gpu,error
-        greedy,10,18,555.5555555555555,1.1111111111111112,5,2.6,,0.782608695652174,,,,,modelled,4,,,,,,,,,,,,,,,,,,,,,,,,,6,0,4,1,0,0.2222222222222222,
-        exact,10,15,666.6666666666667,1.3333333333333333,5,2,,0.7142857142857143,,,,,modelled,4,,,,,,,,,,,,,,,,,,,,,,,,,5,0,5,1,0,0.3333333333333333,
-        legion,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,"no link leads from `cpu` to `gpu`, and so on"
+        strategy,samples,makespan_ms,samples_per_s,speedup,lower_bound_ms,gap,regret,measured_share,expected_ms,profiles,layers_built,search_s,basis,steps,replications,makespan_low_ms,makespan_high_ms,queries,completed,dropped,late,qps,qps_low,qps_high,latency_mean_ms,latency_mean_low_ms,latency_mean_high_ms,latency_p50_ms,latency_p90_ms,latency_p95_ms,latency_p99_ms,latency_p99_low_ms,latency_p99_high_ms,latency_p999_ms,queue_mean,queue_max,energy_j,recovery_ms,waited_share,pages_in_bytes,pages_out_bytes,evicted_blocks,split_cpu,split_igpu,split_gpu,utilisation_cpu,utilisation_igpu,utilisation_gpu,error
+        greedy,10,18,555.5555555555555,1.1111111111111112,5,2.6,,0.782608695652174,,,,,modelled,4,,,,,,,,,,,,,,,,,,,,,,,,,,,,,6,0,4,1,0,0.2222222222222222,
+        exact,10,15,666.6666666666667,1.3333333333333333,5,2,,0.7142857142857143,,,,,modelled,4,,,,,,,,,,,,,,,,,,,,,,,,,,,,,5,0,5,1,0,0.3333333333333333,
+        legion,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,"no link leads from `cpu` to `gpu`, and so on"
         "#);
     }
 
@@ -416,15 +416,15 @@ mod tests {
         let points = [point(&[("batch", "8")]), point(&[("batch", "16"), ("link.bandwidth", "1 GB/s, shared")])];
         let row = |settings| ResultRow { settings, result: Ok(&summary.outcomes[0]) };
         insta::assert_snapshot!(csv(&[row(&points[0]), row(&points[1])]), @r#"
-        batch,link.bandwidth,strategy,samples,makespan_ms,samples_per_s,speedup,lower_bound_ms,gap,regret,measured_share,expected_ms,profiles,layers_built,search_s,basis,steps,replications,makespan_low_ms,makespan_high_ms,queries,completed,dropped,late,qps,qps_low,qps_high,latency_mean_ms,latency_mean_low_ms,latency_mean_high_ms,latency_p50_ms,latency_p90_ms,latency_p95_ms,latency_p99_ms,latency_p99_low_ms,latency_p99_high_ms,latency_p999_ms,queue_mean,queue_max,energy_j,recovery_ms,split_cpu,split_igpu,split_gpu,utilisation_cpu,utilisation_igpu,utilisation_gpu,error
-        8,,greedy,10,18,555.5555555555555,1.1111111111111112,5,2.6,,0.782608695652174,,,,,modelled,4,,,,,,,,,,,,,,,,,,,,,,,,,6,0,4,1,0,0.2222222222222222,
-        16,"1 GB/s, shared",greedy,10,18,555.5555555555555,1.1111111111111112,5,2.6,,0.782608695652174,,,,,modelled,4,,,,,,,,,,,,,,,,,,,,,,,,,6,0,4,1,0,0.2222222222222222,
+        batch,link.bandwidth,strategy,samples,makespan_ms,samples_per_s,speedup,lower_bound_ms,gap,regret,measured_share,expected_ms,profiles,layers_built,search_s,basis,steps,replications,makespan_low_ms,makespan_high_ms,queries,completed,dropped,late,qps,qps_low,qps_high,latency_mean_ms,latency_mean_low_ms,latency_mean_high_ms,latency_p50_ms,latency_p90_ms,latency_p95_ms,latency_p99_ms,latency_p99_low_ms,latency_p99_high_ms,latency_p999_ms,queue_mean,queue_max,energy_j,recovery_ms,waited_share,pages_in_bytes,pages_out_bytes,evicted_blocks,split_cpu,split_igpu,split_gpu,utilisation_cpu,utilisation_igpu,utilisation_gpu,error
+        8,,greedy,10,18,555.5555555555555,1.1111111111111112,5,2.6,,0.782608695652174,,,,,modelled,4,,,,,,,,,,,,,,,,,,,,,,,,,,,,,6,0,4,1,0,0.2222222222222222,
+        16,"1 GB/s, shared",greedy,10,18,555.5555555555555,1.1111111111111112,5,2.6,,0.782608695652174,,,,,modelled,4,,,,,,,,,,,,,,,,,,,,,,,,,,,,,6,0,4,1,0,0.2222222222222222,
         "#);
     }
 
     #[test]
     fn no_rows_still_have_a_header() {
-        insta::assert_snapshot!(csv(&[]), @"strategy,samples,makespan_ms,samples_per_s,speedup,lower_bound_ms,gap,regret,measured_share,expected_ms,profiles,layers_built,search_s,basis,steps,replications,makespan_low_ms,makespan_high_ms,queries,completed,dropped,late,qps,qps_low,qps_high,latency_mean_ms,latency_mean_low_ms,latency_mean_high_ms,latency_p50_ms,latency_p90_ms,latency_p95_ms,latency_p99_ms,latency_p99_low_ms,latency_p99_high_ms,latency_p999_ms,queue_mean,queue_max,energy_j,recovery_ms,error");
+        insta::assert_snapshot!(csv(&[]), @"strategy,samples,makespan_ms,samples_per_s,speedup,lower_bound_ms,gap,regret,measured_share,expected_ms,profiles,layers_built,search_s,basis,steps,replications,makespan_low_ms,makespan_high_ms,queries,completed,dropped,late,qps,qps_low,qps_high,latency_mean_ms,latency_mean_low_ms,latency_mean_high_ms,latency_p50_ms,latency_p90_ms,latency_p95_ms,latency_p99_ms,latency_p99_low_ms,latency_p99_high_ms,latency_p999_ms,queue_mean,queue_max,energy_j,recovery_ms,waited_share,pages_in_bytes,pages_out_bytes,evicted_blocks,error");
     }
 
     #[test]
@@ -465,6 +465,7 @@ mod tests {
               },
               "energy_j": null,
               "recovery_ms": null,
+              "pages": null,
               "expected_ms": null,
               "search": null,
               "chance": null,

@@ -164,6 +164,8 @@ fn problem(draws: &mut Draws) -> Problem {
             rate: MacsPerSec::new(draws.of(&[1e6, 1e9, 1e12])).unwrap(),
             step: Duration::from_nanos(draws.of(&[0, 1, 10_000])),
             row_tile: draws.of(&[1, 1, 4]),
+            units: 1,
+            unit_tile: 1,
         }));
         if speeds[index as usize].is_none() {
             for share in draws.of(&[&[1.0][..], &[1.0], &[1.0, 0.5], &[1.0, 0.25]]) {

@@ -346,7 +346,13 @@ fn boards(graph: Graph) -> Problem {
     };
     let platform = Platform { links: pairs.map(link).collect(), ..Platform::new(names.map(device)) };
     let rate = |device: DeviceId| [1e9, 9e9, 4e9, 2e9][device.0 as usize];
-    let speed = |device| Speed { rate: MacsPerSec::new(rate(device)).unwrap(), step: Duration::ZERO, row_tile: 1 };
+    let speed = |device| Speed {
+        rate: MacsPerSec::new(rate(device)).unwrap(),
+        step: Duration::ZERO,
+        row_tile: 1,
+        units: 1,
+        unit_tile: 1,
+    };
     let costs =
         TraceCosts::new(&platform, &[&graph], |device, _| Profile { speed: Some(speed(device)), ..Profile::default() });
     let models = vec![Model { graph, home: Some(FIRST) }];

@@ -351,7 +351,14 @@ fn every_field_of_results_is_in_the_document_and_the_other_way_round() {
     let rates =
         ["models.vgg-16.load.server.queries=20", "models.mobilenet.load.server.queries=40", "replications.max=20"];
     let rates: Vec<&str> = rates.iter().flat_map(|set| ["--set", set]).collect();
-    into(&["run", "scenarios/kcc2020-vgg16.toml", "--set", "load.offline.samples=8"]);
+    into(&[
+        "run",
+        "scenarios/kcc2020-vgg16.toml",
+        "--set",
+        "load.offline.samples=8",
+        "--set",
+        "devices.gpu.paging.prefetch=true",
+    ]);
     into(&["run", "scenarios/legion-vgg16.toml"]);
     into(&[&["run", "scenarios/kcc2020-two-rates.toml"], rates.as_slice()].concat());
     into(&["calibrate", "traces/kcc2020-profile.csv"]);

@@ -99,6 +99,9 @@ form! {
         step: At<Duration>,
         /// Rows of a layer that are computed together, so that a part of them takes as long as all; 1 if absent.
         row_tile: At<u64>,
+        /// Elements of a layer's output that a compute unit computes at once, so that a part of a wave over all `units` takes as
+        /// long as all of it; any number if absent.
+        unit_tile: At<u64>,
     }
 
     /// What a device draws.

@@ -70,11 +70,16 @@ impl<'a> Curves<'a> {
 
     /// How fast a device computes what its trace does not have.
     fn speed(&self, device: DeviceId) -> Option<Speed> {
-        let speed = self.devices[device.0 as usize].speed.as_ref()?;
+        let form = &self.devices[device.0 as usize];
+        let speed = form.speed.as_ref()?;
+        let count =
+            |given: &Option<At<u64>>| given.as_ref().map_or(1, |given| given.value.clamp(1, u32::MAX.into()) as u32);
         Some(Speed {
             rate: speed.rate.as_ref()?.value,
             step: speed.step.as_ref().map_or(Duration::ZERO, |step| step.value),
-            row_tile: speed.row_tile.as_ref().map_or(1, |rows| rows.value.clamp(1, u32::MAX.into()) as u32),
+            row_tile: count(&speed.row_tile),
+            units: count(&form.units),
+            unit_tile: count(&speed.unit_tile),
         })
     }
 

@@ -73,6 +73,9 @@ fn lower_device(form: &DeviceForm, mistakes: &mut Mistakes) -> Option<Device> {
     if let Some(At { value: 0, at }) = form.speed.as_ref().and_then(|speed| speed.row_tile.as_ref()) {
         mistakes.add(at, "no rows cannot be computed together", "use 1 or more");
     }
+    if let Some(At { value: 0, at }) = form.speed.as_ref().and_then(|speed| speed.unit_tile.as_ref()) {
+        mistakes.add(at, "a unit computes an element at least", "use 1 or more");
+    }
     let is_counted = |units: &&At<u64>| (1..=UNITS_MAX).contains(&units.value);
     if let Some(At { at, .. }) = form.units.as_ref().filter(|units| !is_counted(units)) {
         mistakes.add(at, format!("a device has 1 to {UNITS_MAX} compute units"), "write for example `units = 80`");

@@ -46,6 +46,8 @@ fn problem(graph: Graph, rates: &[f64]) -> Problem {
         rate: MacsPerSec::new(rate * 1e9).unwrap(),
         step: Duration::from_millis_f64(2.0),
         row_tile: 1,
+        units: 1,
+        unit_tile: 1,
     };
     let of_device = |device: DeviceId, _| {
         let rate = device.0.checked_sub(1).map_or(100.0, |board| rates[board as usize]);

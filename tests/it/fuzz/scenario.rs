@@ -171,7 +171,14 @@ impl Draft {
         let speed = (dice.real(1e-2..1e3), dice.number(0..500), dice.number(1..9));
         if self.trace.len() == before || self.theme == Theme::Boards || dice.is(40) {
             let (rate, step, tile) = speed;
-            device += &format!("\nspeed = {{ rate = \"{rate:.4} GMAC/s\", step = \"{step} us\", row_tile = {tile} }}");
+            let mut of_units = String::new();
+            if self.trace.len() == before && dice.is(30) {
+                device += &format!("\nunits = {}", dice.pick(&[2u32, 3, 10, 80]));
+                of_units = format!(", unit_tile = {}", dice.pick(&[1u32, 7, 4096]));
+            }
+            device += &format!(
+                "\nspeed = {{ rate = \"{rate:.4} GMAC/s\", step = \"{step} us\", row_tile = {tile}{of_units} }}"
+            );
         }
         if dice.is(20) {
             device += &format!("\nunsupported = [{}]", dice.word("OpKind"));
