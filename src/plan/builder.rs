@@ -67,8 +67,14 @@ impl<'a> Builder<'a> {
     }
 
     /// Gives what `device` computes from now on a lane of its own, which holds `share` of it.
-    pub fn part(&mut self, device: DeviceId, share: Share) {
+    pub fn part(&mut self, device: DeviceId, share: Share) -> LaneId {
         let lane = self.plan.lane(Lane::Compute { device, share, memory: Bytes(0) });
+        self.turn_to(device, lane);
+        lane
+    }
+
+    /// Puts what `device` computes from now on on one of its lanes.
+    pub fn turn_to(&mut self, device: DeviceId, lane: LaneId) {
         self.lanes.insert(LaneKey::Device(device), lane);
     }
 

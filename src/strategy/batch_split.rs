@@ -242,7 +242,7 @@ impl<'a> BatchSplit<'a> {
             match division.share {
                 _ if steps.is_empty() => {}
                 Share::FULL => builder.reserve(unit.device),
-                share => builder.part(unit.device, share),
+                share => _ = builder.part(unit.device, share),
             }
             // Where nothing is sent, nothing is sent ahead.
             let ahead = !unit.inward.is_empty() && !tried[unit.device.0 as usize].holds_one_step;

@@ -4,6 +4,7 @@
 //! is sound is for [`crate::plan::check`] to say.
 
 mod aofl;
+mod batch_scheduler;
 mod batch_split;
 pub mod bound;
 mod coedge;
@@ -31,6 +32,7 @@ mod simulated;
 mod single;
 
 pub use aofl::Aofl;
+pub use batch_scheduler::{BatchScheduler, Concurrency, LoopOrder};
 pub use coedge::Coedge;
 pub use deepthings::Deepthings;
 pub use dla_split::{DlaSplit, Shares};

@@ -106,23 +106,7 @@ impl Partitioned {
         let slowed = crowding(problem, device);
         let need = |share: Share| {
             let time = |samples: u32| Some(self.steps(split, unit, share, samples).ok()?.1.as_nanos_f64() * slowed);
-            match demand {
-                Demand::Once { samples } => time(samples),
-                Demand::Stream { rate, each, batch_max, deadline } => {
-                    let load = |batch: u32| Some(rate * time(batch)? / f64::from(batch));
-                    let busy = load(batch_max).filter(|load| *load < 1.0)?;
-                    let Some(deadline) = deadline else { return Some(busy) };
-                    // Larger batches take less for each sample, so that the least that keeps up lies between.
-                    let (mut less, mut enough) = (0, batch_max / each);
-                    while less + 1 < enough {
-                        let queries = less.midpoint(enough);
-                        let keeps_up = load(queries * each).is_some_and(|load| load <= 1.0);
-                        *(if keeps_up { &mut enough } else { &mut less }) = queries;
-                    }
-                    let batch = enough * each;
-                    Some(busy.max(2.0 * time(batch)? / deadline.as_nanos_f64()))
-                }
-            }
+            demand.need(time)
         };
         let shares = (1..=units).filter_map(|count| Share::of_units(count, units));
         Ok(shares.map(|share| need(share).unwrap_or(f64::INFINITY)).collect())
@@ -176,7 +160,7 @@ fn unit_of(split: &BatchSplit<'_>, device: DeviceId) -> Result<usize, PlanError>
 }
 
 /// How many times as long steps on a part of a device take while all other networks run there.
-fn crowding(problem: &Problem, device: DeviceId) -> f64 {
+pub(super) fn crowding(problem: &Problem, device: DeviceId) -> f64 {
     let slowdowns = &problem.platform.interference.slowdowns;
     let own = slowdowns.iter().filter(|slowdown| slowdown.device == device && slowdown.busy == device);
     let excess: f64 = own.map(|slowdown| f64::from(slowdown.excess_ppm)).sum();
@@ -185,7 +169,7 @@ fn crowding(problem: &Problem, device: DeviceId) -> f64 {
 
 /// What a network is to do.
 #[derive(Clone, Copy)]
-enum Demand {
+pub(super) enum Demand {
     /// These samples.
     Once { samples: u32 },
     /// What comes in the course of time.
@@ -202,7 +186,33 @@ enum Demand {
 }
 
 impl Demand {
-    fn of(problem: &Problem, model: ModelId) -> Demand {
+    /// How much it is, of the time of as many samples: that time, or a part of all time or of the deadline; `None` if it is not
+    /// known, or too much.
+    pub(super) fn need(self, time: impl Fn(u32) -> Option<f64>) -> Option<f64> {
+        let Demand::Stream { rate, each, batch_max, deadline } = self else { return time(self.most()) };
+        let load = |batch: u32| Some(rate * time(batch)? / f64::from(batch));
+        let busy = load(batch_max).filter(|load| *load < 1.0)?;
+        let Some(deadline) = deadline else { return Some(busy) };
+        // Larger batches take less for each sample, so that the least that keeps up lies between.
+        let (mut less, mut enough) = (0, batch_max / each);
+        while less + 1 < enough {
+            let queries = less.midpoint(enough);
+            let keeps_up = load(queries * each).is_some_and(|load| load <= 1.0);
+            *(if keeps_up { &mut enough } else { &mut less }) = queries;
+        }
+        let batch = enough * each;
+        Some(busy.max(2.0 * time(batch)? / deadline.as_nanos_f64()))
+    }
+
+    /// The most samples that are computed together.
+    pub(super) fn most(self) -> u32 {
+        match self {
+            Demand::Once { samples } => samples,
+            Demand::Stream { batch_max, .. } => batch_max,
+        }
+    }
+
+    pub(super) fn of(problem: &Problem, model: ModelId) -> Demand {
         let tenant = match &problem.load {
             Load::PerModel(tenants) => tenants.iter().find(|tenant| tenant.model == model),
             _ => None,
@@ -249,7 +259,7 @@ fn given(problem: &Problem, of_networks: &BTreeMap<String, f64>, units: u32) -> 
 
 /// By network, the units with which the greatest of `needs`, which has them by network and units, is the least there is; `None`
 /// if there are too few for all.
-fn best(needs: &[Vec<f64>], units: u32) -> Option<Vec<u32>> {
+pub(super) fn best(needs: &[Vec<f64>], units: u32) -> Option<Vec<u32>> {
     let needed = |limit: f64| -> Option<Vec<u32>> {
         let of_network = |needs: &Vec<f64>| Some(needs.iter().position(|need| *need <= limit)? as u32 + 1);
         let counts: Vec<u32> = needs.iter().map(of_network).collect::<Option<_>>()?;

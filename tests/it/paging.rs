@@ -184,7 +184,8 @@ fn two_tenants_cost_what_one_with_all_of_it_costs() {
         let pair = run(&problem(&[bytes / 2; 2], GIB, pcie_5()), true);
         let one = run(&problem(&[bytes], GIB, pcie_5()), false);
         let ratio = pair.makespan().as_secs_f64() / one.makespan().as_secs_f64();
-        assert!((1.0..1.25).contains(&ratio), "{ratio} at {summed} times the memory");
+        // Where a layer ends within a block, one tenant evicts a little more.
+        assert!((0.995..1.25).contains(&ratio), "{ratio} at {summed} times the memory");
         let [first, second] = [0, 1].map(|tenant| ends(&pair, tenant)[1]);
         assert!((first / second - 1.0).abs() < 0.02, "both end together: {first} and {second}");
     }

@@ -85,7 +85,8 @@ pub(crate) fn simulate_paged(problem: &Problem, plan: &Plan, alone: &[u64], wait
         now = end;
         let ended = running[step].as_mut().expect("it runs");
         if ended.waits {
-            (ended.waits, ended.since, ended.rate) = (false, now, -1.0);
+            orders += usize::from(ended.overhead == 0.0);
+            (ended.waits, ended.order, ended.since, ended.rate) = (false, orders, now, -1.0);
             continue;
         }
         if ended.overhead > 0.0 {

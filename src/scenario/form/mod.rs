@@ -28,8 +28,8 @@ use super::range::range;
 use super::scalar::{FileName, Word};
 use crate::cost::Lookup;
 use crate::strategy::{
-    Aofl, Coedge, Deepthings, DlaSplit, DlaStream, Even, Exact, FirstFree, FullSearch, Greedy, Guided, KBest,
-    LayerGroups, Legion, MicroBatchedSingle, Modnn, Partitioned, Proportional, RoundRobin, Single,
+    Aofl, BatchScheduler, Coedge, Deepthings, DlaSplit, DlaStream, Even, Exact, FirstFree, FullSearch, Greedy, Guided,
+    KBest, LayerGroups, Legion, MicroBatchedSingle, Modnn, Partitioned, Proportional, RoundRobin, Single,
 };
 use crate::units::{Bytes, Duration};
 
@@ -180,6 +180,8 @@ form! {
             exact: Parsed<Exact>,
             /// Each network on a part of one device.
             partitioned: Parsed<Partitioned>,
+            /// Networks in a memory that may be too small, layer by layer in batches (after Liu, NTUST 2023).
+            batch_scheduler: Parsed<BatchScheduler>,
             /// Each query goes to the first of some devices that is free.
             first_free: Parsed<FirstFree>,
             /// Fused-layer model parallelism (Choi et al., ICCD 2021).
