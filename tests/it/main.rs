@@ -27,6 +27,7 @@ mod results;
 mod robust;
 mod room;
 mod scenario;
+mod scheduler;
 mod sensitivity;
 mod service;
 mod serving;

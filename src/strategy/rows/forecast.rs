@@ -5,6 +5,8 @@
 //! is how many times as many rows it computes when a group goes on to unit j (Choi, Lee, Kang and Park, ICCD 2021).
 //! Each way in which this errs can be corrected by itself: [`Corrections`].
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -205,6 +207,7 @@ impl<'s, 'a> Forecast<'s, 'a> {
         let rows = self.settings.rows;
         let weighted = self.shares[self.split.chain.output(last).0 as usize].clone();
         let mut of_first: Vec<Vec<BoardParts>> = vec![Vec::new(); last + 1];
+        let times = self.times_to(last);
         if rows == Rows::Weighted {
             for (board, rows) in weighted.iter().enumerate() {
                 self.each_part(board, 0..last + 1, rows, |first, parts| of_first[first].push(parts));
@@ -218,7 +221,7 @@ impl<'s, 'a> Forecast<'s, 'a> {
                 }
                 let (rows, parts) = match rows {
                     Rows::Weighted => (weighted.clone(), std::mem::take(&mut of_first[first])),
-                    Rows::Earliest => self.earliest(&units),
+                    Rows::Earliest => self.earliest(&units, &times),
                 };
                 let mut order: Vec<usize> = (0..parts.len()).collect();
                 order.sort_by(|&a, &b| parts[b].run.total_cmp(&parts[a].run));
@@ -231,21 +234,44 @@ impl<'s, 'a> Forecast<'s, 'a> {
             .collect()
     }
 
-    /// The rows of a group with which the last board is done earliest, and what each board takes then.
-    fn earliest(&self, units: &Range<usize>) -> (Vec<Range<u32>>, Vec<BoardParts>) {
-        let part = |board: usize, rows: Range<u32>| {
-            let mut found = BoardParts::default();
-            self.each_part(board, units.clone(), &rows, |_, parts| found = parts);
-            found
-        };
+    /// What boards take for rows of the output of `last`, by board, rows and the first unit of the group. Groups that differ in
+    /// their first unit only ask for the same rows again and again, and one walk back from there answers all of them.
+    fn times_to(&self, last: usize) -> impl Fn(usize, &Range<u32>, usize) -> f64 + use<'_, 's, 'a> {
+        let first = (0..=last).find(|first| self.split.chain.is_group(&(*first..last + 1))).unwrap_or(last);
+        let known: RefCell<BTreeMap<(usize, u32, u32), Vec<f64>>> = RefCell::default();
+        move |board, rows, of| {
+            // Where all rows are taken to be in the middle, only their number counts.
+            let start = if self.settings.corrections.edge_halo { rows.start } else { 0 };
+            let mut known = known.borrow_mut();
+            let times = known.entry((board, start, rows.len() as u32)).or_insert_with(|| {
+                let mut times = vec![0.0; last + 1 - first];
+                self.each_part(board, first..last + 1, rows, |of, parts| times[of - first] = parts.total());
+                times
+            });
+            times[of - first]
+        }
+    }
+
+    /// The rows of a group with which the last board is done earliest, and what each board takes then; `times` has what boards
+    /// take for groups with that end.
+    fn earliest(
+        &self,
+        units: &Range<usize>,
+        times: &impl Fn(usize, &Range<u32>, usize) -> f64,
+    ) -> (Vec<Range<u32>>, Vec<BoardParts>) {
         let height = self.split.chain.height(units.end - 1);
         let time = |board: usize, rows: Range<u32>| match self.alone[board] {
             _ if rows.is_empty() => 0.0,
-            Some(_) => part(board, rows).total(),
+            Some(_) => times(board, &rows, units.start),
             None => f64::INFINITY,
         };
         let rows = earliest(self.weights.len(), height, time);
-        let parts = rows.iter().enumerate().map(|(board, rows)| part(board, rows.clone())).collect();
+        let part = |(board, rows): (usize, &Range<u32>)| {
+            let mut found = BoardParts::default();
+            self.each_part(board, units.clone(), rows, |_, parts| found = parts);
+            found
+        };
+        let parts = rows.iter().enumerate().map(part).collect();
         (rows, parts)
     }
 
