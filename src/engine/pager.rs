@@ -121,27 +121,38 @@ impl Pool {
 
     /// Brings so many bytes of an object, as far as all others that are evicted leave room. Returns what was missing, and
     /// what was evicted.
+    ///
+    /// An object is used from its first byte to its last, and its first bytes go first. If it is itself what was used longest
+    /// ago, what is left of it goes while its first bytes come, and has to come again.
     fn bring(&mut self, object: u32, bytes: u64) -> (u64, u64) {
-        self.touch(object);
-        let missing = bytes.saturating_sub(self.objects[object as usize].resident);
+        let mut missing = bytes.saturating_sub(self.objects[object as usize].resident);
         let mut evicted = 0;
         while self.free < missing {
             let victim = self.objects[ENDS as usize].after;
-            if victim == object {
+            if victim == ENDS {
                 break;
             }
-            let Object { resident, .. } = &mut self.objects[victim as usize];
-            let whole = (missing - self.free).div_ceil(self.paging.block.0).saturating_mul(self.paging.block.0);
-            let goes = whole.min(*resident);
-            *resident -= goes;
+            let resident = self.objects[victim as usize].resident;
+            let goes = match victim == object {
+                true => resident,
+                false => (missing - self.free)
+                    .div_ceil(self.paging.block.0)
+                    .saturating_mul(self.paging.block.0)
+                    .min(resident),
+            };
+            self.objects[victim as usize].resident -= goes;
             evicted += goes;
             self.free += goes;
-            if self.objects[victim as usize].resident == 0 {
+            if victim == object {
+                missing += goes;
+            }
+            if goes == resident {
                 self.unlink(victim);
                 let linked = &mut self.objects[victim as usize];
                 (linked.before, linked.after) = (victim, victim);
             }
         }
+        self.touch(object);
         let missing = missing.min(self.free);
         self.free -= missing;
         self.objects[object as usize].resident += missing;
@@ -326,18 +337,22 @@ mod tests {
     impl Naive {
         /// What comes in and what goes out, one block after the other.
         fn bring(&mut self, part: Owner, bytes: u64) -> (u64, u64) {
-            let before = self.parts.iter().position(|(known, _)| *known == part);
-            let before = before.map_or(0, |place| self.parts.remove(place).1);
-            let (missing, mut gone) = (bytes.saturating_sub(before), 0);
-            let used = |parts: &[(Owner, u64)]| before + parts.iter().map(|(_, bytes)| bytes).sum::<u64>();
+            let held = |parts: &[(Owner, u64)]| parts.iter().find(|(of, _)| *of == part).map_or(0, |(_, bytes)| *bytes);
+            let used = |parts: &[(Owner, u64)]| parts.iter().map(|(_, bytes)| bytes).sum::<u64>();
+            let (mut missing, mut gone) = (bytes.saturating_sub(held(&self.parts)), 0);
             while self.capacity - used(&self.parts) < missing && !self.parts.is_empty() {
                 let block = self.parts[0].1.min(self.paging.block.0);
                 self.parts[0].1 -= block;
                 gone += block;
+                if self.parts[0].0 == part {
+                    missing += block;
+                }
                 self.parts.retain(|(_, bytes)| *bytes > 0);
             }
             let missing = missing.min(self.capacity - used(&self.parts));
-            self.parts.push((part, before + missing));
+            let all = held(&self.parts) + missing;
+            self.parts.retain(|(of, _)| *of != part);
+            self.parts.push((part, all));
             (missing, gone)
         }
 

@@ -2,29 +2,30 @@
 //! each layer is computed (after Liu, NTUST 2023, and Qiu, Liu and Chen, BARM, TPDS 2022).
 
 mod loops;
+mod search;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
-use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use self::loops::{Beginning, Loop, Means, Tenancy};
+use self::loops::{Beginning, Means, Tenancy};
+use self::search::{Laned, Search, assemble, forecast};
 use super::partitioned::{Demand, best, crowding};
-use super::simulated::{accepted, simulated};
+use super::simulated::accepted;
 use super::{PlanError, Strategy};
-use crate::model::{ModelId, Segment};
+use crate::model::ModelId;
+use crate::plan::Plan;
 use crate::plan::room::obstacle;
-use crate::plan::{Builder, LaneId, Plan};
 use crate::platform::DeviceId;
 use crate::problem::{PartOf, Problem};
-use crate::units::{Duration, Share};
+use crate::units::Share;
 
 /// All networks on one device, each on compute units and with memory of its own or in turn with others, layer by layer in
 /// batches.
 ///
-/// Networks that run in turn have a lane together. Each way to put them on lanes is looked at, of which the fastest by forecast
-/// are simulated:
+/// Networks that run in turn have a lane together. Each way to put them on lanes is looked at: planned by forecast, simulated,
+/// and, of those that are fastest, changed in one network or share after the other as long as that is faster in simulation.
 ///
 /// - Memory: each lane has what its largest layer needs; the rest goes, step by step, to whom a byte of it saves most time.
 /// - Units: so that the last lane is done first; where queries of each network arrive at a rate of their own, as
@@ -74,21 +75,11 @@ pub enum Concurrency {
     InTurn,
 }
 
-/// So many of the ways that are best by forecast are simulated.
-const SIMULATED: usize = 16;
-
 /// Of more networks, not all ways to put them on lanes are looked at.
 const NETWORKS_MAX: usize = 6;
 
 /// Units are given in about so many groups.
 const UNIT_GROUPS: u32 = 20;
-
-/// Networks that run in turn, and what they have.
-struct Laned<'t, 'a> {
-    device: DeviceId,
-    share: Share,
-    loops: Vec<(&'t Tenancy<'a>, Loop)>,
-}
 
 impl Strategy for BatchScheduler {
     fn name(&self) -> &'static str {
@@ -99,7 +90,6 @@ impl Strategy for BatchScheduler {
         if let Some(PartOf { problem: whole, model }) = &problem.part_of {
             return self.plan_part(problem, whole, *model);
         }
-        let mut reason = PlanError::Infeasible("no device can run all networks".into());
         let devices = self.devices(problem)?;
         // Forecasts of the orders between are rougher than those of the two ends.
         let orders = match self.order {
@@ -108,42 +98,15 @@ impl Strategy for BatchScheduler {
         };
         let of_device = |&device: &DeviceId| orders.iter().map(move |&order| self.tenancies(problem, device, order));
         let all: Vec<Vec<Tenancy<'_>>> = devices.iter().flat_map(of_device).collect();
-        let mut found: Vec<(f64, Plan)> = Vec::new();
-        for tenancies in &all {
-            for lanes in self.ways(problem.models.len()) {
-                let Some(mut turns) = divide(problem, tenancies, &lanes) else { continue };
-                let last = turns.iter().map(Laned::nanos).fold(0.0, f64::max);
-                // What one network has left in memory is in the way of the next, or is not.
-                for _ in 0..if turns.iter().any(|turn| turn.loops.len() > 1) { 2 } else { 1 } {
-                    match assemble(problem, &turns) {
-                        Ok(plan) => found.push((last, plan)),
-                        Err(error) => reason = error,
-                    }
-                    turns.iter_mut().for_each(|turn| turn.loops.reverse());
-                }
-            }
+        let mut search = Search::new(problem);
+        let mut ways = Vec::new();
+        for way in self.ways(problem.models.len()) {
+            let mut found: Vec<Vec<Laned>> = all.iter().filter_map(|of| divide(problem, of, &way)).collect();
+            found.sort_by(|a, b| forecast(a).total_cmp(&forecast(b)));
+            ways.extend(search.fastest_of(found)?);
         }
-        found.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let mut fastest: Option<(Duration, Plan)> = None;
-        let mut left = SIMULATED;
-        for (_, plan) in found {
-            let plan = match accepted(problem, plan) {
-                Ok(plan) => plan,
-                Err(error) => {
-                    reason = error;
-                    continue;
-                }
-            };
-            let Some(time) = simulated(problem, &plan)? else { continue };
-            if fastest.as_ref().is_none_or(|(least, _)| time < *least) {
-                fastest = Some((time, plan));
-            }
-            left -= 1;
-            if left == 0 {
-                break;
-            }
-        }
-        fastest.map(|(_, plan)| plan).ok_or(reason)
+        search.improve(ways, &all)?;
+        search.into_plan()
     }
 }
 
@@ -206,7 +169,7 @@ impl BatchScheduler {
             let means = Means { share: shares[lane], quota: quotas[lane] };
             let tenancy = Tenancy::new(problem, device, ModelId(0), (self.order, self.batch));
             let Some(found) = tenancy.best(means, problem.samples(), Beginning::Warm) else { continue };
-            let turn = Laned { device, share: means.share, loops: vec![(&tenancy, found)] };
+            let turn = Laned { device, means, loops: vec![(ModelId(0), found)] };
             match assemble(problem, &[turn]).and_then(|plan| accepted(problem, plan)) {
                 Ok(plan) => return Ok(plan),
                 Err(error) => reason = error,
@@ -216,22 +179,20 @@ impl BatchScheduler {
     }
 }
 
-impl Laned<'_, '_> {
-    fn nanos(&self) -> f64 {
-        self.loops.iter().map(|(_, found)| found.nanos).sum()
-    }
+/// So many units are given at once.
+fn units_at_once(units: u32) -> u32 {
+    (units / UNIT_GROUPS).max(1)
 }
 
 /// What lanes have of the device, and how their networks are computed; `None` if nothing is known or fits.
-fn divide<'t, 'a>(problem: &Problem, tenancies: &'t [Tenancy<'a>], lanes: &[usize]) -> Option<Vec<Laned<'t, 'a>>> {
+fn divide(problem: &Problem, tenancies: &[Tenancy<'_>], lanes: &[usize]) -> Option<Vec<Laned>> {
     let (shares, quotas) = shares_and_quotas(problem, tenancies, lanes)?;
     let device = tenancies[0].device();
-    let mut turns: Vec<Laned<'t, 'a>> =
-        shares.iter().map(|&share| Laned { device, share, loops: Vec::new() }).collect();
+    let laned = |(&share, &quota): (&Share, &u64)| Laned { device, means: Means { share, quota }, loops: Vec::new() };
+    let mut turns: Vec<Laned> = shares.iter().zip(&quotas).map(laned).collect();
     for (tenancy, &lane) in tenancies.iter().zip(lanes) {
-        let means = Means { share: shares[lane], quota: quotas[lane] };
-        let found = tenancy.best(means, problem.samples_of(tenancy.model), Beginning::Cold)?;
-        turns[lane].loops.push((tenancy, found));
+        let found = tenancy.best(turns[lane].means, problem.samples_of(tenancy.model), Beginning::Cold)?;
+        turns[lane].loops.push((tenancy.model, found));
     }
     // Who is done soon keeps few waiting.
     turns.iter_mut().for_each(|turn| turn.loops.sort_by(|(_, a), (_, b)| a.nanos.total_cmp(&b.nanos)));
@@ -271,7 +232,7 @@ fn shares_and_quotas(problem: &Problem, tenancies: &[Tenancy<'_>], lanes: &[usiz
     if count == 1 {
         return Some((vec![Share::FULL], quotas));
     }
-    let group = (units / UNIT_GROUPS).max(1);
+    let group = units_at_once(units);
     let needs = |lane: usize| {
         let shares = (1..=units / group).filter_map(|groups| Share::of_units(groups * group, units));
         shares.map(|share| need(lane, Means { share, quota: quotas[lane] })).collect::<Vec<f64>>()
@@ -318,65 +279,4 @@ fn quotas(
     let spare = left / lanes as u64;
     quotas.iter_mut().for_each(|quota| *quota += spare);
     Some(quotas)
-}
-
-/// A step that is expected to begin at a time.
-struct Due<'t> {
-    nanos: f64,
-    lane: usize,
-    model: ModelId,
-    segment: &'t Segment,
-    samples: Range<u32>,
-    /// The requests whose outputs it completes.
-    completes: Option<Range<u32>>,
-}
-
-/// The plan of lanes. Steps are in the order in which they are expected to begin, in which links carry what they need.
-fn assemble(problem: &Problem, turns: &[Laned<'_, '_>]) -> Result<Plan, PlanError> {
-    let mut due: Vec<Due<'_>> = Vec::new();
-    for (lane, turn) in turns.iter().enumerate() {
-        let mut now = 0.0;
-        for (tenancy, found) in &turn.loops {
-            let samples = problem.samples_of(tenancy.model);
-            let each = found.nanos / f64::from(samples.max(1)) / found.steps.len() as f64;
-            for group in parts(0..samples, found.group) {
-                for (index, (segment, batch)) in found.steps.iter().enumerate() {
-                    for part in parts(group.clone(), *batch) {
-                        let is_last = index + 1 == found.steps.len() && part.end == group.end;
-                        let completes = is_last.then(|| group.clone());
-                        let (nanos, model) = (now, tenancy.model);
-                        now += each * f64::from(part.end - part.start);
-                        due.push(Due { nanos, lane, model, segment, samples: part, completes });
-                    }
-                }
-            }
-        }
-    }
-    due.sort_by(|a, b| a.nanos.total_cmp(&b.nanos).then(a.lane.cmp(&b.lane)));
-    let mut builder = Builder::new(problem);
-    let lanes: Vec<LaneId> = turns.iter().map(|turn| builder.part(turn.device, turn.share)).collect();
-    let mut ends = Vec::new();
-    for Due { lane, model, segment, samples, completes, .. } in due {
-        let device = turns[lane].device;
-        builder.turn_to(device, lanes[lane]);
-        let computed = builder.run(device, (model, segment), samples, &[])?;
-        if let Some(group) = completes {
-            let output = problem.model(model).graph.output();
-            let region = builder.all_rows(model, output, group);
-            match problem.model(model).home {
-                Some(home) if home != device => {
-                    ends.extend(builder.bring(home, (model, output), &region, None, &[])?)
-                }
-                _ => ends.push(computed),
-            }
-        }
-    }
-    builder.join(&ends);
-    Ok(builder.finish())
-}
-
-/// A range in parts of a size, the last of which may be smaller.
-fn parts(range: Range<u32>, size: u32) -> impl Iterator<Item = Range<u32>> {
-    let end = range.end;
-    range.step_by(size.max(1) as usize).map(move |start| start..start.saturating_add(size).min(end))
 }

@@ -53,7 +53,7 @@ pub(super) struct Loop {
 }
 
 /// What a network may use on a device.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Means {
     pub(super) share: Share,
     /// Bytes of memory.
@@ -133,10 +133,14 @@ impl<'a> Tenancy<'a> {
 
     /// The fastest way that is found for so many samples; `None` if there is none whose times are known.
     pub(super) fn best(&self, means: Means, samples: u32, start: Beginning) -> Option<Loop> {
-        let cuts = 0..self.cuts.len();
-        let all = self.groups(samples).into_iter().flat_map(|group| cuts.clone().map(move |cut| (cut, group)));
-        let loops = all.filter_map(|(cut, group)| self.loop_of(cut, group, means, samples, start));
-        loops.min_by(|a, b| a.nanos.total_cmp(&b.nanos))
+        self.all(means, samples, start).min_by(|a, b| a.nanos.total_cmp(&b.nanos))
+    }
+
+    /// Ways for so many samples, one for each size of groups.
+    pub(super) fn all(&self, means: Means, samples: u32, start: Beginning) -> impl Iterator<Item = Loop> {
+        let cuts = self.cuts.len();
+        let all = self.groups(samples).into_iter().flat_map(move |group| (0..cuts).map(move |cut| (cut, group)));
+        all.filter_map(move |(cut, group)| self.loop_of(cut, group, means, samples, start))
     }
 
     /// That of groups of one size, each piece in batches that cost least: their time and what waits for memory meanwhile, by
@@ -197,6 +201,13 @@ impl<'a> Tenancy<'a> {
             let evicted = if evicts { bytes.div_ceil(paging.block.0) } else { 0 };
             paging.time(Bytes(bytes), evicted).as_nanos_f64()
         })
+    }
+}
+
+impl Loop {
+    /// Whether steps are the same, whatever is expected of them.
+    pub(super) fn is_like(&self, other: &Loop) -> bool {
+        (self.group, &self.steps) == (other.group, &other.steps)
     }
 }
 

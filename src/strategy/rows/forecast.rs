@@ -6,7 +6,6 @@
 //! Each way in which this errs can be corrected by itself: [`Corrections`].
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -238,16 +237,17 @@ impl<'s, 'a> Forecast<'s, 'a> {
     /// their first unit only ask for the same rows again and again, and one walk back from there answers all of them.
     fn times_to(&self, last: usize) -> impl Fn(usize, &Range<u32>, usize) -> f64 + use<'_, 's, 'a> {
         let first = (0..=last).find(|first| self.split.chain.is_group(&(*first..last + 1))).unwrap_or(last);
-        let known: RefCell<BTreeMap<(usize, u32, u32), Vec<f64>>> = RefCell::default();
+        // Where all rows are taken to be in the middle, only their number counts.
+        let counts = self.split.chain.height(last) as usize + 1;
+        let starts = if self.settings.corrections.edge_halo { counts } else { 1 };
+        let known: RefCell<Vec<Vec<f64>>> = RefCell::new(vec![Vec::new(); self.weights.len() * starts * counts]);
         move |board, rows, of| {
-            // Where all rows are taken to be in the middle, only their number counts.
-            let start = if self.settings.corrections.edge_halo { rows.start } else { 0 };
-            let mut known = known.borrow_mut();
-            let times = known.entry((board, start, rows.len() as u32)).or_insert_with(|| {
-                let mut times = vec![0.0; last + 1 - first];
+            let start = rows.start as usize % starts;
+            let times = &mut known.borrow_mut()[(board * starts + start) * counts + rows.len()];
+            if times.is_empty() {
+                times.resize(last + 1 - first, 0.0);
                 self.each_part(board, first..last + 1, rows, |of, parts| times[of - first] = parts.total());
-                times
-            });
+            }
             times[of - first]
         }
     }
