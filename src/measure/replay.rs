@@ -188,6 +188,8 @@ pub fn replay(
             "predicted makespans are the median of {WORLDS} random worlds, in which times vary as the scenario says"
         )
     });
+    let paged = problem.platform.memories.iter().filter(|memory| memory.paging.is_some());
+    let paged = paged.map(|memory| format!("`{}` pages in predictions, and nothing does in a replay", memory.name));
     let replayed = replayed(candidates, &runs);
     let measured = candidates.iter().zip(&replayed).filter(|(_, replayed)| !replayed.rounds.is_empty());
     let replay = metrics::Replay {
@@ -206,7 +208,7 @@ pub fn replay(
         kendall_tau: None,
         notes: found.notes().into_iter().chain(worlds).collect(),
         tolerance: options.tolerance,
-        objections: found.foreign_traces(),
+        objections: found.foreign_traces().into_iter().chain(paged).collect(),
         doubts: Vec::new(),
     };
     Ok(Replays { replay, replayed, softwares: found.softwares(), unfinished })

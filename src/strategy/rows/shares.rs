@@ -72,10 +72,18 @@ pub(super) fn earliest(boards: usize, height: u32, time: impl Fn(usize, Range<u3
             None => low = middle,
         }
     }
-    // Hardly any division is left in between.
+    // Hardly any division is left in between; where rows are many, there may be some.
     while let Some(rows) = within(high.next_down()) {
         high = last(&rows);
         best = rows;
+        let middle = (low + high) / 2.0;
+        match within(middle) {
+            Some(rows) => {
+                high = last(&rows);
+                best = rows;
+            }
+            None => low = middle,
+        }
     }
     best
 }
