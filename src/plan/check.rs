@@ -23,7 +23,7 @@ impl Deref for CheckedPlan {
 }
 
 impl CheckedPlan {
-    /// The plan for the one network of a problem that [`Problem::of_model`] gave, as one of the whole problem's `model`.
+    /// The plan for the one network of a problem that [`crate::problem::Questions`] gave, as one of the whole problem's `model`.
     pub(crate) fn of_model(mut self, model: ModelId) -> CheckedPlan {
         for step in &mut self.0.steps {
             match &mut step.action {

@@ -13,7 +13,7 @@ pub use arrivals::{Arrivals, ArrivalsError};
 pub use faults::{Change, Condition, Fault, Faults};
 pub use ledger::{Ledger, Profiling, SearchCost};
 pub use load::{Dispatch, Load, Server, Tenant};
-pub use of_model::PartOf;
+pub use of_model::{PartOf, Questions};
 pub use replications::{Replications, WarmUpRule};
 pub use variation::{Effect, Jitter, Ratios, Repeats, Shape, Spikes, Variation, VariationError};
 

@@ -1,6 +1,7 @@
 //! Questions about one of several networks.
 
-use std::sync::Arc;
+use std::any::Any;
+use std::sync::{Arc, OnceLock};
 
 use super::{Load, Problem};
 use crate::cost::{CostModel, Estimate, Piece, Scope, Uncalibrated};
@@ -15,21 +16,49 @@ pub struct PartOf {
     pub problem: Arc<Problem>,
     /// Which of its networks.
     pub model: ModelId,
+    known: Known,
 }
 
-impl Problem {
+/// What a strategy has found of a whole question.
+type Known = Arc<OnceLock<Box<dyn Any + Send + Sync>>>;
+
+/// A question about all networks, of which those about single ones are asked.
+pub struct Questions {
+    /// The whole question.
+    pub whole: Arc<Problem>,
+    known: Known,
+}
+
+impl From<&Problem> for Questions {
+    fn from(problem: &Problem) -> Questions {
+        Questions { whole: Arc::new(problem.clone()), known: Known::default() }
+    }
+}
+
+impl PartOf {
+    /// What `find` says of the whole question, where it is asked once: all questions of one [`Questions`] are of one strategy.
+    pub fn of_whole<T: Clone + Send + Sync + 'static>(&self, find: impl Fn(&Problem) -> T) -> T {
+        let known = self.known.get_or_init(|| Box::new(find(&self.problem)));
+        known.downcast_ref().cloned().unwrap_or_else(|| find(&self.problem))
+    }
+}
+
+impl Questions {
     /// The question about `samples` samples of one network alone, which is the first and only one there, all present at the
     /// start.
     pub fn of_model(&self, model: ModelId, samples: u32) -> Problem {
+        let Questions { whole, known } = self;
         Problem {
-            models: vec![self.model(model).clone()],
+            models: vec![whole.model(model).clone()],
             load: Load::Offline { samples },
-            costs: Arc::new(OfModel { costs: self.costs.clone(), model }),
-            part_of: Some(PartOf { problem: Arc::new(self.clone()), model }),
-            ..self.clone()
+            costs: Arc::new(OfModel { costs: whole.costs.clone(), model }),
+            part_of: Some(PartOf { problem: whole.clone(), model, known: known.clone() }),
+            ..(**whole).clone()
         }
     }
+}
 
+impl Problem {
     /// Samples of `model` that a plan for the whole load computes.
     pub fn samples_of(&self, model: ModelId) -> u32 {
         match &self.load {

@@ -87,8 +87,8 @@ impl Strategy for BatchScheduler {
     }
 
     fn plan(&self, problem: &Problem) -> Result<Plan, PlanError> {
-        if let Some(PartOf { problem: whole, model }) = &problem.part_of {
-            return self.plan_part(problem, whole, *model);
+        if let Some(part) = &problem.part_of {
+            return self.plan_part(problem, part);
         }
         let devices = self.devices(problem)?;
         // Forecasts of the orders between are rougher than those of the two ends.
@@ -156,26 +156,29 @@ impl BatchScheduler {
     }
 
     /// The plan of one network, which keeps what it has of the device beside all others.
-    fn plan_part(&self, problem: &Problem, whole: &Problem, model: ModelId) -> Result<Plan, PlanError> {
-        let devices = self.devices(whole)?;
+    fn plan_part(&self, problem: &Problem, part: &PartOf) -> Result<Plan, PlanError> {
+        let (device, all) = part.of_whole(|whole| self.divide_for_good(whole))?;
+        let means = all[part.model.0 as usize];
+        let tenancy = Tenancy::new(problem, device, ModelId(0), (self.order, self.batch));
+        let found = tenancy.best(means, problem.samples(), Beginning::Warm);
+        let few = || PlanError::Infeasible("what it has of the device is too little for so many samples".into());
+        let lane = Laned { device, means, loops: vec![(ModelId(0), found.ok_or_else(few)?)] };
+        assemble(problem, &[lane]).and_then(|plan| accepted(problem, plan))
+    }
+
+    /// A device, and what each network has of it for good.
+    fn divide_for_good(&self, whole: &Problem) -> Result<(DeviceId, Vec<Means>), PlanError> {
         let networks = whole.models.len();
-        let apart: Vec<usize> =
+        let lanes: Vec<usize> =
             if self.lanes == Concurrency::InTurn { vec![0; networks] } else { (0..networks).collect() };
-        let mut reason = PlanError::Infeasible("no device can run all networks at their rates".into());
-        for device in devices {
+        for device in self.devices(whole)? {
             let tenancies = self.tenancies(whole, device, self.order);
-            let Some((shares, quotas)) = shares_and_quotas(whole, &tenancies, &apart) else { continue };
-            let lane = apart[model.0 as usize];
-            let means = Means { share: shares[lane], quota: quotas[lane] };
-            let tenancy = Tenancy::new(problem, device, ModelId(0), (self.order, self.batch));
-            let Some(found) = tenancy.best(means, problem.samples(), Beginning::Warm) else { continue };
-            let turn = Laned { device, means, loops: vec![(ModelId(0), found)] };
-            match assemble(problem, &[turn]).and_then(|plan| accepted(problem, plan)) {
-                Ok(plan) => return Ok(plan),
-                Err(error) => reason = error,
+            if let Some((shares, quotas)) = shares_and_quotas(whole, &tenancies, &lanes) {
+                let of = |&lane: &usize| Means { share: shares[lane], quota: quotas[lane] };
+                return Ok((device, lanes.iter().map(of).collect()));
             }
         }
-        Err(reason)
+        Err(PlanError::Infeasible("no device can run all networks at their rates".into()))
     }
 }
 

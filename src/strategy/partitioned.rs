@@ -11,7 +11,7 @@ use super::{PlanError, Strategy};
 use crate::model::ModelId;
 use crate::plan::Plan;
 use crate::platform::DeviceId;
-use crate::problem::{Dispatch, Load, PartOf, Problem};
+use crate::problem::{Dispatch, Load, Problem};
 use crate::units::{Duration, Share};
 
 /// All networks at the same time on one device, each on compute units of its own, in steps of equal size or one apart.
@@ -55,9 +55,9 @@ impl Strategy for Partitioned {
     fn plan(&self, problem: &Problem) -> Result<Plan, PlanError> {
         // Whoever asks about one network asks about the others too, and each must be told of the same division.
         let known = match &problem.part_of {
-            Some(PartOf { problem: whole, model }) => {
-                let (device, shares) = self.divide(whole, &splits(whole)?)?;
-                Some((device, vec![shares[model.0 as usize]]))
+            Some(part) => {
+                let (device, shares) = part.of_whole(|whole| self.divide(whole, &splits(whole)?))?;
+                Some((device, vec![shares[part.model.0 as usize]]))
             }
             None => None,
         };

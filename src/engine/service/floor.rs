@@ -17,7 +17,7 @@ use crate::engine::Streams;
 use crate::engine::simulator::Simulator;
 use crate::execute::Completion;
 use crate::plan::{StepId, Touches};
-use crate::problem::{Condition, Problem};
+use crate::problem::{Condition, Problem, Questions};
 use crate::units::Time;
 
 /// For so many queries at most there is memory from the start.
@@ -39,7 +39,8 @@ pub(super) struct Floor<'a, 'p> {
     issues: Vec<Issue>,
     condition: Condition,
     /// The problem under the present condition; `None` while it is the problem itself.
-    degraded: Option<Problem>,
+    degraded: Option<Questions>,
+    healthy: Questions,
     recoveries: Recoveries,
     pub(super) failed: Option<ServeError>,
     /// Why there is no plan now for queries that wait for better times.
@@ -134,6 +135,7 @@ impl<'a, 'p> Floor<'a, 'p> {
             issues: Vec::new(),
             condition: Condition::healthy(&problem.platform),
             degraded: None,
+            healthy: Questions::from(problem),
             recoveries: Recoveries::default(),
             failed: None,
             unplanned: None,
@@ -277,22 +279,22 @@ impl<'a, 'p> Floor<'a, 'p> {
 
     /// Asks for plans for `samples` samples of `tenant`.
     fn plan(&mut self, tenant: usize, samples: u32, simulator: &mut Simulator) -> Result<(), ServeError> {
-        let Floor { problem, planner, streams, flights, templates, degraded, tenants, .. } = self;
+        let Floor { problem, planner, streams, flights, templates, degraded, healthy, tenants, .. } = self;
         let index = tenant;
         let tenant = &mut tenants[index];
-        let asked = |problem: &Problem| match tenant.model {
-            Some(model) => problem.of_model(model, samples),
-            None => problem.offline(samples),
+        let asked = |questions: &Questions| match tenant.model {
+            Some(model) => questions.of_model(model, samples),
+            None => questions.whole.offline(samples),
         };
         let question = Question {
-            problem: asked(degraded.as_ref().unwrap_or(problem)),
+            problem: asked(degraded.as_ref().unwrap_or(healthy)),
             model: tenant.model,
             is_degraded: degraded.is_some(),
         };
         let found = planner(&question);
         let found = found.map_err(|reason| ServeError::Plan { samples, at: simulator.now(), reason })?;
         // Times are of healthy devices: the simulator slows what is not.
-        let healthy = asked(problem);
+        let healthy = asked(healthy);
         let mut known = Vec::new();
         for plan in found {
             let find_lane = |lane: &_, number| flights.find_lane((lane, number), index, problem, streams, simulator);

@@ -2,7 +2,7 @@
 
 use super::Floor;
 use crate::engine::simulator::Simulator;
-use crate::problem::{Change, Fault};
+use crate::problem::{Change, Fault, Questions};
 use crate::units::{Duration, Time};
 
 impl Floor<'_, '_> {
@@ -28,7 +28,7 @@ impl Floor<'_, '_> {
         }
         self.recoveries.add(fault, self.open, groups);
         if self.problem.faults.replanning.is_some() {
-            self.degraded = Some(self.problem.under(&self.condition));
+            self.degraded = Some(Questions::from(&self.problem.under(&self.condition)));
             self.tenants.iter_mut().for_each(|tenant| tenant.plans.clear());
         }
         deadlines
