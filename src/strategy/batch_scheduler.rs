@@ -10,7 +10,7 @@ use std::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 
 use self::loops::{Beginning, Means, Tenancy};
-use self::search::{Laned, Search, assemble, forecast};
+use self::search::{Laned, Simulations, assemble, forecast};
 use super::partitioned::{Demand, best, crowding};
 use super::simulated::accepted;
 use super::{PlanError, Strategy};
@@ -98,7 +98,7 @@ impl Strategy for BatchScheduler {
         };
         let of_device = |&device: &DeviceId| orders.iter().map(move |&order| self.tenancies(problem, device, order));
         let all: Vec<Vec<Tenancy<'_>>> = devices.iter().flat_map(of_device).collect();
-        let mut search = Search::new(problem);
+        let mut search = Simulations::new(problem);
         let mut ways = Vec::new();
         for way in self.ways(problem.models.len()) {
             let mut found: Vec<Vec<Laned>> = all.iter().filter_map(|of| divide(problem, of, &way)).collect();

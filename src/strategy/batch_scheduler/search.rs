@@ -32,8 +32,11 @@ const STEPS_MAX: usize = 200_000;
 /// So many ways to put networks on lanes are improved, each of which is the fastest that was found of its kind.
 const IMPROVED: usize = 3;
 
+/// So many other ways to compute a network are simulated at a time, the fastest by forecast.
+const CHANGES: usize = 10;
+
 /// What simulations have shown.
-pub(super) struct Search<'p> {
+pub(super) struct Simulations<'p> {
     problem: &'p Problem,
     steps_left: usize,
     fastest: Option<(Duration, Plan)>,
@@ -41,10 +44,10 @@ pub(super) struct Search<'p> {
     reason: PlanError,
 }
 
-impl<'p> Search<'p> {
-    pub(super) fn new(problem: &'p Problem) -> Search<'p> {
+impl<'p> Simulations<'p> {
+    pub(super) fn new(problem: &'p Problem) -> Simulations<'p> {
         let reason = PlanError::Infeasible("no device can run all networks".into());
-        Search { problem, steps_left: STEPS_MAX, fastest: None, reason }
+        Simulations { problem, steps_left: STEPS_MAX, fastest: None, reason }
     }
 
     pub(super) fn into_plan(self) -> Result<Plan, PlanError> {
@@ -53,8 +56,7 @@ impl<'p> Search<'p> {
 
     /// How long these lanes take; `None` if devices do not accept or hold it.
     fn time(&mut self, lanes: &[Laned]) -> Result<Option<Duration>, PlanError> {
-        let plan = assemble(self.problem, lanes).and_then(|plan| accepted(self.problem, plan));
-        let plan = match plan {
+        let plan = match assemble(self.problem, lanes) {
             Ok(plan) => plan,
             Err(error) => {
                 self.reason = error;
@@ -62,7 +64,12 @@ impl<'p> Search<'p> {
             }
         };
         self.steps_left = self.steps_left.saturating_sub(plan.steps.len());
-        let Some(time) = simulated(self.problem, &plan)? else { return Ok(None) };
+        let Some(time) = simulated(self.problem, &plan)? else {
+            if let Err(error) = accepted(self.problem, plan) {
+                self.reason = error;
+            }
+            return Ok(None);
+        };
         if self.fastest.as_ref().is_none_or(|(least, _)| time < *least) {
             self.fastest = Some((time, plan));
         }
@@ -151,6 +158,7 @@ impl<'p> Search<'p> {
             }
         }
         found.sort_by(|a, b| a.nanos.total_cmp(&b.nanos));
+        found.truncate(CHANGES);
         found
     }
 
