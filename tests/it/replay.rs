@@ -171,6 +171,9 @@ fn a_replay_without_hardware_is_complete_and_proves_nothing() {
     assert_eq!(replay["comparisons"][0]["difference"], Value::Null);
     let manifest = fs::read_to_string(results.join("manifest.json")).unwrap();
     assert!(manifest.contains("replay.backend") && manifest.contains("mock"), "{manifest}");
+    let paged = ["run", "two.toml", "--set", "devices.slow.paging.prefetch=true"];
+    let text = printed(&folder, &[&paged[..], &mock[..]].concat()).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("`slow` pages in predictions, and nothing does in a replay"), "{text}");
 }
 
 #[test]

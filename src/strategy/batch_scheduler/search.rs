@@ -27,13 +27,13 @@ pub(super) fn forecast(lanes: &[Laned]) -> f64 {
 }
 
 /// Steps of plans that are simulated in all, about.
-const STEPS_MAX: usize = 200_000;
+const STEPS_MAX: usize = 400_000;
 
 /// So many ways to put networks on lanes are improved, each of which is the fastest that was found of its kind.
 const IMPROVED: usize = 3;
 
 /// So many other ways to compute a network are simulated at a time, the fastest by forecast.
-const CHANGES: usize = 10;
+const CHANGES: usize = 20;
 
 /// What simulations have shown.
 pub(super) struct Simulations<'p> {
@@ -142,13 +142,13 @@ impl<'p> Simulations<'p> {
         Ok(())
     }
 
-    /// Other ways to compute a network of a lane: with all memory or with its own.
+    /// Other ways to compute a network of a lane: as if it had the lane's memory, all, or half.
     fn loops(&self, lane: &Laned, place: usize, all: &[Vec<Tenancy<'_>>]) -> Vec<Loop> {
         let (model, now) = &lane.loops[place];
         let capacity = self.problem.platform.capacity(lane.device).0;
         let mut found: Vec<Loop> = Vec::new();
         for tenancy in all.iter().flatten().filter(|of| of.device() == lane.device && of.model == *model) {
-            for quota in [lane.means.quota, capacity] {
+            for quota in [lane.means.quota, capacity, capacity / 2] {
                 let means = Means { quota, ..lane.means };
                 for other in tenancy.all(means, self.problem.samples_of(*model), Beginning::Cold) {
                     if !found.iter().chain([now]).any(|known| known.is_like(&other)) {
