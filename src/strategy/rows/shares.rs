@@ -62,30 +62,21 @@ pub(super) fn earliest(boards: usize, height: u32, time: impl Fn(usize, Range<u3
     };
     let mut best = (0..boards).map(alone).min_by(|a, b| last(a).total_cmp(&last(b))).expect("there are boards");
     let (mut low, mut high) = (0.0, last(&best));
-    while high - low > high * NEAR {
-        let middle = (low + high) / 2.0;
-        match within(middle) {
+    // Hardly any division is left where the time is known so well; but where rows are many, there may be some.
+    let mut is_last = false;
+    loop {
+        let is_near = high - low <= high * NEAR;
+        let limit = if is_last { high.next_down() } else { low.midpoint(high) };
+        match within(limit) {
             Some(rows) => {
                 high = last(&rows);
                 best = rows;
             }
-            None => low = middle,
+            None if is_last => return best,
+            None => low = limit,
         }
+        is_last = is_near && !is_last;
     }
-    // Hardly any division is left in between; where rows are many, there may be some.
-    while let Some(rows) = within(high.next_down()) {
-        high = last(&rows);
-        best = rows;
-        let middle = (low + high) / 2.0;
-        match within(middle) {
-            Some(rows) => {
-                high = last(&rows);
-                best = rows;
-            }
-            None => low = middle,
-        }
-    }
-    best
 }
 
 /// Bisection ends when the time is known so well, relative to itself.
