@@ -35,6 +35,10 @@ const IMPROVED: usize = 3;
 /// So many other ways to compute a network are simulated at a time, the fastest by forecast.
 const CHANGES: usize = 20;
 
+/// Why there may be nothing to simulate.
+const NO_DEVICE: &str =
+    "on no device are the times of all networks known and is there room for the largest layer of each";
+
 /// What simulations have shown.
 pub(super) struct Simulations<'p> {
     problem: &'p Problem,
@@ -46,7 +50,7 @@ pub(super) struct Simulations<'p> {
 
 impl<'p> Simulations<'p> {
     pub(super) fn new(problem: &'p Problem) -> Simulations<'p> {
-        let reason = PlanError::Infeasible("no device can run all networks".into());
+        let reason = PlanError::Infeasible(NO_DEVICE.into());
         Simulations { problem, steps_left: STEPS_MAX, fastest: None, reason }
     }
 
