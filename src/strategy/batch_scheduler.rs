@@ -103,9 +103,9 @@ impl Strategy for BatchScheduler {
         for way in self.ways(problem.models.len()) {
             let mut found: Vec<Vec<Laned>> = all.iter().filter_map(|of| divide(problem, of, &way)).collect();
             found.sort_by(|a, b| forecast(a).total_cmp(&forecast(b)));
-            ways.extend(search.fastest_of(found)?);
+            ways.extend(search.fastest_of(found));
         }
-        search.improve(ways, &all)?;
+        search.improve(ways, &all);
         search.into_plan()
     }
 }

@@ -58,21 +58,19 @@ impl<'p> Simulations<'p> {
         self.fastest.map(|(_, plan)| plan).ok_or(self.reason)
     }
 
-    /// How long these lanes take; `None` if devices do not accept or hold it.
-    fn time(&mut self, lanes: &[Laned]) -> Result<Option<Duration>, PlanError> {
-        let plan = match assemble(self.problem, lanes) {
-            Ok(plan) => plan,
-            Err(error) => {
-                self.reason = error;
-                return Ok(None);
-            }
-        };
+    /// How long these lanes take; `None` if devices do not accept or hold it, or nobody knows what a step takes.
+    fn time(&mut self, lanes: &[Laned]) -> Option<Duration> {
+        self.tried(lanes).unwrap_or_else(|error| {
+            self.reason = error;
+            None
+        })
+    }
+
+    fn tried(&mut self, lanes: &[Laned]) -> Result<Option<Duration>, PlanError> {
+        let plan = assemble(self.problem, lanes)?;
         self.steps_left = self.steps_left.saturating_sub(plan.steps.len());
         let Some(time) = simulated(self.problem, &plan)? else {
-            if let Err(error) = accepted(self.problem, plan) {
-                self.reason = error;
-            }
-            return Ok(None);
+            return accepted(self.problem, plan).map(|_| None);
         };
         if self.fastest.as_ref().is_none_or(|(least, _)| time < *least) {
             self.fastest = Some((time, plan));
@@ -82,14 +80,14 @@ impl<'p> Simulations<'p> {
 
     /// The fastest of these in simulation, whose networks take turns as they are or the other way round: what one has left in
     /// memory is in the way of the next, or is not.
-    pub(super) fn fastest_of(&mut self, found: Vec<Vec<Laned>>) -> Result<Option<(Duration, Vec<Laned>)>, PlanError> {
+    pub(super) fn fastest_of(&mut self, found: Vec<Vec<Laned>>) -> Option<(Duration, Vec<Laned>)> {
         let mut fastest: Option<(Duration, Vec<Laned>)> = None;
         for mut lanes in found {
             for _ in 0..if lanes.iter().any(|lane| lane.loops.len() > 1) { 2 } else { 1 } {
                 if fastest.is_some() && self.steps_left == 0 {
-                    return Ok(fastest);
+                    return fastest;
                 }
-                if let Some(time) = self.time(&lanes)?
+                if let Some(time) = self.time(&lanes)
                     && fastest.as_ref().is_none_or(|(least, _)| time < *least)
                 {
                     fastest = Some((time, lanes.clone()));
@@ -97,15 +95,11 @@ impl<'p> Simulations<'p> {
                 lanes.iter_mut().for_each(|lane| lane.loops.reverse());
             }
         }
-        Ok(fastest)
+        fastest
     }
 
     /// Changes one thing of the fastest ways after the other, as long as that makes them faster.
-    pub(super) fn improve(
-        &mut self,
-        mut ways: Vec<(Duration, Vec<Laned>)>,
-        all: &[Vec<Tenancy<'_>>],
-    ) -> Result<(), PlanError> {
+    pub(super) fn improve(&mut self, mut ways: Vec<(Duration, Vec<Laned>)>, all: &[Vec<Tenancy<'_>>]) {
         ways.sort_by_key(|(time, _)| *time);
         for (mut least, mut lanes) in ways.into_iter().take(IMPROVED) {
             loop {
@@ -114,13 +108,13 @@ impl<'p> Simulations<'p> {
                     for changed in self.loops(&lanes[lane], place, all) {
                         let mut other = lanes.clone();
                         other[lane].loops[place].1 = changed;
-                        self.take_if_faster(&mut least, &mut lanes, other)?;
+                        self.take_if_faster(&mut least, &mut lanes, other);
                     }
                 }
                 let count = lanes.len();
                 for (from, to) in (0..count).flat_map(|a| (0..count).map(move |b| (a, b))) {
                     if let Some(other) = self.with_moved_units(&lanes, from, to) {
-                        self.take_if_faster(&mut least, &mut lanes, other)?;
+                        self.take_if_faster(&mut least, &mut lanes, other);
                     }
                 }
                 if least == before || self.steps_left == 0 {
@@ -128,22 +122,15 @@ impl<'p> Simulations<'p> {
                 }
             }
         }
-        Ok(())
     }
 
-    fn take_if_faster(
-        &mut self,
-        least: &mut Duration,
-        lanes: &mut Vec<Laned>,
-        other: Vec<Laned>,
-    ) -> Result<(), PlanError> {
+    fn take_if_faster(&mut self, least: &mut Duration, lanes: &mut Vec<Laned>, other: Vec<Laned>) {
         if self.steps_left > 0
-            && let Some(time) = self.time(&other)?
+            && let Some(time) = self.time(&other)
             && time < *least
         {
             (*least, *lanes) = (time, other);
         }
-        Ok(())
     }
 
     /// Other ways to compute a network of a lane: as if it had the lane's memory, all, or half.
