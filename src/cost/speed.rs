@@ -33,13 +33,15 @@ impl Speed {
         let computing = if self.units == 1 {
             (share == Share::FULL).then(|| work.segment.layers().map(of_layer).sum::<Macs>() * samples / self.rate)?
         } else {
+            let count = f64::from(share.units_of(self.units));
             let held = f64::from(share.basis_points()) / 1e4 * f64::from(self.units);
             let in_waves = |id| {
                 let (macs, shape) = ((of_layer(id) * samples).0 as f64, graph.shape(id));
                 let of_tile =
                     graph.macs_of_row(id) / f64::from(shape.channels * shape.cols) * f64::from(self.unit_tile);
-                let waves = macs / (of_tile * held.round().max(1.0));
-                if self.unit_tile > 1 && of_tile > 0.0 { waves.ceil() * of_tile } else { macs / held }
+                let waves = (macs / (of_tile * count)).ceil();
+                // A share is rounded down, and what it takes up; else a device would do more in parts than as a whole.
+                if self.unit_tile > 1 && of_tile > 0.0 { waves * of_tile * count / held } else { macs / held }
             };
             let macs: f64 = work.segment.layers().map(in_waves).sum();
             Duration::from_nanos_f64(macs * f64::from(self.units) * self.rate.nanos())
@@ -85,6 +87,32 @@ mod tests {
         assert_eq!(time(1, 0..8, 2), 32.5);
         assert_eq!(time(1, 0..2, 1), 2.0 + 3.0 + 0.5);
         assert_eq!(time(1, 3..5, 1), 2.0 + 4.0 + 0.5);
+    }
+
+    #[test]
+    fn parts_of_a_device_do_no_more_together_than_all_of_it() {
+        let graph = Graph::new(
+            "net",
+            vec![
+                Layer { name: "input".into(), op: Op::Input(Shape::fp32(4, 8, 8)), inputs: vec![] },
+                Layer { name: "a".into(), op: Op::Conv(Conv::square(4, 3).pad(1)), inputs: vec![LayerId(0)] },
+            ],
+        );
+        let graph = graph.unwrap();
+        let time = |count: u32, unit_tile: u32, samples: u32| {
+            let (rate, step) = (MacsPerSec::new(1152e3).unwrap(), Duration::ZERO);
+            let speed = Speed { rate, step, row_tile: 1, units: 3, unit_tile };
+            let region = Region { samples: 0..samples, rows: 0..8 };
+            let work = Work { model: ModelId(0), segment: Segment::range(LayerId(1), LayerId(1)), region };
+            let share = Share::of_units(count, 3).unwrap();
+            let millis = speed.estimate(share, &graph, &work).unwrap().time.as_millis_f64();
+            (millis, millis * f64::from(share.basis_points()) / 1e4)
+        };
+        // 8 rows take 8 ms on all units; 256 elements are 4 tiles of 64, and 2 waves on 3 units.
+        assert_eq!((time(3, 1, 1).0, time(3, 64, 1).0, time(3, 64, 3).0), (8.0, 12.0, 24.0));
+        for (count, tile) in [(1, 1), (1, 64), (2, 1), (2, 64), (3, 64)] {
+            assert!(time(count, tile, 3).1 > 24.0 - 1e-5, "{count} units, tiles of {tile}");
+        }
     }
 
     #[test]

@@ -83,8 +83,7 @@ pub(super) fn reservation_excesses(plan: &Plan, problem: &Problem) -> Vec<(Devic
     for lane in &plan.lanes {
         if let Lane::Compute { device, share, memory } = *lane {
             let units = problem.platform.device(device).units;
-            let count = (u64::from(share.basis_points()) * u64::from(units)).div_ceil(10_000) as u32;
-            if Share::of_units(count, units) != Some(share) {
+            if Share::of_units(share.units_of(units), units) != Some(share) {
                 let device_name = problem.platform.device(device).name.clone();
                 found.push((device, Violation::PartOfUnit { device: device_name, share, units }));
             }

@@ -266,6 +266,11 @@ impl Share {
         Share::from_basis_points(points as u16)
     }
 
+    /// How many of the device's compute units it is, where [`Share::of_units`] rounded.
+    pub fn units_of(self, units: u32) -> u32 {
+        (u64::from(self.0) * u64::from(units)).div_ceil(10_000) as u32
+    }
+
     /// Hundredths of a percent.
     pub fn basis_points(self) -> u16 {
         self.0

@@ -156,9 +156,7 @@ impl<'p> Simulations<'p> {
     /// One group of units goes from a lane to another.
     fn with_moved_units(&self, lanes: &[Laned], from: usize, to: usize) -> Option<Vec<Laned>> {
         let units = self.problem.platform.device(lanes[from].device).units;
-        let of = |lane: usize| {
-            (u64::from(lanes[lane].means.share.basis_points()) * u64::from(units)).div_ceil(10_000) as u32
-        };
+        let of = |lane: usize| lanes[lane].means.share.units_of(units);
         let count = units_at_once(units);
         let less = of(from).checked_sub(count).filter(|_| from != to)?;
         let mut moved = lanes.to_vec();
